@@ -1,0 +1,1 @@
+"""Process-isolated benchmark and validation of ONNX models on execution providers."""

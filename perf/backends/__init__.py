@@ -1,0 +1,124 @@
+"""The seam between the harness and engines: what a backend is, and how its one file is found."""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from perf.core.cell import Cell, Precision
+from perf.core.journal import Attested, Placement, Timed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Tensors: TypeAlias = Mapping[str, "np.ndarray"]
+
+
+class Unsupported(Exception):
+    """This backend cannot serve this cell; the message is the reason, and the outcome Skipped."""
+
+
+class DeviceMemoryExhausted(Exception):
+    """An engine's own out-of-memory error, known as such by its backend."""
+
+
+class Session(Protocol):
+    """A model loaded on a target."""
+
+    cached: bool | None  # an engine came from a cache; None: this backend builds none
+
+    def infer(self, feed: Tensors) -> Tensors:
+        """Run once, outputs by name on the host, in the order the model declares them."""
+        ...
+
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+        """Warm up, run `cell.protocol` over the feeds in rotation, and return synchronised samples."""
+        ...
+
+    def placement(self) -> Placement | None:
+        """Where the nodes are; None: this engine cannot say."""
+        ...
+
+    def attested(self) -> Attested | None:
+        """The precision that layers really run in; None: this engine cannot say."""
+        ...
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """A name and a precision that a backend serves, and what else users call it."""
+
+    name: str  # seed 004's spelling without the precision: CUDAExecutionProvider
+    precision: Precision
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """As tables spell it: CUDAExecutionProvider_fp16."""
+        suffix = "" if self.precision is Precision.FP32 else f"_{self.precision.value}"
+        return self.name + suffix
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a probe saw in an environment and on its host; all that `missing` may judge from."""
+
+    providers: tuple[str, ...] = ()  # ORT's build-time list: names, not proof
+    versions: Mapping[str, str] = field(default_factory=dict)  # distributions and engines
+    gpus: tuple[str, ...] = ()  # as NVML names them
+    plugin_devices: tuple[str, ...] = ()  # EP names with a device, after registering the plug-in
+    errors: Mapping[str, str] = field(default_factory=dict)
+    trtexec: str = ""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One engine's way of loading and running models; a module ends with BACKEND = Backend(…)."""
+
+    targets: tuple[TargetSpec, ...]
+    open: Callable[[Cell, Path], AbstractContextManager[Session]]  # imports its engine in here
+    missing: Callable[[Found], str]  # why it cannot run there and what would fix it; "": it can
+    provider: str = ""  # the EP that nodes must be placed on; "" : cannot say
+    preload: tuple[str, ...] = ()  # what a host may import before it forks
+    builds: bool = False  # builds engines: never run beside anything
+    needs_gpu: bool = False
+    half_artefact: bool = False  # reduced precision is a converted model, not a flag
+    default_options: Mapping[str, str] = field(default_factory=dict)
+    serves_plugins: bool = False  # its targets are declared in environments.toml
+    runs_profile: bool = True  # a second, profiled session gives time shares
+
+
+def discover(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
+    """Every backend in this folder and in `extra` files; raises ValueError for one without BACKEND."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    modules = [importlib.import_module(f"{__name__}.{n}") for n in names]
+    modules += [_from_path(p) for p in extra]
+    backends = []
+    for module in modules:
+        backend = getattr(module, "BACKEND", None)
+        if not isinstance(backend, Backend):
+            raise ValueError(f"{module.__file__}: no BACKEND = Backend(…) at its end")
+        backends.append(backend)
+    return tuple(backends)
+
+
+def serving(name: str, backends: Sequence[Backend]) -> Backend:
+    """The backend that serves a target's name; raises KeyError."""
+    for backend in backends:
+        if any(t.name == name for t in backend.targets):
+            return backend
+    raise KeyError(name)
+
+
+def _from_path(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"backend_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,247 @@
+"""The facts a worker tells, one JSON event a line, written unbuffered and readable however torn."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from perf.core import codec
+from perf.core.cell import TestSet
+
+
+class Stage(StrEnum):
+    """What a worker was doing; the last one begun is where it died."""
+
+    START = "start"  # before the worker's own code ran
+    PREPARE = "prepare"  # test data to arrays
+    CONVERT = "convert"  # half-precision artefacts
+    LOAD = "load"  # import the engine, read inputs
+    CREATE = "create"  # make the session, build an engine
+    RUN = "run"  # the first inference, and those whose outputs are checked
+    VALIDATE = "validate"
+    PLACE = "place"  # ask where nodes were put; the profiled run
+    WARM_UP = "warm_up"
+    TIME = "time"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the engine put the graph's nodes, counted after basic optimisation, subgraphs included."""
+
+    source: str  # graph_assignment, or profile
+    nodes: Mapping[str, int]  # provider -> nodes
+    op_types: Mapping[str, Mapping[str, int]]  # provider -> operator type -> nodes
+    partitions: Mapping[str, int]  # provider -> subgraphs it was given
+    host_time_us: Mapping[str, float] = field(default_factory=dict)
+    # provider -> host-side kernel time of one profiled run (launch time for asynchronous devices)
+
+
+@dataclass(frozen=True)
+class Began:
+    """A stage began at a CLOCK_MONOTONIC time, which is common to both sides of the boundary."""
+
+    stage: Stage
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The worker exists and its account begins."""
+
+    pid: int
+    python: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Versions of what the worker loaded, as loaded."""
+
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Declined:
+    """The backend or the model's inputs cannot serve this cell, for a reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class RaisedError:
+    """An exception ended a stage; `out_of_memory` is host or device where the backend knows it as such."""
+
+    stage: Stage
+    kind: str
+    message: str
+    out_of_memory: str = ""
+
+
+@dataclass(frozen=True)
+class Created:
+    """A session was made."""
+
+    seconds: float
+    cached: bool | None = None  # an engine came from a cache; None: there is none
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """The first inference of a session."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Test sets as arrays on disk, and the digest of the inputs fed."""
+
+    sets: tuple[TestSet, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One output of one set held against its reference; counts, not a verdict."""
+
+    set: str
+    output: str
+    problem: str  # shape, dtype, NaN or Inf positions: why it cannot be right; "" where comparable
+    mismatched: int
+    total: int
+    max_abs: float | None = None
+    max_rel: float | None = None
+    relative_norm: float | None = None
+    cosine: float | None = None
+    worst_index: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unreferenced:
+    """Outputs were produced, and there was nothing to hold them against."""
+
+    set: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The engine's account of where nodes ran."""
+
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class Attested:
+    """The share of layers (and of time, where told) that really ran in the precision asked for."""
+
+    precision: str
+    layer_share: float
+    time_share: float | None
+    source: str
+    regime: str = ""  # weakly typed builder flag, or strongly typed artefact
+
+
+@dataclass(frozen=True)
+class Timed:
+    """All samples of one measure launch, in nanoseconds, in order."""
+
+    samples_ns: tuple[int, ...]
+    io: str
+    sets: int
+    warmup: int
+    floor_ns: int  # median of an empty clock pair
+    run_delay_ns: int | None  # time runnable but not running, over the timed loop (schedstat)
+    throttled_us: int | None  # container quota, over the timed loop
+    synchronised: bool
+    begun_s: float = 0.0
+    ended_s: float = 0.0
+    gpu_only: bool = False  # device compute without transfers
+
+
+@dataclass(frozen=True)
+class HostMemory:
+    """RSS when loading began and VmHWM at the end, of the worker alone, in MiB."""
+
+    baseline_mib: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class Wrote:
+    """Outputs saved for others to be held against, or another artefact of the launch."""
+
+    outputs: tuple[TestSet, ...]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A converted model was made."""
+
+    path: str
+    report: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something worth a line beside the cell, that changes no verdict."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The account is complete; whether the worker survived its last word is for the wrapper to say."""
+
+    at_s: float
+
+
+Event: TypeAlias = (
+    Began | Hello | Versions | Declined | RaisedError | Created | FirstRun | Prepared | Compared
+    | Unreferenced | Placed | Attested | Timed | HostMemory | Wrote | Artefact | Noted | Finished
+)  # fmt: skip
+EVENTS: tuple[type, ...] = (
+    Began, Hello, Versions, Declined, RaisedError, Created, FirstRun, Prepared, Compared,
+    Unreferenced, Placed, Attested, Timed, HostMemory, Wrote, Artefact, Noted, Finished,
+)  # fmt: skip
+
+
+class Journal:
+    """Appends events to a file, each by one unbuffered write of one line."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def tell(self, event: Event) -> None:
+        """Append one event; raises OSError where the disk refuses it."""
+        line = json.dumps(codec.encode(event, tag=True), separators=(",", ":"), allow_nan=True)
+        data = line.encode() + b"\n"
+        while data:  # a short write (a signal, a full disk) is continued or raises
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def parse(text: bytes) -> tuple[Event, ...]:
+    """Read events up to the first line that is torn or foreign; what follows it is not believed."""
+    events: list[Event] = []
+    for line in text.split(b"\n")[:-1]:  # what follows the last newline is torn by definition
+        try:
+            event: Event = codec.decode_union(EVENTS, json.loads(line))
+        except (ValueError, RecursionError):  # DecodeError, JSON and UTF-8 errors are ValueErrors
+            break
+        events.append(event)
+    return tuple(events)
+
+
+def read(path: Path) -> tuple[Event, ...]:
+    """Read a journal file; a missing one is an empty account."""
+    try:
+        return parse(path.read_bytes())
+    except FileNotFoundError:
+        return ()

@@ -1,0 +1,1 @@
+"""Views of finished records for people, none of which measures anything."""

@@ -1,0 +1,1 @@
+"""Plans, starts, watches and pronounces: the side of the boundary that must survive."""
