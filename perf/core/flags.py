@@ -1,0 +1,198 @@
+"""Each flag of the command line: its spelling, its default, its help, and how its text becomes a value."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag. `plan`: it is part of what a run is, so a resumed run may not change it."""
+
+    name: str
+    help: str
+    default: Any = None
+    short: str = ""
+    group: str = "what"
+    convert: Callable[[Any], Any] = _same
+    metavar: str = ""
+    nargs: str = ""
+    choices: tuple[str, ...] = ()
+    const: str | None = None
+    switch: bool = False
+    counted: bool = False
+    repeated: bool = False
+    plan: bool = True
+
+
+def words(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Several words, or one quoted string of them, as seed 004's README writes it."""
+    parts = [value] if isinstance(value, str) else value
+    return tuple(w for part in parts for w in part.split())
+
+
+def flat(value: Iterable[Any]) -> tuple[Any, ...]:
+    """What several uses of a repeatable flag gave, in order."""
+    return tuple(x for v in value for x in ([v] if isinstance(v, str) else v))
+
+
+_PAIR = re.compile(r"(?:^|,)(?=[A-Za-z_][\w.]*=)")
+
+
+def pairs(text: str | Mapping[str, str]) -> dict[str, str]:
+    """`k=v,k=v`; a comma begins a new pair only where a key and '=' follow, so values may hold commas."""
+    if isinstance(text, Mapping):
+        return dict(text)
+    out = {}
+    for part in (p for p in _PAIR.split(text.strip().strip("{}")) if p):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{part!r} is not key=value")
+        out[key.strip()] = value.strip()
+    return out
+
+
+def merged_pairs(value: str | Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """Pairs from one or several uses of a flag."""
+    if isinstance(value, (str, Mapping)):
+        return pairs(value)
+    return {k: v for text in value for k, v in pairs(text).items()}
+
+
+def shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """`name=8x3x224x224`; the name may hold '='; a scalar is `name=`."""
+    name, equals, dims = text.rpartition("=")
+    if not equals or not name or not re.fullmatch(r"(\d+(x\d+)*)?", dims):
+        raise ValueError(f"{text!r} is not name=8x3x224x224")
+    return name, tuple(int(d) for d in dims.split("x") if d)
+
+
+def shapes(value: Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes from several uses of --shape."""
+    if isinstance(value, Mapping):
+        return {k: tuple(v) for k, v in value.items()}
+    return dict(shape(text) for text in flat(value))
+
+
+def ep_options(value: Iterable[Any]) -> tuple[Any, ...]:
+    """`TARGET:key=value,…` or `TARGET[name]:key=value,…`; TARGET itself may hold one ':' (cuda:fp16)."""
+    from perf.core.options import EpOptions
+
+    out = []
+    for item in value:
+        if isinstance(item, EpOptions):
+            out.append(item)
+            continue
+        if isinstance(item, Mapping):
+            out.append(EpOptions(item["target"], item["name"], dict(item["options"])))
+            continue
+        found = re.fullmatch(r"([^=\[\]]+?)(?:\[([^\]]+)\])?:([A-Za-z_][\w.]*=.*)", item)
+        if not found:
+            raise ValueError(f"{item!r} is not TARGET:key=value,… or TARGET[name]:key=value,…")
+        out.append(EpOptions(found[1], found[2] or "", pairs(found[3])))
+    return tuple(out)
+
+
+def timeouts(value: Any) -> Any:
+    """`1800`, or stages apart: `build=3600,run=300`."""
+    from perf.core.options import Timeouts
+
+    if isinstance(value, Timeouts):
+        return value
+    if isinstance(value, Mapping):
+        return Timeouts(float(value["launch_s"]), dict(value["stages"]))
+    text = str(value)
+    if "=" not in text:
+        return Timeouts(positive(text))
+    stages = {k: positive(v) for k, v in pairs(text).items()}
+    known = {"launch", "build", "run", "prepare"}
+    if unknown := set(stages) - known:
+        raise ValueError(
+            f"unknown stage {sorted(unknown)[0]!r}; stages are {', '.join(sorted(known))}"
+        )
+    return Timeouts(stages.pop("launch", 1800.0), stages)
+
+
+def positive(value: Any) -> float:
+    """A number above zero."""
+    number = float(value)
+    if not number > 0:
+        raise ValueError("must be above 0")
+    return number
+
+
+def at_least(minimum: float, kind: type) -> Callable[[Any], Any]:
+    """A number no smaller than `minimum`."""
+
+    def convert(value: Any) -> Any:
+        number = kind(value)
+        if not number >= minimum:
+            raise ValueError(f"must be at least {minimum}")
+        return number
+
+    return convert
+
+
+def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """None stays None."""
+    return lambda value: None if value is None else convert(value)
+
+
+def integers(value: Any) -> tuple[int, ...]:
+    """`0,1,4-6`."""
+    if not isinstance(value, str):
+        return tuple(int(v) for v in value)
+    out: list[int] = []
+    for part in (p for p in value.split(",") if p):
+        low, _, high = part.partition("-")
+        out.extend(range(int(low), int(high or low) + 1))
+    return tuple(out)
+
+
+def io_binding(value: Any) -> str:
+    """off, on or both; the predecessor's True and False are understood."""
+    text = str(value).lower()
+    known = {
+        "true": "on",
+        "1": "on",
+        "false": "off",
+        "0": "off",
+        "on": "on",
+        "off": "off",
+        "both": "both",
+    }
+    if text not in known:
+        raise ValueError("use on, off or both")
+    return known[text]
+
+
+def named(value: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """NAME=PYTHON from several uses of --env."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    out = {}
+    for text in flat(value):
+        name, equals, python = text.partition("=")
+        if not equals or not re.fullmatch(r"[\w.-]+", name) or not python:
+            raise ValueError(f"{text!r} is not NAME=PYTHON")
+        out[name] = python
+    return out
+
+
+def prefix(value: str) -> str:
+    """A command line that shlex can split."""
+    shlex.split(value)
+    return value
+
+
+def flags() -> tuple[Flag, ...]:
+    """All flags, in the order --help shows them."""
+    from perf.core.flag_table import FLAGS
+
+    return FLAGS
