@@ -94,8 +94,8 @@ def merged(
 def to_options(profiles: Sequence[ShapeProfile]) -> Mapping[str, str]:
     """The TensorRT EP's three options; also how a cell carries profiles to the other TensorRT targets.
 
-    ORT cuts the strings at ',' and at the first ':' of each part, so such names raise ValueError; a scalar has
-    no shape to tell and is left out.
+    ORT cuts the strings at ',' and at the first ':' of each part, so such names raise ValueError; a scalar
+    has no shape to tell and is left out.
     """
     shaped = [p for p in profiles if p.opt]
     for p in shaped:
@@ -124,22 +124,23 @@ def from_options(options: Mapping[str, str]) -> tuple[ShapeProfile, ...]:
 
 
 def trtexec_flags(profiles: Sequence[ShapeProfile]) -> tuple[str, ...]:
-    """--minShapes, --optShapes and --maxShapes; names are taken as they are (see trtexec's quoting)."""
-    if not profiles:
+    """trtexec's --minShapes, --optShapes and --maxShapes; raises ValueError for names it would cut.
+
+    trtexec cuts the list at every ',', drops single quotes, and takes what follows a part's last ':' for the
+    shape, so a name may hold ':' but neither ',' nor a quote.
+    """
+    shaped = [p for p in profiles if p.opt]
+    for p in shaped:
+        if "," in p.name or "'" in p.name:
+            raise ValueError(f"profile of {p.name!r}: trtexec cannot take ',' or ' in a name")
+    if not shaped:
         return ()
+    lists = ([p.min for p in shaped], [p.opt for p in shaped], [p.max for p in shaped])
     return tuple(
-        f"--{which}Shapes=" + ",".join(f"{quoted(p.name)}:{_text(s)}" for p, s in pairs)
-        for which, pairs in (
-            ("min", [(p, p.min) for p in profiles]),
-            ("opt", [(p, p.opt) for p in profiles]),
-            ("max", [(p, p.max) for p in profiles]),
-        )
+        f"--{which}Shapes="
+        + ",".join(f"{p.name}:{_text(s)}" for p, s in zip(shaped, shapes, strict=True))
+        for which, shapes in zip(("min", "opt", "max"), lists, strict=True)
     )
-
-
-def quoted(name: str) -> str:
-    """A tensor's name as trtexec takes it: in single quotes where ':' or ',' would cut it."""
-    return f"'{name}'" if ":" in name or "," in name else name
 
 
 def _pairs(text: str) -> dict[str, Shape]:
