@@ -1,0 +1,92 @@
+"""What an artefact is asked for by, known by and described by: request, key and report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from setup_models.refusals import RefusalError
+
+Precision = Literal["fp16", "bf16", "int8"]
+Converter = Literal["onnxruntime", "onnxconverter-common"]
+# Raised when what this package does around the converters changes: old artefacts are then made anew.
+RECIPE = 1
+# Above this relative difference the artefact computes another function and is not offered. Whether
+# a smaller one is right enough is for validation to say, with the model's own tolerances.
+DIFFERENCE_LIMITS: dict[Precision, float] = {"fp16": 0.5, "bf16": 0.5, "int8": 1.0}
+
+
+class ConversionError(RefusalError):
+    """No artefact: the converter's own reason, in one line."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make of the source, and what to check it with.
+
+    The block lists are added to the converter's defaults: those nodes stay fp32 (in int8: are not
+    quantised). `calibration` is a folder of test sets: int8 needs it, the others check with it.
+    """
+
+    precision: Precision = "fp16"
+    converter: Converter = "onnxruntime"
+    op_block_list: tuple[str, ...] = ()
+    node_block_list: tuple[str, ...] = ()
+    calibration: Path | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at before the artefact was offered.
+
+    relative_difference: the worst output's norm of (artefact - fp32) over the norm of fp32 on the
+    CPU EP with graph optimisations off; None where nothing could be run or compared.
+    """
+
+    kind: str
+    inputs: str
+    relative_difference: float | None
+    outputs: dict[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an artefact was made and what was checked; written as JSON beside it on request."""
+
+    key: str
+    source: str
+    source_sha256: str
+    precision: Precision
+    converter: Converter
+    converter_version: str
+    op_block_list: tuple[str, ...]
+    node_block_list: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    size_bytes: int
+    check: Check
+
+
+def key(  # noqa: PLR0917  (every part of the identity)
+    source_sha256: str,
+    precision: Precision,
+    converter: Converter,
+    converter_version: str,
+    op_block_list: Sequence[str] = (),
+    node_block_list: Sequence[str] = (),
+) -> str:
+    """32 hex digits that change with anything that can change the artefact; order does not count."""
+    parts = {
+        "source": source_sha256,
+        "precision": precision,
+        "converter": converter,
+        "version": converter_version,
+        "ops": sorted(set(op_block_list)),
+        "nodes": sorted(set(node_block_list)),
+        "recipe": RECIPE,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

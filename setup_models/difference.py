@@ -1,0 +1,106 @@
+"""The check an artefact passes before it is offered: loaded, run and compared with fp32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from setup_models import datasets, inputs, running, weights
+from setup_models.artefacts import Check, ConversionError
+from setup_models.refusals import RefusalError
+
+CHECK_SEED = 20_240_601
+
+
+def check(source: Path, artefact: Path, calibration: Path | None) -> Check:
+    """Run both models on the CPU EP on one set of inputs and compare every output.
+
+    The inputs are the first of the `calibration` sets, else seeded ones where every shape is
+    known. Raises ConversionError if the artefact does not load, does not run where fp32 runs, or
+    changes the names or types of its inputs and outputs.
+    """
+    fp32 = running.open_session(source)
+    try:
+        made = running.open_session(artefact)
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        why = running.reason(error)
+        raise ConversionError(f"the converted model does not load: {why}") from error
+    require_same_ends(_ends(fp32), _ends(made))
+    feed, named = _feed(source, calibration)
+    if feed is None:
+        return Check("loaded on the CPU EP", named, None)
+    try:
+        expected = running.run(fp32, feed)
+    except Exception as error:
+        if calibration is not None:
+            why = running.reason(error)
+            raise ConversionError(f"fp32 itself does not run on {named}: {why}") from error
+        return Check("loaded on the CPU EP", f"not run: fp32 fails on {named}", None)
+    try:
+        found = running.run(made, feed)
+    except Exception as error:
+        why = running.reason(error)
+        raise ConversionError(f"the converted model does not run: {why}") from error
+    return _compare(found, expected, named)
+
+
+def types_only(source: Path, artefact: Path) -> Check:
+    """What can be checked where the CPU EP has no kernels (bf16): the ends, by structure alone."""
+    require_same_ends(_declared(source), _declared(artefact))
+    kind = (
+        "types inferred and inputs and outputs compared; not run: the CPU EP has no bf16 kernels"
+    )
+    return Check(kind, "none", None)
+
+
+def require_same_ends(fp32: dict[str, str], made: dict[str, str]) -> None:
+    """Refuse an artefact that asks for or gives anything but what the fp32 model does."""
+    if fp32 != made:
+        changed = sorted(set(fp32.items()) ^ set(made.items()))
+        names = ", ".join(sorted({name for name, _ in changed}))
+        raise ConversionError(f"the converted model changed its inputs or outputs: {names}")
+
+
+def _compare(found: dict[str, Any], expected: dict[str, Any], named: str) -> Check:
+    outputs: dict[str, float | str] = {}
+    for name, want in expected.items():
+        distance = running.relative_difference(found[name], want)
+        shapes = f"shape {list(found[name].shape)} instead of {list(want.shape)}"
+        outputs[name] = shapes if distance is None else distance
+    numbers = [value for value in outputs.values() if isinstance(value, float)]
+    return Check("run on the CPU EP beside fp32", named, max(numbers, default=None), outputs)
+
+
+def _feed(source: Path, calibration: Path | None) -> tuple[datasets.Tensors | None, str]:
+    declared = inputs.declared(weights.read_structure(source))
+    try:
+        if calibration is not None:
+            sets = datasets.find_sets(calibration)
+            if not sets:
+                raise ConversionError(f"{calibration}: no test_data_set_* folder")
+            names = [each.name for each in declared]
+            return datasets.read_tensors(sets[0], "input", names), sets[0].name
+        shapes = inputs.resolve(declared, inputs.Overrides())
+        filled = inputs.fill(declared, shapes, inputs.Overrides(), CHECK_SEED)
+        return filled, f"seeded inputs (seed {CHECK_SEED})"
+    except ConversionError:
+        raise
+    except RefusalError as refusal:
+        if calibration is not None:
+            raise ConversionError(str(refusal)) from refusal
+        return None, f"not run: {refusal}"
+
+
+def _ends(session: Any) -> dict[str, str]:
+    ends = {f"input {each.name}": each.type for each in session.get_inputs()}
+    return ends | {f"output {each.name}": each.type for each in session.get_outputs()}
+
+
+def _declared(path: Path) -> dict[str, str]:
+    graph = weights.read_structure(path).graph
+    stored = {tensor.name for tensor in graph.initializer}
+    fed = [value for value in graph.input if value.name not in stored]
+    ends = {f"input {value.name}": str(value.type.tensor_type.elem_type) for value in fed}
+    for value in graph.output:
+        ends[f"output {value.name}"] = str(value.type.tensor_type.elem_type)
+    return ends

@@ -1,0 +1,167 @@
+"""Half-precision and int8 artefacts of a model: converted, checked against fp32, then offered."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never, get_args
+
+from setup_models.artefacts import (
+    DIFFERENCE_LIMITS,
+    Check,
+    ConversionError,
+    Converter,
+    Precision,
+    Report,
+    Request,
+    key,
+)
+from setup_models.refusals import RefusalError, run_command
+
+if TYPE_CHECKING:
+    from setup_models.converters import Conversion
+
+__all__ = ["Check", "ConversionError", "Report", "Request", "convert", "converter_version", "key"]
+
+
+def converter_version(converter: Converter) -> str:
+    """The installed converter's version; ConversionError with the install command if missing."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(converter)
+    except metadata.PackageNotFoundError as error:
+        for variant in ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn"):
+            try:
+                if converter == "onnxruntime":
+                    return metadata.version(variant)
+            except metadata.PackageNotFoundError:
+                continue
+        raise ConversionError(
+            f"{converter} is not installed here: pip install {converter}, or choose another --converter"
+        ) from error
+
+
+def convert(source: Path, destination: Path, request: Request) -> Report:
+    """Make the artefact at `destination`, atomically, or raise ConversionError and leave nothing.
+
+    A model with external data gets `<destination>.data` beside it, in place before the model is.
+    """
+    from setup_models import weights
+
+    version = converter_version(request.converter)
+    digest = weights.digest(source, weights.read_structure(source))
+    began_s = time.monotonic()
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".converting.") as scratch:
+        draft = Path(scratch) / destination.name
+        conversion, check = _made_and_checked(source, draft, request)
+        size_bytes = sum(path.stat().st_size for path in Path(scratch).iterdir())
+        _put_in_place(Path(scratch), destination)
+    blocks = request.op_block_list, request.node_block_list
+    return Report(
+        key=key(digest, request.precision, request.converter, version, *blocks),
+        source=str(source),
+        source_sha256=digest,
+        precision=request.precision,
+        converter=request.converter,
+        converter_version=version,
+        op_block_list=conversion.op_block_list,
+        node_block_list=request.node_block_list,
+        notes=conversion.notes,
+        seconds=round(time.monotonic() - began_s, 3),
+        size_bytes=size_bytes,
+        check=check,
+    )
+
+
+def _made_and_checked(source: Path, draft: Path, request: Request) -> tuple[Conversion, Check]:
+    from setup_models import converters, difference
+
+    match request.precision:
+        case "int8":
+            conversion = converters.to_int8(source, draft, request)
+            check = difference.check(source, draft, request.calibration)
+        case "fp16":
+            conversion = converters.to_half(source, draft, request)
+            check = difference.check(source, draft, request.calibration)
+        case "bf16":
+            conversion = converters.to_half(source, draft, request)
+            check = difference.types_only(source, draft)
+        case never:
+            assert_never(never)
+    limit = DIFFERENCE_LIMITS[request.precision]
+    if check.relative_difference is not None and not check.relative_difference <= limit:
+        raise ConversionError(
+            f"the {request.precision} model's outputs differ from fp32's by "
+            f"{check.relative_difference:.3g} of their norm on the CPU EP (limit {limit}); "
+            "block its worst ops or nodes"
+        )
+    return conversion, check
+
+
+def _put_in_place(scratch: Path, destination: Path) -> None:
+    """External data first, the model last: a model that is there is complete."""
+    for path in sorted(scratch.iterdir(), key=lambda path: path.name == destination.name):
+        path.replace(destination.with_name(path.name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: exit 0 with the artefact there, 1 with one line on stderr and no artefact.
+
+    With --report, a JSON file holds the Report, or {"failed": reason}.
+    """
+    parser = argparse.ArgumentParser(prog="python -m setup_models.half", description=__doc__)
+    parser.add_argument("source", type=Path, metavar="SRC.onnx")
+    parser.add_argument("destination", type=Path, metavar="DST.onnx")
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp16")
+    parser.add_argument("--converter", choices=get_args(Converter), default="onnxruntime")
+    parser.add_argument("--op_block_list", nargs="+", default=(), metavar="OP")
+    parser.add_argument("--node_block_list", nargs="+", default=(), metavar="NODE")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FOLDER", help="test sets: int8 calibrates on them"
+    )
+    parser.add_argument("--report", type=Path, metavar="REPORT.json")
+    given = parser.parse_args(arguments)
+    request = Request(
+        given.precision,
+        given.converter,
+        tuple(given.op_block_list),
+        tuple(given.node_block_list),
+        given.calibration,
+    )
+    try:
+        report = convert(given.source, given.destination, request)
+    except RefusalError as refusal:
+        _write_json(given.report, {"failed": str(refusal)})
+        raise
+    except Exception as error:  # whatever broke, the caller gets one line and no artefact
+        _write_json(given.report, {"failed": f"{type(error).__name__}: {error}"})
+        raise ConversionError(f"{type(error).__name__}: {error}") from error
+    _write_json(given.report, dataclasses.asdict(report))
+    distance = report.check.relative_difference
+    print(
+        f"{given.destination}: {report.precision} by {report.converter} "
+        f"{report.converter_version} in {report.seconds} s, {report.size_bytes / 2**20:.1f} MiB; "
+        + (f"differs from fp32 by {distance:.2g}" if distance is not None else report.check.kind)
+    )
+    return 0
+
+
+def _write_json(path: Path | None, content: object) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""ONNX files and the external data beside them: found, digested, loaded and saved as one model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+import onnx
+from onnx import external_data_helper, shape_inference
+
+from setup_models.graphs import all_graphs
+from setup_models.refusals import RefusalError
+
+MESSAGE_LIMIT_BYTES = 2_000_000_000  # a protobuf message holds less than 2 GiB
+
+
+def read_structure(path: Path) -> onnx.ModelProto:
+    """The model without its external data; RefusalError for what is not a readable ONNX model."""
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except FileNotFoundError as error:
+        raise RefusalError(f"{path}: no such file") from error
+    except Exception as error:  # protobuf's DecodeError has no public base
+        raise RefusalError(f"{path}: not a readable ONNX model ({error})") from error
+    if not model.graph.node and not model.graph.output:
+        raise RefusalError(f"{path}: not an ONNX model (its graph is empty)")
+    return model
+
+
+def external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
+    """The data files the model refers to, sorted; RefusalError if one is missing or elsewhere."""
+    names: set[str] = set()
+    for tensor in _external_tensors(model):
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        names.add(entries.get("location", ""))
+    files = []
+    for name in sorted(names):
+        relative = PurePosixPath(name)
+        if not name or relative.is_absolute() or ".." in relative.parts:
+            raise RefusalError(f"{path}: external data {name!r} lies outside the model's folder")
+        file = path.parent / relative
+        if not file.is_file():
+            raise RefusalError(f"{path}: its external data file {name} is missing beside it")
+        files.append(file)
+    return files
+
+
+def digest(path: Path, model: onnx.ModelProto) -> str:
+    """sha256 of the model file, or of it and its external files together, in sorted order."""
+    total = hashlib.sha256()
+    for file in (path, *external_files(path, model)):
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def load_with_shapes(path: Path, scratch: Path) -> onnx.ModelProto:
+    """The whole model in memory, with inferred shapes; works past protobuf's 2 GiB.
+
+    Shape inference runs from file to file (`scratch` holds the result) and a model it fails on is
+    returned as it is: types are then what the converter can see.
+    """
+    inferred = scratch / "shapes.onnx"
+    try:
+        shape_inference.infer_shapes_path(str(path), str(inferred))
+        model = onnx.load(str(inferred), load_external_data=False)
+    except Exception:  # onnx raises bare RuntimeErrors, and shapes are a help, not a need
+        model = onnx.load(str(path), load_external_data=False)
+    finally:
+        inferred.unlink(missing_ok=True)
+    external_data_helper.load_external_data_for_model(model, str(path.parent))
+    return model
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write the model; with `<name>.data` beside it where protobuf's limit asks for that."""
+    if model.ByteSize() < MESSAGE_LIMIT_BYTES:
+        path.write_bytes(model.SerializeToString())
+        return
+    onnx.save(
+        model,
+        str(path),
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=f"{path.name}.data",
+        size_threshold=1024,
+    )
+
+
+def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    tensors = []
+    for graph in all_graphs(model.graph):
+        tensors += list(graph.initializer)
+        tensors += [attribute.t for node in graph.node for attribute in node.attribute]
+    return [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]
