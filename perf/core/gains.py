@@ -1,0 +1,99 @@
+"""Which latencies are set against which, and the gain of one record over another where they are alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perf.core import statistics
+from perf.core.latency import launches
+from perf.core.record import Launch, Record
+from perf.core.statistics import PairedGain
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A gain column of seed 004: what `subject` saves of the time of `base`."""
+
+    header: str
+    subject: str
+    base: str
+
+
+# The four gains that users of the predecessor know, by the target names of its tables.
+KNOWN = (
+    Definition("TRT_CUDA_gain(%)", "TensorrtExecutionProvider", "CUDAExecutionProvider"),
+    Definition(
+        "TRT_CUDA_fp16_gain(%)", "TensorrtExecutionProvider_fp16", "CUDAExecutionProvider_fp16"
+    ),
+    Definition("TRT_Standalone_gain(%)", "TensorrtExecutionProvider", "Standalone_TRT"),
+    Definition(
+        "TRT_Standalone_fp16_gain(%)", "TensorrtExecutionProvider_fp16", "Standalone_TRT_fp16"
+    ),
+)
+BASELINE = "CPUExecutionProvider"  # every other target's gain is over this one
+
+
+def definitions(columns: Sequence[str]) -> tuple[Definition, ...]:
+    """The gain columns that a table with these target columns has, seed 004's first."""
+    known = tuple(d for d in KNOWN if d.subject in columns and d.base in columns)
+    over_cpu = tuple(
+        Definition(f"{c}_CPU_gain(%)", c, BASELINE)
+        for c in columns
+        if c != BASELINE and BASELINE in columns
+    )
+    return known + over_cpu
+
+
+def column_of(record: Record) -> str:
+    """A record's column in a wide table: its target as spelled, and its variant."""
+    variant = record.cell.variant
+    return record.cell.target.label + (f"[{variant}]" if variant else "")
+
+
+def columns_of(records: Sequence[Record]) -> tuple[str, ...]:
+    """Every target column, in plan order."""
+    return tuple(dict.fromkeys(column_of(r) for r in records))
+
+
+def gain(base: Record, subject: Record) -> PairedGain | None:
+    """Gain of `subject` over `base`, from launches of the same round; None where there is no pair.
+
+    Only what is published counts, and only like is set against like: the same io mode, transfers
+    in or out of the time on both sides, launched the same way. A launch's time is its median run.
+    """
+    if base.cell.protocol.isolation != subject.cell.protocol.isolation:
+        return None
+    bases = {_place(x): x for x in launches(base)}
+    pairs = [
+        (_median(bases[_place(x)]), _median(x))
+        for x in launches(subject)
+        if _place(x) in bases and _alike(bases[_place(x)], x)
+    ]
+    return statistics.paired_gain([p for p in pairs if min(p) > 0])
+
+
+def over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, ...]:
+    """The gain of each record over the baseline of its model; None where there is none to tell."""
+    bases = {r.cell.model.name: r for r in reversed(records) if column_of(r) == BASELINE}
+    found = [bases.get(r.cell.model.name) for r in records]
+    return tuple(
+        None if base is None or base is record else gain(base, record)
+        for base, record in zip(found, records, strict=True)
+    )
+
+
+def _place(launch: Launch) -> tuple[str, int]:
+    return (launch.boot_id, launch.round)
+
+
+def _alike(a: Launch, b: Launch) -> bool:
+    return (
+        a.timed is not None
+        and b.timed is not None
+        and a.timed.io == b.timed.io
+        and a.timed.gpu_only == b.timed.gpu_only
+    )
+
+
+def _median(launch: Launch) -> float:
+    samples = launch.timed.samples_ns if launch.timed else ()
+    return statistics.quantile(sorted(samples), 0.5) if samples else 0.0
