@@ -177,6 +177,7 @@ class GpuCounters:
     others: int = 0  # other processes seen on the device
     samples: int = 0
     window_s: float = 0.0
+    power_source: str = ""  # instant, or board: what nvmlDeviceGetPowerUsage says (on some a mean over 1 s)
 
 
 @dataclass(frozen=True)
