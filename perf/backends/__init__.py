@@ -115,6 +115,15 @@ def serving(name: str, backends: Sequence[Backend]) -> Backend:
     raise KeyError(name)
 
 
+def of_cell(cell: Cell) -> Backend:
+    """The backend that a cell's target needs: a plug-in's, a file kept elsewhere, or one in here."""
+    extra = (Path(cell.plugin["file"]),) if "file" in cell.plugin else ()
+    backends = discover(extra)
+    if "library" in cell.plugin:
+        return next(b for b in backends if b.serves_plugins)
+    return serving(cell.target.name, backends)
+
+
 def _from_path(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"backend_{path.stem}", path)
     if spec is None or spec.loader is None:

@@ -1,0 +1,110 @@
+"""Imports an engine once, makes no session, and forks a child per launch that becomes the wrapper's own."""
+
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+PR_SET_PDEATHSIG = 1
+LOG = "output.log"
+
+
+def main(argv: Sequence[str]) -> int:
+    """`serve FD WRAPPER MODULE…` forks on request; `one REQUEST_JSON WRAPPER` is a launch by itself."""
+    if argv[0] == "one":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # under a prefix, of its death
+        _work(json.loads(argv[1]), wrapper=None)
+    control = socket.socket(fileno=int(argv[1]))
+    wrapper = int(argv[2])
+    for name in argv[3:]:
+        importlib.import_module(name)
+    importlib.import_module("perf.worker.stages")
+    control.send(json.dumps({"ready": os.getpid()}).encode())
+    while request := control.recv(1 << 20):
+        if reason := unfit_to_fork():
+            control.send(json.dumps({"refused": reason}).encode())
+        else:
+            control.send(
+                json.dumps({"pid": _fork(json.loads(request), wrapper, control)}).encode()
+            )
+    return 0
+
+
+def unfit_to_fork() -> str:
+    """Why a fork now would hand a broken engine to the child; "" where it would not."""
+    threads = sum(1 for _ in Path("/proc/self/task").iterdir())
+    if threads != 1:
+        return f"{threads} threads: a fork would copy their locks without them"
+    if "libcuda.so" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace"):
+        return "the CUDA driver is loaded: its state does not survive a fork"
+    return ""
+
+
+def _fork(request: dict[str, Any], wrapper: int, control: socket.socket) -> int:
+    """Fork twice, so that the orphaned leaf falls to the wrapper, a subreaper; returns the leaf's pid."""
+    read_end, write_end = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        _middle(request, wrapper, control, write_end)
+    os.close(write_end)
+    os.waitpid(middle, 0)
+    told = os.read(read_end, 16)
+    os.close(read_end)
+    return int(told)
+
+
+def _middle(
+    request: dict[str, Any], wrapper: int, control: socket.socket, write_end: int
+) -> NoReturn:
+    host = os.getppid()
+    me = os.getpid()
+    leaf = os.fork()
+    if leaf:
+        os.write(write_end, str(leaf).encode())
+        os._exit(0)
+    os.close(write_end)
+    control.close()
+    while (parent := os.getppid()) != wrapper:
+        if parent not in (me, host):
+            os._exit(0)  # the wrapper is gone and someone else adopted us
+        time.sleep(0.0002)
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != wrapper:  # it died between the two lines above
+        os._exit(0)
+    _work(request, wrapper)
+
+
+def _work(request: dict[str, Any], wrapper: int | None) -> NoReturn:
+    """Become a worker: output to the launch's log, stacks on SIGTERM, then the stages; never returns."""
+    folder = Path(request["folder"])
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(null)
+    os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the wrapper's to act on
+    faulthandler.enable(file=2)
+    faulthandler.register(signal.SIGTERM, file=2, all_threads=True, chain=False)
+    from perf.worker import stages
+
+    status = stages.run(request["kind"], Path(request["job"]), folder)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)  # what C's stdio still holds; _exit would lose it
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

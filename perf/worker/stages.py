@@ -1,0 +1,258 @@
+"""What a worker does with one launch, stage by stage, each begun in the journal before it is tried."""
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from perf import backends
+from perf.backends import Backend, DeviceMemoryExhausted, Unsupported
+from perf.core import cell as cells
+from perf.core import codec
+from perf.core.cell import Cell, ModelFile, TestSet
+from perf.core.journal import (
+    Artefact,
+    Began,
+    Created,
+    Declined,
+    Event,
+    Finished,
+    FirstRun,
+    Hello,
+    HostMemory,
+    Journal,
+    Placed,
+    Prepared,
+    RaisedError,
+    Stage,
+    Unreferenced,
+    Versions,
+    Wrote,
+)
+from perf.core.record import LaunchKind
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """Test data to be made into arrays, once per model and run."""
+
+    model: ModelFile
+    input_data: str
+    seed: int
+    sets: int
+    shapes: Mapping[str, tuple[int, ...]]
+    destination: str
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class ArtefactJob:
+    """A model to be converted to another precision, once per source, converter and options."""
+
+    model: ModelFile
+    precision: str
+    destination: str
+    calibration: str = ""
+
+
+class _Account:
+    """The journal of one launch, and the stage it is in."""
+
+    def __init__(self, folder: Path) -> None:
+        self._journal = Journal(folder / "journal.jsonl")
+        self.stage = Stage.START
+        self.tell = self._journal.tell
+
+    def begin(self, stage: Stage) -> None:
+        self.stage = stage
+        self.tell(Began(stage, time.monotonic()))
+
+
+def run(kind: str, job: Path, folder: Path) -> int:
+    """Do one launch and tell of it; returns the exit status. Nothing here says that it passed."""
+    account = _Account(folder)
+    account.tell(Hello(os.getpid(), platform.python_version(), time.monotonic()))
+    return _guarded(account, lambda: _launch(LaunchKind(kind), job, folder, account))
+
+
+def _guarded(account: _Account, work: Callable[[], None]) -> int:
+    """Turn every way of failing that Python can see into a fact."""
+    try:
+        work()
+    except Unsupported as e:
+        account.tell(Declined(str(e)))
+        account.tell(Finished(time.monotonic()))
+        return 0
+    except MemoryError as e:
+        account.tell(RaisedError(account.stage, "MemoryError", str(e), "host"))
+    except DeviceMemoryExhausted as e:
+        account.tell(RaisedError(account.stage, type(e).__name__, _one_line(e), "device"))
+    except OSError as e:
+        account.tell(RaisedError(account.stage, type(e).__name__, str(e)))
+        raise
+    except Exception as e:
+        account.tell(RaisedError(account.stage, type(e).__name__, _one_line(e)))
+        _traceback()
+    else:
+        account.tell(Finished(time.monotonic()))
+        return 0
+    return 1
+
+
+def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> None:
+    match kind:
+        case LaunchKind.PREPARE:
+            _prepare(codec.decode(PrepareJob, _json(job)), account)
+        case LaunchKind.ARTEFACT:
+            _convert(codec.decode(ArtefactJob, _json(job)), account)
+        case LaunchKind.REFERENCE:
+            _reference(cells.read(job), folder, account)
+        case LaunchKind.CHECK:
+            _check(cells.read(job), folder, account)
+        case LaunchKind.MEASURE:
+            _measure(replace(cells.read(job), profile=False), folder, account)
+
+
+def _prepare(job: PrepareJob, account: _Account) -> None:
+    from perf.worker import prepare
+
+    account.begin(Stage.PREPARE)
+    request = prepare.PrepareRequest(job.input_data, job.seed, job.sets, job.shapes, job.half)
+    account.tell(Prepared(prepare.prepare(job.model, request, Path(job.destination))))
+
+
+def _convert(job: ArtefactJob, account: _Account) -> None:
+    from setup_models import half
+
+    account.begin(Stage.CONVERT)
+    report = half.for_harness(job.model, job.precision, Path(job.destination), job.calibration)
+    account.tell(Artefact(job.destination, report))
+
+
+def _reference(cell: Cell, folder: Path, account: _Account) -> None:
+    from perf.worker import inputs
+
+    backend = _load(cell, account)
+    feeds = [inputs.load(s) for s in cell.sets]
+    account.begin(Stage.CREATE)
+    made: list[TestSet] = []
+    with backend.open(replace(cell, profile=False), folder) as session:
+        account.begin(Stage.RUN)
+        for given, feed in zip(cell.sets, feeds, strict=True):
+            outputs = inputs.save(session.infer(feed), folder / given.name)
+            made.append(replace(given, outputs=outputs))
+        account.begin(Stage.CLOSE)
+    account.tell(Wrote(tuple(made)))
+
+
+def _check(cell: Cell, folder: Path, account: _Account) -> None:
+    """A cold session; outputs of the very inputs that will be timed; placement; never timed."""
+    from perf.worker import inputs, validate
+
+    backend = _load(cell, account)
+    feeds = [inputs.load(s) for s in cell.sets]
+    baseline = _reset_peak()
+    account.begin(Stage.CREATE)
+    began = time.monotonic()
+    with backend.open(cell, folder) as session:
+        account.tell(Created(time.monotonic() - began, session.cached))
+        for i, (given, feed) in enumerate(zip(cell.sets, feeds, strict=True)):
+            account.begin(Stage.RUN)
+            began = time.monotonic()
+            got = session.infer(feed)
+            if i == 0:
+                account.tell(FirstRun(time.monotonic() - began))
+            if not cell.checked:
+                continue
+            account.begin(Stage.VALIDATE)
+            if not given.outputs:
+                account.tell(Unreferenced(given.name))
+                continue
+            expected = inputs.expected(given)
+            for compared in validate.compare_set(given.name, got, expected, cell):
+                account.tell(compared)
+        _tell_memory(account, baseline)
+        account.begin(Stage.PLACE)
+        _tell_where(account, session.placement(), session.attested())
+        account.begin(Stage.CLOSE)
+
+
+def _measure(cell: Cell, folder: Path, account: _Account) -> None:
+    """A warm cache, no placement, no profile: warm-up, then timed runs."""
+    from perf.worker import inputs
+
+    backend = _load(cell, account)
+    feeds = [inputs.load(s) for s in cell.sets]
+    baseline = _reset_peak()
+    account.begin(Stage.CREATE)
+    began = time.monotonic()
+    with backend.open(cell, folder) as session:
+        account.tell(Created(time.monotonic() - began, session.cached))
+        account.begin(Stage.TIME)
+        account.tell(session.time(feeds, cell))
+        _tell_memory(account, baseline)
+        account.begin(Stage.CLOSE)
+
+
+def _load(cell: Cell, account: _Account) -> Backend:
+    account.begin(Stage.LOAD)
+    if cell.protocol.affinity:
+        os.sched_setaffinity(0, cell.protocol.affinity)
+    backend = backends.of_cell(cell)
+    account.tell(Versions(_loaded_versions()))
+    return backend
+
+
+def _tell_where(account: _Account, placement: Any, attested: Any) -> None:
+    if placement is not None:
+        account.tell(Placed(placement))
+    if attested is not None:
+        event: Event = attested
+        account.tell(event)
+
+
+def _loaded_versions() -> dict[str, str]:
+    """Versions of the engines that are really loaded, as they name themselves."""
+    names = ("numpy", "onnxruntime", "torch", "tensorrt")
+    found = {n: getattr(sys.modules.get(n), "__version__", "") for n in names}
+    return {n: str(v) for n, v in found.items() if v}
+
+
+def _reset_peak() -> float:
+    """Reset VmHWM (it may be inherited from the host) and return RSS now, in MiB."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        pass  # not permitted in some containers: the peak then holds the host's imports too
+    return _status_mib("VmRSS")
+
+
+def _tell_memory(account: _Account, baseline_mib: float) -> None:
+    account.tell(HostMemory(baseline_mib, _status_mib("VmHWM")))
+
+
+def _status_mib(key: str) -> float:
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:2000] or type(error).__name__
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,355 @@
+"""Starts worker processes, sees each one's end at first hand, and leaves no survivor."""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from perf.core import journal
+from perf.core.cell import Environment
+from perf.core.fold import last_stage
+from perf.core.journal import Began, Stage
+from perf.core.options import Timeouts
+from perf.core.record import Ending, KilledFor, LaunchKind
+from perf.wrapper import processes
+
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG = 1
+GRACE_S = 1.0  # between SIGTERM, at which a worker dumps its stacks, and SIGKILL
+LOG_LIMIT = 64 << 20
+TICK_S = 0.25  # how often logs are looked at while nothing ends
+WATCH_S = 0.02  # how often memory is looked at where a limit or a device asks for it
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM reached the wrapper; the argument is the signal's number."""
+
+
+class CannotStart(Exception):
+    """An environment's interpreter could not start a worker; the message says why."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One launch to be made."""
+
+    kind: LaunchKind
+    job: Path
+    folder: Path
+    environment: Environment
+    preload: tuple[str, ...] = ()
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    memory_limit_mib: float = 0.0
+    isolation: str = "host"
+    exec_prefix: str = ""
+    watch: Callable[[int], None] | None = None  # called every WATCH_S with the worker's pid
+
+
+@dataclass
+class Running:
+    """A launch in flight."""
+
+    request: Request
+    pid: int
+    pidfd: int
+    began_s: float
+    oom_kills: int
+    killed_for: KilledFor | None = None
+    limit: float | None = None
+    kill_at_s: float | None = None
+    peak_rss_mib: float | None = None
+
+
+@dataclass
+class _Host:
+    process: "subprocess.Popen[bytes]"
+    control: socket.socket
+
+
+class Supervisor:
+    """The only place of the wrapper that starts workers; a context manager that ends them all."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[tuple[str, tuple[str, ...]], _Host] = {}
+        self._spawned: dict[int, subprocess.Popen[bytes]] = {}
+        self._running: list[Running] = []
+        self._signal = 0
+        self._old: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        """Become the reaper of all descendants, and turn signals into Interrupted."""
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._wake_r, self._wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._old[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Kill what runs, end the hosts, reap everything."""
+        for running in list(self._running):
+            self._kill(running, KilledFor.INTERRUPT, None, grace=False)
+            self._reap(running)
+        for host in self._hosts.values():
+            host.control.close()
+            host.process.kill()
+            host.process.wait()
+        processes.kill_strangers(frozenset())
+        for number, handler in self._old.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+    def start(self, request: Request) -> Running:
+        """Start one launch; raises CannotStart where its interpreter will not run."""
+        request.folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        kills = processes.oom_kills()
+        pid = self._forked(request) if request.isolation == "host" else None
+        if pid is None:
+            pid = self._spawn(request)
+        running = Running(request, pid, os.pidfd_open(pid), began, kills)
+        self._running.append(running)
+        return running
+
+    def wait(self) -> tuple[Running, Ending]:
+        """Wait, without spinning, until one of the launches in flight has ended."""
+        while True:
+            if self._signal:
+                raise Interrupted(self._signal)
+            poll = select.poll()
+            poll.register(self._wake_r, select.POLLIN)
+            for running in self._running:
+                poll.register(running.pidfd, select.POLLIN)
+            ready = {fd for fd, _ in poll.poll(self._timeout_s() * 1000)}
+            if self._wake_r in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_r, 512)
+                continue
+            for running in self._running:
+                if running.pidfd in ready:
+                    return running, self._reap(running)
+            self._tick()
+
+    def run(self, request: Request) -> Ending:
+        """One launch from start to end, with nothing else in flight."""
+        self.start(request)
+        return self.wait()[1]
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._signal = number
+        with contextlib.suppress(OSError):
+            os.write(self._wake_w, b"x")
+
+    def _timeout_s(self) -> float:
+        busy = any(r.request.watch or r.request.memory_limit_mib for r in self._running)
+        step = WATCH_S if busy else TICK_S
+        now = time.monotonic()
+        for r in self._running:
+            due = (
+                r.kill_at_s if r.kill_at_s is not None else r.began_s + r.request.timeouts.launch_s
+            )
+            step = min(step, max(0.0, due - now) + 0.001)
+        return step
+
+    def _tick(self) -> None:
+        """Deadlines, memory limits, floods of output, and whoever asked to look on."""
+        now = time.monotonic()
+        for r in self._running:
+            if r.request.watch:
+                r.request.watch(r.pid)
+            if r.request.memory_limit_mib:
+                rss = processes.tree_rss_mib(r.pid)
+                r.peak_rss_mib = max(r.peak_rss_mib or 0.0, rss)
+                if rss > r.request.memory_limit_mib and not r.killed_for:
+                    limit = r.request.memory_limit_mib
+                    self._kill(r, KilledFor.MEMORY_LIMIT, limit, grace=False)
+            _bound_log(r.request.folder / "output.log")
+            if r.kill_at_s is not None and now >= r.kill_at_s:
+                _kill_group(r.pid)
+                r.kill_at_s = now + GRACE_S
+            elif r.killed_for is None and (limit := _overdue(r, now)):
+                self._kill(r, KilledFor.DEADLINE, limit, grace=True)
+
+    def _kill(self, r: Running, why: KilledFor, limit: float | None, *, grace: bool) -> None:
+        r.killed_for, r.limit = why, limit
+        if grace:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(r.pidfd, signal.SIGTERM)
+            r.kill_at_s = time.monotonic() + GRACE_S
+        else:
+            _kill_group(r.pid)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(r.pidfd, signal.SIGKILL)
+
+    def _reap(self, r: Running) -> Ending:
+        """Kill the group while its leader is still a zombie (its id cannot be reused), then reap."""
+        os.waitid(os.P_PIDFD, r.pidfd, os.WEXITED | os.WNOWAIT)
+        wall = time.monotonic() - r.began_s
+        _kill_group(r.pid)
+        told = os.waitid(os.P_PIDFD, r.pidfd, os.WEXITED)
+        os.close(r.pidfd)
+        self._running.remove(r)
+        if popen := self._spawned.pop(r.pid, None):
+            popen.returncode = 0  # reaped here; Popen must not look for it
+        known = {x.pid for x in self._running} | {h.process.pid for h in self._hosts.values()}
+        processes.kill_strangers(frozenset(known))
+        exited = told is not None and told.si_code == os.CLD_EXITED
+        status = told.si_status if told else 0
+        return Ending(
+            status=status if exited else None,
+            signal=None if exited else status,
+            killed_for=r.killed_for,
+            limit=r.limit,
+            oom_kill_delta=processes.oom_kills() - r.oom_kills,
+            peak_rss_mib=r.peak_rss_mib,
+            wall_s=wall,
+        )
+
+    def _forked(self, request: Request) -> int | None:
+        """Have a host fork the launch; None where it must not, and the launch is spawned afresh."""
+        for _attempt in range(2):  # a host that was killed is replaced once
+            host = self._host(request)
+            try:
+                host.control.send(_message(request))
+                answer: dict[str, int] = json.loads(host.control.recv(4096) or b"{}")
+            except (BrokenPipeError, ConnectionResetError):
+                answer = {}
+            if "pid" in answer:
+                return answer["pid"]
+            if "refused" in answer:
+                return None
+            self._end_host(request)
+        return None
+
+    def _host(self, request: Request) -> _Host:
+        key = (request.environment.name, request.preload)
+        if key in self._hosts:
+            return self._hosts[key]
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        modules = list(request.preload)
+        words = ["serve", str(theirs.fileno()), str(os.getpid()), *modules]
+        with theirs, (request.folder / "host.log").open("wb") as log:
+            process = _popen(
+                [request.environment.python, "-m", "perf.worker.host", *words],
+                request.environment,
+                pass_fds=(theirs.fileno(),),
+                log=log.fileno(),
+            )
+        mine.settimeout(120.0)
+        try:
+            ready = mine.recv(4096)
+        except (ConnectionResetError, TimeoutError):
+            ready = b""
+        if not ready:
+            process.kill()
+            process.wait()
+            mine.close()
+            raise CannotStart(_host_died(request, process.returncode))
+        mine.settimeout(None)
+        self._hosts[key] = _Host(process, mine)
+        return self._hosts[key]
+
+    def _end_host(self, request: Request) -> None:
+        host = self._hosts.pop((request.environment.name, request.preload))
+        host.control.close()
+        host.process.kill()
+        host.process.wait()
+
+    def _spawn(self, request: Request) -> int:
+        words = ["one", _message(request).decode(), str(os.getpid())]
+        argv = [request.environment.python, "-m", "perf.worker.host", *words]
+        with (request.folder / "output.log").open("ab") as log:
+            process = _popen(
+                [*shlex.split(request.exec_prefix), *argv], request.environment, log=log.fileno()
+            )
+        self._spawned[process.pid] = process
+        return process.pid
+
+
+def environment_variables(environment: Environment) -> dict[str, str]:
+    """What a worker's process sees: ours, made quiet and single-threaded at import, and its own."""
+    quiet = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    extra = environment.variables.get("PYTHONPATH", "")
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), extra]))} if extra else {}
+    return {**os.environ, **quiet, **environment.variables, **path}
+
+
+def _popen(
+    argv: Sequence[str], environment: Environment, log: int, pass_fds: tuple[int, ...] = ()
+) -> "subprocess.Popen[bytes]":
+    variables: Mapping[str, str] = environment_variables(environment)
+    try:
+        return subprocess.Popen(
+            list(argv), env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            pass_fds=pass_fds, start_new_session=True, preexec_fn=_die_with_the_wrapper, cwd=ROOT,
+        )  # fmt: skip
+    except (FileNotFoundError, PermissionError) as e:
+        raise CannotStart(f"{argv[0]}: {e.strerror}; check environments.toml or --env") from e
+
+
+def _die_with_the_wrapper() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _message(request: Request) -> bytes:
+    names = {"kind": request.kind.value, "job": str(request.job), "folder": str(request.folder)}
+    return json.dumps(names).encode()
+
+
+def _host_died(request: Request, status: int | None) -> str:
+    lines = (request.folder / "host.log").read_text(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else f"exit status {status}"
+    return f"environment {request.environment.name} ({request.environment.python}): {last}"
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _bound_log(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > LOG_LIMIT:
+            os.truncate(path, 0)  # opened for append: writing goes on at the new end
+
+
+_STAGES: Mapping[str, tuple[Stage, ...]] = {
+    "prepare": (Stage.PREPARE, Stage.CONVERT),
+    "build": (Stage.CREATE,),
+    "run": (Stage.RUN, Stage.VALIDATE, Stage.PLACE, Stage.WARM_UP, Stage.TIME),
+}
+
+
+def _overdue(r: Running, now: float) -> float:
+    """The limit that has passed, in seconds; 0 where none has."""
+    limits = r.request.timeouts
+    if now - r.began_s >= limits.launch_s:
+        return limits.launch_s
+    if not limits.stages:
+        return 0.0
+    events = journal.read(r.request.folder / "journal.jsonl")
+    stage = last_stage(events)
+    began = next((e.at_s for e in reversed(events) if isinstance(e, Began)), r.began_s)
+    for name, stages in _STAGES.items():
+        limit = limits.stages.get(name)
+        if limit and stage in stages and now - began >= limit:
+            return limit
+    return 0.0
