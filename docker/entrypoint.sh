@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs the harness inside an image: the image's own, or the checkout that EP_PERF_DIR names, in the image's
+# environments either way. Arguments are the harness's, unchanged.
+set -euo pipefail
+
+home=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+ort_python=${EP_PERF_ORT_PYTHON:-/opt/ort/current/bin/python}
+
+flags=(--no_install)
+if [[ -x $ort_python ]]; then
+    flags+=(--env "ort=$ort_python")
+fi
+if [[ -n ${EP_PERF_DIR:-} ]]; then
+    exec "$home/.venv/bin/python" "$EP_PERF_DIR/benchmark_wrapper.py" \
+        -r both -m "$home/model_list.json" "${flags[@]}" "$@"
+fi
+exec "$home/perf.sh" "${flags[@]}" "$@"
