@@ -1,0 +1,1 @@
+"""Where models come from: made offline from seeds, downloaded, unpacked from archives, or halved."""

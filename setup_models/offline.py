@@ -1,0 +1,187 @@
+"""`python -m setup_models.offline`: make the offline model set, whole folders or nothing.
+
+A folder is made beside its place and renamed into it. Its stamp `.made` holds a digest of the recipe's own
+source, the seed and the onnx version, so what is there and current is recognised in milliseconds, without
+importing onnx or an engine.
+"""
+
+import argparse
+import difflib
+import fcntl
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from setup_models.refusals import RefusalError, run_command
+
+if TYPE_CHECKING:
+    from setup_models.generate.made import Made
+
+SEED = 20261126
+REPOSITORY = Path(__file__).resolve().parents[1]
+_RECIPES_FOLDER = Path(__file__).resolve().parent / "generate"
+_SHARED = ("seeded.py", "made.py", "graph.py")
+_STAMP = ".made"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model of the set: its module in `setup_models/generate` and what its `build` is called with."""
+
+    name: str
+    module: str
+    topology: str = ""
+
+    def digest(self) -> str:
+        """Changes when anything changes that the model is made from."""
+        what = hashlib.sha256()
+        for source in (*_SHARED, f"{self.module}.py"):
+            what.update((_RECIPES_FOLDER / source).read_bytes())
+        what.update(f"{self.name} {self.topology} {SEED} onnx {version('onnx')}".encode())
+        return what.hexdigest()
+
+    def build(self) -> "Made":
+        """The model and its inputs, in memory."""
+        module = importlib.import_module(f"setup_models.generate.{self.module}")
+        build: Callable[..., Made] = module.build
+        return build(self.topology, SEED) if self.topology else build(SEED)
+
+
+RECIPES = (
+    *(
+        Recipe(name, "topologies", name)
+        for name in ("squeezenet", "shufflenet", "inception_v1", "resnet50", "densenet121")
+    ),
+    Recipe("encoder", "encoder"),
+    Recipe("text_recogniser", "recogniser"),
+    Recipe("detector", "detector"),
+    Recipe("loop_if", "control"),
+    Recipe("int8_qdq", "quantised"),
+)
+
+
+def is_current(recipe: Recipe, folder: Path) -> bool:
+    """Whether the folder holds this recipe's model, complete: stamp, digest and every file's size."""
+    try:
+        stamp: dict[str, Any] = json.loads((folder / _STAMP).read_text("utf-8"))
+        sizes = dict(stamp["bytes"])
+        return stamp["digest"] == recipe.digest() and all(
+            (folder / name).stat().st_size == size for name, size in sizes.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def make(recipe: Recipe, out: Path) -> int:
+    """Make one model in `out`, replacing what has its name; the folder's size in bytes.
+
+    Only one process at a time may call this for one `out` (see `locked`).
+    """
+    from setup_models.generate.made import write  # imports the engine: only when there is work
+
+    workplace = out / f".making-{recipe.name}"
+    shutil.rmtree(workplace, ignore_errors=True)  # a crashed run's
+    workplace.mkdir()
+    try:
+        write(recipe.build(), workplace)
+        files = sorted(path for path in workplace.rglob("*") if path.is_file())
+        sizes = {str(path.relative_to(workplace)): path.stat().st_size for path in files}
+        digest = hashlib.sha256((workplace / "model.onnx").read_bytes()).hexdigest()
+        stamp = {"digest": recipe.digest(), "model_sha256": digest, "bytes": sizes}
+        (workplace / _STAMP).write_text(json.dumps(stamp, indent=1) + "\n", "utf-8")
+        shutil.rmtree(out / recipe.name, ignore_errors=True)
+        workplace.rename(out / recipe.name)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)
+    return sum(sizes.values())
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the folder against a second maker; the lock ends with the process, however that ends."""
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m setup_models.offline",
+        description="Make the offline model set: no network, no torch, the same models every time.",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=REPOSITORY / "models", help="folder to make the models in"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="make these models only (see --list)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the models and whether they are made"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="make models anew that are already there"
+    )
+    return parser.parse_args(arguments)
+
+
+def _chosen(names: Sequence[str] | None) -> tuple[Recipe, ...]:
+    known = {recipe.name: recipe for recipe in RECIPES}
+    for name in names or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3) or list(known)
+            raise RefusalError(f"--only {name}: no such model; did you mean {', '.join(near)}?")
+    return tuple(recipe for recipe in RECIPES if not names or recipe.name in names)
+
+
+def _make_all(recipes: Sequence[Recipe], out: Path, *, force: bool) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        for recipe in recipes:
+            if not force and is_current(recipe, out / recipe.name):
+                continue  # another process made it while this one waited
+            began = time.monotonic()
+            size_mb = make(recipe, out) / 1e6
+            took_s = time.monotonic() - began
+            print(f"{recipe.name:<16} {size_mb:7.1f} MB {took_s:6.1f} s", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 when every model asked for is there. Raises RefusalError with one clear line."""
+    asked = _parse(arguments)
+    out: Path = asked.out
+    recipes = _chosen(asked.only)
+    try:
+        missing = [r for r in recipes if asked.force or not is_current(r, out / r.name)]
+        if asked.list:
+            for recipe in recipes:
+                print(f"{recipe.name:<16} {'to make' if recipe in missing else 'made'}")
+        elif missing:
+            os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the engine is imported
+            _make_all(missing, out, force=asked.force)
+        else:
+            print(f"{len(recipes)} models are already in {out}")
+    except (ImportError, PackageNotFoundError) as error:
+        raise RefusalError(
+            f"{sys.executable} lacks {error.name}, which making models needs: "
+            "install onnx, onnxruntime and numpy into it"
+        ) from error
+    except OSError as error:
+        raise RefusalError(
+            f"cannot make models in {out}: {error.strerror or error}; "
+            "free or choose another folder with --out"
+        ) from error
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main, sys.argv[1:]))
