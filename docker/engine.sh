@@ -11,5 +11,5 @@ engine_of() {
             return
         fi
     done
-    refuse "${asked:-neither docker nor podman} is not installed here; install one, or use docker/run_perf_machine.sh"
+    refuse "${asked:-docker or podman} is not installed here; install it, or use docker/run_perf_machine.sh"
 }

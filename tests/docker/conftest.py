@@ -1,13 +1,14 @@
 """Fixtures for the scripts: recorded programs first on PATH, and a way to run a script among them."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.docker.recorded import Programs, Run
+from tests.docker.recorded import HOME, Programs, Run
 
 
 @pytest.fixture
@@ -38,3 +39,12 @@ def script(programs: Programs) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of the harness whose path holds a space, with the real scripts in it."""
+    copy = tmp_path / "my checkout"
+    shutil.copytree(HOME / "docker", copy / "docker", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "benchmark_wrapper.py").touch()  # what marks a checkout; nothing here runs it
+    return copy

@@ -1,4 +1,4 @@
-"""Stand-ins for programs that are not ours (docker, podman, git): each writes down its arguments and obeys a script."""
+"""Recorded stand-ins for programs that are not ours (docker, podman, git, id): each notes its arguments."""
 
 import json
 import subprocess

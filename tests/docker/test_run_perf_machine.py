@@ -1,0 +1,94 @@
+"""The exact command line that the harness gets on a bare machine and inside an image."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.docker.recorded import Programs, Run
+
+
+@pytest.fixture
+def harness(programs: Programs, checkout: Path) -> Programs:
+    """Writes down what perf.sh would be started with."""
+    there = replace(programs, folder=checkout)
+    there.add("perf.sh", "sys.exit(3)")
+    return there
+
+
+def test_everything_reaches_the_harness(
+    script: Run, harness: Programs, checkout: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "some models"
+    models.mkdir()
+    done = script(
+        checkout / "docker/run_perf_machine.sh",
+        *("-o", "selected-models", "-m", str(models / ".." / "some models")),
+        *("--", "-e", "cpu ov", "-t", "5", "--label", "it's"),
+    )
+    assert done.returncode == 3, done.stderr
+    assert harness.calls() == [
+        [
+            *("perf.sh", "-o", str(checkout / "result/selected-models"), "-m", str(models)),
+            *("-e", "cpu ov", "-t", "5", "--label", "it's"),
+        ]
+    ]
+
+
+def test_an_onnx_runtime_built_here_is_used(
+    script: Run, harness: Programs, checkout: Path
+) -> None:
+    built = checkout / ".envs/ort/bin"
+    built.mkdir(parents=True)
+    replace(harness, folder=built).add("python")
+    assert script(checkout / "docker/run_perf_machine.sh").returncode == 3
+    assert harness.calls() == [
+        [
+            *("perf.sh", "-o", str(checkout / "result/offline")),
+            *("--env", f"ort={built}/python"),
+        ]
+    ]
+
+
+def test_a_wrong_request_is_one_line(script: Run, harness: Programs, checkout: Path) -> None:
+    done = script(checkout / "docker/run_perf_machine.sh", "-d", "image")
+    assert (done.returncode, harness.calls()) == (2, [])
+    assert done.stderr == (
+        "run_perf_machine.sh: unknown argument '-d'; the harness's own flags follow after --\n"
+    )
+
+
+def test_in_an_image_nothing_is_installed(script: Run, harness: Programs, checkout: Path) -> None:
+    done = script(checkout / "docker/entrypoint.sh", "--list")
+    assert done.returncode == 3, done.stderr
+    assert harness.calls() == [["perf.sh", "--no_install", "--list"]]
+
+
+def test_in_an_image_its_own_onnx_runtime_serves(
+    script: Run, harness: Programs, checkout: Path, tmp_path: Path
+) -> None:
+    python = harness.add("python")
+    done = script(
+        checkout / "docker/entrypoint.sh", "-t", "5", env={"EP_PERF_ORT_PYTHON": str(python)}
+    )
+    assert done.returncode == 3, done.stderr
+    assert harness.calls() == [
+        ["perf.sh", "--no_install", "--env", f"ort={python}", "-t", "5"],
+    ]
+
+
+def test_in_an_image_a_mounted_checkout_runs_in_the_images_environment(
+    script: Run, harness: Programs, checkout: Path, tmp_path: Path
+) -> None:
+    own = checkout / ".venv/bin"
+    own.mkdir(parents=True)
+    replace(harness, folder=own).add("python")
+    mounted = tmp_path / "mounted here"
+    done = script(checkout / "docker/entrypoint.sh", "-v", env={"EP_PERF_DIR": str(mounted)})
+    assert done.returncode == 0, done.stderr
+    assert harness.calls() == [
+        [
+            *("python", f"{mounted}/benchmark_wrapper.py", "-r", "both"),
+            *("-m", f"{checkout}/model_list.json", "--no_install", "-v"),
+        ]
+    ]
