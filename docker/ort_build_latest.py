@@ -124,7 +124,8 @@ def main(argv: Sequence[str]) -> int:
             )
             return 3
         except (BuildFailed, OSError) as error:
-            print(f"ort_build_latest.py: {error}", file=sys.stderr)
+            kept = f"{request.environment} is as it was"
+            print(f"ort_build_latest.py: {error}. {kept}", file=sys.stderr)
             return 3
     return 0
 
