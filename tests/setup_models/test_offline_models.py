@@ -1,6 +1,5 @@
 """The models themselves: they load on the oldest engine, and their outputs can tell right from wrong."""
 
-import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,6 @@ from setup_models.generate import detector, made, seeded, topologies
 Array = NDArray[Any]
 CLASSIFIERS = ("squeezenet", "shufflenet", "inception_v1", "resnet50", "densenet121")
 NAMES = tuple(recipe.name for recipe in offline.RECIPES)
-LIST: list[dict[str, Any]] = json.loads((offline.REPOSITORY / "model_list.json").read_text())
 
 
 @dataclass(frozen=True)
@@ -249,39 +247,6 @@ def _overlap(a: Array, b: Array) -> float:
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     shared = float(np.prod(np.maximum(sides, 0)))
     return shared / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared)
-
-
-def test_model_list_names_the_set(models: Path) -> None:
-    assert [entry["model_name"] for entry in LIST] == list(NAMES)
-    for entry in LIST:
-        home = (offline.REPOSITORY / entry["working_directory"]).resolve()
-        assert home == models / entry["model_name"]
-        assert (home / entry["model_path"]).is_file()
-        assert (home / entry["test_data_path"] / "test_data_set_1" / "input_0.pb").is_file()
-        assert set(entry.get("inputs", {})) <= set(stored(home, 0).inputs)
-
-
-@pytest.mark.parametrize(
-    "entry", [e for e in LIST if "inputs" in e], ids=lambda e: e["model_name"]
-)
-def test_overrides_make_inputs_that_the_model_takes(models: Path, entry: dict[str, Any]) -> None:
-    engine = optimised(models / entry["model_name"])
-    rng = np.random.default_rng(0)
-    kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-    feed = {}
-    for value in engine.get_inputs():
-        override = entry["inputs"][value.name]
-        shape = override.get("shape", value.shape)
-        assert all(isinstance(size, int) for size in shape)
-        low, high = override.get("range", (0, 0))
-        drawn = (
-            rng.uniform(low, high, shape)
-            if "range" in override
-            else np.full(shape, override["value"])
-        )
-        feed[value.name] = drawn.astype(kinds[value.type])
-    outputs = engine.run(None, feed)
-    assert all(output.size and np.isfinite(output).all() for output in outputs)
 
 
 def test_streams_are_apart_and_stay_as_they_are() -> None:
