@@ -49,11 +49,6 @@ def column_of(record: Record) -> str:
     return record.cell.target.label + (f"[{variant}]" if variant else "")
 
 
-def columns_of(records: Sequence[Record]) -> tuple[str, ...]:
-    """Every target column, in plan order."""
-    return tuple(dict.fromkeys(column_of(r) for r in records))
-
-
 def gain(base: Record, subject: Record) -> PairedGain | None:
     """Gain of `subject` over `base`, from launches of the same round; None where there is no pair.
 

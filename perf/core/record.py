@@ -177,7 +177,9 @@ class GpuCounters:
     others: int = 0  # other processes seen on the device
     samples: int = 0
     window_s: float = 0.0
-    power_source: str = ""  # instant, or board: what nvmlDeviceGetPowerUsage says (on some a mean over 1 s)
+    power_source: str = (
+        ""  # instant, or board: what nvmlDeviceGetPowerUsage says (on some a mean over 1 s)
+    )
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ class Record:
     run_id: str = ""
     wall_s: float = 0.0
     log_tail: tuple[str, ...] = ()  # the engine's own last lines, for people
+    finished_at: str = ""  # UTC, ISO 8601, seconds
 
 
 def check_launch(record: Record) -> Launch | None:

@@ -228,3 +228,13 @@ def _gain(log_ratio: float) -> float:
         return -100.0 * math.expm1(log_ratio)
     except OverflowError:  # an interval of two wildly different pairs reaches beyond any float
         return -math.inf
+
+
+def ratio(part: float | None, whole: float | None) -> float | None:
+    """part / whole to 6 decimals; None where either is unknown or the whole is 0."""
+    return rounded(part / whole) if part is not None and whole else None
+
+
+def rounded(value: float | None, digits: int = 6) -> float | None:
+    """Round what is known: 6 decimals of a ms are the clock's own nanoseconds."""
+    return None if value is None else round(value, digits)
