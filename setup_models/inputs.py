@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,17 +122,18 @@ def _values(each: Input, shape: tuple[int, ...], override: Override | None, seed
     generator = np.random.default_rng([seed, zlib.crc32(each.name.encode())])
     kind = each.dtype.kind
     if kind == "b":
-        return generator.integers(0, 2, shape).astype(np.bool_)
+        return np.asarray(generator.integers(0, 2, shape), np.bool_)
     if kind in "iu":
         low, high = override.range or (0, 1)
         bounds = np.iinfo(each.dtype.str)
         if low < bounds.min or high > bounds.max:
             raise RefusalError(f"range of {each.name!r}: {low}…{high} does not fit {each.dtype}")
-        return generator.integers(int(low), int(high), shape, each.dtype, endpoint=True)
+        drawn = generator.integers(int(low), int(high), shape, np.int64, endpoint=True)
+        return np.asarray(drawn, each.dtype)
     if kind in "SUO":
         raise RefusalError(f"input {each.name!r} holds strings: give --value {each.name}=TEXT")
     low, high = override.range or (0.0, 1.0)
-    return (low + (high - low) * generator.random(shape)).astype(each.dtype)
+    return np.asarray(low + (high - low) * generator.random(shape), each.dtype)
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str:
@@ -169,6 +170,20 @@ def _ask(each: Input) -> str:
         return f"{each.name} (rank unknown): --shape {each.name}=…"
     template = "x".join(str(dim) if isinstance(dim, int) else f"<{dim}>" for dim in each.dims)
     return f"{each.name} [{', '.join(map(str, each.dims))}]: --shape {each.name}={template}"
+
+
+def to_json(
+    inputs: Sequence[Input], shapes: Mapping[str, tuple[int, ...]], overrides: Overrides
+) -> dict[str, dict[str, object]]:
+    """The `inputs` of a model_list.json row: what was overridden, and every open shape as fed."""
+    found = {}
+    for each in inputs:
+        override = overrides.inputs.get(each.name, Override())
+        if each.dims is None or any(isinstance(dim, str) for dim in each.dims):
+            override = replace(override, shape=shapes[each.name])
+        if entry := override.as_json():
+            found[each.name] = entry
+    return found
 
 
 def from_json(entries: object, where: Path) -> dict[str, Override]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -86,6 +87,17 @@ def save(model: onnx.ModelProto, path: Path) -> None:
         location=f"{path.name}.data",
         size_threshold=1024,
     )
+
+
+def bring(file: Path, target: Path, *, link: bool = False) -> None:
+    """Copy a data file, or hard-link it; what is already there by another name is left alone."""
+    if target.exists() and target.samefile(file):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        target.hardlink_to(file)
+    else:
+        shutil.copyfile(file, target)
 
 
 def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:

@@ -1,0 +1,94 @@
+"""`setup_onnx_zoo.py`: zoo models, archives, links and folders of them made ready for the harness."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in {None, ""}:  # called by its path, as the predecessor's users do
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from setup_models import gather, hub, lock, rows
+from setup_models.refusals import RefusalError, run_command
+
+EPILOG = """\
+WHAT is a zoo model's name (wildcards work: 'resnet*-v1-7'), an https:// or file:// link or a path
+to an archive (.zip, .tar.gz, .tar.xz, .tar.zst), a folder of archives or of unpacked models, or a
+links.txt with one of these a line. Without WHAT, ./links.txt is read. A link may end in
+#sha256=<64 hex digits>; links and names without a known digest need --update-lock."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 with every model set up, 1 with one line on stderr and nothing changed."""
+    parser = argparse.ArgumentParser(
+        prog="setup_onnx_zoo.py",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="default: ./links.txt")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="default ./models")
+    parser.add_argument("--json", type=Path, help="default <models>/model_list.json")
+    parser.add_argument(
+        "--downloads", type=Path, help="keep what is fetched here; by default it goes when done"
+    )
+    parser.add_argument("--list", action="store_true", help="show names, sizes and opsets")
+    parser.add_argument(
+        "--update-lock", action="store_true", help="take and record digests not known yet"
+    )
+    parser.add_argument(
+        "--make_test_data", action="store_true", help="make sets for models that come without"
+    )
+    given = parser.parse_args(arguments)
+    pins = lock.load(given.models)
+    if given.list:
+        return _list(given.what or ["*"], pins, given.models, given.update_lock)
+    shop = gather.Shop(
+        models=given.models,
+        list_path=given.json or given.models / rows.FILE_NAME,
+        downloads=given.downloads or _cache(),
+        keep_downloads=given.downloads is not None,
+        update_lock=given.update_lock,
+        make_test_data=given.make_test_data,
+    )
+    what = given.what or _default_links()
+    names = gather.set_up(what, shop, pins)
+    for name in names:
+        print(f"{name}: ready")
+    print(f"run them: python benchmark_wrapper.py -m {shop.list_path} -i fix -r both")
+    return 0
+
+
+def _cache() -> Path:
+    """Where an interrupted download waits to be gone on with, outside the models' folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ep-perf"
+
+
+def _default_links() -> list[str]:
+    if not Path("links.txt").is_file():
+        raise RefusalError("nothing to set up: name some models, or write ./links.txt; see --help")
+    return ["links.txt"]
+
+
+def _list(patterns: Sequence[str], pins: dict[str, lock.Pin], models: Path, update: bool) -> int:
+    """Print what fits; with --update-lock the hub is asked first and its answer recorded."""
+    if update:
+        found = hub.survey()
+        lock.add(models, found)
+        pins = pins | {pin.name: pin for pin in found}
+    shown = {pin.name: pin for pattern in patterns for pin in lock.match(pins, pattern)}
+    if not shown:
+        raise RefusalError(f"no zoo model is called {' or '.join(patterns)}; see --list")
+    print(f"{'model':<32} {'MiB':>7} {'opset':>5}  digest")
+    for pin in shown.values():
+        size = "" if pin.size_bytes is None else f"{pin.size_bytes / 2**20:.1f}"
+        opset = "" if pin.opset is None else str(pin.opset)
+        print(f"{pin.name:<32} {size:>7} {opset:>5}  {'locked' if pin.sha256 else 'unknown'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))
