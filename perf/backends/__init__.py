@@ -89,6 +89,10 @@ class Backend:
     needs_gpu: bool = False
     half_artefact: bool = False  # reduced precision is a converted model, not a flag
     default_options: Mapping[str, str] = field(default_factory=dict)
+    options_flag: str = ""  # the flag that sets its options: trt_ep_options, cuda_ep_options
+    takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options
+    reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
+    default: bool = True  # runs where no target was named
     serves_plugins: bool = False  # its targets are declared in environments.toml
     runs_profile: bool = True  # a second, profiled session gives time shares
 

@@ -1,13 +1,14 @@
 """What a worker does with one launch, stage by stage, each begun in the journal before it is tried."""
 
+import contextlib
 import json
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from perf import backends
 from perf.backends import Backend, DeviceMemoryExhausted, Unsupported
 from perf.core import cell as cells
 from perf.core import codec
-from perf.core.cell import Cell, ModelFile, TestSet
+from perf.core.cell import Cell, TestSet
 from perf.core.journal import (
     Artefact,
     Began,
@@ -36,29 +37,7 @@ from perf.core.journal import (
     Wrote,
 )
 from perf.core.record import LaunchKind
-
-
-@dataclass(frozen=True)
-class PrepareJob:
-    """Test data to be made into arrays, once per model and run."""
-
-    model: ModelFile
-    input_data: str
-    seed: int
-    sets: int
-    shapes: Mapping[str, tuple[int, ...]]
-    destination: str
-    half: bool = False
-
-
-@dataclass(frozen=True)
-class ArtefactJob:
-    """A model to be converted to another precision, once per source, converter and options."""
-
-    model: ModelFile
-    precision: str
-    destination: str
-    calibration: str = ""
+from perf.planning.jobs import ArtefactJob, PrepareJob
 
 
 class _Account:
@@ -226,10 +205,10 @@ def _loaded_versions() -> dict[str, str]:
 
 def _reset_peak() -> float:
     """Reset VmHWM (it may be inherited from the host) and return RSS now, in MiB."""
-    try:
+    with contextlib.suppress(
+        OSError
+    ):  # in some containers: the peak then holds the host's imports
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass  # not permitted in some containers: the peak then holds the host's imports too
     return _status_mib("VmRSS")
 
 

@@ -1,0 +1,93 @@
+"""environments.toml read into specifications: which interpreter, built from what, serves which targets."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class EnvironmentsError(Exception):
+    """environments.toml cannot be used; one line that says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """One table of environments.toml, or one --env NAME=PYTHON."""
+
+    name: str
+    python: str = ""  # an interpreter; "current": the one that runs the wrapper; "": built
+    requirements: tuple[str, ...] = ()  # fully pinned; what the environment is built from
+    targets: tuple[str, ...] = ()  # empty: every target that its probe finds
+    variables: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target -> options
+    plugin: Mapping[str, str] = field(default_factory=dict)  # target, library, ep_name, …
+    backend: str = ""  # a Python file with a BACKEND kept elsewhere
+    size_mib: int = 0  # on disk, roughly, once built
+    needs_gpu: bool = False  # is built only where NVML sees one
+    default: bool = True  # its targets run when none are named
+
+
+_KEYS = (
+    "python",
+    "requirements",
+    "targets",
+    "env",
+    "options",
+    "plugin",
+    "backend",
+    "size_mib",
+    "needs_gpu",
+    "default",
+)
+
+
+def load(path: Path) -> tuple[EnvironmentSpec, ...]:
+    """Read environments.toml; raises EnvironmentsError."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EnvironmentsError(
+            f"{path}: no such file; it names the environments to run in"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise EnvironmentsError(f"{path}: {e}") from e
+    return tuple(_spec(name, table, path) for name, table in tables.items())
+
+
+def given(named: Mapping[str, str]) -> tuple[EnvironmentSpec, ...]:
+    """Specifications of --env NAME=PYTHON: each serves every target its probe finds."""
+    return tuple(EnvironmentSpec(n, python) for n, python in named.items())
+
+
+def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:
+    where = f"{path}: [{name}]"
+    if not isinstance(table, dict):
+        raise EnvironmentsError(f"{where} is not a table")
+    if unknown := sorted(set(table) - set(_KEYS)):
+        raise EnvironmentsError(
+            f"{where}: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}"
+        )
+    python, requirements = table.get("python", ""), tuple(table.get("requirements", ()))
+    if bool(python) == bool(requirements):
+        raise EnvironmentsError(f"{where}: give either python or requirements")
+    if loose := [r for r in requirements if "==" not in r]:
+        raise EnvironmentsError(f"{where}: {loose[0]!r} is not pinned; write name==version")
+    plugin = {k: str(v) for k, v in table.get("plugin", {}).items()}
+    if plugin and not {"target", "library", "ep_name"} <= set(plugin):
+        raise EnvironmentsError(f"{where}: a plugin needs target, library and ep_name")
+    return EnvironmentSpec(
+        name=name,
+        python=python,
+        requirements=requirements,
+        targets=tuple(table.get("targets", ())),
+        variables={k: str(v) for k, v in table.get("env", {}).items()},
+        options={
+            t: {k: str(v) for k, v in o.items()} for t, o in table.get("options", {}).items()
+        },
+        plugin=plugin,
+        backend=str(table.get("backend", "")),
+        size_mib=int(table.get("size_mib", 0)),
+        needs_gpu=bool(table.get("needs_gpu", False)),
+        default=bool(table.get("default", True)),
+    )

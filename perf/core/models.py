@@ -1,0 +1,235 @@
+"""Model lists, folders and single files read into models, with errors that name the place and the fix."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from perf.core.cell import Comparison, InputOverride, ModelFile, Tolerance
+
+REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
+OPTIONAL = (
+    "model_path_fp16", "test_data_path_fp16", "tolerances", "comparison", "inputs", "sha256", "about", "half",
+)  # fmt: skip
+# TensorProto.external_data holds StringStringEntryProto{key: "location", value: path} on the wire
+_LOCATION = re.compile(rb"\x0a\x08location\x12(?s:(.))")
+
+
+class ModelListError(Exception):
+    """A model source cannot be read; one line that says what, where and what to do."""
+
+
+def load(source: Path) -> tuple[ModelFile, ...]:
+    """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    if source.is_dir():
+        found = tuple(_of_folder(source))
+        if not found:
+            raise ModelListError(
+                f"{source}: no model below it (expected NAME/model.onnx with NAME/test_data_set_0/ beside it)"
+            )
+        return _unique(found, source)
+    if not source.exists():
+        raise ModelListError(
+            f"{source}: no such model list, folder or .onnx file; "
+            "`python -m setup_models.offline` makes the offline set and model_list.json names it"
+        )
+    if source.suffix == ".onnx":
+        return (_single(source),)
+    return _unique(tuple(_of_list(source)), source)
+
+
+def digest(path: Path) -> str:
+    """sha256 of a model's bytes and of the external data files it names, as hex."""
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        return f"unreadable: {e.strerror}"
+    total = hashlib.sha256(data)
+    for name in sorted({_location(data, m) for m in _LOCATION.finditer(data)}):
+        external = path.parent / name
+        if name and external.is_file():
+            with external.open("rb") as f:
+                total.update(name.encode() + hashlib.file_digest(f, "sha256").digest())
+    return total.hexdigest()
+
+
+def data_digest(folder: Path | None) -> str:
+    """sha256 over the names and bytes of every test set's files below a folder; "" without any."""
+    total = hashlib.sha256()
+    seen = False
+    for one in test_sets(folder) if folder else ():
+        for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
+            seen = True
+            total.update(f"{one.name}/{file.name}:".encode())
+            total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest() if seen else ""
+
+
+def test_sets(folder: Path) -> tuple[Path, ...]:
+    """The test_data* folders of a model, sorted by their number."""
+    if not folder.is_dir():
+        return ()
+    found = [p for p in folder.iterdir() if p.is_dir() and p.name.startswith("test_data")]
+    return tuple(sorted(found, key=lambda p: (_number(p.name), p.name)))
+
+
+def _of_list(source: Path) -> Iterator[ModelFile]:
+    try:
+        entries = json.loads(source.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as e:
+        raise ModelListError(f"{source}:{e.lineno}: not JSON: {e.msg}") from e
+    except UnicodeDecodeError as e:
+        raise ModelListError(f"{source}: not UTF-8 text: {e.reason}") from e
+    if not isinstance(entries, list):
+        raise ModelListError(
+            f"{source}: expected a JSON list of models, got {type(entries).__name__}"
+        )
+    root = source.resolve().parent
+    for i, entry in enumerate(entries):
+        where = f"{source}[{i}]"
+        if not isinstance(entry, dict):
+            raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
+        if "root_working_directory" in entry:
+            root = source.resolve().parent / str(entry["root_working_directory"])
+            if len(entry) == 1:
+                continue
+        yield _entry(entry, root, where)
+
+
+def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
+    name = entry.get("model_name", "")
+    if name:
+        where += f" ({name})"
+    for key in REQUIRED:
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ModelListError(f"{where}: {key!r} is missing or not a string")
+    known = {*REQUIRED, *OPTIONAL, "root_working_directory"}
+    if unknown := sorted(set(entry) - known):
+        raise ModelListError(
+            f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
+        )
+    folder = root / entry["working_directory"]
+    path = folder / entry["model_path"]
+    if not path.is_file():
+        raise ModelListError(
+            f"{where}: no file {path}; `python -m setup_models.check` says how to get it"
+        )
+    sha256 = digest(path)
+    declared = entry.get("sha256")
+    if declared and declared != sha256:
+        raise ModelListError(f"{where}: {path} has sha256 {sha256}, the list says {declared}")
+    half = entry.get("model_path_fp16")
+    half_data = entry.get("test_data_path_fp16")
+    return ModelFile(
+        name=name,
+        path=str(path),
+        sha256=sha256,
+        folder=str(path.parent),
+        test_data=str(folder / entry["test_data_path"]),
+        path_fp16=str(folder / half) if half else None,
+        test_data_fp16=str(folder / half_data) if half_data else None,
+        inputs={
+            k: _override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
+        },
+        comparison=_comparison(entry.get("comparison", "elementwise"), where),
+        tolerances={
+            k: _tolerance(v, f"{where}.tolerances.{k}")
+            for k, v in entry.get("tolerances", {}).items()
+        },
+        half={k: tuple(v) for k, v in entry.get("half", {}).items()},
+    )
+
+
+def _override(value: Any, where: str) -> InputOverride:
+    try:
+        shape, bounds, fixed = (value.get(k) for k in ("shape", "range", "value"))
+        return InputOverride(
+            shape=None if shape is None else tuple(int(d) for d in shape),
+            range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
+            value=None if fixed is None else float(fixed),
+        )
+    except (AttributeError, TypeError, ValueError, IndexError) as e:
+        raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
+
+
+def _tolerance(value: Any, where: str) -> Tolerance:
+    try:
+        return Tolerance(
+            float(value["rtol"]), float(value["atol"]), float(value.get("percent_mismatch", 0.0))
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ModelListError(f'{where}: expected {{"rtol": 1e-3, "atol": 1e-5}}: {e!r}') from e
+
+
+def _comparison(value: str, where: str) -> Comparison:
+    try:
+        return Comparison(value)
+    except ValueError as e:
+        known = ", ".join(c.value for c in Comparison)
+        raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
+
+
+def _of_folder(folder: Path) -> Iterator[ModelFile]:
+    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
+    if test_sets(folder):
+        yield _in_folder(folder)
+        return
+    try:
+        children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except PermissionError as e:
+        raise ModelListError(f"{folder}: {e.strerror}") from e
+    for child in children:
+        yield from _of_folder(child)
+
+
+def _in_folder(folder: Path) -> ModelFile:
+    found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
+    if not found:
+        found = sorted(folder.glob("*/*.onnx"))
+    if len(found) != 1:
+        what = "no .onnx file" if not found else f"{len(found)} .onnx files ({found[0].name}, …)"
+        raise ModelListError(
+            f"{folder}: {what} beside its test data; a model folder holds exactly one"
+        )
+    return ModelFile(
+        folder.name, str(found[0].resolve()), digest(found[0]), str(found[0].resolve().parent),
+        str(folder.resolve()),
+    )  # fmt: skip
+
+
+def _single(path: Path) -> ModelFile:
+    """One .onnx; test data beside it is used where it is there."""
+    whole = path.resolve()
+    name = whole.parent.name if whole.stem == "model" else whole.stem
+    data = str(whole.parent) if test_sets(whole.parent) else None
+    return ModelFile(name, str(whole), digest(whole), str(whole.parent), data)
+
+
+def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:
+    """Equal names are told apart by their parent folder; equal names in a list are an error."""
+    names = [m.name for m in models]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if not twice:
+        return tuple(models)
+    if source.is_dir():
+        longer = [
+            ModelFile(**{**m.__dict__, "name": f"{m.name}_{Path(m.folder).parent.name}"})
+            if m.name in twice
+            else m
+            for m in models
+        ]
+        if len({m.name for m in longer}) == len(longer):
+            return tuple(longer)
+    raise ModelListError(f"{source}: two models are named {twice[0]!r}; names must differ")
+
+
+def _number(name: str) -> int:
+    found = re.search(r"\d+", name)
+    return int(found[0]) if found else -1
+
+
+def _location(data: bytes, match: "re.Match[bytes]") -> str:
+    length = match[1][0]
+    return data[match.end() : match.end() + length].decode("utf-8", "replace")

@@ -1,0 +1,176 @@
+"""A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from perf.core import codec, record
+from perf.core.cell import Cell, safe_name
+from perf.core.options import BadRequestError
+from perf.core.record import Launch, Record
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths below result/<run id>/; nothing outside this class knows the layout."""
+
+    results: Path
+    run_id: str
+
+    @property
+    def root(self) -> Path:
+        """result/<run id>."""
+        return self.results / self.run_id
+
+    def cell(self, cell: Cell) -> Path:
+        """The folder of one cell."""
+        return self.root / "cells" / cell.folder
+
+    def launch(self, cell: Cell, name: str) -> Path:
+        """The folder of one launch: its journal, its output, what its engine dropped."""
+        return self.cell(cell) / name
+
+    def inputs(self, model: str, *, half: bool) -> Path:
+        """Prepared tensors of one model."""
+        return self.root / "inputs" / (safe_name(model) + ("_fp16" if half else ""))
+
+    def reference(self, model: str) -> Path:
+        """Outputs of the unoptimised CPU EP for a model's inputs."""
+        return self.root / "references" / safe_name(model)
+
+    def cache(self, key: str) -> Path:
+        """Engines and artefacts by key."""
+        return self.root / "cache" / key
+
+
+def new_run_id() -> str:
+    """20261123T140210-<host>-<4 hex>."""
+    host = safe_name(socket.gethostname().split(".")[0])[:24] or "host"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{host}-{secrets.token_hex(2)}"
+
+
+def latest(results: Path, run_id: str = "latest") -> RunFolder:
+    """An earlier run by id, or the newest; raises BadRequestError where there is none."""
+    folder = results / run_id
+    if run_id == "latest" and not folder.exists():
+        runs = sorted(p for p in results.glob("*/run.json"))
+        folder = runs[-1].parent if runs else folder
+    if not (folder / "run.json").is_file():
+        raise BadRequestError(
+            f"{folder}: no run there (no run.json); -o names the folder of results"
+        )
+    return RunFolder(results, folder.resolve().name)
+
+
+@contextmanager
+def owned(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
+    """Make or reopen a run's folder, and hold it: two processes never write one run."""
+    try:
+        run.results.mkdir(parents=True, exist_ok=True)
+        run.root.mkdir(exist_ok=not fresh)
+    except FileExistsError:
+        raise BadRequestError(
+            f"run {run.run_id} exists in {run.results}; choose another --run_id, or --resume {run.run_id}"
+        ) from None
+    except OSError as e:
+        raise BadRequestError(
+            f"{run.results}: {e.strerror}; choose a writable folder with -o"
+        ) from e
+    with (run.root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadRequestError(
+                f"run {run.run_id} is being written by another process; choose another --run_id"
+            ) from None
+        _link(run)
+        yield run
+
+
+def _link(run: RunFolder) -> None:
+    """Point result/latest at this run; a file system without links goes without."""
+    aside = run.results / f".latest-{secrets.token_hex(4)}"
+    with suppress(OSError):
+        aside.symlink_to(run.run_id)
+        aside.replace(run.results / "latest")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON aside, flush it to disk, and rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".tmp")
+    with aside.open("w", encoding="utf-8") as f:
+        json.dump(value, f, indent=1)
+        f.write("\n")
+        f.flush()
+        os.fsync(f.fileno())
+    aside.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or None where there is none or it is torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def finished_launch(folder: Path) -> Launch | None:
+    """A launch that ended in an earlier part of this run."""
+    told = read_json(folder / "launch.json")
+    if told is None:
+        return None
+    with suppress(codec.DecodeError):
+        return codec.decode(Launch, told)
+    return None
+
+
+def write_launch(folder: Path, launch: Launch) -> None:
+    """Make one launch durable, so that a resumed run need not repeat it."""
+    aside = folder / "launch.tmp"
+    aside.write_text(json.dumps(codec.encode(launch), separators=(",", ":")), encoding="utf-8")
+    aside.replace(folder / "launch.json")
+
+
+def finished_cell(run: RunFolder, cell: Cell) -> Record | None:
+    """A cell that ended in an earlier part of this run, if its record can be read."""
+    try:
+        return record.read(run.cell(cell) / "record.json")
+    except (OSError, ValueError):
+        return None
+
+
+def records(run: RunFolder) -> tuple[Record, ...]:
+    """Every readable record of a run, in the order of their paths."""
+    found = []
+    for path in sorted(run.root.glob("cells/*/*/*/record.json")):
+        with suppress(OSError, ValueError):
+            found.append(record.read(path))
+    return tuple(found)
+
+
+def clear(folder: Path) -> Path:
+    """An empty folder, whatever a killed run left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def ban_key(cell: Cell, versions: Mapping[str, str]) -> str:
+    """What a failed validation forbids to be benchmarked: model, target, environment, tolerances, inputs."""
+    parts = [
+        cell.model.sha256, cell.target.label, cell.variant, json.dumps(dict(versions), sort_keys=True),
+        json.dumps(codec.encode(cell.tolerance)), cell.inputs_digest,
+    ]  # fmt: skip
+    import hashlib
+
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""From a request and what is here to the cells to run, without running any."""

@@ -1,0 +1,193 @@
+"""Models times targets times variants: the cells of a run, and for each that cannot run, why."""
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from perf.core import models as model_files
+from perf.core import profiles, tolerances
+from perf.core.cell import (
+    Cell,
+    Environment,
+    Io,
+    ModelFile,
+    Precision,
+    Protocol,
+    Target,
+    Tolerance,
+    sealed,
+)
+from perf.core.options import BadRequestError, EpOptions, Options
+from perf.planning import select
+from perf.planning.targets import Offer
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of the run; `skip` says why it cannot run here, "" where it can."""
+
+    cell: Cell
+    offer: Offer
+    skip: str = ""
+
+
+def plan(
+    models: Sequence[ModelFile],
+    offers: Sequence[Offer],
+    options: Options,
+    only: Callable[[str], bool] = lambda _id: True,
+) -> tuple[Planned, ...]:
+    """Every cell asked for, models outermost, in the order given; raises BadRequestError for none."""
+    wanted = _matching(models, options.models)
+    matches = select.expression(options.select)
+    out = []
+    for model in wanted:
+        digests = _inputs_digests(model, options)
+        for offer in offers:
+            for cell in _variants(model, offer, options, offers, digests):
+                if matches(cell.id) and only(cell.id):
+                    out.append(
+                        Planned(sealed(cell), offer, offer.missing if not options.force else "")
+                    )
+    if not out:
+        what = f"{len(models)} models and {len(offers)} targets"
+        raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
+    return tuple(out)
+
+
+def _matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple[ModelFile, ...]:
+    if not globs:
+        return tuple(models)
+    for glob in globs:
+        if not any(fnmatch.fnmatchcase(m.name, glob) for m in models):
+            known = ", ".join(m.name for m in models[:12])
+            raise BadRequestError(f"--models {glob!r} matches none of: {known}")
+    return tuple(m for m in models if any(fnmatch.fnmatchcase(m.name, g) for g in globs))
+
+
+def _variants(
+    model: ModelFile,
+    offer: Offer,
+    options: Options,
+    offers: Sequence[Offer],
+    digests: Mapping[bool, str],
+) -> Iterator[Cell]:
+    named = [e for e in options.ep_options if _means(e, offer)]
+    plain = {k: v for e in named if not e.name for k, v in e.options.items()}
+    ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
+    for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
+        for io in ios:
+            parts = [f"io={io.value}"] if io is Io.DEVICE else []
+            if plain or extra.options:
+                parts.append(extra.name or _spelled(plain))
+            if options.session_config:
+                parts.append(_spelled(options.session_config))
+            parts += [f"{k}={'x'.join(map(str, v))}" for k, v in options.shape.items()]
+            merged = {**plain, **extra.options}
+            yield _cell(model, offer, options, merged, io, ",".join(parts), digests)
+
+
+def _cell(
+    model: ModelFile,
+    offer: Offer,
+    options: Options,
+    extra: Mapping[str, str],
+    io: Io,
+    variant: str,
+    digests: Mapping[bool, str],
+) -> Cell:
+    spec, backend = offer.place.spec, offer.backend
+    label = offer.label
+    precision = offer.target.precision
+    half_data = precision is Precision.FP16 and model.test_data_fp16 is not None
+    flagged: Mapping[str, str] = getattr(options, backend.options_flag, {})
+    profile = profiles.to_options(profiles.parse_all(options.trt_profile))
+    defaults = spec.options.get(offer.target.label, {})
+    return Cell(
+        id=f"{model.name}::{label}" + (f"[{variant}]" if variant else ""),
+        digest="",
+        model=model,
+        target=Target(offer.target.name, precision, spec.name, label),
+        variant=variant,
+        provider=spec.plugin.get("ep_name", "") or backend.provider,
+        environment=_identity(offer.place.environment),
+        options={
+            **backend.default_options,
+            **defaults,
+            **(profile if backend.takes_profiles else {}),
+            **flagged,
+            **extra,
+        },
+        session_config=options.session_config,
+        graph_optimization=options.graph_enablement,
+        io=io,
+        tf32=options.tf32,
+        protocol=_protocol(options),
+        tolerance=_tolerance(model, precision, options),
+        inputs_digest=digests[half_data],
+        checked=options.check,
+        benchmarked=options.benchmarks,
+        min_ep_share=options.min_ep_share,
+        plugin={**spec.plugin, **({"file": spec.backend} if spec.backend else {})},
+        device=options.devices[0] if options.devices else 0,
+        workspace=str(Path(options.workspace).absolute()),
+        trtexec=options.trtexec,
+    )  # fmt: skip
+
+
+def _identity(environment: Environment) -> Environment:
+    """Versions that can change an answer; an interpreter's other packages cannot."""
+    return replace(environment, versions=dict(sorted(environment.versions.items())))
+
+
+def _protocol(o: Options) -> Protocol:
+    return Protocol(
+        launches=o.launches, runs=o.test_times, warmup=o.warmup, min_time_s=o.min_time,
+        max_time_s=o.max_time, seed=o.seed, isolation=o.isolation, instrumented=o.exec_prefix,
+        affinity=o.cpu_affinity, intra_op_threads=o.intra_op_threads,
+        inter_op_threads=o.inter_op_threads,
+    )  # fmt: skip
+
+
+def _tolerance(model: ModelFile, precision: Precision, o: Options) -> Tolerance:
+    base = model.tolerances.get(precision.value) or tolerances.default_tolerance(
+        precision, tf32=o.tf32
+    )
+    return Tolerance(
+        base.rtol if o.rtol is None else o.rtol,
+        base.atol if o.atol is None else o.atol,
+        base.percent_mismatch if o.percent_mismatch is None else o.percent_mismatch,
+    )
+
+
+def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
+    """Digest of what will be fed: stored data's bytes, or all that random data is made from."""
+    out = {}
+    for half in (False, True):
+        folder = model.test_data_fp16 if half else model.test_data
+        stored = model_files.data_digest(Path(folder) if folder else None)
+        if options.input_data == "random":
+            made_from = {
+                "stored": stored,  # shapes and integer ranges come from it
+                "seed": options.seed,
+                "shapes": {k: list(v) for k, v in sorted(options.shape.items())},
+                "inputs": sorted((k, repr(v)) for k, v in model.inputs.items()),
+            }
+            stored = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+        out[half] = stored
+    return out
+
+
+def _means(options: EpOptions, offer: Offer) -> bool:
+    wanted, _, environment = options.target.lower().partition("@")
+    spellings = {offer.target.label.lower(), *(a.lower() for a in offer.target.aliases)}
+    return wanted in spellings and (
+        not environment or environment == offer.place.spec.name.lower()
+    )
+
+
+def _spelled(options: Mapping[str, str]) -> str:
+    return ",".join(f"{k}={v}" for k, v in options.items())

@@ -1,0 +1,118 @@
+"""Names of targets resolved to offers: a backend's target in one environment, or why it cannot run there."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from perf.backends import Backend, Found, TargetSpec
+from perf.core.cell import Environment, Precision
+from perf.core.environments import EnvironmentSpec
+from perf.core.options import BadRequestError
+
+
+@dataclass(frozen=True)
+class Place:
+    """An environment as planning sees it: its specification, what was found in it, what is wrong with it."""
+
+    spec: EnvironmentSpec
+    environment: Environment
+    found: Found
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A target in an environment; `missing` says why it cannot run there and what would fix it."""
+
+    target: TargetSpec
+    backend: Backend
+    place: Place
+    missing: str
+    first: bool  # the environment that serves the target when none is named
+
+    @property
+    def label(self) -> str:
+        """As tables spell it, with its environment where that is not the default one."""
+        return self.target.label + ("" if self.first else f"@{self.place.spec.name}")
+
+
+def offers(places: Sequence[Place], backends: Sequence[Backend]) -> tuple[Offer, ...]:
+    """Every target of every environment, in the file's order."""
+    seen: set[str] = set()
+    out = []
+    for place in places:
+        for target, backend in _served(place, backends):
+            missing = place.problem or backend.missing(place.found)
+            if backend.needs_gpu and not place.found.gpus:
+                missing = "no device: NVML sees no NVIDIA GPU here"
+            out.append(Offer(target, backend, place, missing, target.label not in seen))
+            seen.add(target.label)
+    return tuple(out)
+
+
+def chosen(offered: Sequence[Offer], names: Sequence[str], *, fp16: bool) -> tuple[Offer, ...]:
+    """The targets that were named, or by default all that can run here; raises BadRequestError."""
+    if not names:
+        return tuple(
+            o for o in offered
+            if o.first and not o.missing and o.place.spec.default and o.backend.default
+            and (fp16 or o.target.precision is not Precision.FP16)
+        )  # fmt: skip
+    out: list[Offer] = []
+    for name in names:
+        offer = named(offered, name)
+        if not fp16 and offer.target.precision is Precision.FP16:
+            raise BadRequestError(
+                f"{name} is an fp16 target and --no_fp16 was given; leave out one"
+            )
+        if offer not in out:
+            out.append(offer)
+    return tuple(out)
+
+
+def named(offered: Sequence[Offer], name: str) -> Offer:
+    """The offer that a name, an alias or NAME@ENVIRONMENT means; raises BadRequestError."""
+    wanted, _, environment = name.partition("@")
+    same = [o for o in offered if wanted.lower() in _spellings(o.target)]
+    if not same:
+        known = sorted({s for o in offered for s in (o.target.label, *o.target.aliases)})
+        near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4) or known[:6]
+        raise BadRequestError(
+            f"unknown EP {wanted!r}; nearest are {', '.join(near)} (--list shows all)"
+        )
+    if environment:
+        there = [o for o in same if o.place.spec.name == environment]
+        if not there:
+            have = ", ".join(o.place.spec.name for o in same)
+            raise BadRequestError(
+                f"{name}: no environment {environment!r} serves it; these do: {have}"
+            )
+        return there[0]
+    return next((o for o in same if not o.missing and o.first), same[0])
+
+
+def _spellings(target: TargetSpec) -> set[str]:
+    return {target.label.lower(), *(a.lower() for a in target.aliases)}
+
+
+def _served(place: Place, backends: Sequence[Backend]) -> Iterator[tuple[TargetSpec, Backend]]:
+    spec = place.spec
+    if spec.plugin:
+        backend = next((b for b in backends if b.serves_plugins), None)
+        if backend is not None:
+            short = re.sub(r"ExecutionProvider$", "", spec.plugin["target"]).lower()
+            aliases = tuple(dict.fromkeys((short, spec.name)))
+            yield TargetSpec(spec.plugin["target"], Precision.FP32, aliases), backend
+        return
+    for backend in backends:
+        for target in backend.targets:
+            if target.label in spec.targets or (not spec.targets and _is_found(place, backend)):
+                yield target, backend
+
+
+def _is_found(place: Place, backend: Backend) -> bool:
+    """An environment without a target list serves what its probe finds; CPU where it could not be probed."""
+    if place.problem:
+        return backend.reference
+    return not backend.missing(place.found) or backend.provider in place.found.providers

@@ -1,0 +1,57 @@
+"""Remembers, per results folder, which cells failed validation, so that a later benchmark leaves them out."""
+
+import json
+import os
+from pathlib import Path
+
+from perf.core.cell import Cell
+from perf.core.record import (
+    EnvironmentFailed,
+    NotRun,
+    Outcome,
+    Passed,
+    Skipped,
+)
+from perf.core.run_folder import ban_key
+
+FILE = "verdicts.jsonl"
+
+
+class Bans:
+    """The latest verdict on each model x target x environment x tolerances x inputs wins."""
+
+    def __init__(self, results: Path, run_id: str) -> None:
+        self._path = results / FILE
+        self._run_id = run_id
+        self._latest: dict[str, tuple[str, str]] = {}
+        for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
+            try:
+                told = json.loads(line)
+                self._latest[told["key"]] = (told["outcome"], told["run"])
+            except (ValueError, KeyError, TypeError):
+                continue  # a line torn by a full disk bans nothing
+
+    def why(self, cell: Cell) -> str:
+        """Why a cell must not be benchmarked; "" where nothing speaks against it."""
+        outcome, run = self._latest.get(ban_key(cell, cell.environment.versions), ("Passed", ""))
+        if outcome == Passed.__name__:
+            return ""
+        return f"failed validation in run {run} ({outcome}); --force benchmarks it all the same"
+
+    def pronounce(self, cell: Cell, outcome: Outcome) -> None:
+        """Append a verdict by one write of one line."""
+        if isinstance(outcome, (Skipped, NotRun, EnvironmentFailed)):
+            return  # nothing was learnt of the cell
+        key = ban_key(cell, cell.environment.versions)
+        name = type(outcome).__name__
+        if self._latest.get(key, ("", ""))[0] == name == Passed.__name__:
+            return
+        self._latest[key] = (name, self._run_id)
+        line = (
+            json.dumps({"key": key, "cell": cell.id, "outcome": name, "run": self._run_id}) + "\n"
+        )
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
