@@ -1,0 +1,241 @@
+"""A session of ONNX Runtime, opened for one cell on whichever provider a backend names."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from perf.backends import DeviceMemoryExhausted, Found, Tensors, Unsupported, _ort_values
+from perf.core.cell import Cell, Io
+from perf.core.journal import Attested, Placement, Timed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
+
+LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "layout": "ORT_ENABLE_LAYOUT",
+    "all": "ORT_ENABLE_ALL",
+}
+# Engines' own words for memory that ran out; ORT has no exception class or code for it.
+_DEVICE_MEMORY = re.compile(
+    r"CUDA(_ERROR_OUT_OF_MEMORY| failure 2\b|.{0,40}out of memory)|CU(BLAS|DNN)_STATUS_ALLOC_FAILED"
+    r"|OutOfMemory|out of device memory",
+    re.I | re.S,
+)
+_NO_NUMPY = re.compile(r"bfloat16|float[48]|int[42]\b")
+_ANY_MEMORY = re.compile(
+    r"Failed to allocate memory|bad_alloc|Available memory of \d+ is smaller", re.I
+)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a backend wants its sessions: the model's file, the providers, where device tensors live."""
+
+    model: str
+    providers: Providers  # empty: `devices` are added to the session's options instead
+    device: str = "cpu"  # ORT's name of the memory that io=device binds to
+    device_id: int = 0
+    cached: bool | None = None
+    devices: Sequence[Any] = ()  # OrtEpDevice of a plug-in
+    device_options: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def opened(cell: Cell, launch_dir: Path, opening: Opening) -> Iterator["OrtSession"]:
+    """Create the session, with no second try on another provider; the engine's errors are raised."""
+    with told(opening.device):
+        session = create(cell, opening, None)
+    yield OrtSession(session, cell, launch_dir, opening)
+
+
+def create(cell: Cell, opening: Opening, profile_prefix: Path | None) -> Any:
+    """An InferenceSession; with assignment recorded where the cell is to be profiled (a check launch)."""
+    import onnxruntime as ort
+
+    options = session_options(cell)
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    if opening.devices:
+        options.add_provider_for_devices(list(opening.devices), dict(opening.device_options))
+        return ort.InferenceSession(opening.model, options, enable_fallback=0)
+    providers = [(name, dict(given)) for name, given in opening.providers]
+    session = ort.InferenceSession(opening.model, options, providers=providers, enable_fallback=0)
+    session.disable_fallback()  # a failing run too is reported, not repeated on another provider
+    return session
+
+
+def session_options(cell: Cell) -> Any:
+    """SessionOptions of a cell; raises Unsupported where this ORT lacks what was asked for."""
+    import onnxruntime as ort
+
+    from perf.worker import placement
+
+    options = ort.SessionOptions()
+    level = getattr(ort.GraphOptimizationLevel, LEVELS[cell.graph_optimization], None)
+    if level is None:
+        raise Unsupported(
+            f"onnxruntime {ort.__version__} has no optimisation level {cell.graph_optimization}"
+        )
+    options.graph_optimization_level = level
+    options.intra_op_num_threads = cell.protocol.intra_op_threads
+    options.inter_op_num_threads = cell.protocol.inter_op_threads
+    if cell.protocol.inter_op_threads > 1:
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL  # else ORT ignores the number
+    for key, value in cell.session_config.items():
+        options.add_session_config_entry(key, value)
+    if cell.profile and hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
+        options.add_session_config_entry(placement.RECORD, "1")
+    return options
+
+
+class OrtSession:
+    """A loaded model; satisfies perf.backends.Session."""
+
+    def __init__(self, session: Any, cell: Cell, launch_dir: Path, opening: Opening) -> None:
+        self._session = session
+        self._cell = cell
+        self._launch_dir = launch_dir
+        self._opening = opening
+        self._outputs = [o.name for o in session.get_outputs()]
+        self._types = {i.name: str(i.type) for i in session.get_inputs()}
+        types = (*self._types.values(), *(str(o.type) for o in session.get_outputs()))
+        self._coded = any(_NO_NUMPY.search(t) for t in types)
+        self._last_feed: Tensors | None = None
+        self.cached = opening.cached
+
+    def infer(self, feed: Tensors) -> Tensors:
+        """One run, host to host; a sequence output comes as its elements, `name[0]`, `name[1]`, …"""
+        self._last_feed = feed
+        with told(self._opening.device):
+            return self._by_name(self._runner([feed])(0))
+
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+        """Samples of runs from host to host, or between buffers bound to the device."""
+        from perf.worker import timing
+
+        device = cell.io is Io.DEVICE
+        with told(self._opening.device):
+            run = self._bound_runner(feeds) if device else self._runner(feeds)
+            return timing.measure(run, len(feeds), cell.protocol, cell.io.value, synchronised=True)
+
+    def placement(self) -> Placement | None:
+        """The assignment that ORT recorded, with time shares from a second, profiled session."""
+        from perf.worker import placement
+
+        assigned = placement.from_session(self._session) if self._cell.profile else None
+        if self._last_feed is None or not self._cell.profile:
+            return assigned
+        profile = self._profiled(self._last_feed)
+        placed = assigned or placement.from_profile(profile)
+        return replace(placed, host_time_us=placement.host_times(profile))
+
+    def attested(self) -> Attested | None:
+        """ORT tells nothing of the precision that layers ran in."""
+        return None
+
+    def _profiled(self, feed: Tensors) -> Path:
+        with told(self._opening.device):
+            session = create(self._cell, self._opening, self._launch_dir / "profile")
+            again = OrtSession(session, self._cell, self._launch_dir, self._opening)
+            run = again._runner([feed])
+            run(0)
+            run(0)  # the second is looked at: the first allocates and tunes
+            return Path(session.end_profiling())
+
+    def _runner(self, feeds: Sequence[Tensors]) -> Any:
+        """run(i) -> list of outputs, from host to host."""
+        names = self._outputs
+        fed = [self._grouped(f) for f in feeds]
+        if self._coded:
+            # numpy has no such types: OrtValues in and out (some 30 µs a call more than arrays)
+            run_values = self._session.run_with_ort_values
+            values = [_ort_values.fed(f) for f in fed]
+            return lambda i: run_values(names, values[i])
+        run = self._session.run
+        return lambda i: run(names, fed[i])
+
+    def _bound_runner(self, feeds: Sequence[Tensors]) -> Any:
+        """run(i), between tensors bound to the device; the device is done when it returns."""
+        where, number = self._opening.device, self._opening.device_id
+        bindings = []
+        for feed in feeds:
+            binding = self._session.io_binding()
+            for name, array in self._grouped(feed).items():
+                binding.bind_ortvalue_input(
+                    name, _ort_values.on_device(name, array, where, number)
+                )
+            for output in self._session.get_outputs():
+                if not str(output.type).startswith("tensor("):
+                    raise Unsupported(
+                        f"output {output.name!r} is {output.type}: use --no_io_binding"
+                    )
+                on_host = "string" in str(output.type)
+                binding.bind_output(
+                    output.name, "cpu" if on_host else where, 0 if on_host else number
+                )
+            binding.synchronize_inputs()
+            bindings.append(binding)
+        run_bound = self._session.run_with_iobinding
+
+        def run(i: int) -> None:
+            run_bound(bindings[i])
+            bindings[i].synchronize_outputs()
+
+        return run
+
+    def _grouped(self, feed: Tensors) -> dict[str, Any]:
+        """The feed as ORT takes it: sequences as lists, an absent optional as None."""
+        out: dict[str, Any] = {}
+        for name, kind in self._types.items():
+            if kind.startswith("seq("):
+                out[name] = [
+                    a for n, a in feed.items() if re.fullmatch(re.escape(name) + r"\[\d+\]", n)
+                ]
+            elif name in feed:
+                out[name] = feed[name]
+            elif kind.startswith("optional("):
+                out[name] = None
+        return out | {n: a for n, a in feed.items() if n not in out and not n.endswith("]")}
+
+    def _by_name(self, outputs: Sequence[Any]) -> dict[str, "np.ndarray"]:
+        out: dict[str, np.ndarray] = {}
+        for name, value in zip(self._outputs, outputs, strict=True):
+            if isinstance(value, list):
+                out.update({f"{name}[{i}]": element for i, element in enumerate(value)})
+            elif value is not None:  # an absent optional
+                out[name] = _ort_values.array(value)
+        return out
+
+
+@contextlib.contextmanager
+def told(device: str) -> Iterator[None]:
+    """Tell out-of-memory errors by their class: DeviceMemoryExhausted, or MemoryError for the host's."""
+    try:
+        yield
+    except Exception as e:  # ORT's exceptions have no common base but this one
+        text = str(e)
+        if _DEVICE_MEMORY.search(text) or (device != "cpu" and _ANY_MEMORY.search(text)):
+            raise DeviceMemoryExhausted(text) from e
+        if _ANY_MEMORY.search(text):
+            raise MemoryError(text) from e
+        raise
+
+
+def missing_provider(found: Found, provider: str, remedy: str) -> str:
+    """Why a provider cannot run where the probe looked, and what would fix it; "" where it can."""
+    if provider in found.providers:
+        return ""
+    if error := found.errors.get("onnxruntime"):
+        return f"onnxruntime cannot be imported there ({error}); it needs {remedy}"
+    if not found.providers:
+        return f"no onnxruntime there; it needs {remedy}"
+    return f"the onnxruntime there is built without {provider}; it needs {remedy}"

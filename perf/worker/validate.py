@@ -1,0 +1,202 @@
+"""Outputs held against references, as facts: what differs, by how much, and where it is worst."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from perf.core.cell import Cell, Comparison, Precision, Tolerance
+from perf.core.journal import Compared
+from perf.worker import inputs, rows
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One output and its reference, as comparable values of the reference's ONNX type."""
+
+    got: np.ndarray
+    reference: np.ndarray
+    onnx_type: int
+
+
+def compare_set(
+    set_name: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], cell: Cell
+) -> tuple[Compared, ...]:
+    """Hold every stored output of one set against what a cell's target gave.
+
+    With Comparison.UNORDERED, rows that belong together are first put into the reference's order (rows.py).
+    A target of reduced precision may give another float type than the reference; its values are compared.
+    """
+    any_float = cell.target.precision is not Precision.FP32
+    tolerance = cell.tolerance
+    problems = {n: _problem(got.get(n), r, any_float) for n, r in expected.items()}
+    pairs = {
+        n: _Pair(inputs.decode(got[n]), inputs.decode(r), inputs.onnx_type_of(r))
+        for n, r in expected.items()
+        if not problems[n]
+    }
+    if cell.model.comparison is Comparison.UNORDERED:
+        pairs = _in_order(pairs, tolerance)
+    return tuple(
+        _facts(set_name, name, pairs[name], tolerance)
+        if name in pairs
+        else Compared(set_name, name, problems[name], reference.size, reference.size)
+        for name, reference in expected.items()
+    )
+
+
+def compare(
+    set_name: str,
+    output_name: str,
+    got: np.ndarray,
+    expected: np.ndarray,
+    tolerance: Tolerance,
+) -> Compared:
+    """Hold one output against its reference, element by element."""
+    if problem := _problem(got, expected, any_float=False):
+        return Compared(set_name, output_name, problem, expected.size, expected.size)
+    pair = _Pair(inputs.decode(got), inputs.decode(expected), inputs.onnx_type_of(expected))
+    return _facts(set_name, output_name, pair, tolerance)
+
+
+def _problem(got: np.ndarray | None, reference: np.ndarray, any_float: bool) -> str:
+    """Why two tensors cannot be compared element by element; "" where they can."""
+    if got is None:
+        return "no such output"
+    if got.shape != reference.shape:
+        return f"shape {list(got.shape)}, expected {list(reference.shape)}"
+    given, wanted = inputs.onnx_type_of(got), inputs.onnx_type_of(reference)
+    floats = given in inputs.MANTISSA_BITS and wanted in inputs.MANTISSA_BITS
+    if given != wanted and not (any_float and floats):
+        return f"type {_type_name(got)}, expected {_type_name(reference)}"
+    return ""
+
+
+def _type_name(array: np.ndarray) -> str:
+    onnx_type = inputs.onnx_type_of(array)
+    return inputs.NUMPY_OF.get(
+        onnx_type, "string" if onnx_type == inputs.STRING else f"ONNX type {onnx_type}"
+    )
+
+
+def allowed(reference: np.ndarray, onnx_type: int, tolerance: Tolerance) -> np.ndarray | float:
+    """The greatest |got - reference| that passes, an element each: atol + rtol * |reference|.
+
+    With `atol_scaled` (the defaults) atol is in units of the reference's own scale, its root mean square, or
+    1 where it is all zero; integers must then be equal; and an output stored in fewer bits than the tolerance
+    asks for may be off by one unit in its last place.
+    """
+    if not tolerance.atol_scaled:
+        return tolerance.atol + tolerance.rtol * np.abs(reference.astype(_wide(reference)))
+    if reference.dtype.kind in "iub":
+        return 0.0
+    magnitude = np.abs(reference.astype(_wide(reference)))
+    finite = magnitude[np.isfinite(magnitude)]
+    scale = float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
+    unit = 2.0 ** -inputs.MANTISSA_BITS[onnx_type]
+    return tolerance.atol * (scale or 1.0) + max(tolerance.rtol, unit) * magnitude
+
+
+def _facts(set_name: str, name: str, pair: _Pair, tolerance: Tolerance) -> Compared:
+    got, reference = pair.got, pair.reference
+    total = reference.size
+    if reference.dtype.kind in "OUS":
+        unequal = got.astype(np.str_) != reference.astype(np.str_)
+        return Compared(set_name, name, "", int(unequal.sum()), total, worst_index=_first(unequal))
+    if not total:
+        return Compared(set_name, name, "", 0, 0)
+    problem = _special_values(got, reference)
+    both = np.isfinite(got) & np.isfinite(reference)
+    wide = _wide(reference)
+    with np.errstate(all="ignore"):
+        difference = np.where(both, np.abs(got.astype(wide) - reference.astype(wide)), 0.0)
+        excess = difference - allowed(np.where(both, reference, 0), pair.onnx_type, tolerance)
+        wrong = (excess > 0) | (
+            (got != reference) & ~both & ~(np.isnan(got) & np.isnan(reference))
+        )
+        return Compared(
+            set_name,
+            name,
+            problem,
+            int(wrong.sum()),
+            total,
+            **_distances(got[both].astype(wide), reference[both].astype(wide)),
+            worst_index=_index(np.argmax(np.where(both, excess, -np.inf)), reference.shape),
+        )
+
+
+def _special_values(got: np.ndarray, reference: np.ndarray) -> str:
+    """Where one side is NaN or infinite and the other is not, in words; "" where they agree."""
+    if got.dtype.kind not in "fc" or reference.dtype.kind not in "fc":
+        return ""
+    for what, mine, theirs in (
+        ("NaN", np.isnan(got), np.isnan(reference)),
+        ("infinite", np.isinf(got), np.isinf(reference)),
+    ):
+        if (mine != theirs).any():
+            at = ",".join(map(str, _first(mine != theirs)))
+            return f"{int(mine.sum())} elements are {what}, expected {int(theirs.sum())}; first at [{at}]"
+    infinite = np.isinf(reference)
+    if (got[infinite] != reference[infinite]).any():
+        return "infinite elements have the wrong sign"
+    return ""
+
+
+def _distances(got: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
+    """Greatest absolute and relative difference, ‖got - ref‖ / ‖ref‖, and the cosine, of finite elements."""
+    if not reference.size:
+        return {}
+    difference = np.abs(got - reference)
+    nonzero = reference != 0
+    norm, other = float(np.linalg.norm(reference)), float(np.linalg.norm(got))
+    relative = difference[nonzero] / np.abs(reference[nonzero])
+    cosine = np.real(np.vdot(got, reference)) / (norm * other) if norm and other else np.nan
+    return {
+        "max_abs": _finite(difference.max()),
+        "max_rel": _finite(relative.max()) if relative.size else None,
+        "relative_norm": _finite(np.linalg.norm(difference) / norm) if norm else None,
+        "cosine": _finite(cosine),
+    }
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _in_order(pairs: Mapping[str, _Pair], tolerance: Tolerance) -> dict[str, _Pair]:
+    """The same pairs, with the rows of `got` put into the order of the reference's."""
+    out = dict(pairs)
+    shapes = {n: p.reference.shape for n, p in pairs.items()}
+    axis = rows.row_axis(shapes)
+    for names in rows.together(shapes, axis):
+        columns = [_column(pairs[n], axis, tolerance) for n in names]
+        order = rows.matching(columns)
+        for n in names:
+            out[n] = replace(pairs[n], got=np.take(pairs[n].got, order, axis))
+    return out
+
+
+def _column(pair: _Pair, axis: int, tolerance: Tolerance) -> rows.Column:
+    limit = np.broadcast_to(_limit(pair, tolerance), pair.reference.shape)
+    return rows.Column(*(rows.by_row(x, axis) for x in (pair.got, pair.reference, limit)))
+
+
+def _limit(pair: _Pair, tolerance: Tolerance) -> np.ndarray | float:
+    return (
+        0.0
+        if pair.reference.dtype.kind in "OUS"
+        else allowed(pair.reference, pair.onnx_type, tolerance)
+    )
+
+
+def _wide(array: np.ndarray) -> type[np.complex128] | type[np.float64]:
+    return np.complex128 if array.dtype.kind == "c" else np.float64
+
+
+def _first(mask: np.ndarray) -> tuple[int, ...]:
+    return _index(np.argmax(mask), mask.shape) if mask.any() else ()
+
+
+def _index(flat: np.intp, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, shape))
