@@ -57,6 +57,11 @@ def parse_all(texts: Iterable[str]) -> tuple[ShapeProfile, ...]:
     return out
 
 
+def for_backend(texts: Iterable[str]) -> Mapping[str, str]:
+    """`--trt_profile` as the options of every target that builds engines; raises ValueError."""
+    return to_options(parse_all(texts))
+
+
 def covering(fed: Sequence[Mapping[str, Shape]]) -> tuple[ShapeProfile, ...]:
     """The narrowest profiles that serve every set of inputs fed; opt is the shape fed most often."""
     out = []
