@@ -1,0 +1,1 @@
+"""Two runs in, verdicts out; knows nothing of running."""

@@ -1,0 +1,243 @@
+"""Verdicts for two sides: plain facts at once, measured numbers once the whole table is known."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from comparison import change, noise, plain
+from comparison.discovery import two_sided
+from comparison.facts import UNITS, CellFacts, LaunchFacts, Metric, Side, failed
+from comparison.noise import Noise, Profile
+from comparison.pair import Matched
+from comparison.paired_runs import decided, pairs_of
+from comparison.verdict import (
+    Added,
+    Change,
+    Faster,
+    Line,
+    NotComparable,
+    Removed,
+    Same,
+    Slower,
+    Unclear,
+    Verdict,
+)
+from perf.core.evidence import Rule
+from perf.core.statistics import t_quantile
+
+MEASURED = (
+    Metric.P50,
+    Metric.MEAN,
+    Metric.P99,
+    Metric.SESSION,
+    Metric.HOST_MEMORY,
+    Metric.GPU_MEMORY,
+)
+# Below these relative changes nobody is told; `--threshold` sets the first two.
+LEAST: Mapping[Metric, float] = {
+    Metric.P50: 0.025,
+    Metric.MEAN: 0.025,
+    Metric.P99: 0.05,
+    Metric.SESSION: 0.10,
+    Metric.HOST_MEMORY: 0.05,
+    Metric.GPU_MEMORY: 0.05,
+}
+# Status is judged whatever differs: a failure after an update is what people look for.
+IRRELEVANT: Mapping[Metric, frozenset[str]] = {
+    Metric.ACCURACY: frozenset({"protocol", "io"}),
+    Metric.PLACEMENT: frozenset({"protocol", "io", "cpu"}),
+}
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What is asked, and how much evidence is wanted."""
+
+    metrics: frozenset[Metric] = frozenset(Metric)
+    threshold: float = LEAST[Metric.P50]
+    fdr: float = 0.01  # expected share of false ones among the changes told, over the whole table
+    rule: Rule = field(default_factory=Rule)  # for launches that ran as neighbours
+    paired: bool = False  # both sides come from one A/B run
+    profile: Profile | None = None
+
+    def least(self, metric: Metric) -> float:
+        """The smallest relative change that counts."""
+        return self.threshold if metric in (Metric.P50, Metric.MEAN) else LEAST[metric]
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A measured change that waits for the whole table."""
+
+    matched: Matched
+    metric: Metric
+    change: Change
+    noise: Noise | None  # None: paired
+    origin: str
+
+
+def verdicts(
+    matched: Sequence[Matched], previous: Side, current: Side, criteria: Criteria
+) -> tuple[Line, ...]:
+    """One line per cell and metric that either side can speak of."""
+    asked = criteria.metrics & (previous.answers | current.answers)
+    level = criteria.fdr / 2 / max(1, sum(len(_shared(m, asked)) for m in matched))
+    lines: list[Line] = []
+    waiting: list[_Open] = []
+    for m in matched:
+        if m.previous is None or m.current is None:
+            lines.append(_alone(m))
+            continue
+        lines += _plain(m, m.previous, m.current, asked & previous.answers & current.answers)
+        for metric in _shared(m, asked):
+            found = _measured(m, metric, (previous, current), criteria, level)
+            if isinstance(found, _Open):
+                waiting.append(found)
+            elif found is not None:
+                lines.append(found)
+    believed = two_sided([_of_a_rise(w.change) for w in waiting], criteria.fdr)
+    lines += [_told(w, b, criteria, level) for w, b in zip(waiting, believed, strict=True)]
+    return tuple(sorted(lines, key=lambda x: (x.cell, list(Metric).index(x.metric))))
+
+
+def _of_a_rise(c: Change) -> float:
+    """Probability of so large a rise, or larger, without any change."""
+    p = 0.5 if c.p is None else c.p
+    return p if c.ratio >= 1 else 1 - p
+
+
+def _alone(m: Matched) -> Line:
+    cell = m.cell
+    what = cell.outcome + (f": {cell.detail}" if failed(cell) and cell.detail else "")
+    verdict: Verdict = Removed(what) if m.current is None else Added(what)
+    return Line(cell.id, cell.model, cell.target, Metric.STATUS, verdict)
+
+
+def _plain(m: Matched, a: CellFacts, b: CellFacts, asked: frozenset[Metric]) -> Iterable[Line]:
+    if Metric.STATUS in asked and (a.outcome or b.outcome):
+        verdict = plain.status(a, b)
+        yield replace(_line(m, Metric.STATUS, verdict), across=(*m.across, *m.differing))
+    if Metric.ACCURACY in asked and a.accuracy and b.accuracy:
+        yield _line(
+            m,
+            Metric.ACCURACY,
+            _blocked(m, Metric.ACCURACY) or plain.accuracy(a.accuracy, b.accuracy),
+        )
+    if Metric.PLACEMENT in asked and a.placement and b.placement:
+        yield _line(
+            m,
+            Metric.PLACEMENT,
+            _blocked(m, Metric.PLACEMENT) or plain.placement(a.placement, b.placement),
+        )
+
+
+def _blocked(m: Matched, metric: Metric) -> NotComparable | None:
+    """Why two numbers cannot be compared, naming the flag that makes the difference the question."""
+    ignored = IRRELEVANT.get(metric, frozenset())
+    why = [d for d in m.differing if d.partition(":")[0] not in ignored]
+    if not why:
+        return None
+    fields = " ".join(d.partition(":")[0] for d in why)
+    return NotComparable(f"{'; '.join(why)} (if that is the question: --across {fields})")
+
+
+def _shared(m: Matched, asked: frozenset[Metric]) -> tuple[Metric, ...]:
+    """Measured metrics that at least one side of a pair has."""
+    if m.previous is None or m.current is None:
+        return ()
+    sides = (m.previous, m.current)
+    return tuple(x for x in MEASURED if x in asked and any(x in s.values for s in sides))
+
+
+def _measured(
+    m: Matched, metric: Metric, sides: tuple[Side, Side], criteria: Criteria, level: float
+) -> _Open | Line | None:
+    a, b = m.previous, m.current
+    if a is None or b is None:
+        return None
+    lacking = [
+        s for s, c in zip(("previous", "current"), (a, b), strict=True) if metric not in c.values
+    ]
+    if lacking:
+        return _lacking(m, metric, lacking[0], sides)
+    if blocked := _blocked(m, metric):
+        return _line(m, metric, blocked)
+    if criteria.paired:
+        pairs = pairs_of(a, b)
+        if metric in (Metric.P50, Metric.P99):
+            return _line(m, metric, decided(a, b, pairs, metric, criteria.rule))
+        numbers = [
+            (x.values[metric], y.values[metric])
+            for x, y in pairs
+            if metric in x.values and metric in y.values
+        ]
+        if len(numbers) < 2:
+            return _line(m, metric, Unclear(f"{len(numbers)} pairs of launches"))
+        told = change.paired(numbers, a.values[metric], b.values[metric])
+        return _Open(m, metric, told, None, "pairs of neighbouring launches")
+    return _stored(m, metric, sides, criteria, level)
+
+
+def _lacking(m: Matched, metric: Metric, side: str, sides: tuple[Side, Side]) -> Line | None:
+    """A number that only one side has: told where both sides could have had it and both passed."""
+    if not all(metric in s.answers for s in sides) or any(
+        c is None or failed(c) for c in (m.previous, m.current)
+    ):
+        return None
+    verdict: Verdict = (
+        Removed("not measured now") if side == "current" else Added("not measured before")
+    )
+    return _line(m, metric, verdict)
+
+
+def _stored(
+    m: Matched, metric: Metric, sides: tuple[Side, Side], criteria: Criteria, level: float
+) -> _Open | Line | None:
+    a, b = m.previous, m.current
+    if a is None or b is None:
+        return None
+    beside = [_canary(s, c) for s, c in zip(sides, (a, b), strict=True)]
+    if all(beside):
+        expected, origin = noise.expected(criteria.profile, b.id, metric, canary=True)
+        found = change.against_canary(a, b, beside[0], beside[1], metric, expected, level)
+        if found is not None:
+            return _Open(m, metric, *found, f"canary, {origin}")
+    expected, origin = noise.expected(criteria.profile, b.id, metric, canary=False)
+    found = change.stored(a, b, metric, expected, level)
+    return None if found is None else _Open(m, metric, *found, origin)
+
+
+def _canary(side: Side, cell: CellFacts) -> Sequence[LaunchFacts]:
+    same = [c for c in side.canaries if c.target == cell.target] or side.canaries
+    return [x for c in same[:1] for x in c.launches]
+
+
+def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
+    c, least = w.change, criteria.least(w.metric)
+    if abs(c.log) <= math.log1p(least):
+        return _line(w.matched, w.metric, Same(c))
+    if believed:
+        suspect = w.noise is not None
+        kind = Slower if c.ratio > 1 else Faster
+        return _line(
+            w.matched, w.metric, kind(c, suspect, f"beyond the {w.origin}" if suspect else "")
+        )
+    if w.noise is None:
+        return _line(
+            w.matched, w.metric, Unclear(f"within the spread of {c.launches[0]} pairs", c)
+        )
+    z = t_quantile(1 - level, w.noise.df) + change.POWER_Z
+    needed = noise.launches_needed(w.noise, c.log, z)
+    why = f"within the noise of {min(c.launches)} launches ({w.origin})"
+    if needed is None:
+        why += "; no number of launches apart in time would tell: use --confirm, an --ab run or --canary"
+    return _line(w.matched, w.metric, Unclear(why, c, needed))
+
+
+def _line(m: Matched, metric: Metric, verdict: Verdict) -> Line:
+    cell = m.cell
+    seen = []
+    if metric in UNITS and metric is not Metric.ACCURACY:
+        for word, c in (("previous", m.previous), ("current", m.current)):
+            seen += [f"{word}: {d}" for d in (c.disturbances if c else ())]
+    return Line(cell.id, cell.model, cell.target, metric, verdict, m.across, tuple(seen))

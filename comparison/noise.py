@@ -1,0 +1,129 @@
+"""How far apart two runs of the same thing come out: a machine's calibrated noise, or a built-in bound."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from comparison.facts import Metric
+from perf.core.codec import DecodeError, decode, encode
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations of a log statistic, and how heavy the tails around them are."""
+
+    launch: float  # of one launch around its own run
+    drift: float  # of one run around the machine's long average
+    df: int = 5  # degrees of freedom of the t distribution that bounds the tails
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an A/A calibration found for one cell and metric."""
+
+    noise: Noise
+    launches: int
+    groups: int  # runs apart in time that the drift was estimated from
+    false_alarms: float | None = None  # share of A/A comparisons flagged by the sequential rule
+    comparisons: int = 0
+    detectable: float | None = None  # smallest change an A/B would see, relative
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A machine's noise by `cell id / metric`; `*` stands for any cell."""
+
+    machine: str
+    calibrated: str = ""  # UTC date; "": never
+    cells: Mapping[str, Measured] = field(default_factory=dict)
+    canary: Mapping[str, Measured] = field(default_factory=dict)  # after dividing by the canary
+
+
+# Runs minutes apart on a busy shared machine with 2 virtual cores, rounded up (docs/performance.md). Nobody's
+# machine should be worse; calibrate to see smaller changes.
+BUILT_IN: Mapping[Metric, Noise] = {
+    Metric.P50: Noise(0.03, 0.03),
+    Metric.MEAN: Noise(0.08, 0.10),
+    Metric.P99: Noise(0.12, 0.15),
+    Metric.SESSION: Noise(0.08, 0.10),
+    Metric.HOST_MEMORY: Noise(0.01, 0.01),
+    Metric.GPU_MEMORY: Noise(0.01, 0.01),
+}
+BUILT_IN_CANARY: Mapping[Metric, Noise] = {
+    Metric.P50: Noise(0.03, 0.015),
+    Metric.MEAN: Noise(0.08, 0.05),
+    Metric.P99: Noise(0.12, 0.08),
+    Metric.SESSION: Noise(0.08, 0.05),
+}
+# Minutes of calibration do not see what months bring; no calibrated drift is believed below this.
+LEAST_DRIFT = 0.005
+
+
+def expected(
+    profile: Profile | None, cell: str, metric: Metric, canary: bool
+) -> tuple[Noise, str]:
+    """The noise to judge a cell by, and where it comes from, in words."""
+    built_in = BUILT_IN_CANARY if canary and metric in BUILT_IN_CANARY else BUILT_IN
+    if profile is not None:
+        table = profile.canary if canary else profile.cells
+        for key, where in ((cell, "of this cell"), ("*", "of this machine's noisiest cell")):
+            if found := table.get(f"{key}/{metric.value}"):
+                noise = replace(found.noise, drift=max(found.noise.drift, LEAST_DRIFT))
+                return noise, f"calibrated noise {where}, {profile.calibrated}"
+    return built_in[metric], "built-in bound, this machine is not calibrated"
+
+
+def spread(noise: Noise, launches: tuple[int, int]) -> float:
+    """Standard deviation of the log ratio of two runs with so many launches."""
+    a, b = launches
+    return math.sqrt(2 * noise.drift**2 + noise.launch**2 * (1 / a + 1 / b))
+
+
+def launches_needed(noise: Noise, log_ratio: float, z: float) -> int | None:
+    """Launches a side that would tell such a ratio from noise; None: no number would, drift remains."""
+    left = (log_ratio / z) ** 2 - 2 * noise.drift**2
+    needed = math.ceil(2 * noise.launch**2 / left) if left > 0 else None
+    return needed if needed is not None and needed <= 1000 else None
+
+
+def path(machine: str) -> Path:
+    """Where a machine's profile is stored: $XDG_STATE_HOME or ~/.local/state, then ep-perf/."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(state) / "ep-perf" / f"{machine}.json"
+
+
+def machine_id() -> str:
+    """This machine's id: systemd's, or its host name where there is none."""
+    for source in ("/etc/machine-id", "/proc/sys/kernel/hostname"):
+        try:
+            if text := Path(source).read_text(encoding="utf-8").strip():
+                return text
+        except OSError:
+            continue
+    return "unknown"
+
+
+def load(machine: str) -> Profile | None:
+    """A machine's profile; None where there is none. Raises ValueError for one that is unreadable."""
+    where = path(machine)
+    try:
+        return decode(Profile, json.loads(where.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, json.JSONDecodeError, DecodeError) as e:
+        raise ValueError(
+            f"{where}: not a machine profile ({e}); delete it and run python -m comparison.calibrate"
+        ) from e
+
+
+def store(profile: Profile) -> Path:
+    """Write a machine's profile, aside and then renamed into place; returns its path."""
+    where = path(profile.machine)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    aside = where.with_suffix(".tmp")
+    aside.write_text(json.dumps(encode(profile), indent=1) + "\n", encoding="utf-8")
+    aside.replace(where)
+    return where

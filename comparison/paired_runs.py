@@ -1,0 +1,92 @@
+"""An A/B run's launches as pairs of neighbours in time, and what the sequential rule says of them."""
+
+import math
+from collections.abc import Sequence
+
+from comparison.change import POWER_Z
+from comparison.facts import CellFacts, LaunchFacts, Metric
+from comparison.verdict import Change, Faster, Same, Slower, Unclear, Verdict
+from perf.core.evidence import (
+    Evidence,
+    Improved,
+    Regressed,
+    Rule,
+    Unchanged,
+    Undecided,
+    Unsettled,
+    decide,
+    side,
+)
+
+Pairs = Sequence[tuple[LaunchFacts, LaunchFacts]]
+
+
+def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
+    """Launches of the same boot and round, in the order they ran; a launch without partner is left out."""
+    partners = {(x.boot_id, x.round): x for x in b.launches}
+    found = [
+        (x, partners[x.boot_id, x.round]) for x in a.launches if (x.boot_id, x.round) in partners
+    ]
+    return sorted(found, key=lambda p: min(p[0].order, p[1].order))
+
+
+def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
+    """The rule's decision as a verdict on p50 (the undisturbed end) or on p99 (the slow end)."""
+    decision = decide([(x.samples_ns, y.samples_ns) for x, y in pairs], rule)
+    if decision.evidence is None:
+        return Unclear(f"{len(pairs)} pairs of launches; a first look takes {rule.first}")
+    evidence: Evidence = decision.evidence
+    tail = metric is Metric.P99
+    told = _change(evidence, a, b, metric, rule)
+    match decision:
+        case Undecided():
+            needed = rule.first + rule.step * math.ceil(
+                (evidence.pairs_used + rule.step - rule.first) / rule.step
+            )
+            return Unclear(f"open after {evidence.pairs_used} pairs", told, needed)
+        case Unsettled(_, why):
+            return Unclear(why, told)
+        case Unchanged():
+            return Same(told, _note(evidence))
+        case Regressed(_, in_tail) | Improved(_, in_tail):
+            return _statistic(told, evidence, tail, in_tail is tail, rule)
+
+
+def _statistic(
+    told: Change, evidence: Evidence, tail: bool, decisive: bool, rule: Rule
+) -> Verdict:
+    """What a flagged cell's one statistic says; the decisive one says what was decided."""
+    e = evidence.tail if tail else evidence.low
+    where = side(e, limit_of(tail, rule), rule.z)
+    if decisive or where in (1, -1):
+        kind = Slower if told.ratio > 1 else Faster
+        return kind(told, suspect=False, note=_note(evidence))
+    if where == 0:
+        return Same(told, _note(evidence))
+    return Unclear("decided by p99" if not tail else "decided by p50", told)
+
+
+def limit_of(tail: bool, rule: Rule) -> float:
+    """The log ratio up to which a statistic is unchanged."""
+    return math.log1p(rule.tail_threshold if tail else rule.threshold)
+
+
+def _note(evidence: Evidence) -> str:
+    return f"{evidence.pairs_used} pairs"
+
+
+def _change(evidence: Evidence, a: CellFacts, b: CellFacts, metric: Metric, rule: Rule) -> Change:
+    tail = metric is Metric.P99
+    e = evidence.tail if tail else evidence.low
+    low, high = e.interval(rule.z)
+    return Change(
+        ratio=e.ratio,
+        low=low,
+        high=high,
+        detectable=math.expm1(limit_of(tail, rule) + (rule.z + POWER_Z) * e.error),
+        p=None,
+        basis="paired",
+        previous=a.values[metric],
+        current=b.values[metric],
+        launches=(evidence.pairs_used, evidence.pairs_used),
+    )

@@ -1,0 +1,208 @@
+"""A run's records, and what its folder says of the machine, turned into one side of a comparison."""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from comparison.facts import Accuracy, CellFacts, LaunchFacts, Metric, PlacementFacts, Side
+from perf.core import dossier, latency, record
+from perf.core.cell import Cell
+from perf.core.codec import DecodeError
+from perf.core.evidence import slow_end
+from perf.core.journal import Compared
+from perf.core.record import Launch, Record, check_launch
+from perf.core.statistics import quantile
+
+CANARY = "canary"  # model name of the fixed small model launched beside the cells
+NS_PER_MS = 1e6
+BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
+
+
+class UnreadableError(Exception):
+    """A side cannot be read; the message is one line: what, where, what to do next."""
+
+
+def read_run(folder: Path) -> Side:
+    """Read every record below a run's folder; raises UnreadableError."""
+    found = list(records(folder))
+    if not found:
+        raise UnreadableError(f"{folder}: no record.json below cells/; did the run end early?")
+    host = machine(folder)
+    cells = [facts(r, host) for r in found]
+    return Side(
+        label=folder.name,
+        cells=tuple(c for c in cells if c.model != CANARY),
+        answers=frozenset(Metric),
+        canaries=tuple(c for c in cells if c.model == CANARY),
+    )
+
+
+def records(folder: Path) -> Iterable[Record]:
+    """Every record of a run, in the order of their paths; raises UnreadableError for a torn one."""
+    for path in sorted((folder / "cells").glob("*/*/*/record.json")):
+        try:
+            yield record.read(path)
+        except (OSError, DecodeError, json.JSONDecodeError) as e:
+            raise UnreadableError(f"{path}: not a record this version reads ({e})") from e
+
+
+def machine(folder: Path) -> Mapping[str, str]:
+    """Conditions that the whole run shares, from host.json; empty where there is none."""
+    try:
+        host: dict[str, Any] = json.loads((folder / "host.json").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except json.JSONDecodeError as e:
+        raise UnreadableError(f"{folder / 'host.json'}: not JSON ({e})") from e
+    gpus = host.get("gpus") or []
+    out = {
+        "cpu": str(host.get("cpu") or ""),
+        "host": str(host.get("hostname") or ""),
+        "gpu": ", ".join(sorted({str(g.get("name")) for g in gpus})),
+        "driver": ", ".join(sorted({str(g.get("driver")) for g in gpus})),
+        "kernel": str(host.get("kernel") or ""),
+    }
+    return {k: v for k, v in out.items() if v}
+
+
+def facts(found: Record, host: Mapping[str, str]) -> CellFacts:
+    """What a comparison needs to know of one record."""
+    cell, check = found.cell, check_launch(found)
+    launches = tuple(_launch(x, found) for x in found.launches if x.kind == "measure")
+    values = {m: v for m in Metric if (v := _overall(m, launches, found)) is not None}
+    return CellFacts(
+        id=cell.id,
+        model=cell.model.name,
+        target=cell.target.label,
+        variant=cell.variant,
+        outcome=type(found.outcome).__name__,
+        detail=_detail(found),
+        digest=cell.digest,
+        conditions=conditions(found, host),
+        launches=tuple(x for x in launches if x.values),
+        values=values,
+        accuracy=_accuracy(check.compared) if check else None,
+        placement=_placement(cell, check) if check else None,
+        disturbances=_disturbances(found),
+    )
+
+
+def conditions(found: Record, host: Mapping[str, str]) -> Mapping[str, str]:
+    """Everything that two sides must have in common, or name as their question."""
+    cell, p = found.cell, found.cell.protocol
+    given = {
+        **host,
+        "model": cell.model.sha256[:12],
+        "inputs": cell.inputs_digest,
+        "ep_version": engine_versions(dossier.versions(found)),
+        "io": dossier.io_mode(found),
+        "batch": joined(dossier.input_shapes(cell)),
+        "precision": cell.target.precision.value,
+        "math": dossier.math_mode(cell),
+        "options": joined({**cell.options, **cell.session_config}),
+        "graph": cell.graph_optimization,
+        "protocol": f"runs {p.runs or 'auto'}, warm-up {p.warmup}, {p.min_time_s:g}-{p.max_time_s:g} s"
+        f", threads {p.intra_op_threads}/{p.inter_op_threads}, cores {p.affinity or 'any'}"
+        f", {p.isolation}{', ' + p.instrumented if p.instrumented else ''}",
+    }
+    return {k: v for k, v in given.items() if v or k == "options"}
+
+
+def _launch(x: Launch, found: Record) -> LaunchFacts:
+    samples = x.timed.samples_ns if x.timed and latency.published(found) else ()
+    values: dict[Metric, float] = {}
+    if samples:
+        ordered = sorted(samples)
+        values[Metric.P50] = quantile(ordered, 0.25) / NS_PER_MS  # moves as p50 does, less noisy
+        values[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS
+        values[Metric.P99] = slow_end(ordered) / NS_PER_MS  # a launch's 20 runs have no p99
+    if x.created:
+        values[Metric.SESSION] = x.created.seconds
+    if x.host_memory:
+        values[Metric.HOST_MEMORY] = x.host_memory.peak_mib - x.host_memory.baseline_mib
+    if x.gpu_memory:
+        values[Metric.GPU_MEMORY] = x.gpu_memory.peak_mib - x.gpu_memory.baseline_mib
+    kept = {m: v for m, v in values.items() if v > 0}
+    return LaunchFacts(x.round, x.order, x.began_s, x.boot_id, samples, kept)
+
+
+def _overall(metric: Metric, launches: Sequence[LaunchFacts], found: Record) -> float | None:
+    """A metric as the tables publish it."""
+    if metric in (Metric.P50, Metric.MEAN, Metric.P99):
+        published = latency.latency(found)
+        if published is None:
+            return None
+        s = published.summary
+        return {Metric.P50: s.p50, Metric.MEAN: s.mean, Metric.P99: s.p99}[metric]
+    values = [x.values[metric] for x in launches if metric in x.values]
+    return statistics.median(values) if values else None
+
+
+def _detail(found: Record) -> str:
+    text = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
+    return text if len(text) < 300 else text[:297] + "…"
+
+
+def _accuracy(compared: Sequence[Compared]) -> Accuracy | None:
+    if not compared:
+        return None
+    norms = [c.relative_norm for c in compared if c.relative_norm is not None]
+    return Accuracy(
+        mismatched_share=max((c.mismatched / c.total for c in compared if c.total), default=0.0),
+        relative_norm=max(norms) if norms else None,
+        unusable=next((c.problem for c in compared if c.problem), ""),
+    )
+
+
+def _placement(cell: Cell, check: Launch) -> PlacementFacts | None:
+    if check.placement is None or not cell.provider:
+        return None
+    nodes = check.placement.nodes
+    return PlacementFacts(
+        provider=cell.provider,
+        on_provider=nodes.get(cell.provider, 0),
+        total=sum(nodes.values()),
+        partitions=check.placement.partitions.get(cell.provider),
+    )
+
+
+def _disturbances(found: Record) -> tuple[str, ...]:
+    """What made the machine noisy while this cell was measured, each once."""
+    out: list[str] = []
+    measured = latency.launches(found)
+    if others := sum(latency.preempted(x) for x in measured):
+        out.append(f"others took the CPU in {others} of {len(measured)} launches")
+    counters = [x.gpu_counters for x in measured if x.gpu_counters]
+    for reason in sorted({r for c in counters if c.throttled_share for r in c.throttle_reasons}):
+        out.append(f"GPU throttled: {reason}")
+    if any(c.others for c in counters):
+        out.append("another process on the GPU")
+    return tuple(out)
+
+
+def engine_versions(versions: Mapping[str, str]) -> str:
+    """Versions of what runs the model; what merely surrounds it changes no answer."""
+    return joined({k: v for k, v in versions.items() if k not in BESIDE_THE_ENGINE})
+
+
+def joined(values: Mapping[str, str]) -> str:
+    """A mapping as one condition; `pair.differences` takes it apart at the semicolons."""
+    return "; ".join(f"{k} {v}" for k, v in sorted(values.items()))
+
+
+def split(side: Side, first: str, second: str) -> tuple[Side, Side]:
+    """The two sides of an A/B run, their cells named alike so that they can be paired."""
+    a, b = _only(side, first), _only(side, second)
+    for part, label in ((a, first), (b, second)):
+        if not part.cells:
+            raise UnreadableError(f"{side.label}: no record of {label} in this A/B run")
+    return a, b
+
+
+def _only(side: Side, label: str) -> Side:
+    mine = [c for c in side.cells if label in (c.target, f"{c.target}[{c.variant}]")]
+    renamed = tuple(replace(c, id=c.model, variant="") for c in mine)
+    return replace(side, label=label, cells=renamed)

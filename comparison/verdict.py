@@ -1,0 +1,162 @@
+"""The nine things a comparison can say of a cell and a metric, each with the evidence it rests on."""
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from comparison.facts import Metric
+
+
+@dataclass(frozen=True)
+class Change:
+    """A ratio current/previous; what could be known of it, and how it was weighed."""
+
+    ratio: float
+    low: float | None  # 95 % interval; None: a source without launches supports none
+    high: float | None
+    detectable: float | None  # smallest relative change seen in 80 % of such data; 0.05 is 5 %
+    p: float | None  # one-sided probability of so large a ratio without any change
+    basis: str  # paired, canary, stored: what the noise was judged by
+    previous: float
+    current: float
+    launches: tuple[int, int] = (0, 0)
+
+    @property
+    def log(self) -> float:
+        """Natural logarithm of the ratio."""
+        return math.log(self.ratio)
+
+
+@dataclass(frozen=True)
+class Same:
+    """No change beyond the threshold was seen; the evidence says how small a one could have been."""
+
+    change: Change | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Faster:
+    """A measured quantity fell (time or memory)."""
+
+    change: Change
+    suspect: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Slower:
+    """A measured quantity rose (time or memory)."""
+
+    change: Change
+    suspect: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """More than the threshold, and less than the noise; or no evidence to judge by."""
+
+    why: str
+    change: Change | None = None
+    launches_needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Broke:
+    """It passed and fails now, or its outputs or its placement got worse."""
+
+    what: str
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """It failed and passes now, or its outputs or its placement got better."""
+
+    what: str
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Added:
+    """Only the current side asked this."""
+
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Only the previous side has an answer to this."""
+
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class NotComparable:
+    """The two sides did not measure the same thing."""
+
+    why: str
+
+
+Verdict: TypeAlias = (
+    Same | Faster | Slower | Unclear | Broke | Fixed | Added | Removed | NotComparable
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One verdict: of a cell, about a metric."""
+
+    cell: str
+    model: str
+    target: str
+    metric: Metric
+    verdict: Verdict
+    across: tuple[str, ...] = ()  # fields that differ because they are the question
+    disturbances: tuple[str, ...] = ()
+    expected: str = ""  # why this is no surprise, with its link; "": it is not expected
+    confirmed: str = ""  # what an interleaved re-run said of a suspect
+
+
+def name(verdict: Verdict) -> str:
+    """The verdict's name, as filters and expected.toml spell it."""
+    return type(verdict).__name__
+
+
+def word(line: Line) -> str:
+    """The verdict as people read it: `Slower (suspect)`, `Larger` for memory."""
+    memory = line.metric in (Metric.HOST_MEMORY, Metric.GPU_MEMORY)
+    match line.verdict:
+        case Slower(_, suspect):
+            return ("Larger" if memory else "Slower") + (" (suspect)" if suspect else "")
+        case Faster(_, suspect):
+            return ("Smaller" if memory else "Faster") + (" (suspect)" if suspect else "")
+        case verdict:
+            return name(verdict)
+
+
+def change_of(verdict: Verdict) -> Change | None:
+    """The measured change behind a verdict, if there is one."""
+    match verdict:
+        case Same(change) | Faster(change) | Slower(change) | Unclear(_, change):
+            return change
+        case Broke() | Fixed() | Added() | Removed() | NotComparable():
+            return None
+        case never:
+            assert_never(never)
+
+
+def text_of(verdict: Verdict) -> str:
+    """What a verdict adds in words."""
+    match verdict:
+        case Same(_, note) | Faster(_, _, note) | Slower(_, _, note):
+            return note
+        case Unclear(why, _, needed):
+            return why + (f"; {needed} launches a side would tell" if needed else "")
+        case Broke(what) | Fixed(what) | Added(what) | Removed(what):
+            return what
+        case NotComparable(why):
+            return why
+        case never:
+            assert_never(never)

@@ -1,0 +1,185 @@
+"""When pairs of neighbouring launches suffice to call a cell slower, faster or the same, and at what risk."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import TypeAlias
+
+from perf.core.statistics import mad, quantile
+
+Samples: TypeAlias = Sequence[int]  # one launch's timed runs, in nanoseconds, in order
+Pair: TypeAlias = tuple[Samples, Samples]  # neighbouring launches of side A and side B
+
+MEDIAN_COST = math.sqrt(math.pi / 2)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A sequential test over pairs of launches; its error rates are in docs/performance.md."""
+
+    threshold: float = 0.025  # a relative change up to this is no change
+    tail_threshold: float = 0.08  # the same for the slow end, which sees slowdowns of a minority
+    first: int = 5  # pairs before the first look
+    step: int = 2  # pairs between looks
+    cap: int = 25  # pairs after which nothing more is learnt at a reasonable price
+    z: float = 2.0  # standard errors between the centre and the threshold
+    floor: float = 0.003  # spread of one pair's log ratio that is never believed to be smaller
+    runs: int = 20  # timed runs of a launch that are used: more buy next to nothing
+    confirm: bool = True  # a flag must be raised again by fresh pairs
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A log ratio B/A from paired launches, with its standard error."""
+
+    log_ratio: float
+    error: float
+    pairs: int
+
+    @property
+    def ratio(self) -> float:
+        """B over A."""
+        return math.exp(self.log_ratio)
+
+    def interval(self, z: float = 2.0) -> tuple[float, float]:
+        """Ratios z standard errors below and above."""
+        reach = z * self.error
+        return math.exp(self.log_ratio - reach), math.exp(self.log_ratio + reach)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Both statistics of a decision: the undisturbed end of each launch, and its slow end."""
+
+    low: Estimate  # of the 25th percentile of a launch: what the code costs, undisturbed
+    tail: Estimate  # of the mean above the 75th, without the top: what a minority of runs costs
+    pairs_used: int  # confirmation included
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """More pairs can still settle it."""
+
+    evidence: Evidence | None  # None: fewer pairs than one look takes
+
+
+@dataclass(frozen=True)
+class Regressed:
+    """B is slower than A by more than a threshold, and was so again in fresh pairs."""
+
+    evidence: Evidence
+    in_tail: bool  # only the slow end moved: a minority of runs is slower
+
+
+@dataclass(frozen=True)
+class Improved:
+    """B is faster than A by more than a threshold, and was so again in fresh pairs."""
+
+    evidence: Evidence
+    in_tail: bool
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Neither statistic can differ by more than its threshold."""
+
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """No more pairs would be spent on it, and the answer is not known."""
+
+    evidence: Evidence
+    why: str
+
+
+Decision: TypeAlias = Undecided | Regressed | Improved | Unchanged | Unsettled
+
+
+def low_end(samples: Samples) -> float:
+    """The 25th percentile, in the samples' unit: disturbances only ever add time."""
+    return quantile(sorted(samples), 0.25)
+
+
+def slow_end(samples: Samples) -> float:
+    """The mean of the fourth quarter without its slowest third, in the samples' unit.
+
+    A quarter of the runs that became slower lies wholly in it; a rare spike does not.
+    """
+    ordered = sorted(samples)
+    n = len(ordered)
+    first = min(3 * n // 4, n - 1)
+    last = max(first + 1, n - math.ceil((n - first) / 3))
+    return fmean(ordered[first:last])
+
+
+def estimate(log_ratios: Sequence[float], floor: float) -> Estimate:
+    """Median of paired log ratios and its standard error, floored spread.
+
+    sqrt(pi/2) is the standard error of a median over that of a mean, for many normal values (Kendall
+    & Stuart, The Advanced Theory of Statistics, vol. 1); the scaled MAD is a robust standard
+    deviation (Rousseeuw & Croux, JASA 88 (1993) 1273-1283); 1 + 2/k pays for there being few.
+    """
+    k = len(log_ratios)
+    spread = max(floor, mad(log_ratios))
+    return Estimate(median(log_ratios), MEDIAN_COST * spread / math.sqrt(k) * (1 + 2 / k), k)
+
+
+def decide(pairs: Sequence[Pair], rule: Rule) -> Decision:
+    """Judge pairs in the order they ran; the first look that decides stands, whatever follows it.
+
+    Pairs beyond what a decision needed change nothing, so that stored pairs give the same answer
+    as the run that stopped on them. A flag is confirmed on the pairs that come after it.
+    """
+    usable = [(a[: rule.runs], b[: rule.runs]) for a, b in pairs if a and b]
+    low = [math.log(low_end(b) / low_end(a)) for a, b in usable]
+    tail = [math.log(slow_end(b) / slow_end(a)) for a, b in usable]
+    first = _stage(low, tail, rule)
+    if not (rule.confirm and isinstance(first, Regressed | Improved)):
+        return first
+    spent = first.evidence.pairs_used
+    second = _stage(low[spent:], tail[spent:], rule)
+    match second:
+        case Undecided(evidence):
+            return Undecided(_after(evidence or first.evidence, spent if evidence else 0))
+        case Regressed(evidence) | Improved(evidence) if type(second) is type(first):
+            return replace(second, evidence=_after(evidence, spent))
+        case Regressed(evidence) | Improved(evidence) | Unchanged(evidence) | Unsettled(evidence):
+            word = "slower" if isinstance(first, Regressed) else "faster"
+            why = f"{word} in {spent} pairs, and not again in {evidence.pairs_used} fresh ones"
+            return Unsettled(_after(evidence, spent), why)
+
+
+def _after(evidence: Evidence, spent: int) -> Evidence:
+    return replace(evidence, pairs_used=evidence.pairs_used + spent)
+
+
+def _stage(low: Sequence[float], tail: Sequence[float], rule: Rule) -> Decision:
+    """One pass of the sequential rule over the log ratios of both statistics."""
+    limit, tail_limit = math.log1p(rule.threshold), math.log1p(rule.tail_threshold)
+    evidence = None
+    for k in range(rule.first, min(len(low), rule.cap) + 1, rule.step):
+        a, b = estimate(low[:k], rule.floor), estimate(tail[:k], rule.floor)
+        evidence = Evidence(a, b, k)
+        here, there = side(a, limit, rule.z), side(b, tail_limit, rule.z)
+        if 1 in (here, there) and -1 not in (here, there):
+            return Regressed(evidence, in_tail=here != 1)
+        if -1 in (here, there) and 1 not in (here, there):
+            return Improved(evidence, in_tail=here != -1)
+        if here == 0 and there == 0:
+            return Unchanged(evidence)
+    if evidence is None or len(low) < rule.cap:
+        return Undecided(evidence)
+    return Unsettled(evidence, f"still open after {rule.cap} pairs")
+
+
+def side(e: Estimate, limit: float, z: float) -> int | None:
+    """1 or -1: above or below a log ratio's limit; 0: within it on both sides; None: cannot tell."""
+    low, high = e.log_ratio - z * e.error, e.log_ratio + z * e.error
+    if low > limit:
+        return 1
+    if high < -limit:
+        return -1
+    return 0 if -limit <= low and high <= limit else None
