@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from perf.core.models import digest
 from setup_models import inputs, reference, rows, weights
-from setup_models.download import sha256_of
 from setup_models.refusals import RefusalError, run_command
 
 SEED = 20_240_601
@@ -73,7 +73,7 @@ def stage(path: Path, staged: Path, wish: Wish) -> tuple[reference.Made, rows.Ro
         "working_directory": f"./{wish.name}/",
         "model_path": f"./{PurePosixPath(path.name)}",
         "test_data_path": "./",
-        "sha256": sha256_of(staged / path.name),
+        "sha256": digest(staged / path.name),
     }
     fed = inputs.to_json(inputs.declared(model), made.input_shapes, wish.overrides)
     if fed:

@@ -15,9 +15,11 @@ Precision = Literal["fp16", "bf16", "int8"]
 Converter = Literal["onnxruntime", "onnxconverter-common"]
 # Raised when what this package does around the converters changes: old artefacts are then made anew.
 RECIPE = 1
-# Above this relative difference the artefact computes another function and is not offered. Whether
-# a smaller one is right enough is for validation to say, with the model's own tolerances.
-DIFFERENCE_LIMITS: dict[Precision, float] = {"fp16": 0.5, "bf16": 0.5, "int8": 1.0}
+# Above this relative difference (and where it is more than rounding, RMS_FLOOR) the artefact
+# computes another function and is not offered. Whether a smaller one is right enough is for
+# validation to say, with the model's own tolerances.
+DIFFERENCE_LIMITS: dict[Precision, float] = {"fp16": 0.5, "bf16": 0.5, "int8": 0.9}
+RMS_FLOOR = 1e-3  # outputs this close to fp32's pass, whatever they are relative to
 
 
 class ConversionError(RefusalError):
@@ -44,13 +46,22 @@ class Check:
     """What was looked at before the artefact was offered.
 
     relative_difference: the worst output's norm of (artefact - fp32) over the norm of fp32 on the
-    CPU EP with graph optimisations off; None where nothing could be run or compared.
+    CPU EP with graph optimisations off; rms_difference: that output's root mean square of
+    (artefact - fp32), in the output's own unit. None where nothing could be run or compared.
     """
 
     kind: str
     inputs: str
-    relative_difference: float | None
+    relative_difference: float | None = None
+    rms_difference: float | None = None
     outputs: dict[str, float | str] = field(default_factory=dict)
+
+    def too_far(self, precision: Precision) -> bool:
+        """Whether the artefact computes another function than fp32 does."""
+        if self.relative_difference is None or self.rms_difference is None:
+            return False
+        within = self.relative_difference <= DIFFERENCE_LIMITS[precision]
+        return not (within or self.rms_difference <= RMS_FLOOR)
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Report:
     check: Check
 
 
-def key(  # noqa: PLR0917  (every part of the identity)
+def key(
     source_sha256: str,
     precision: Precision,
     converter: Converter,

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from setup_models import bfloat16, datasets, graphs, inputs, weights
+from setup_models import bfloat16, datasets, graphs, inputs, running, weights
 from setup_models.artefacts import ConversionError, Request
 from setup_models.refusals import RefusalError
 
@@ -35,9 +35,10 @@ def to_half(source: Path, draft: Path, request: Request) -> Conversion:
     model = weights.load_with_shapes(source, draft.parent)
     if _holds_half(model):
         raise ConversionError(f"{source} already holds half-precision tensors")
+    lifted = graphs.lift_constants(model)
     original = model
     blocked = set(request.op_block_list)
-    notes: list[str] = []
+    notes = [f"{lifted} Constants made initializers"] if lifted else []
     if request.precision == "bf16":
         original = onnx.ModelProto()
         original.CopyFrom(model)
@@ -108,7 +109,7 @@ def to_int8(source: Path, draft: Path, request: Request) -> Conversion:
     op_types = sorted(set(QDQRegistry) - set(request.op_block_list))
     structure = weights.read_structure(source)
     opset = bfloat16.opset(structure)
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs advice on the root logger
+    running.quieten()
     try:
         quantization.quantize_static(
             str(source),

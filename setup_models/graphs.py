@@ -17,6 +17,31 @@ def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                     yield from all_graphs(inner)
 
 
+def lift_constants(model: onnx.ModelProto) -> int:
+    """Make initializers of the main graph's float Constant nodes; how many.
+
+    A converter keeps an initializer in fp32 when only blocked nodes read it, but halves every
+    Constant: without this a block list cannot save a weight that fp16 has no room for. Left alone
+    below IR version 4, where an initializer would have to be an input too.
+    """
+    if model.ir_version < 4:
+        return 0
+    lifted = 0
+    for position in reversed(range(len(model.graph.node))):
+        node = model.graph.node[position]
+        tensors = [each.t for each in node.attribute if each.name == "value"]
+        if node.op_type != "Constant" or not tensors or node.domain not in {"", "ai.onnx"}:
+            continue
+        if tensors[0].data_type != onnx.TensorProto.FLOAT:
+            continue
+        stored = model.graph.initializer.add()
+        stored.CopyFrom(tensors[0])
+        stored.name = node.output[0]
+        del model.graph.node[position]
+        lifted += 1
+    return lifted
+
+
 def drop_duplicate_casts(graph: onnx.GraphProto) -> int:
     """Drop each Cast whose output an equal Cast already makes; how many were dropped.
 

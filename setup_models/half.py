@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never, get_args
 
+from perf.core.models import digest
 from setup_models.artefacts import (
     DIFFERENCE_LIMITS,
     Check,
@@ -53,10 +54,10 @@ def convert(source: Path, destination: Path, request: Request) -> Report:
 
     A model with external data gets `<destination>.data` beside it, in place before the model is.
     """
-    from setup_models import weights
-
     version = converter_version(request.converter)
-    digest = weights.digest(source, weights.read_structure(source))
+    if not source.is_file():
+        raise ConversionError(f"{source}: no such file")
+    source_sha256 = digest(source)
     began_s = time.monotonic()
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".converting.") as scratch:
@@ -66,9 +67,9 @@ def convert(source: Path, destination: Path, request: Request) -> Report:
         _put_in_place(Path(scratch), destination)
     blocks = request.op_block_list, request.node_block_list
     return Report(
-        key=key(digest, request.precision, request.converter, version, *blocks),
+        key=key(source_sha256, request.precision, request.converter, version, *blocks),
         source=str(source),
-        source_sha256=digest,
+        source_sha256=source_sha256,
         precision=request.precision,
         converter=request.converter,
         converter_version=version,
@@ -96,12 +97,11 @@ def _made_and_checked(source: Path, draft: Path, request: Request) -> tuple[Conv
             check = difference.types_only(source, draft)
         case never:
             assert_never(never)
-    limit = DIFFERENCE_LIMITS[request.precision]
-    if check.relative_difference is not None and not check.relative_difference <= limit:
+    if check.too_far(request.precision):
         raise ConversionError(
             f"the {request.precision} model's outputs differ from fp32's by "
-            f"{check.relative_difference:.3g} of their norm on the CPU EP (limit {limit}); "
-            "block its worst ops or nodes"
+            f"{check.relative_difference:.3g} of their norm on the CPU EP (limit "
+            f"{DIFFERENCE_LIMITS[request.precision]}); block its worst ops or nodes"
         )
     return conversion, check
 

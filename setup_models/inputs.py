@@ -28,11 +28,16 @@ class Input:
 
 @dataclass(frozen=True)
 class Override:
-    """What a user says of an input: its shape, the range of its values, or one fixed value."""
+    """What a user says of an input: its shape, the range of its values, or one fixed value.
+
+    `pattern` "text_lines" draws rows of dark strokes on a light page instead of noise, for models
+    that answer noise with nothing; it shapes test sets only and is not part of a row.
+    """
 
     shape: tuple[int, ...] | None = None
     range: tuple[float, float] | None = None
     value: float | bool | str | None = None
+    pattern: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The override as model_list.json's `inputs` holds it."""
@@ -133,7 +138,24 @@ def _values(each: Input, shape: tuple[int, ...], override: Override | None, seed
     if kind in "SUO":
         raise RefusalError(f"input {each.name!r} holds strings: give --value {each.name}=TEXT")
     low, high = override.range or (0.0, 1.0)
+    if override.pattern == "text_lines":
+        return _text_lines(shape, low, high, generator).astype(each.dtype)
     return np.asarray(low + (high - low) * generator.random(shape), each.dtype)
+
+
+def _text_lines(
+    shape: tuple[int, ...], low: float, high: float, generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Pages [..., height, width] of `high`, with lines of random strokes of `low`."""
+    height, width = shape[-2:]
+    cell = max(2, height // 80)
+    page = np.full((height, width), high)
+    columns = max(1, width // cell - 20)
+    for top in range(5 * cell, height - 5 * cell + 1, 10 * cell):
+        strokes = generator.integers(0, 2, (5, columns)).repeat(cell, 0).repeat(cell, 1)
+        line = page[top : top + 5 * cell, 10 * cell : 10 * cell + columns * cell]
+        line[:] = np.where(strokes[: line.shape[0], : line.shape[1]], low, high)
+    return np.broadcast_to(page, shape)
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str:
@@ -198,6 +220,7 @@ def from_json(entries: object, where: Path) -> dict[str, Override]:
                 None if shape is None else tuple(int(dim) for dim in shape),
                 None if bounds is None else (float(bounds[0]), float(bounds[1])),
                 entry.get("value"),
+                entry.get("pattern"),
             )
         except (AttributeError, TypeError, ValueError, IndexError) as error:
             raise RefusalError(f"{where}: inputs.{name} is not understood ({error})") from error

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from perf.core.models import digest
 from setup_models import datasets, weights
-from setup_models.download import sha256_of
 from setup_models.refusals import RefusalError
 from setup_models.rows import Row
 
@@ -65,7 +65,7 @@ def row(found: Found, root: Path, working_directory: str) -> Row:
         "working_directory": working_directory,
         "model_path": _relative(found.model, root),
         "test_data_path": _relative(found.test_data, root),
-        "sha256": sha256_of(found.model),
+        "sha256": digest(found.model),
     }
 
 

@@ -56,7 +56,7 @@ def read_links(path: Path) -> list[str]:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(  # noqa: PLR0917  (urllib's signature)
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: object,

@@ -37,6 +37,7 @@ class Packaged:
     file_sha256: str
     licence: str
     inputs: Mapping[str, inputs.Override]
+    half: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def read_table(path: Path = TABLE) -> dict[str, Packaged]:
@@ -71,6 +72,8 @@ def set_up(wanted: Sequence[Packaged], models: Path, wish: add.Wish) -> list[add
                 wish, name=each.name, overrides=inputs.Overrides(each.inputs, {})
             )
             made, row = add.stage(source, scratch / each.name, own)
+            if each.half:
+                row["half"] = {name: list(entry) for name, entry in each.half.items()}
             take_licences(wheel, scratch / each.name)
             added.append(add.Added(rows.Addition(each.name, scratch / each.name, (row,)), made))
         rows.put(models, [each.addition for each in added], list_path)

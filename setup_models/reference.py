@@ -109,16 +109,18 @@ def _cross_check(
         return f"not cross-checked: onnx.reference cannot run it ({running.reason(error)[:120]})"
     worst = 0.0
     for (name, want), got in zip(expected.items(), found, strict=True):
-        distance = running.relative_difference(np.asarray(got), want)
-        if distance is None or distance > CROSS_CHECK_DIFFERENCE:
+        distance = running.distance(np.asarray(got), want)
+        if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
             what = (
-                "another shape" if distance is None else f"a relative difference of {distance:.2g}"
+                "another shape"
+                if distance is None
+                else f"a relative difference of {distance.relative:.2g}"
             )
             raise RefusalError(
                 f"{path}: onnx.reference gives {what} for output {name!r}: one of the two runs the "
                 "model wrongly, so its outputs are no reference; add --no_cross_check to take them"
             )
-        worst = max(worst, distance)
+        worst = max(worst, distance.relative)
     return f"cross-checked by onnx.reference: relative difference {worst:.1g}"
 
 

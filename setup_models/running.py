@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,12 @@ def open_session(path: Path) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+def quieten() -> None:
+    """Keep the engine's and its tools' advice off the terminal; their errors come as exceptions."""
+    ort.set_default_logger_severity(4)
+    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime.quantization logs on the root
+
+
 def run(session: Any, feed: Mapping[str, object]) -> dict[str, Array]:
     """The outputs by name; onnxruntime's own exceptions come through."""
     names = [output.name for output in session.get_outputs()]
@@ -38,22 +47,31 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= 400 else text[:400] + " …"
 
 
-def relative_difference(found: Array, expected: Array) -> float | None:
-    """norm(found - expected) / norm(expected), in float64; None where the shapes differ.
+@dataclass(frozen=True)
+class Distance:
+    """norm(found - expected) / norm(expected), and the root mean square of found - expected."""
 
-    Where both are NaN or the same infinity they agree; where only one is, the result is infinite.
-    An all-zero expectation is compared by the norm of what was found.
+    relative: float
+    rms: float
+
+
+def distance(found: Array, expected: Array) -> Distance | None:
+    """How far one output is from another, in float64; None where the shapes differ.
+
+    Where both are NaN or the same infinity they agree; where only one is, both numbers are
+    infinite. An all-zero expectation gives the norm of what was found.
     """
+    apart = Distance(float("inf"), float("inf"))
     if found.shape != expected.shape:
         return None
     if expected.dtype.kind not in "fciub":
-        return 0.0 if np.array_equal(found, expected) else float("inf")
+        return Distance(0.0, 0.0) if np.array_equal(found, expected) else apart
     got, want = found.astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(want)
     if not np.array_equal(got[~finite], want[~finite], equal_nan=True):
-        return float("inf")
+        return apart
     if not np.isfinite(got[finite]).all():
-        return float("inf")
+        return apart
     size = float(np.linalg.norm(want[finite]))
-    distance = float(np.linalg.norm(got[finite] - want[finite]))
-    return distance / size if size else distance
+    error = float(np.linalg.norm(got[finite] - want[finite]))
+    return Distance(error / size if size else error, error / math.sqrt(max(1, finite.sum())))

@@ -1,8 +1,7 @@
-"""ONNX files and the external data beside them: found, digested, loaded and saved as one model."""
+"""ONNX files and the external data beside them: found, loaded and saved as one model."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -44,16 +43,6 @@ def external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
             raise RefusalError(f"{path}: its external data file {name} is missing beside it")
         files.append(file)
     return files
-
-
-def digest(path: Path, model: onnx.ModelProto) -> str:
-    """sha256 of the model file, or of it and its external files together, in sorted order."""
-    total = hashlib.sha256()
-    for file in (path, *external_files(path, model)):
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                total.update(chunk)
-    return total.hexdigest()
 
 
 def load_with_shapes(path: Path, scratch: Path) -> onnx.ModelProto:

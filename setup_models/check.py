@@ -1,0 +1,179 @@
+"""`python -m setup_models.check [SOURCE]`: what each model has, what it lacks, and what mends that."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from perf.core import models as model_lists
+from setup_models import bfloat16, datasets, inputs, lock, offline, packages, rows, weights
+from setup_models.refusals import RefusalError, run_command
+
+COLUMNS = ("model", "MiB", "opset/IR", "inputs", "sets", "artefacts", "sha256", "state")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model as its source names it, before anything is known to exist."""
+
+    name: str
+    path: Path
+    test_data: Path | None
+    sha256: str | None = None  # what the list says it must be
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One model looked through. `lacks` pairs what is missing with the command that mends it."""
+
+    listed: Listed
+    size_bytes: int | None = None
+    opset: int | None = None
+    ir_version: int | None = None
+    fed: tuple[str, ...] = ()
+    sets: int = 0
+    sets_with_outputs: int = 0
+    artefacts: tuple[str, ...] = ()
+    sha256: str | None = None
+    lacks: tuple[tuple[str, str], ...] = field(default=())
+
+
+def listed(source: Path) -> list[Listed]:
+    """The models of a list, a folder or one .onnx; RefusalError where there is no such source."""
+    if source.is_dir() or source.suffix == ".onnx":
+        try:
+            found = model_lists.load(source)
+        except model_lists.ModelListError as error:
+            raise RefusalError(str(error)) from error
+        return [
+            Listed(each.name, Path(each.path), Path(each.test_data) if each.test_data else None)
+            for each in found
+        ]
+    if not source.is_file():
+        raise RefusalError(f"{source}: no such model list, folder or .onnx file")
+    return list(_of_rows(rows.read(source), source))
+
+
+def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
+    """Look through one model; never raises for what it finds missing or damaged."""
+    if not model.path.is_file():
+        return Finding(model, lacks=((f"no file {model.path}", _fetch_command(model)),))
+    lacks = []
+    try:
+        structure = weights.read_structure(model.path)
+        data_files = weights.external_files(model.path, structure)
+        fed = tuple(_spell(each) for each in inputs.declared(structure))
+    except RefusalError as refusal:
+        return Finding(model, lacks=((str(refusal), _fetch_command(model)),))
+    sha256 = model_lists.digest(model.path)
+    if model.sha256 and model.sha256 != sha256:
+        mend = f"set its sha256 to {sha256} if the change is wanted, or fetch it again"
+        lacks.append((f"the file is not the listed one ({model.sha256[:12]})", mend))
+    sets = datasets.find_sets(model.test_data) if model.test_data else []
+    if not sets:
+        mend = f"python -m setup_models.add {model.path} --name {model.name}-with-data"
+        lacks.append(("no test data (it runs with -i random only)", mend))
+    return Finding(
+        model,
+        size_bytes=sum(file.stat().st_size for file in (model.path, *data_files)),
+        opset=bfloat16.opset(structure),
+        ir_version=structure.ir_version,
+        fed=fed,
+        sets=len(sets),
+        sets_with_outputs=sum(bool(datasets.tensor_files(each, "output")) for each in sets),
+        artefacts=tuple(artefacts_of(sha256, artefact_folders)),
+        sha256=sha256,
+        lacks=tuple(lacks),
+    )
+
+
+def artefacts_of(source_sha256: str, folders: Iterable[Path]) -> list[str]:
+    """The precisions of the artefacts of this source whose reports lie in the folders."""
+    found = set()
+    for report in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            content = json.loads(report.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # another's file, or one being written
+        if isinstance(content, dict) and content.get("source_sha256") == source_sha256:
+            found.add(str(content.get("precision")))
+    return sorted(found)
+
+
+def table(findings: Sequence[Finding]) -> list[str]:
+    """The findings as lines of aligned columns, then a line for everything that is missing."""
+    lines = [COLUMNS, *(_cells(each) for each in findings)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(COLUMNS))]
+    shown = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    for each in findings:
+        shown += [f"{each.listed.name}: {what}; {mend}" for what, mend in each.lacks]
+    return shown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 if nothing is missing, 1 if something is."""
+    parser = argparse.ArgumentParser(prog="python -m setup_models.check", description=__doc__)
+    parser.add_argument("source", nargs="?", type=Path, default=Path("model_list.json"))
+    parser.add_argument(
+        "--results", type=Path, default=Path("result"), help="where runs keep artefacts"
+    )
+    given = parser.parse_args(arguments)
+    folders = sorted(path for path in given.results.glob("*/cache/*") if path.is_dir())
+    findings = [look(each, folders) for each in listed(given.source)]
+    print("\n".join(table(findings)))
+    return 1 if any(each.lacks for each in findings) else 0
+
+
+def _of_rows(entries: Sequence[rows.Row], source: Path) -> Iterator[Listed]:
+    root = source.resolve().parent
+    for at, entry in enumerate(entries):
+        if "root_working_directory" in entry:
+            root = source.resolve().parent / str(entry["root_working_directory"])
+            if len(entry) == 1:
+                continue
+        try:
+            folder = root / entry["working_directory"]
+            path, data = folder / entry["model_path"], folder / entry["test_data_path"]
+            yield Listed(str(entry["model_name"]), path, data, entry.get("sha256"))
+        except (KeyError, TypeError) as error:
+            raise RefusalError(f"{source}[{at}]: {error} is missing or not a string") from error
+
+
+def _fetch_command(model: Listed) -> str:
+    """The command that brings this model here, by where its name is known."""
+    if model.name in {recipe.name for recipe in offline.RECIPES}:
+        return "python -m setup_models.offline"
+    if model.name in packages.read_table():
+        return f"python -m setup_models.packages {model.name}"
+    if lock.match(lock.load(model.path.parent), model.name):
+        return f"python setup_models/setup_onnx_zoo.py {model.name}"
+    return "put the file back, or take its row out of the list"
+
+
+def _cells(each: Finding) -> tuple[str, ...]:
+    return (
+        each.listed.name,
+        "" if each.size_bytes is None else f"{each.size_bytes / 2**20:.1f}",
+        "" if each.opset is None else f"{each.opset}/{each.ir_version}",
+        " ".join(each.fed),
+        f"{each.sets} ({each.sets_with_outputs} with outputs)" if each.sets else "0",
+        " ".join(each.artefacts),
+        (each.sha256 or "")[:12],
+        "incomplete" if each.lacks else "ok",
+    )
+
+
+def _spell(each: inputs.Input) -> str:
+    dims = "…" if each.dims is None else "x".join(map(str, each.dims))
+    return f"{each.name}:{each.dtype}[{dims}]"
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))
