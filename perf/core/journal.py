@@ -159,6 +159,8 @@ class Timed:
     begun_s: float = 0.0
     ended_s: float = 0.0
     gpu_only: bool = False  # device compute without transfers
+    parts_ns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # h2d, compute, d2h: of each sample, where the engine times them apart
 
 
 @dataclass(frozen=True)
