@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def fed(feed: Mapping[str, Any]) -> dict[str, Any]:
     """OrtValues of a feed; an absent optional (None) is left out. Raises Unsupported for a sequence."""
-    for name, value in feed.items():
-        if isinstance(value, list):
+    for name, given in feed.items():
+        if isinstance(given, list):
             raise Unsupported(f"input {name!r} is a sequence in a model of types that numpy lacks")
     return {n: value(a) for n, a in feed.items() if a is not None}
 

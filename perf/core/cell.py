@@ -70,7 +70,7 @@ class Tolerance:
     rtol: float
     atol: float
     percent_mismatch: float = 0.0
-    atol_scaled: bool = False  # a default: atol in units of the reference's RMS, integers equal
+    atol_scaled: bool = False  # a default: atol times the largest |reference|, integers equal
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,33 @@
-"""How far outputs may be from the reference when nobody says: by precision and math mode, from arithmetic."""
+"""How far outputs may be from the reference when nobody says, by precision and math mode.
 
-from collections.abc import Mapping
+|got - reference| <= atol * max|reference| + rtol * |reference|, for every element. In every mode atol +
+rtol stays below 1e-2, so nothing that scales an output by 1 % or moves one element by 1 % of the output's
+range passes. fp16 and TF32 keep 11 significant bits (half a unit: 5e-4): across the offline set, converted
+to fp16, the worst element was off by 8.3e-3 of the range (ResNet-50 on noise), mostly by 1e-3 … 5e-3; fp32
+on other engines by 4e-6. bf16 and int8 keep 8 bits, and whole nets in them often miss by more than 1 %:
+such a model's own tolerance belongs in the model list.
+"""
+
 from dataclasses import replace
 
 from perf.core.cell import Precision, Tolerance
 
-_DEFAULTS = {
-    Precision.FP32: Tolerance(rtol=1e-4, atol=1e-4, atol_scaled=True),
-    Precision.FP16: Tolerance(rtol=1e-3, atol=8e-3, atol_scaled=True),
-    Precision.BF16: Tolerance(rtol=1e-3, atol=8e-3, atol_scaled=True),
-    Precision.INT8: Tolerance(rtol=1e-3, atol=8e-3, atol_scaled=True),
-}
-_TF32 = Tolerance(rtol=1e-3, atol=4e-3, atol_scaled=True)
+_REDUCED = Tolerance(rtol=1e-3, atol=8.5e-3, atol_scaled=True)
+_TF32 = Tolerance(rtol=1e-3, atol=5e-3, atol_scaled=True)
+_FP32 = Tolerance(rtol=1e-4, atol=1e-4, atol_scaled=True)
 
 
 def default_tolerance(precision: Precision, *, tf32: bool = False) -> Tolerance:
-    """The tolerance of a precision; `tf32` where fp32 products may be rounded to 10 bits."""
-    return _TF32 if tf32 and precision is Precision.FP32 else _DEFAULTS[precision]
+    """The tolerance of a precision; `tf32` where fp32 products may be rounded to 11 bits."""
+    if precision is not Precision.FP32:
+        return _REDUCED
+    return _TF32 if tf32 else _FP32
+
+
+def resolve(
+    base: Tolerance, rtol: float | None, atol: float | None, percent_mismatch: float | None
+) -> Tolerance:
+    """The tolerance with what a user gave in its place; an atol that was given is meant literally."""
+    out = base if rtol is None else replace(base, rtol=rtol)
+    out = out if atol is None else replace(out, atol=atol, atol_scaled=False)
+    return out if percent_mismatch is None else replace(out, percent_mismatch=percent_mismatch)

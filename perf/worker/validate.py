@@ -83,19 +83,23 @@ def _type_name(array: np.ndarray) -> str:
 def allowed(reference: np.ndarray, onnx_type: int, tolerance: Tolerance) -> np.ndarray | float:
     """The greatest |got - reference| that passes, an element each: atol + rtol * |reference|.
 
-    With `atol_scaled` (the defaults) atol is in units of the reference's own scale, its root mean square, or
+    With `atol_scaled` (the defaults) atol is in units of the reference's own scale, its largest magnitude, or
     1 where it is all zero; integers must then be equal; and an output stored in fewer bits than the tolerance
     asks for may be off by one unit in its last place.
     """
     if not tolerance.atol_scaled:
-        return tolerance.atol + tolerance.rtol * np.abs(reference.astype(_wide(reference)))
+        return tolerance.atol + tolerance.rtol * _magnitude(reference)
     if reference.dtype.kind in "iub":
         return 0.0
-    magnitude = np.abs(reference.astype(_wide(reference)))
-    finite = magnitude[np.isfinite(magnitude)]
-    scale = float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
+    magnitude = _magnitude(reference)
+    scale = float(magnitude.max(where=np.isfinite(magnitude), initial=0.0)) or 1.0
     unit = 2.0 ** -inputs.MANTISSA_BITS[onnx_type]
-    return tolerance.atol * (scale or 1.0) + max(tolerance.rtol, unit) * magnitude
+    return np.maximum(tolerance.atol * scale + tolerance.rtol * magnitude, unit * magnitude)
+
+
+def _magnitude(array: np.ndarray) -> np.ndarray:
+    magnitude: np.ndarray = np.abs(array.astype(_wide(array)))
+    return magnitude
 
 
 def _facts(set_name: str, name: str, pair: _Pair, tolerance: Tolerance) -> Compared:
