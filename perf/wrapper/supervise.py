@@ -244,15 +244,15 @@ class Supervisor:
         if key in self._hosts:
             return self._hosts[key]
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        modules = list(request.preload)
-        words = ["serve", str(theirs.fileno()), str(os.getpid()), *modules]
+        words = ["serve", str(theirs.fileno()), str(os.getpid()), *request.preload]
+        argv = [request.environment.python, "-m", "perf.worker.host", *words]
         with theirs, (request.folder / "host.log").open("wb") as log:
-            process = _popen(
-                [request.environment.python, "-m", "perf.worker.host", *words],
-                request.environment,
-                pass_fds=(theirs.fileno(),),
-                log=log.fileno(),
-            )
+            fds = (theirs.fileno(),)
+            try:
+                process = _popen(argv, request.environment, log.fileno(), fds)
+            except CannotStart:
+                mine.close()
+                raise
         mine.settimeout(120.0)
         try:
             ready = mine.recv(4096)

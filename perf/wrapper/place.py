@@ -1,0 +1,94 @@
+"""What this machine offers: devices, environments built and probed, and the targets they serve."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perf import backends
+from perf.backends import Backend
+from perf.core import environments as specifications
+from perf.core.devices import Gpu
+from perf.core.environments import EnvironmentSpec
+from perf.core.options import Options
+from perf.planning import targets
+from perf.planning.targets import Offer, Place
+from perf.wrapper import environments, nvml
+from perf.wrapper.supervise import ROOT
+
+FILE = "environments.toml"
+
+
+def devices() -> tuple[Gpu, ...]:
+    """GPUs as NVML names them; none where there is no driver."""
+    return nvml.gpus()
+
+
+def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
+    """Every target of every environment; environments that are needed are built where allowed."""
+    specs = (*specifications.load(_file()), *specifications.given(options.env))
+    gpus = tuple(g.name for g in devices())
+    extra = [Path(s.backend) for s in specs if s.backend]
+    known = backends.discover(extra)
+    names = wanted_names(options)
+    if build:
+        _build([s for s in specs if _is_needed(s, names, known, gpus)])
+    resolved = [environments.resolve(s, gpus) for s in specs]
+    return targets.offers(
+        [Place(r.spec, r.environment, r.found, r.problem) for r in resolved], known
+    )
+
+
+def wanted_names(options: Options) -> tuple[str, ...]:
+    """Targets named with -e, --ep or --ab."""
+    named = (*options.ep_list, *([options.ep] if options.ep else []), *options.ab)
+    return tuple(dict.fromkeys(named))
+
+
+def chosen(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
+    """The offers that a request means."""
+    return targets.chosen(offered, wanted_names(options), fp16=options.fp16)
+
+
+def _file() -> Path:
+    here = Path(FILE)
+    return here if here.is_file() else ROOT / FILE
+
+
+def _is_needed(
+    spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend], gpus: Sequence[str]
+) -> bool:
+    """Whether a run needs this environment built: its targets are named, or run by default."""
+    if not environments.needs_building(spec) or (spec.needs_gpu and not gpus):
+        return False
+    if not names:
+        return spec.default
+    served = {spec.plugin["target"].lower()} if spec.plugin else {t.lower() for t in spec.targets}
+    served |= {
+        alias.lower()
+        for b in known
+        for t in b.targets
+        if t.label in spec.targets
+        for alias in t.aliases
+    }
+    if spec.plugin:
+        served |= {spec.name.lower()}
+    for name in names:
+        target, _, environment = name.lower().partition("@")
+        if environment == spec.name.lower() or (not environment and target in served):
+            return True
+    return False
+
+
+def _build(specs: Sequence[EnvironmentSpec]) -> None:
+    if not specs:
+        return
+    total = sum(s.size_mib for s in specs)
+    names = ", ".join(s.name for s in specs)
+    _say(f"environments to build: {names} (about {total} MiB on disk in .envs/)")
+    for spec in specs:
+        if problem := environments.build(spec, _say):
+            _say(f"warning: {problem}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,54 @@
+"""What an earlier run says of this one: flags to take up again, cells to run again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from perf.core import codec, run_folder
+from perf.core import options as command_line
+from perf.core.flags import flags
+from perf.core.options import BadRequestError, Options
+from perf.core.record import Passed
+
+
+def resumed(words: Sequence[str], options: Options) -> Options:
+    """The options of the run to be resumed, with this command line's run flags; else as given."""
+    if not options.resume:
+        return options
+    results = Path(options.perf_result_path).absolute()
+    run = run_folder.latest(results, options.resume)
+    stored = run_folder.read_json(run.root / "run.json")
+    if stored is None:
+        raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
+    old = command_line.build(stored["options"])
+    given = command_line.explicit(words)
+    for flag in flags():
+        if flag.plan and flag.name in given:
+            now, then = getattr(options, flag.name), getattr(old, flag.name)
+            if now != then:
+                raise BadRequestError(
+                    f"--{flag.name} {now!r} differs from {then!r} of run {run.run_id}: "
+                    "leave it out to resume, or start a new run"
+                )
+    kept = {f.name: getattr(options, f.name) for f in flags() if not f.plan}
+    return replace(
+        old, **kept, resume=run.run_id, run_id=run.run_id, label=options.label or old.label
+    )
+
+
+def stored(options: Options) -> dict[str, object]:
+    """Options as run.json keeps them."""
+    return {f.name: codec.encode(getattr(options, f.name)) for f in flags()}
+
+
+def rerun_filter(options: Options, results: Path) -> Callable[[str], bool]:
+    """--rerun: the failed cells of the latest run, or the one cell of that id."""
+    if not options.rerun:
+        return lambda _id: True
+    if options.rerun != "failed":
+        return lambda cell_id: cell_id == options.rerun
+    run = run_folder.latest(results)
+    failed = {r.cell.id for r in run_folder.records(run) if not isinstance(r.outcome, Passed)}
+    if not failed:
+        raise BadRequestError(f"--rerun failed: no cell failed in run {run.run_id}")
+    return lambda cell_id: cell_id in failed
