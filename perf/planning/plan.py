@@ -153,14 +153,9 @@ def _protocol(o: Options) -> Protocol:
 
 
 def _tolerance(model: ModelFile, precision: Precision, o: Options) -> Tolerance:
-    base = model.tolerances.get(precision.value) or tolerances.default_tolerance(
-        precision, tf32=o.tf32
-    )
-    return Tolerance(
-        base.rtol if o.rtol is None else o.rtol,
-        base.atol if o.atol is None else o.atol,
-        base.percent_mismatch if o.percent_mismatch is None else o.percent_mismatch,
-    )
+    default = tolerances.default_tolerance(precision, tf32=o.tf32)
+    base = model.tolerances.get(precision.value, default)
+    return tolerances.resolve(base, o.rtol, o.atol, o.percent_mismatch)
 
 
 def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:

@@ -1,4 +1,4 @@
-"""The wrapper's command line: from flags to a finished run, its tables, and an exit status that means something."""
+"""The wrapper's command line: from flags to a finished run and an exit status that means something."""
 
 import sys
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """One run from plan to tables: its folder owned, its cells run, its results written whatever happens."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +14,13 @@ from perf.core.system import SystemInfo
 from perf.planning.flow import Kitchen
 from perf.planning.plan import Planned
 from perf.planning.targets import Offer
-from perf.report import terminal
 from perf.wrapper import place, schedule
 from perf.wrapper.bans import Bans
 from perf.wrapper.launching import Launcher
 from perf.wrapper.leases import Lease
 from perf.wrapper.resume import stored
 from perf.wrapper.schedule import Run
+from perf.wrapper.screen import Screen
 from perf.wrapper.supervise import Interrupted, Supervisor
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
@@ -60,7 +59,7 @@ def _owned(
     folder: RunFolder,
     host: SystemInfo,
 ) -> int:
-    screen = terminal.Screen(verbose=options.verbose - options.quiet, planned=len(planned))
+    screen = Screen(options, len(planned))
     why, signal = "the run ended before it", 0
     with Supervisor() as supervisor, _quiet(options, folder):
         launcher = Launcher(supervisor, options, place.devices(), host.boot_id)
@@ -69,7 +68,7 @@ def _owned(
             launcher=launcher,
             bans=Bans(folder.results, folder.run_id),
             jobs=options.jobs or command_line.default_jobs(),
-            finished=lambda records: screen.ended(records, lambda r: rerun_command(r, options)),
+            finished=screen.ended,
         )
         try:
             doing.go(planned)
@@ -80,9 +79,7 @@ def _owned(
     written = tables.write_all(
         records, host, folder.root, folder.results, folder.run_id, label=options.label
     )
-    screen.tables(records)
-    screen.files(written, folder.root)
-    print(terminal.summary_line(records))
+    screen.end(records, host, folder, written)
     return 128 + signal if signal else _status(records, options)
 
 
@@ -132,18 +129,3 @@ def _describe(folder: RunFolder, options: Options, words: Sequence[str], host: S
             },
         )
     run_folder.write_json(folder.root / "host.json", codec.encode(host))
-
-
-def rerun_command(record: Record, options: Options) -> str:
-    """A command to paste that runs just this cell again, its environment's variables included."""
-    c = record.cell
-    variables = [f"{k}={shlex.quote(v)}" for k, v in c.environment.variables.items()]
-    argv = [
-        "python", "benchmark_wrapper.py", "-r", options.running_mode, "-m", options.model_source,
-        "-i", options.input_data, "-e", c.target.label, "--rerun", c.id,
-    ]  # fmt: skip
-    if options.io_binding != "off":
-        argv += ["-b", options.io_binding]
-    for name, python in options.env.items():
-        argv += ["--env", f"{name}={python}"]
-    return " ".join([*variables, *(shlex.quote(a) for a in argv)])

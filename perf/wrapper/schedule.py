@@ -1,7 +1,7 @@
 """The order of a run: set-up side by side, then measuring alone, and a record as each cell ends."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -37,7 +37,7 @@ class Run:
 
     def go(self, planned: Sequence[Planned]) -> None:
         """Run every cell; raises Interrupted with what is finished in `records`."""
-        groups = iter(_by_model(planned).items())
+        groups = iter(_by_model(planned))
         size = BATCH if self.options.benchmarks else len(planned) or 1
         while batch := list(islice(groups, size)):
             kitchens = [(m, [_progress(p) for p in cells]) for m, cells in batch]
@@ -179,14 +179,8 @@ def _progress(p: Planned) -> Progress:
     return Progress(p, p.cell, p.offer.backend)
 
 
-def _by_model(planned: Sequence[Planned]) -> dict[ModelFile, list[Planned]]:
+def _by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
     out: dict[str, tuple[ModelFile, list[Planned]]] = {}
     for p in planned:
         out.setdefault(p.cell.model.name, (p.cell.model, []))[1].append(p)
-    return dict(_pairs(out))
-
-
-def _pairs(
-    groups: Mapping[str, tuple[ModelFile, list[Planned]]],
-) -> Iterator[tuple[ModelFile, list[Planned]]]:
-    yield from groups.values()
+    return list(out.values())

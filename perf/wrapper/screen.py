@@ -1,0 +1,60 @@
+"""What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from perf.core import gains
+from perf.core.options import Options
+from perf.core.record import Passed, Record, Skipped
+from perf.core.run_folder import RunFolder
+from perf.core.system import SystemInfo
+from perf.report import terminal
+
+
+class Screen:
+    """Standard output of one run; quieter by -q, which leaves the last line alone."""
+
+    def __init__(self, options: Options, planned: int) -> None:
+        self._options = options
+        self._planned = planned
+        self._ended = 0
+        self._level = options.verbose - options.quiet
+
+    def ended(self, records: Sequence[Record]) -> None:
+        """A model's cells have ended."""
+        over = gains.over_baseline(records)
+        for record, gain in zip(records, over, strict=True):
+            self._ended += 1
+            if self._level < 0:
+                continue
+            count = f"[{self._ended}/{self._planned}]"
+            if isinstance(record.outcome, (Passed, Skipped)):
+                print(count, terminal.cell_line(record, gain), flush=True)
+            else:
+                lines = terminal.failure_lines(record, rerun_command(record, self._options))
+                print(count, "\n".join(lines), flush=True)
+
+    def end(
+        self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
+    ) -> None:
+        """The tables, where they lie, and what came of it."""
+        if self._level > -2:
+            terminal.print_tables(records, host, run_id=folder.run_id)
+            print(f"\nrun {folder.run_id}; {len(files)} tables in {folder.results}, {folder.root}")
+        print(terminal.summary_line(records), flush=True)
+
+
+def rerun_command(record: Record, options: Options) -> str:
+    """A command to paste that runs just this cell again, its environment's variables included."""
+    c = record.cell
+    variables = [f"{k}={shlex.quote(v)}" for k, v in c.environment.variables.items()]
+    argv = [
+        "python", "benchmark_wrapper.py", "-r", options.running_mode, "-m", options.model_source,
+        "-i", options.input_data, "-e", c.target.label, "--rerun", c.id,
+    ]  # fmt: skip
+    if options.io_binding != "off":
+        argv += ["-b", options.io_binding]
+    for name, python in options.env.items():
+        argv += ["--env", f"{name}={python}"]
+    return " ".join([*variables, *(shlex.quote(a) for a in argv)])
