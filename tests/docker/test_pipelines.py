@@ -1,0 +1,218 @@
+"""The pipelines fit their published schemas, their shell is clean, their scripts call what they should."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from docker import versions as v
+from tests.docker.recorded import HOME, Programs, Run
+
+TOOLS = Path(sys.executable).parent
+AZURE = sorted((HOME / "azure-pipelines").rglob("*.yml"))
+GITHUB = sorted((HOME / ".github/workflows").glob("*.yml"))
+SCRIPTS = sorted(
+    path
+    for folder in ("docker", "azure-pipelines", ".github")
+    for path in (HOME / folder).rglob("*.sh")
+)
+
+
+def tool(name: str, *arguments: str, given: str = "") -> str:
+    """What a linter says; empty when it is content."""
+    done = subprocess.run(
+        [str(TOOLS / name), *arguments], input=given, capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def inline_shell(node: object) -> Iterator[str]:
+    """Every script that stands in a pipeline itself, wherever it is."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("bash", "run") and isinstance(value, str):
+                yield value
+            else:
+                yield from inline_shell(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from inline_shell(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        (["vendor.azure-pipelines", "--data-transform", "azure-pipelines"], AZURE),
+        (["vendor.github-workflows"], GITHUB),
+        (["custom.github-workflows-require-timeout"], GITHUB),
+    ],
+)
+def test_they_fit_their_schemas(schema: list[str], files: list[Path]) -> None:
+    assert files
+    assert tool("check-jsonschema", "--builtin-schema", *schema, *map(str, files)) == ""
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: str(p.relative_to(HOME)))
+def test_scripts_are_clean(script: Path) -> None:
+    assert tool("shellcheck", "--external-sources", f"--source-path={HOME}", str(script)) == ""
+
+
+@pytest.mark.parametrize("file", [*AZURE, *GITHUB], ids=lambda p: str(p.relative_to(HOME)))
+def test_inline_shell_is_clean_and_short(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    shells = list(inline_shell(YAML(typ="safe").load(text)))
+    assert len(shells) == len(re.findall(r"^ *(?:- )?(?:bash|run): ", text, re.MULTILINE))
+    for shell in shells:
+        # Values come through the environment: pasted into a script, they would be run as one.
+        assert "${{" not in shell
+        assert "$(" not in shell
+        assert len(shell.splitlines()) <= 8  # longer ones belong into a script of their own
+        assert tool("shellcheck", "--shell=bash", "-", given=shell) == ""
+
+
+def test_a_script_that_is_not_clean_is_found() -> None:
+    text = "jobs:\n- steps:\n  - bash: |\n      rm -r $FOLDER\n    displayName: x\n"
+    [shell] = inline_shell(YAML(typ="safe").load(text))
+    assert shell == "rm -r $FOLDER\n"
+    assert "SC2086" in tool("shellcheck", "--shell=bash", "-", given=shell)
+
+
+def test_the_dockerfile_is_clean() -> None:
+    assert tool("hadolint", str(HOME / "docker/Dockerfile")) == ""
+
+
+def test_both_pipelines_offer_the_cuda_versions_there_are() -> None:
+    there = ['"' + f.cuda + '"' for f in v.load().flavours.values() if f.tensorrt]
+    for file in (AZURE[0], GITHUB[0]):
+        assert f"[{', '.join(there)}]" in file.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def pipeline(checkout: Path) -> Path:
+    """The pipelines' scripts in a checkout whose path holds a space."""
+    copied = checkout / "azure-pipelines"
+    shutil.copytree(HOME / "azure-pipelines", copied)
+    return copied / "scripts"
+
+
+def test_the_image_is_the_tensorrt_flavour_of_a_cuda_version(
+    pipeline: Path, script: Run, programs: Programs
+) -> None:
+    programs.add("docker")
+    for cuda, branch in (("13.0", "rel 1.31"), ("13.3", "")):
+        done = script(pipeline / "build_image.sh", "ep-perf:7", cuda, branch)
+        assert done.returncode == 0, done.stderr
+    first, second = programs.calls()
+    assert first[first.index("--tag") + 1] == "ep-perf:7"
+    assert "ORT_BRANCH=rel 1.31" in first
+    assert "ORT_FROM=release" in second
+    assert "TENSORRT_MAJOR=11" in second
+    assert script(pipeline / "build_image.sh", "ep-perf:7", "11.0", "").returncode == 2
+
+
+def test_models_and_eps_reach_the_harness(
+    pipeline: Path, script: Run, programs: Programs, tmp_path: Path
+) -> None:
+    programs.add("docker", "sys.exit(1)")
+    models = tmp_path / "my models"
+    models.mkdir()
+    run = pipeline / "run_models.sh"
+    selected = script(run, "i:1", "selected-models", str(models), "cpu cuda", "20261126.1")
+    assert selected.returncode == 1  # as the harness ended
+    assert script(run, "i:1", "offline", "", "", "20261126.2").returncode == 1
+    first, second = programs.calls()
+    assert first[first.index("i:1") :] == [
+        *("i:1", "-o", "/result", "-m", str(models), "--label", "20261126.1", "-e", "cpu cuda")
+    ]
+    assert second[second.index("i:1") :] == ["i:1", "-o", "/result", "--label", "20261126.2"]
+
+
+def a_run(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    return folder
+
+
+def test_the_gate_compares_the_newest_runs_of_each_group(
+    pipeline: Path, script: Run, programs: Programs, tmp_path: Path
+) -> None:
+    programs.add("docker", "sys.exit(int(os.environ['FAKE_STATUS']))")
+    previous, current, out = tmp_path / "previous", tmp_path / "result", tmp_path / "the out"
+    a_run(previous / "result-cuda13.0-1/offline/20261123T100000-h-0001")
+    before = a_run(previous / "result-cuda13.0-1/offline/20261124T100000-h-0000")
+    a_run(current / "offline/20261125T100000-h-0002")
+    now = a_run(current / "offline/20261126T100000-h-0001")
+    a_run(current / "zoo models/20261126T120000-h-0003")  # new: nothing to be worse than
+    (current / "latest-notes").mkdir()
+
+    def gate(status: int) -> subprocess.CompletedProcess[str]:
+        arguments = ("ep-perf:7", str(previous), str(current), str(out))
+        return script(pipeline / "gate.sh", *arguments, env={"FAKE_STATUS": str(status)})
+
+    for status in (0, 1, 2, 3):
+        assert gate(status).returncode == status
+    uid = [
+        subprocess.run(["id", f], capture_output=True, text=True, check=True).stdout.strip()
+        for f in ("-u", "-g")
+    ]
+    assert (
+        programs.calls()
+        == [
+            [
+                *("docker", "run", "--rm", "--user", ":".join(uid), "--env", "HOME=/tmp"),
+                *("--mount", f"type=bind,source={before},target={before},readonly"),
+                *("--mount", f"type=bind,source={now},target={now},readonly"),
+                *("--mount", f"type=bind,source={out},target=/out"),
+                *("--entrypoint", "/opt/ep-perf/.venv/bin/python", "ep-perf:7"),
+                *(
+                    "/opt/ep-perf/comparison/comparison_script.py",
+                    "-p",
+                    str(before),
+                    "-c",
+                    str(now),
+                ),
+                *("-o", "/out/comparison_offline.csv"),
+            ]
+        ]
+        * 4
+    )
+    assert "zoo models has no earlier good run" in gate(0).stdout
+
+
+def test_the_gate_without_runs(
+    pipeline: Path, script: Run, programs: Programs, tmp_path: Path
+) -> None:
+    programs.add("docker")
+    current = tmp_path / "result"
+    a_run(current / "offline/20261126T100000-h-0001")
+    gate = pipeline / "gate.sh"
+    first = script(gate, "i", str(tmp_path / "nothing"), str(current), str(tmp_path / "out"))
+    assert (first.returncode, programs.calls()) == (0, [])
+    assert "this one is the first to compare with" in first.stdout
+    (tmp_path / "empty").mkdir()
+    none = script(gate, "i", str(current), str(tmp_path / "empty"), str(tmp_path / "out"))
+    assert none.returncode == 2
+    assert "holds no run; the models did not run" in none.stderr
+
+
+def test_the_last_good_run_is_fetched(script: Run, programs: Programs, tmp_path: Path) -> None:
+    programs.add("gh", "print(os.environ.get('FAKE_RUN', '') if 'list' in sys.argv else '')")
+    fetch = HOME / ".github/workflows/last_good_run.sh"
+    folder = tmp_path / "the last"
+    arguments = ("perf.yml", "main", "result-cuda13.0-*", str(folder))
+    none = script(fetch, *arguments)
+    assert none.returncode == 0
+    assert "perf.yml has no good run on main yet" in none.stdout
+    assert folder.is_dir()
+    assert script(fetch, *arguments, env={"FAKE_RUN": "4711"}).returncode == 0
+    listed = [
+        *("gh", "run", "list", "--workflow", "perf.yml", "--branch", "main"),
+        *("--status", "success", "--limit", "1", "--json", "databaseId", "--jq", ".[].databaseId"),
+    ]
+    download = ["gh", "run", "download", "4711", "--pattern", "result-cuda13.0-*", "--dir"]
+    assert programs.calls() == [listed, listed, [*download, str(folder)]]
