@@ -41,7 +41,7 @@ class Opening:
 
     model: str
     providers: Providers  # empty: `devices` are added to the session's options instead
-    device: str = "cpu"  # ORT's name of the memory that io=device binds to
+    device: str = "cpu"  # ORT's name of the memory that io=device binds to; "": it has none
     device_id: int = 0
     cached: bool | None = None
     devices: Sequence[Any] = ()  # OrtEpDevice of a plug-in
@@ -122,6 +122,7 @@ class OrtSession:
         """Samples of runs from host to host, or between buffers bound to the device."""
         from perf.worker import timing
 
+        self._refuse_fallback()
         device = cell.io is Io.DEVICE
         with told(self._opening.device):
             run = self._bound_runner(feeds) if device else self._runner(feeds)
@@ -141,6 +142,15 @@ class OrtSession:
     def attested(self) -> Attested | None:
         """ORT tells nothing of the precision that layers ran in."""
         return None
+
+    def _refuse_fallback(self) -> None:
+        """A session without the provider asked for (its library did not load) has no latency to tell."""
+        provider = self._cell.provider
+        if provider and provider not in self._session.get_providers():
+            raise RuntimeError(
+                f"{provider} is not in the session ({', '.join(self._session.get_providers())}): "
+                "ORT could not load it, for the reason in output.log"
+            )
 
     def _profiled(self, feed: Tensors) -> Path:
         with told(self._opening.device):
@@ -166,6 +176,8 @@ class OrtSession:
     def _bound_runner(self, feeds: Sequence[Tensors]) -> Any:
         """run(i), between tensors bound to the device; the device is done when it returns."""
         where, number = self._opening.device, self._opening.device_id
+        if not where:
+            raise Unsupported("ORT binds no tensors in this plug-in's memory: use --no_io_binding")
         bindings = []
         for feed in feeds:
             binding = self._session.io_binding()

@@ -26,4 +26,5 @@ BACKEND = Backend(
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),
+    reference=True,
 )

@@ -1,0 +1,66 @@
+"""The CUDA execution provider of onnxruntime-gpu, in fp32 or TF32, and in fp16 on a converted model."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from perf.backends import Backend, Found, Session, TargetSpec, Unsupported, _ort
+from perf.core.cell import Cell, Precision
+
+NAME = "CUDAExecutionProvider"
+
+
+def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+    """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
+    preload(cell)
+    providers: _ort.Providers = ((NAME, options(cell)), ("CPUExecutionProvider", {}))
+    opening = _ort.Opening(model_path(cell), providers, device="cuda", device_id=cell.device)
+    return _ort.opened(cell, launch_dir, opening)
+
+
+def options(cell: Cell) -> dict[str, str]:
+    """The provider's options: the device and the math mode are the cell's, the rest what the user gave."""
+    return {"device_id": str(cell.device), "use_tf32": str(int(cell.tf32))} | dict(cell.options)
+
+
+def model_path(cell: Cell) -> str:
+    """The fp16 artefact for an fp16 target; raises Unsupported where there is none."""
+    if cell.target.precision is Precision.FP32:
+        return cell.model.path
+    if cell.model.path_fp16 is None:
+        raise Unsupported(
+            "fp16 on the CUDA EP needs a converted model, and none was made or given"
+        )
+    return cell.model.path_fp16
+
+
+def preload(cell: Cell) -> None:
+    """Load CUDA and cuDNN from pip packages where they are there, and hold the libraries to the math mode."""
+    if not cell.tf32:
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # cuBLAS and cuDNN read it when they are loaded
+    import onnxruntime as ort
+
+    if NAME in ort.get_available_providers() and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+
+
+def missing(found: Found) -> str:
+    """It needs a device that NVML sees, and the GPU build."""
+    if not found.gpus:
+        return "no device: NVML sees no NVIDIA GPU; run on a machine with one and its driver"
+    return _ort.missing_provider(found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]")
+
+
+BACKEND = Backend(
+    targets=(
+        TargetSpec(NAME, Precision.FP32, ("cuda", "ORT-CUDAFp32")),
+        TargetSpec(NAME, Precision.FP16, ("cuda:fp16", "ORT-CUDAFp16")),
+    ),
+    open=open_,
+    missing=missing,
+    provider=NAME,
+    preload=("numpy", "onnxruntime"),
+    needs_gpu=True,
+    half_artefact=True,
+    options_flag="cuda_ep_options",
+)

@@ -1,0 +1,90 @@
+"""An execution provider that is a library of its own, registered when a session is opened."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from perf.backends import Backend, Found, Session, Unsupported, _ort
+from perf.core.cell import Cell
+
+_CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
+
+
+def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+    """A session on the first device that the plug-in named in `cell.plugin` offers."""
+    name = cell.plugin.get("ep_name", cell.target.name)
+    offered = registered(name, cell.plugin["library"], cell.plugin.get("registration", name))
+    if not offered:
+        raise Unsupported(
+            f"no device: the plug-in was registered, and offers none for {name} here"
+        )
+    device = offered[min(cell.device, len(offered) - 1)]
+    import onnxruntime as ort
+
+    on_host = device.device.type == ort.OrtHardwareDeviceType.CPU
+    opening = _ort.Opening(
+        cell.model.path,
+        (),
+        device="cpu" if on_host else "",
+        devices=(device,),
+        device_options=cell.options,
+    )
+    return _ort.opened(cell, launch_dir, opening)
+
+
+def registered(ep_name: str, library: str, registration: str) -> list[Any]:
+    """The plug-in's OrtEpDevices, registered once a process; raises Unsupported where this ORT cannot."""
+    import onnxruntime as ort
+
+    if not hasattr(ort, "register_execution_provider_library"):
+        raise Unsupported(f"onnxruntime {ort.__version__} takes no plug-ins; 1.22 or newer does")
+    path = library_path(library)
+    known = {d.ep_metadata.get("library_path") for d in ort.get_ep_devices()}
+    if path not in known:
+        ort.register_execution_provider_library(registration, path)
+    return [d for d in ort.get_ep_devices() if d.ep_name == ep_name]
+
+
+def devices(_ort_module: Any, plugin: Mapping[str, str]) -> list[str]:
+    """For a probe: the plug-in's name, once for each device that it offers; the engine's errors are raised."""
+    name = plugin.get("ep_name", "")
+    found = registered(name, plugin["library"], plugin.get("registration", name))
+    return [str(d.ep_name) for d in found]
+
+
+def library_path(library: str) -> str:
+    """A path as it is; `package:function()` as what that function returns. Raises Unsupported."""
+    call = _CALL.fullmatch(library)
+    if call is None:
+        if not Path(library).is_file():
+            raise Unsupported(f"the plug-in's library {library} is not there")
+        return library
+    package, function = call.groups()
+    try:
+        return str(getattr(importlib.import_module(package), function)())
+    except (ImportError, AttributeError, OSError) as e:
+        raise Unsupported(f"the plug-in's library {library}: {e}; install {package}") from e
+
+
+def missing(found: Found) -> str:
+    """It needs an ONNX Runtime, and a device that the probe saw after registering the plug-in."""
+    if reason := _ort.missing_provider(found, "CPUExecutionProvider", "onnxruntime 1.22 or newer"):
+        return reason
+    if error := found.errors.get("plugin"):
+        return f"the plug-in cannot be registered: {error}"
+    if not found.plugin_devices:
+        return "no device: the plug-in was registered, and offers none on this machine"
+    return ""
+
+
+BACKEND = Backend(
+    targets=(),  # declared in environments.toml: plugin = { target, library, ep_name }
+    open=open_,
+    missing=missing,
+    preload=("numpy", "onnxruntime"),
+    serves_plugins=True,
+    default=False,
+)

@@ -1,0 +1,87 @@
+"""The TensorRT execution provider of onnxruntime-gpu, its engines cached, in fp32 or by its fp16 flag."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from perf.backends import Backend, Found, Session, TargetSpec, _ort, cuda
+from perf.core.cell import Cell, Precision
+
+NAME = "TensorrtExecutionProvider"
+NEWEST = 10  # the major version that ORT's provider is linked against; 11 has no fp16 builder flag
+
+
+def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+    """A session on TensorRT, then CUDA, then the CPU; the first session of a cache builds its engines."""
+    cuda.preload(cell)
+    beneath = {"device_id": str(cell.device), "use_tf32": str(int(cell.tf32))}
+    providers: _ort.Providers = (
+        (NAME, options(cell)),
+        (cuda.NAME, beneath),
+        ("CPUExecutionProvider", {}),
+    )
+    opening = _ort.Opening(
+        cell.model.path, providers, device="cuda", device_id=cell.device, cached=_cached(cell)
+    )
+    return _ort.opened(cell, launch_dir, opening)
+
+
+def options(cell: Cell) -> dict[str, str]:
+    """The provider's options: precision, caches and device are the cell's, the rest what the user gave.
+
+    Explicit profiles come in `cell.options` as trt_profile_min_shapes, _opt_shapes and _max_shapes.
+    """
+    out = {
+        "device_id": str(cell.device),
+        "trt_fp16_enable": str(int(cell.target.precision is Precision.FP16)),
+    }
+    if cell.cache:
+        Path(cell.cache).mkdir(parents=True, exist_ok=True)
+        out |= {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": cell.cache,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": cell.cache,
+        }
+    return out | dict(cell.options)
+
+
+def _cached(cell: Cell) -> bool:
+    return bool(cell.cache) and next(Path(cell.cache).glob("*.engine"), None) is not None
+
+
+def missing(found: Found) -> str:
+    """What CUDA needs, and TensorRT 10, which ORT loads by that version's library name."""
+    if reason := cuda.missing(found):
+        return reason
+    newest = max(
+        (_major(v) for n, v in found.versions.items() if _is_tensorrt(n.lower())),
+        default=None,
+    )
+    if newest is not None and newest > NEWEST:
+        return f"TensorRT {newest} is there; onnxruntime-gpu needs tensorrt-cu13>=10.13,<11"
+    return _ort.missing_provider(found, NAME, "onnxruntime-gpu and tensorrt-cu13>=10.13,<11")
+
+
+def _is_tensorrt(name: str) -> bool:
+    return name.startswith("tensorrt") and "rtx" not in name
+
+
+def _major(version: str) -> int:
+    head = version.split(".")[0]
+    return int(head) if head.isdigit() else 0
+
+
+BACKEND = Backend(
+    targets=(
+        TargetSpec(NAME, Precision.FP32, ("trt", "ORT-TRTFp32")),
+        TargetSpec(NAME, Precision.FP16, ("trt:fp16", "ORT-TRTFp16")),
+    ),
+    open=open_,
+    missing=missing,
+    provider=NAME,
+    preload=("numpy", "onnxruntime"),
+    builds=True,
+    needs_gpu=True,
+    options_flag="trt_ep_options",
+    takes_profiles=True,
+)
