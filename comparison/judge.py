@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from comparison import change, noise, plain
 from comparison.discovery import two_sided
-from comparison.facts import UNITS, CellFacts, LaunchFacts, Metric, Side, failed
+from comparison.facts import UNITS, CellFacts, LaunchFacts, Metric, Side, failed, passed
 from comparison.noise import Noise, Profile
 from comparison.pair import Matched
 from comparison.paired_runs import decided, pairs_of
@@ -28,6 +28,7 @@ from perf.core.statistics import t_quantile
 MEASURED = (
     Metric.P50,
     Metric.MEAN,
+    Metric.SLOW_END,
     Metric.P99,
     Metric.SESSION,
     Metric.HOST_MEMORY,
@@ -37,7 +38,8 @@ MEASURED = (
 LEAST: Mapping[Metric, float] = {
     Metric.P50: 0.025,
     Metric.MEAN: 0.025,
-    Metric.P99: 0.05,
+    Metric.SLOW_END: 0.05,
+    Metric.P99: 0.10,
     Metric.SESSION: 0.10,
     Metric.HOST_MEMORY: 0.05,
     Metric.GPU_MEMORY: 0.05,
@@ -109,7 +111,7 @@ def _of_a_rise(c: Change) -> float:
 def _alone(m: Matched) -> Line:
     cell = m.cell
     what = cell.outcome + (f": {cell.detail}" if failed(cell) and cell.detail else "")
-    verdict: Verdict = Removed(what) if m.current is None else Added(what)
+    verdict: Verdict = Removed(what) if m.current is None else Added(what, failed(cell))
     return Line(cell.id, cell.model, cell.target, Metric.STATUS, verdict)
 
 
@@ -164,7 +166,7 @@ def _measured(
         return _line(m, metric, blocked)
     if criteria.paired:
         pairs = pairs_of(a, b)
-        if metric in (Metric.P50, Metric.P99):
+        if metric in (Metric.P50, Metric.SLOW_END):
             return _line(m, metric, decided(a, b, pairs, metric, criteria.rule))
         numbers = [
             (x.values[metric], y.values[metric])
@@ -180,8 +182,8 @@ def _measured(
 
 def _lacking(m: Matched, metric: Metric, side: str, sides: tuple[Side, Side]) -> Line | None:
     """A number that only one side has: told where both sides could have had it and both passed."""
-    if not all(metric in s.answers for s in sides) or any(
-        c is None or failed(c) for c in (m.previous, m.current)
+    if not all(metric in s.answers for s in sides) or not all(
+        c is not None and passed(c) for c in (m.previous, m.current)
     ):
         return None
     verdict: Verdict = (
@@ -230,7 +232,7 @@ def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
     needed = noise.launches_needed(w.noise, c.log, z)
     why = f"within the noise of {min(c.launches)} launches ({w.origin})"
     if needed is None:
-        why += "; no number of launches apart in time would tell: use --confirm, an --ab run or --canary"
+        why += "; only --confirm or an --ab run would tell"
     return _line(w.matched, w.metric, Unclear(why, c, needed))
 
 

@@ -1,4 +1,4 @@
-"""PREV and CURRENT found and read: a run folder, a run id, latest, latest~1, a table of ours or the predecessor's."""
+"""Finds and reads PREV and CURRENT: run folder, run id, latest, latest~1, our tables or the predecessor's."""
 
 import json
 import re
@@ -56,7 +56,9 @@ def find(spec: str, results: Path) -> Found:
 def runs(results: Path) -> list[Path]:
     """Run folders, newest first, by when run.json was written; ties by name."""
     found = [p.parent for p in results.glob(f"*/{RUN_MARK}") if not p.parent.is_symlink()]
-    return sorted(found, key=lambda p: ((p / RUN_MARK).stat().st_mtime_ns, p.name), reverse=True)
+    found.sort(key=lambda p: ((p / RUN_MARK).stat().st_mtime_ns, p.name), reverse=True)
+    linked = (results / "latest").resolve()
+    return sorted(found, key=lambda p: p.resolve() != linked)  # stable: the linked one comes first
 
 
 def ab_labels(folder: Path) -> tuple[str, str] | None:

@@ -26,7 +26,9 @@ def read_long(path: Path) -> Side:
         raise UnreadableError(
             f"{path}: it mixes {len(runs)} runs ({', '.join(list(runs)[:3])}); give one run's table"
         )
-    return Side(rows[0].run_id, tuple(map(_facts, rows)), frozenset(Metric), CANNOT)
+    return Side(
+        rows[0].run_id, tuple(map(_facts, rows)), frozenset(Metric) - {Metric.SLOW_END}, CANNOT
+    )
 
 
 def _facts(row: CellRow) -> CellFacts:

@@ -31,12 +31,12 @@ def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
 
 
 def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
-    """The rule's decision as a verdict on p50 (the undisturbed end) or on p99 (the slow end)."""
+    """The rule's decision as a verdict on p50 (the undisturbed end) or on the slow end."""
     decision = decide([(x.samples_ns, y.samples_ns) for x, y in pairs], rule)
     if decision.evidence is None:
         return Unclear(f"{len(pairs)} pairs of launches; a first look takes {rule.first}")
     evidence: Evidence = decision.evidence
-    tail = metric is Metric.P99
+    tail = metric is Metric.SLOW_END
     told = _change(evidence, a, b, metric, rule)
     match decision:
         case Undecided():
@@ -63,7 +63,7 @@ def _statistic(
         return kind(told, suspect=False, note=_note(evidence))
     if where == 0:
         return Same(told, _note(evidence))
-    return Unclear("decided by p99" if not tail else "decided by p50", told)
+    return Unclear("decided by the slow end" if not tail else "decided by p50", told)
 
 
 def limit_of(tail: bool, rule: Rule) -> float:
@@ -76,7 +76,7 @@ def _note(evidence: Evidence) -> str:
 
 
 def _change(evidence: Evidence, a: CellFacts, b: CellFacts, metric: Metric, rule: Rule) -> Change:
-    tail = metric is Metric.P99
+    tail = metric is Metric.SLOW_END
     e = evidence.tail if tail else evidence.low
     low, high = e.interval(rule.z)
     return Change(

@@ -1,7 +1,7 @@
 """Verdicts that need no statistics: status, accuracy and placement, each a regression in its own right."""
 
 from comparison.facts import Accuracy, CellFacts, PlacementFacts, failed, passed
-from comparison.verdict import Added, Broke, Fixed, Removed, Same, Unclear, Verdict
+from comparison.verdict import Added, Broke, Fixed, Removed, Same, Verdict
 
 ACCURACY_FACTOR = 2.0  # the error of the outputs at least doubled
 ACCURACY_FLOOR = 1e-6  # a relative norm below fp32's rounding says nothing
@@ -22,7 +22,7 @@ def status(a: CellFacts, b: CellFacts) -> Verdict:
     if failed(a) and failed(b) and a.outcome != b.outcome and "Fail" not in (a.outcome, b.outcome):
         return Same(note=f"still failing, differently: {a.outcome} -> {_told(b)}")
     if failed(b) and not failed(a):
-        return Unclear(f"fails now, and was not tried before: {_told(b)}")
+        return Added(f"fails, and was not tried before: {_told(b)}", fails=True)
     if failed(a) and not failed(b):
         return Removed(f"failed before, and was not tried now: {_told(b)}")
     return Same(note=f"still failing: {_told(b)}" if failed(b) else "")

@@ -80,9 +80,10 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Added:
-    """Only the current side asked this."""
+    """Only the current side asked this; `fails`: and it failed, which is a new failure."""
 
     what: str = ""
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def word(line: Line) -> str:
             return ("Larger" if memory else "Slower") + (" (suspect)" if suspect else "")
         case Faster(_, suspect):
             return ("Smaller" if memory else "Faster") + (" (suspect)" if suspect else "")
+        case Added(_, True):
+            return "Added (fails)"
         case verdict:
             return name(verdict)
 
@@ -154,7 +157,7 @@ def text_of(verdict: Verdict) -> str:
             return note
         case Unclear(why, _, needed):
             return why + (f"; {needed} launches a side would tell" if needed else "")
-        case Broke(what) | Fixed(what) | Added(what) | Removed(what):
+        case Broke(what) | Fixed(what) | Added(what, _) | Removed(what):
             return what
         case NotComparable(why):
             return why

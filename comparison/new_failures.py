@@ -1,0 +1,10 @@
+"""Writes any new failures."""
+
+if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the root, not this script's folder
+    from comparison.commands import Question, main
+
+    sys.exit(main(Question.FAILURES))
