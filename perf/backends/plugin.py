@@ -15,15 +15,15 @@ _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
 
 def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the first device that the plug-in named in `cell.plugin` offers."""
+    import onnxruntime as ort
+
     name = cell.plugin.get("ep_name", cell.target.name)
-    offered = registered(name, cell.plugin["library"], cell.plugin.get("registration", name))
+    offered = registered(ort, name, cell.plugin["library"], cell.plugin.get("registration", name))
     if not offered:
         raise Unsupported(
             f"no device: the plug-in was registered, and offers none for {name} here"
         )
     device = offered[min(cell.device, len(offered) - 1)]
-    import onnxruntime as ort
-
     on_host = device.device.type == ort.OrtHardwareDeviceType.CPU
     opening = _ort.Opening(
         cell.model.path,
@@ -35,10 +35,8 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     return _ort.opened(cell, launch_dir, opening)
 
 
-def registered(ep_name: str, library: str, registration: str) -> list[Any]:
+def registered(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
     """The plug-in's OrtEpDevices, registered once a process; raises Unsupported where this ORT cannot."""
-    import onnxruntime as ort
-
     if not hasattr(ort, "register_execution_provider_library"):
         raise Unsupported(f"onnxruntime {ort.__version__} takes no plug-ins; 1.22 or newer does")
     path = library_path(library)
@@ -48,10 +46,10 @@ def registered(ep_name: str, library: str, registration: str) -> list[Any]:
     return [d for d in ort.get_ep_devices() if d.ep_name == ep_name]
 
 
-def devices(_ort_module: Any, plugin: Mapping[str, str]) -> list[str]:
-    """For a probe: the plug-in's name, once for each device that it offers; the engine's errors are raised."""
+def devices(ort: Any, plugin: Mapping[str, str]) -> list[str]:
+    """For a probe: the plug-in's name, once for each device it offers; the engine's errors are raised."""
     name = plugin.get("ep_name", "")
-    found = registered(name, plugin["library"], plugin.get("registration", name))
+    found = registered(ort, name, plugin["library"], plugin.get("registration", name))
     return [str(d.ep_name) for d in found]
 
 

@@ -109,7 +109,7 @@ def run_delay_ns() -> int | None:
 def throttled_us(
     proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
-    """Time for which the container's CPU quota stopped this process's group; None without a quota."""
+    """Time for which the container's CPU quota stopped this process's group; None if none is told."""
     try:
         lines = proc.read_text(encoding="utf-8").splitlines()
     except OSError:
