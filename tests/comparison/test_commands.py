@@ -67,7 +67,7 @@ def test_the_failures_command_writes_new_failures_only() -> None:
     rows = Path("out.csv").read_text().splitlines()[1:]
     assert [(r.split(",")[1], r.split(",")[4]) for r in rows] == [
         ("squeezenet", "Broke"),
-        ("new", "Added"),
+        ("new", "Added (fails)"),
     ]
     assert main(Question.FAILURES, ["-p", "a", "-c", "a"]) == 0
 
