@@ -9,54 +9,21 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from setup_models import graphs
+from setup_models import graphs, optypes
 from setup_models.artefacts import ConversionError
 
 FIRST_OPSET = 13  # the first whose Cast, MatMul and Add know bfloat16
 
 
-def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operator set that the model uses; 0 if it uses none."""
-    return max((each.version for each in model.opset_import if not each.domain), default=0)
-
-
-def ops_without(model: onnx.ModelProto) -> set[str]:
-    """The model's op types that know float16 but not bfloat16 in its opset; they stay fp32.
-
-    Read from ONNX's own schemas: Conv, for one, takes bfloat16 from opset 22 on. Raises
-    ConversionError below opset 13 and where no op of the model would be left to run in bf16.
-    """
-    version = opset(model)
+def require_able(model: onnx.ModelProto) -> None:
+    """ConversionError below opset 13, and where no op of the model could run in bf16 at all."""
+    version = optypes.opset(model)
     if version < FIRST_OPSET:
         raise ConversionError(
             f"bf16 needs opset {FIRST_OPSET} or later, the model has {version}: export it anew"
         )
-    lacking, able = set(), set()
-    for graph in graphs.all_graphs(model.graph):
-        for node in graph.node:
-            if node.domain not in {"", "ai.onnx"} or _lacks(node.op_type, version):
-                lacking.add(node.op_type)
-            elif _knows(node.op_type, version):
-                able.add(node.op_type)
-    if not able:
+    if not optypes.knowing(model, "bfloat16"):
         raise ConversionError(f"no op of the model knows bf16 in opset {version}")
-    return lacking
-
-
-def _types(op_type: str, version: int) -> list[set[str]]:
-    schema = onnx.defs.get_schema(op_type, version, "")
-    return [set(each.allowed_type_strs) for each in schema.type_constraints]
-
-
-def _lacks(op_type: str, version: int) -> bool:
-    return any(
-        "tensor(float16)" in each and "tensor(bfloat16)" not in each
-        for each in _types(op_type, version)
-    )
-
-
-def _knows(op_type: str, version: int) -> bool:
-    return any("tensor(bfloat16)" in each for each in _types(op_type, version))
 
 
 def from_fp16(model: onnx.ModelProto, original: onnx.ModelProto) -> None:

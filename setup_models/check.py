@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perf.core import models as model_lists
-from setup_models import bfloat16, datasets, inputs, lock, offline, packages, rows, weights
+from setup_models import datasets, inputs, lock, offline, optypes, packages, rows, weights
 from setup_models.refusals import RefusalError, run_command
 
 COLUMNS = ("model", "MiB", "opset/IR", "inputs", "sets", "artefacts", "sha256", "state")
@@ -80,7 +80,7 @@ def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
     return Finding(
         model,
         size_bytes=sum(file.stat().st_size for file in (model.path, *data_files)),
-        opset=bfloat16.opset(structure),
+        opset=optypes.opset(structure),
         ir_version=structure.ir_version,
         fed=fed,
         sets=len(sets),

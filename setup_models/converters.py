@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from setup_models import bfloat16, datasets, graphs, inputs, running, weights
+from setup_models import bfloat16, datasets, graphs, inputs, optypes, running, weights
 from setup_models.artefacts import ConversionError, Request
 from setup_models.refusals import RefusalError
 
@@ -37,15 +37,16 @@ def to_half(source: Path, draft: Path, request: Request) -> Conversion:
         raise ConversionError(f"{source} already holds half-precision tensors")
     lifted = graphs.lift_constants(model)
     original = model
-    blocked = set(request.op_block_list)
     notes = [f"{lifted} Constants made initializers"] if lifted else []
     if request.precision == "bf16":
+        bfloat16.require_able(model)
         original = onnx.ModelProto()
         original.CopyFrom(model)
-        lacking = bfloat16.ops_without(model)
-        blocked |= lacking
-        if lacking:
-            notes.append(f"no bf16 in this opset, kept fp32: {', '.join(sorted(lacking))}")
+    lacking = optypes.without(model, {"fp16": "float16", "bf16": "bfloat16"}[request.precision])
+    blocked = lacking | set(request.op_block_list)
+    if lacking:
+        version = f"opset {optypes.opset(model)} has no {request.precision} for them"
+        notes.append(f"kept fp32, {version}: {', '.join(sorted(lacking))}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         converted, op_types = _fp16(model, request, sorted(blocked))
@@ -108,7 +109,7 @@ def to_int8(source: Path, draft: Path, request: Request) -> Conversion:
     feeds = _calibration_feeds(source, request.calibration)
     op_types = sorted(set(QDQRegistry) - set(request.op_block_list))
     structure = weights.read_structure(source)
-    opset = bfloat16.opset(structure)
+    opset = optypes.opset(structure)
     running.quieten()
     try:
         quantization.quantize_static(

@@ -11,7 +11,7 @@ from perf.core.statistics import PairedGain
 
 @dataclass(frozen=True)
 class Definition:
-    """A gain column of seed 004: what `subject` saves of the time of `base`."""
+    """A gain column of the predecessor: what `subject` saves of the time of `base`."""
 
     header: str
     subject: str
@@ -33,7 +33,7 @@ BASELINE = "CPUExecutionProvider"  # every other target's gain is over this one
 
 
 def definitions(columns: Sequence[str]) -> tuple[Definition, ...]:
-    """The gain columns that a table with these target columns has, seed 004's first."""
+    """The gain columns that a table with these target columns has, the predecessor's first."""
     known = tuple(d for d in KNOWN if d.subject in columns and d.base in columns)
     over_cpu = tuple(
         Definition(f"{c}_CPU_gain(%)", c, BASELINE)

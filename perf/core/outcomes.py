@@ -1,4 +1,4 @@
-"""How each outcome is worded: seed 004's status and error type, the exact name, its stage and detail."""
+"""How each outcome is worded: status, the predecessor's error type, exact name, stage and detail."""
 
 from typing import assert_never
 
@@ -28,7 +28,7 @@ BEFORE_THE_ENGINE = (Stage.START, Stage.PREPARE, Stage.CONVERT)
 
 
 def status(outcome: Outcome) -> str:
-    """One word of seed 004's status table, and two more for what was not tried."""
+    """One word of the predecessor's status table, and two more for what was not tried."""
     match outcome:
         case Passed():
             return PASS
@@ -41,7 +41,7 @@ def status(outcome: Outcome) -> str:
 
 
 def error_type(outcome: Outcome) -> str:
-    """Seed 004's error type: the engine's fault, wrong numbers, or ours; else what was not tried."""
+    """The predecessor's error type: the engine's fault, wrong numbers, or ours; else what was not tried."""
     match outcome:
         case Passed():
             return ""

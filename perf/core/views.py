@@ -1,4 +1,4 @@
-"""Seed 004's seven tables as headers and rows of values, drawn from records and their long rows."""
+"""The predecessor's seven tables as headers and rows of values, drawn from records."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -24,7 +24,7 @@ from perf.core.rows import (
 from perf.core.statistics import PairedGain, ratio, rounded
 from perf.core.system import SystemInfo
 
-TENSORRT = "TensorrtExecutionProvider"  # whose columns seed 004 names
+TENSORRT = "TensorrtExecutionProvider"  # whose columns the predecessor names
 INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto.DataType: uint8 … int64, uint32, uint64
 Pair: TypeAlias = tuple[Record, CellRow]
 

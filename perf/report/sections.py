@@ -1,4 +1,4 @@
-"""What a run's end shows: seed 004's sections, drawn from the long rows, a line per model and target."""
+"""What a run's end shows: the predecessor's sections, a line per model and target, from the long rows."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,10 +34,10 @@ def latency(cells: Cells) -> Section:
 
 
 def gain(cells: Cells) -> Section:
-    """Seed 004's four gains where both sides were measured; one whose interval holds 0 is not claimed."""
+    """The predecessor's four gains, where both sides were measured; not claimed if the interval holds 0."""
     rows: list[tuple[str, ...]] = []
-    for model in dict.fromkeys(c.model for _, c in cells):
-        by_column = {gains.column_of(r): r for r, c in cells if c.model == model}
+    for model, mine in _by_model(cells).items():
+        by_column = {gains.column_of(r): r for r, _ in mine}
         for d in gains.KNOWN:
             base, subject = by_column.get(d.base), by_column.get(d.subject)
             found = gains.gain(base, subject) if base and subject else None
@@ -85,7 +85,7 @@ def metrics(cells: Cells) -> Section:
 
 
 def failing(cells: Cells) -> Section:
-    """Every cell that failed, with seed 004's error type and the exact outcome."""
+    """Every cell that failed, with the predecessor's error type and the exact outcome."""
     failed = [(r, c) for r, c in cells if c.status == outcomes.FAIL]
     return Section(
         "Failing Models/EPs",
@@ -156,6 +156,13 @@ def _grouped(
         rows.append((model, *[""] * (len(told[0]) - 1)))
         rows += told
     return tuple(rows)
+
+
+def _by_model(cells: Cells) -> dict[str, list[tuple[Record, CellRow]]]:
+    out: dict[str, list[tuple[Record, CellRow]]] = {}
+    for record, row in cells:
+        out.setdefault(row.model, []).append((record, row))
+    return out
 
 
 def _marks(cells: Cells) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def print_tables(
     width: int | None = None,
     run_id: str = "",
 ) -> None:
-    """Print seed 004's sections, fitted to the terminal; plain text where there is none, or no rich."""
+    """Print the predecessor's sections, fitted to the terminal; plain where there is none, or no rich."""
     out = stream if stream is not None else sys.stdout
     room = width or shutil.get_terminal_size((USUAL_WIDTH, 24)).columns
     rows = tables.cell_rows(records, run_id=run_id, host=host.hostname)

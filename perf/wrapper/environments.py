@@ -15,7 +15,7 @@ from typing import Any
 
 from perf.backends import Found
 from perf.core.cell import Environment
-from perf.core.environments import EnvironmentSpec
+from perf.core.environments import EnvironmentsError, EnvironmentSpec, load
 from perf.wrapper.supervise import ROOT, environment_variables
 
 ENVIRONMENTS = ROOT / ".envs"
@@ -153,3 +153,31 @@ def _stamp(spec: EnvironmentSpec) -> str:
         return (ENVIRONMENTS / spec.name / ".requirements").read_text(encoding="utf-8")
     except OSError:
         return ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m perf.wrapper.environments [--file F] NAME…` builds environments before a run needs them."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    file = ROOT / "environments.toml"
+    if words[:1] == ["--file"]:
+        file, words = Path(words[1]), words[2:]
+    try:
+        specs = {s.name: s for s in load(file)}
+    except EnvironmentsError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    for name in words:
+        if name not in specs:
+            print(
+                f"error: {file}: no environment {name!r}; it has {', '.join(specs)}",
+                file=sys.stderr,
+            )
+            return 2
+        if problem := build(specs[name], lambda text: print(text, file=sys.stderr, flush=True)):
+            print(f"error: {problem}", file=sys.stderr)
+            return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,6 @@
 """Records made by hand: two models, every outcome, and figures small enough to check on paper."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from perf.core.cell import (
     TensorFile,
     TestSet,
     Tolerance,
-    sealed,
 )
 from perf.core.devices import Gpu
 from perf.core.journal import (
@@ -114,7 +114,9 @@ def cell(
         inputs_digest="cd" * 32,
         sets=(TestSet("set_0", (TensorFile("x", "x.npy", 1, (1, 3, 224, 224)),)),),
     )
-    return sealed(replace(made, **changes))  # type: ignore[arg-type]
+    # not the cell's real digest: a golden table must not change with what a digest is made of
+    digest = hashlib.sha256(made.id.encode()).hexdigest()[:8]
+    return replace(made, digest=digest, **changes)  # type: ignore[arg-type]
 
 
 def timed(samples_ms: Sequence[float], **changes: object) -> Timed:

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Sets the harness up on first use (.venv, the offline models; the wrapper builds the environments it needs), then
+# validates and benchmarks every model on every EP that this machine can run. All flags go to benchmark_wrapper.py.
+#   ./perf.sh --setup       only makes .venv;  ./perf.sh --setup=dev  adds what lint and tests need
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=${PYTHON:-python3}
+venv=$here/.venv/bin/python
+
+set_up() { # what: run or dev
+    local stamp=$here/.venv/.ep-perf-$1 wanted packages
+    wanted=$(cat "$here/constraints.txt" "$here/pyproject.toml" | sha256sum)
+    if [ -x "$venv" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
+    exec 9>"$here/.venv.lock"
+    flock 9
+    if [ "$1" = run ]; then
+        echo "installing into .venv: numpy, onnx, onnxruntime, rich, nvidia-ml-py (about 210 MiB on disk)" >&2
+    else
+        echo "installing into .venv: the harness's packages and what lint and tests need (about 520 MiB on disk)" >&2
+    fi
+    [ -x "$venv" ] || "$python" -m venv "$here/.venv"
+    packages=$("$venv" - "$here/pyproject.toml" "$1" <<'PYTHON'
+import sys, tomllib
+from pathlib import Path
+project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
+extras = project["optional-dependencies"]
+more = [p for name in ("dev", "half", "symbolic", "archives") for p in extras.get(name, ())]
+print("\n".join(project["dependencies"] + (more if sys.argv[2] == "dev" else [])))
+PYTHON
+    )
+    # Package names hold no blanks: one a line, split here on purpose.
+    # shellcheck disable=SC2086
+    "$venv" -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+        -c "$here/constraints.txt" $packages >&2
+    echo "$wanted" >"$stamp"
+    exec 9>&-
+}
+
+install=yes
+models=default
+mode=(-r both)
+times=(-t 20)
+for flag in "$@"; do
+    case "$flag" in
+    --setup) set_up run && exit ;;
+    --setup=dev) set_up dev && exit ;;
+    --list | -h | --help) install=never ;;
+    --no_install | --no-install) [ "$install" = never ] || install=no ;;
+    -m* | --model_source* | --model-source*) models=given ;;
+    -t* | --test_times* | --test-times* | --min_time* | --min-time*) times=() ;;
+    -r* | --running_mode* | --running-mode*) mode=() ;;
+    --resume*) mode=() times=() ;;
+    esac
+done
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    echo "error: $python is not there or older than 3.11; install Python 3.11 or set PYTHON=/path/to/python3.11" >&2
+    exit 2
+fi
+if [ "$install" = yes ]; then set_up run; fi
+if [ ! -x "$venv" ]; then venv=$(command -v "$python"); fi
+if [ "$install" = never ]; then # the standard library is enough, before anything is installed
+    exec "$venv" "$here/benchmark_wrapper.py" "$@"
+fi
+if [ "$models" = default ]; then (cd "$here" && "$venv" -m setup_models.offline); fi
+if [ "$models" = default ] && [ "$PWD" != "$here" ]; then mode+=(-m "$here/model_list.json"); fi
+exec "$venv" "$here/benchmark_wrapper.py" "${mode[@]}" -i zoo "${times[@]}" "$@"
