@@ -11,7 +11,13 @@ if [[ -x $ort_python ]]; then
     flags+=(--env "ort=$ort_python")
 fi
 if [[ -n ${EP_PERF_DIR:-} ]]; then
-    exec "$home/.venv/bin/python" "$EP_PERF_DIR/benchmark_wrapper.py" \
-        -r both -m "$home/model_list.json" "${flags[@]}" "$@"
+    # What perf.sh would add; a resumed run has its own.
+    defaults=(-r both -i zoo -t 20 -m "$home/model_list.json")
+    for flag in "$@"; do
+        if [[ $flag == --resume* ]]; then
+            defaults=()
+        fi
+    done
+    exec "$home/.venv/bin/python" "$EP_PERF_DIR/benchmark_wrapper.py" "${defaults[@]}" "${flags[@]}" "$@"
 fi
 exec "$home/perf.sh" "${flags[@]}" "$@"

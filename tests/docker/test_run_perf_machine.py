@@ -84,11 +84,13 @@ def test_in_an_image_a_mounted_checkout_runs_in_the_images_environment(
     own.mkdir(parents=True)
     replace(harness, folder=own).add("python")
     mounted = tmp_path / "mounted here"
-    done = script(checkout / "docker/entrypoint.sh", "-v", env={"EP_PERF_DIR": str(mounted)})
-    assert done.returncode == 0, done.stderr
+    for flags in (["-v"], ["--resume", "latest"]):
+        done = script(checkout / "docker/entrypoint.sh", *flags, env={"EP_PERF_DIR": str(mounted)})
+        assert done.returncode == 0, done.stderr
     assert harness.calls() == [
         [
-            *("python", f"{mounted}/benchmark_wrapper.py", "-r", "both"),
+            *("python", f"{mounted}/benchmark_wrapper.py", "-r", "both", "-i", "zoo", "-t", "20"),
             *("-m", f"{checkout}/model_list.json", "--no_install", "-v"),
-        ]
+        ],
+        ["python", f"{mounted}/benchmark_wrapper.py", "--no_install", "--resume", "latest"],
     ]
