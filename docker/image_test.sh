@@ -38,7 +38,7 @@ clean_up() {
 trap clean_up EXIT
 
 say "making a $suite base image"
-debootstrap --variant=minbase "$suite" "$work/base" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$work/debootstrap.log" 2>&1 || {
+debootstrap --variant=minbase --include=ca-certificates "$suite" "$work/base" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$work/debootstrap.log" 2>&1 || {
     tail -n 20 "$work/debootstrap.log" >&2
     exit 1
 }
@@ -60,7 +60,7 @@ done
 if [[ -f /etc/pip.conf ]]; then
     build+=(--secret "id=pipconf,src=/etc/pip.conf")
 fi
-if [[ -d /etc/ssl/certs ]]; then
+if [[ -d /etc/ssl/certs ]]; then # over those of the base image, which has them already: none are set up in between
     build+=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
 fi
 "${buildah[@]}" bud "${build[@]}" "$home"
