@@ -1,0 +1,60 @@
+"""Tiny ONNX models and folder snapshots for the tests of model set-up."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from setup_models import datasets
+
+
+def mlp(batch: int | str = "batch", width: int = 8, opset: int = 17) -> onnx.ModelProto:
+    """relu(x @ W + b) @ V, seeded; its output depends on its input."""
+    generator = np.random.default_rng(7)
+    first = generator.normal(size=(width, 16)).astype(np.float32)
+    bias = generator.normal(size=16).astype(np.float32)
+    second = generator.normal(size=(16, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["h"], "mm0"),
+        helper.make_node("Add", ["h", "b"], ["hb"], "add0"),
+        helper.make_node("Relu", ["hb"], ["r"], "relu0"),
+        helper.make_node("MatMul", ["r", "V"], ["y"], "mm1"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mlp",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
+        [
+            numpy_helper.from_array(first, "W"),
+            numpy_helper.from_array(bias, "b"),
+            numpy_helper.from_array(second, "V"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def save(model: onnx.ModelProto, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def model_folder(folder: Path, name: str = "model.onnx") -> Path:
+    """A model with one test set beside it, as the zoo ships them; its folder."""
+    save(mlp(), folder / name)
+    x = np.ones((1, 8), np.float32)
+    datasets.write_set(folder / "test_data_set_0", {"x": x}, {"y": np.zeros((1, 4), np.float32)})
+    return folder
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every path below the folder, with its digest: two equal trees are the same folder."""
+    return {
+        str(path.relative_to(folder)): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        )
+        for path in sorted(folder.rglob("*"))
+    }
