@@ -1,0 +1,44 @@
+"""Cells and sets over real model folders, for tests that open sessions themselves."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from perf.core import tolerances
+from perf.core.cell import Cell, Environment, Io, ModelFile, Precision, Protocol, Target, TestSet
+from perf.worker.prepare import PrepareRequest, prepare
+
+
+def model_file(folder: Path, **more: Any) -> ModelFile:
+    """The model of a folder made by tests.models."""
+    return ModelFile(
+        folder.name, str(folder / "model.onnx"), "0" * 64, str(folder), str(folder), **more
+    )
+
+
+def stored_sets(folder: Path, out: Path) -> tuple[TestSet, ...]:
+    """The folder's stored sets, prepared below `out`."""
+    return prepare(model_file(folder), PrepareRequest("zoo"), out)
+
+
+def cell(model: ModelFile, provider: str = "CPUExecutionProvider", **more: Any) -> Cell:
+    """A cell of 5 runs, host io, every optimisation and a profile; `more` replaces any field."""
+    precision = more.pop("precision", Precision.FP32)
+    fields: dict[str, Any] = {
+        "id": f"{model.name}::{provider}",
+        "digest": "",
+        "model": model,
+        "target": Target(provider, precision, "current", provider),
+        "variant": "",
+        "provider": provider,
+        "environment": Environment("current", sys.executable),
+        "options": {},
+        "session_config": {},
+        "graph_optimization": "all",
+        "io": Io.HOST,
+        "tf32": False,
+        "protocol": Protocol(runs=5),
+        "tolerance": tolerances.default_tolerance(precision),
+        "inputs_digest": "",
+    }
+    return Cell(**(fields | more))
