@@ -1,5 +1,6 @@
 """The ratio of a measured number on two sides, weighed against the noise of how it was collected."""
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from comparison.verdict import Change
 from perf.core.statistics import mad, t_cdf, t_quantile
 
 POWER_Z = 0.8416  # normal quantile of 80 % power
+t_at = functools.cache(t_quantile)  # the same few quantiles, for thousands of cells
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ def paired(pairs: Sequence[tuple[float, float]], previous: float, current: float
     logs = [math.log(y / x) for x, y in pairs]
     k, centre = len(logs), statistics.fmean(logs)
     error = max(statistics.stdev(logs), 1e-4) / math.sqrt(k)
-    reach = t_quantile(0.975, k - 1) * error
+    reach = t_at(0.975, k - 1) * error
     return Change(
         ratio=math.exp(centre),
         low=math.exp(centre - reach),
         high=math.exp(centre + reach),
-        detectable=math.expm1((t_quantile(0.99, k - 1) + POWER_Z) * error),
+        detectable=math.expm1((t_at(0.99, k - 1) + POWER_Z) * error),
         p=1 - t_cdf(abs(centre) / error, k - 1),
         basis="paired",
         previous=previous,
@@ -123,12 +125,12 @@ def _weighed(
     d = after.centre - before.centre
     counts = (len(before.launches), len(after.launches))
     error = spread(noise, counts)
-    reach = t_quantile(0.975, noise.df) * error
+    reach = t_at(0.975, noise.df) * error
     change = Change(
         ratio=math.exp(d),
         low=math.exp(d - reach),
         high=math.exp(d + reach),
-        detectable=math.expm1((t_quantile(1 - level, noise.df) + POWER_Z) * error),
+        detectable=math.expm1((t_at(1 - level, noise.df) + POWER_Z) * error),
         p=1 - t_cdf(abs(d) / error, noise.df),
         basis=basis,
         previous=published(a, metric, [math.exp(x) for x in before.launches]),

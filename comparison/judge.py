@@ -23,7 +23,6 @@ from comparison.verdict import (
     Verdict,
 )
 from perf.core.evidence import Rule
-from perf.core.statistics import t_quantile
 
 MEASURED = (
     Metric.P50,
@@ -228,7 +227,7 @@ def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
         return _line(
             w.matched, w.metric, Unclear(f"within the spread of {c.launches[0]} pairs", c)
         )
-    z = t_quantile(1 - level, w.noise.df) + change.POWER_Z
+    z = change.t_at(1 - level, w.noise.df) + change.POWER_Z
     needed = noise.launches_needed(w.noise, c.log, z)
     why = f"within the noise of {min(c.launches)} launches ({w.origin})"
     if needed is None:

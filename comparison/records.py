@@ -72,7 +72,6 @@ def facts(found: Record, host: Mapping[str, str]) -> CellFacts:
     """What a comparison needs to know of one record."""
     cell, check = found.cell, check_launch(found)
     launches = tuple(_launch(x, found) for x in found.launches if x.kind == "measure")
-    values = {m: v for m in Metric if (v := _overall(m, launches, found)) is not None}
     return CellFacts(
         id=cell.id,
         model=cell.model.name,
@@ -83,7 +82,7 @@ def facts(found: Record, host: Mapping[str, str]) -> CellFacts:
         digest=cell.digest,
         conditions=conditions(found, host),
         launches=tuple(x for x in launches if x.values),
-        values=values,
+        values=_overall(launches),
         accuracy=_accuracy(check.compared) if check else None,
         placement=_placement(cell, check) if check else None,
         disturbances=_disturbances(found),
@@ -131,16 +130,18 @@ def _launch(x: Launch, found: Record) -> LaunchFacts:
     return LaunchFacts(x.round, x.order, x.began_s, x.boot_id, samples, kept)
 
 
-def _overall(metric: Metric, launches: Sequence[LaunchFacts], found: Record) -> float | None:
-    """A metric as the tables publish it; the slow end, which they do not have, over the launches."""
-    if metric in (Metric.P50, Metric.MEAN, Metric.P99):
-        published = latency.latency(found)
-        if published is None:
-            return None
-        s = published.summary
-        return {Metric.P50: s.p50, Metric.MEAN: s.mean, Metric.P99: s.p99}[metric]
-    values = [x.values[metric] for x in launches if metric in x.values]
-    return statistics.median(values) if values else None
+def _overall(launches: Sequence[LaunchFacts]) -> dict[Metric, float]:
+    """Metrics as the tables publish them; the slow end, which they do not have, over the launches."""
+    out = {}
+    for metric in dict.fromkeys(m for x in launches for m in x.values):
+        out[metric] = statistics.median(x.values[metric] for x in launches if metric in x.values)
+    ordered = sorted(s for x in launches for s in x.samples_ns)
+    if ordered:
+        out[Metric.P50] = quantile(ordered, 0.5) / NS_PER_MS
+        out[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS
+        if (p99 := supported_quantile(ordered, 0.99)) is not None:
+            out[Metric.P99] = p99 / NS_PER_MS
+    return out
 
 
 def _detail(found: Record) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+PLAIN = (int, float, str)
 TAG = "is"  # the key that names the class where a field's type is a union of dataclasses
 
 
@@ -65,15 +66,27 @@ def _holds_union(hint: Any) -> bool:
     return any(_holds_union(a) for a in args if a is not Ellipsis)
 
 
+@functools.cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(hint), typing.get_args(hint)
+
+
+@functools.cache
+def _classes(args: tuple[Any, ...]) -> tuple[type, ...]:
+    return tuple(a for a in args if isinstance(a, type) and dataclasses.is_dataclass(a))
+
+
 def _decode(hint: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
+    if type(value) is hint or hint is Any:
         return value
+    origin, args = _parts(hint)
     if origin in (types.UnionType, typing.Union):
         return _decode_union(args, value, where)
     if origin is tuple:
         _expect(isinstance(value, list), "a list", value, where)
         if len(args) == 2 and args[1] is Ellipsis:
+            if args[0] in PLAIN and set(map(type, value)) <= {args[0]}:
+                return tuple(value)  # samples by the hundred thousand, without a call for each
             return tuple(_decode(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
         _expect(len(value) == len(args), f"a list of {len(args)}", value, where)
         return tuple(
@@ -104,7 +117,7 @@ def _decode_plain(hint: Any, value: Any, where: str) -> Any:
 def _decode_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in args:
         return None
-    classes = tuple(a for a in args if isinstance(a, type) and dataclasses.is_dataclass(a))
+    classes = _classes(args)
     if len(classes) > 1:
         return decode_union(classes, value, where)
     rest = [a for a in args if a is not type(None)]
