@@ -1,0 +1,219 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from onnx import TensorProto
+
+from perf.core import tolerances
+from perf.core.cell import Cell, Comparison, Precision, Tolerance
+from perf.core.fold import Expectation, is_wrong
+from perf.core.journal import Compared
+from perf.worker import inputs, validate
+from tests.worker.asking import cell, model_file
+
+MODES = {
+    "fp32": (Precision.FP32, False),
+    "tf32": (Precision.FP32, True),
+    "fp16": (Precision.FP16, False),
+    "bf16": (Precision.BF16, False),
+    "int8": (Precision.INT8, False),
+}
+RNG = np.random.default_rng(0)
+PROBABILITIES = RNG.dirichlet(np.ones(50), 4).astype(np.float32)
+UNIT = RNG.uniform(-1, 1, (6, 40)).astype(np.float32)
+
+
+def asking(mode: str, comparison: Comparison = Comparison.ELEMENTWISE) -> Cell:
+    precision, tf32 = MODES[mode]
+    tolerance = tolerances.default_tolerance(precision, tf32=tf32)
+    model = model_file(Path("/nowhere/m"), comparison=comparison)
+    return cell(model, precision=precision, tf32=tf32, tolerance=tolerance)
+
+
+def wrong(compared: tuple[Compared, ...]) -> bool:
+    return any(is_wrong(c, Expectation()) for c in compared)
+
+
+FAULTS = {
+    "all zero": lambda a, b: {"a": np.zeros_like(a), "b": b},
+    "swapped": lambda a, b: {"a": b, "b": a},
+    "a dropped row": lambda a, b: {"a": a[1:], "b": b},
+    "one element off by 1e-2": lambda a, b: {"a": off(a, 1e-2), "b": b},
+    "scaled by 1 %": lambda a, b: {"a": a * np.float32(1.01), "b": b},
+    "an fp16 overflow": lambda a, b: {"a": overflown(a), "b": b},
+    "a missing output": lambda a, b: {"b": b},
+}
+
+
+def off(array: np.ndarray, by: float) -> np.ndarray:
+    out = array.copy()
+    out.flat[array.size // 2] += by
+    return out
+
+
+def overflown(array: np.ndarray) -> np.ndarray:
+    """What becomes of a value that fp16 cannot hold on its way."""
+    big = array.copy()
+    big.flat[0] = 70000.0
+    with np.errstate(over="ignore"):
+        return big.astype(np.float16).astype(array.dtype)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("reference", [UNIT, PROBABILITIES], ids=["unit range", "probabilities"])
+def test_every_fault_fails_by_default(mode: str, fault: str, reference: np.ndarray) -> None:
+    a, b = reference, reference[::-1].copy()
+    got = FAULTS[fault](a, b)
+    assert wrong(validate.compare_set("s", got, {"a": a, "b": b}, asking(mode)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_rounding_passes_by_default_at_any_scale(mode: str, scale: float) -> None:
+    kept = {"fp32": 2**-18, "tf32": 2**-10, "fp16": 2**-10, "bf16": 2**-8, "int8": 2**-8}[mode]
+    a = UNIT * np.float32(scale)
+    got = {"a": (a * (1 + RNG.uniform(-kept, kept, a.shape))).astype(np.float32)}
+    assert not wrong(validate.compare_set("s", got, {"a": a}, asking(mode)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@given(reference=hnp.arrays(np.float32, (8,), elements=st.floats(-1e4, 1e4, width=32)))
+def test_no_default_lets_one_per_cent_of_the_range_by(mode: str, reference: np.ndarray) -> None:
+    reference[0] = np.abs(reference).max() + 1
+    got = {"a": (reference.astype(np.float64) * 1.01)}
+    facts = validate.compare_set("s", got, {"a": reference.astype(np.float64)}, asking(mode))
+    assert wrong(facts)
+
+
+def test_a_users_tolerance_is_numpys() -> None:
+    reference = RNG.normal(size=1000)
+    got = reference + RNG.normal(size=1000) * 1e-2
+    for rtol, atol in ((0.0, 1e-2), (1e-2, 0.0), (5e-3, 5e-3)):
+        facts = validate.compare("s", "o", got, reference, Tolerance(rtol, atol))
+        assert facts.mismatched == int((~np.isclose(got, reference, rtol, atol)).sum())
+        assert facts.total == 1000
+
+
+def test_facts_are_those_of_numpy() -> None:
+    reference = RNG.normal(size=(7, 5)).astype(np.float32)
+    got = reference + RNG.normal(size=(7, 5)).astype(np.float32) * np.float32(0.1)
+    facts = validate.compare("s", "o", got, reference, Tolerance(0, 0))
+    difference = np.abs(got.astype(float) - reference.astype(float))
+    wide, theirs = reference.astype(float), got.astype(float)
+    assert facts.max_abs == pytest.approx(difference.max())
+    assert facts.max_rel == pytest.approx((difference / np.abs(wide)).max())
+    assert facts.relative_norm == pytest.approx(np.linalg.norm(difference) / np.linalg.norm(wide))
+    cosine = (wide * theirs).sum() / np.linalg.norm(wide) / np.linalg.norm(theirs)
+    assert facts.cosine == pytest.approx(cosine)
+    assert facts.worst_index == np.unravel_index(difference.argmax(), difference.shape)
+
+
+@pytest.mark.parametrize(
+    ("got", "reference", "says"),
+    [
+        ([1, np.nan], [1, 2], "1 elements are NaN, expected 0; first at [1]"),
+        ([1, 2], [1, np.nan], "0 elements are NaN, expected 1; first at [1]"),
+        ([np.inf, 2], [1, 2], "1 elements are infinite, expected 0; first at [0]"),
+        ([-np.inf, 2], [np.inf, 2], "wrong sign"),
+    ],
+)
+def test_nan_and_inf_positions_must_agree(
+    got: list[float], reference: list[float], says: str
+) -> None:
+    facts = validate.compare("s", "o", np.float32(got), np.float32(reference), Tolerance(1, 1))
+    assert says in facts.problem
+    assert facts.mismatched >= 1
+
+
+def test_nan_and_inf_at_the_same_places_pass() -> None:
+    both = np.float32([np.nan, np.inf, -np.inf, 3])
+    facts = validate.compare("s", "o", both, both.copy(), Tolerance(0, 0))
+    assert (facts.problem, facts.mismatched, facts.max_abs) == ("", 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("got", "says"),
+    [
+        (np.zeros((2, 3), np.float64), "type float64, expected float32"),
+        (np.zeros((2, 3), np.int32), "type int32, expected float32"),
+        (np.zeros((3, 2), np.float32), "shape [3, 2], expected [2, 3]"),
+        (np.zeros(6, np.float32), "shape [6], expected [2, 3]"),
+    ],
+)
+def test_shape_and_type_come_before_values(got: np.ndarray, says: str) -> None:
+    facts = validate.compare("s", "o", got, np.zeros((2, 3), np.float32), Tolerance(9, 9))
+    assert facts.problem == says
+    assert is_wrong(facts, Expectation())
+
+
+def test_a_reduced_target_may_answer_in_another_float_type() -> None:
+    got = {"a": UNIT.astype(np.float16)}
+    assert not wrong(validate.compare_set("s", got, {"a": UNIT}, asking("fp16")))
+    assert wrong(validate.compare_set("s", got, {"a": UNIT}, asking("fp32")))
+
+
+def test_integers_strings_and_booleans_must_be_equal_by_default() -> None:
+    for reference, other in (
+        (np.array([30000, 5]), np.array([30001, 5])),
+        (np.array([True, False]), np.array([True, True])),
+        (np.array(["a", "b"], object), np.array(["a", "c"], object)),
+    ):
+        asked = asking("fp16")
+        assert not wrong(
+            validate.compare_set("s", {"a": reference.copy()}, {"a": reference}, asked)
+        )
+        facts = validate.compare_set("s", {"a": other}, {"a": reference}, asked)
+        assert wrong(facts)
+        assert facts[0].mismatched == 1
+
+
+def test_unsigned_differences_do_not_wrap() -> None:
+    facts = validate.compare("s", "o", np.uint8([0, 255]), np.uint8([1, 0]), Tolerance(0, 1))
+    assert (facts.mismatched, facts.max_abs) == (1, 255.0)
+
+
+def test_an_output_stored_in_few_bits_may_be_off_by_its_last() -> None:
+    one, next_up, third = np.float16(1), np.float16(1 + 2**-10), np.float16(1 + 2**-9)
+    asked = asking("fp32")
+    assert not wrong(validate.compare_set("s", {"a": next_up}, {"a": one}, asked))
+    assert wrong(validate.compare_set("s", {"a": third}, {"a": one}, asked))
+    bf16 = [
+        inputs.coded(np.array(c, np.uint16), TensorProto.BFLOAT16)
+        for c in (0x3F80, 0x3F81, 0x3F82)
+    ]
+    assert not wrong(validate.compare_set("s", {"a": bf16[1]}, {"a": bf16[0]}, asked))
+    assert wrong(validate.compare_set("s", {"a": bf16[2]}, {"a": bf16[0]}, asked))
+
+
+def test_an_all_zero_reference_has_scale_one() -> None:
+    zero = np.zeros(5, np.float32)
+    assert not wrong(
+        validate.compare_set("s", {"a": zero + np.float32(1e-5)}, {"a": zero}, asking("fp32"))
+    )
+    assert wrong(validate.compare_set("s", {"a": off(zero, 1e-2)}, {"a": zero}, asking("fp16")))
+
+
+def test_empty_and_scalar_outputs_are_compared() -> None:
+    empty = np.zeros((0, 4), np.float32)
+    facts = validate.compare("s", "o", empty, empty, Tolerance(0, 0))
+    assert (facts.total, facts.mismatched, facts.problem) == (0, 0, "")
+    facts = validate.compare("s", "o", np.float32(1), np.float32(2), Tolerance(0, 0.5))
+    assert (facts.total, facts.mismatched, facts.worst_index) == (1, 1, ())
+
+
+def test_an_output_that_was_not_stored_is_not_asked_for() -> None:
+    facts = validate.compare_set("s", {"a": UNIT, "more": UNIT}, {"a": UNIT}, asking("fp32"))
+    assert [f.output for f in facts] == ["a"]
+
+
+def test_order_matters_unless_the_model_list_says_so() -> None:
+    order = RNG.permutation(len(UNIT))
+    got, expected = {"a": UNIT[order]}, {"a": UNIT}
+    assert wrong(validate.compare_set("s", got, expected, asking("fp32")))
+    assert not wrong(
+        validate.compare_set("s", got, expected, asking("fp32", Comparison.UNORDERED))
+    )
