@@ -9,9 +9,10 @@ from perf.core import options as command_line
 from perf.core.environments import EnvironmentsError
 from perf.core.models import ModelListError
 from perf.core.options import BadRequestError, Options
+from perf.planning import devices, listing
 from perf.planning import plan as planning
-from perf.wrapper import listing, place, running
-from perf.wrapper.resume import rerun_filter, resumed
+from perf.planning.resume import rerun_filter, resumed
+from perf.wrapper import place, running
 from perf.wrapper.running import BAD_REQUEST, OK
 
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = resumed(words, command_line.parse(words))
         if options.list:
-            return listing.show(place.offers(options, build=False), place.devices())
+            return listing.show(place.offers(options, build=False), devices.gpus())
         return _go(options, words)
     except (BadRequestError, ModelListError, EnvironmentsError) as e:
         print(f"error: {e}", file=sys.stderr)

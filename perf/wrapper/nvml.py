@@ -1,19 +1,17 @@
 """A GPU's own counters, sampled through NVML from outside the worker and laid against its stages."""
 
-import importlib
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perf.core.devices import Gpu, visible
+from perf.core.devices import Gpu
 from perf.core.gpu_series import Sample, counters, memory
 from perf.core.journal import Event
 from perf.core.record import GpuCounters, GpuMemory
+from perf.planning.devices import MIB, started
 
-MIB = 1024 * 1024
 # NVML's return codes, as nvml.h numbers them
 _ABSENT = frozenset(
     (2, 3, 4, 13, 21, 25, 26)
@@ -28,31 +26,6 @@ _LOST = {
 _SHARE = (
     0.1  # sampling takes at most this share of the wrapper's time, however slow a driver answers
 )
-
-
-def gpus(nvml: Any = None, setting: str | None = None) -> tuple[Gpu, ...]:
-    """The devices a process may use, CUDA_VISIBLE_DEVICES applied; () without NVML, driver or device.
-
-    `nvml` is pynvml unless given; `setting` replaces the variable. A device that answers with an error is
-    left out. Never raises for what NVML does.
-    """
-    library = _started(nvml)
-    if library is None:
-        return ()
-    found = []
-    try:
-        driver = _text(library.nvmlSystemGetDriverVersion())
-        cuda = int(library.nvmlSystemGetCudaDriverVersion_v2())
-        count = int(library.nvmlDeviceGetCount())
-    except library.NVMLError:
-        return ()
-    for index in range(count):
-        try:
-            found.append(_gpu(library, index, driver, f"{cuda // 1000}.{cuda % 1000 // 10}"))
-        except library.NVMLError:
-            continue  # one broken board does not hide the others
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES") if setting is None else setting
-    return visible(tuple(found), chosen)
 
 
 class Sampler:
@@ -72,7 +45,7 @@ class Sampler:
         self._absent: set[str] = set()
         self._next_s = -math.inf
         self._power_source = "instant"
-        self._nvml = _started(nvml)
+        self._nvml = started(nvml)
         self._handle: Any = None
         if self._nvml is None:
             self.notes.append("no NVML: no GPU counters")
@@ -187,36 +160,6 @@ class _Reading:
             return None
 
 
-def _started(nvml: Any) -> Any:
-    """NVML, initialised, or None. It is never shut down: without persistence mode that would unload the
-    driver's state between launches and make each one's first CUDA call slow."""
-    try:
-        library = importlib.import_module("pynvml") if nvml is None else nvml
-        library.nvmlInit()
-    except (ImportError, OSError):
-        return None
-    except library.NVMLError:
-        return None
-    return library
-
-
-def _gpu(library: Any, index: int, driver: str, cuda: str) -> Gpu:
-    handle = library.nvmlDeviceGetHandleByIndex(index)
-    try:
-        limit_w: float | None = library.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
-    except library.NVMLError:
-        limit_w = None
-    return Gpu(
-        index=index,
-        uuid=_text(library.nvmlDeviceGetUUID(handle)),
-        name=_text(library.nvmlDeviceGetName(handle)),
-        memory_mib=library.nvmlDeviceGetMemoryInfo(handle).total / MIB,
-        driver=driver,
-        cuda_driver=cuda,
-        board_limit_w=limit_w,
-    )
-
-
 def _reasons_of(library: Any) -> Callable[[Any], int]:
     """NVML renamed throttle reasons to clock-event reasons in driver 535; either is asked."""
     new = getattr(library, "nvmlDeviceGetCurrentClocksEventReasons", None)
@@ -234,10 +177,6 @@ def _reasons_of(library: Any) -> Callable[[Any], int]:
         return int(old(handle))
 
     return ask
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _mib(used: int | None) -> float | None:

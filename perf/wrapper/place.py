@@ -1,4 +1,4 @@
-"""What this machine offers: devices, environments built and probed, and the targets they serve."""
+"""What this machine offers: environments built and probed, and the targets they serve."""
 
 import sys
 from collections.abc import Sequence
@@ -7,26 +7,20 @@ from pathlib import Path
 from perf import backends
 from perf.backends import Backend
 from perf.core import environments as specifications
-from perf.core.devices import Gpu
 from perf.core.environments import EnvironmentSpec
 from perf.core.options import Options
-from perf.planning import targets
+from perf.planning import devices, targets
 from perf.planning.targets import Offer, Place
-from perf.wrapper import environments, nvml
+from perf.wrapper import environments
 from perf.wrapper.supervise import ROOT
 
 FILE = "environments.toml"
 
 
-def devices() -> tuple[Gpu, ...]:
-    """GPUs as NVML names them; none where there is no driver."""
-    return nvml.gpus()
-
-
 def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     """Every target of every environment; environments that are needed are built where allowed."""
     specs = (*specifications.load(_file()), *specifications.given(options.env))
-    gpus = tuple(g.name for g in devices())
+    gpus = tuple(g.name for g in devices.gpus())
     extra = [Path(s.backend) for s in specs if s.backend]
     known = backends.discover(extra)
     names = wanted_names(options)

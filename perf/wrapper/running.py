@@ -7,20 +7,21 @@ from pathlib import Path
 from perf.core import codec, run_folder, system, tables
 from perf.core import options as command_line
 from perf.core.cell import Environment
+from perf.core.leases import Lease
 from perf.core.options import Options
 from perf.core.record import Passed, Record
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
+from perf.planning import devices
+from perf.planning.bans import Bans
 from perf.planning.flow import Kitchen
 from perf.planning.plan import Planned
+from perf.planning.resume import stored
 from perf.planning.targets import Offer
+from perf.report.screen import Screen
 from perf.wrapper import place, schedule
-from perf.wrapper.bans import Bans
 from perf.wrapper.launching import Launcher
-from perf.wrapper.leases import Lease
-from perf.wrapper.resume import stored
 from perf.wrapper.schedule import Run
-from perf.wrapper.screen import Screen
 from perf.wrapper.supervise import Interrupted, Supervisor
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
@@ -35,7 +36,7 @@ def run(
 ) -> int:
     """Run a plan; returns the exit status."""
     folder = RunFolder(results, options.run_id or run_folder.new_run_id())
-    gpus = place.devices()
+    gpus = devices.gpus()
     used = {p.cell.environment.name: p.cell.environment for p in planned}
     host = system.gather(tuple(used.values()), gpus)
     with run_folder.owned(folder, fresh=not options.resume):
@@ -62,7 +63,7 @@ def _owned(
     screen = Screen(options, len(planned))
     why, signal = "the run ended before it", 0
     with Supervisor() as supervisor, _quiet(options, folder):
-        launcher = Launcher(supervisor, options, place.devices(), host.boot_id)
+        launcher = Launcher(supervisor, options, devices.gpus(), host.boot_id)
         doing = Run(
             kitchen=_kitchen(offered, options, folder),
             launcher=launcher,

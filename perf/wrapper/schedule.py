@@ -11,9 +11,9 @@ from perf.core.cell import ModelFile
 from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record, Skipped
 from perf.planning import flow
+from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress
 from perf.planning.plan import Planned
-from perf.wrapper.bans import Bans
 from perf.wrapper.launching import Launcher, log_tail
 
 BATCH = 16  # models set up side by side before their measuring begins

@@ -5,6 +5,7 @@ import pytest
 from perf.core.gpu_series import reason_names, unwrapped
 from perf.core.journal import Began, Event, Stage, Timed
 from perf.core.record import GpuCounters, GpuMemory
+from perf.planning.devices import gpus
 from perf.wrapper import nvml
 from tests.fakes.nvml_fake import FakeNvml
 
@@ -27,7 +28,7 @@ def busy_w(now: float) -> float:
 def launch(
     fake: FakeNvml, until_s: float = 105.0, every_s: float = 0.02
 ) -> tuple[GpuMemory | None, GpuCounters | None, list[str]]:
-    (gpu,) = nvml.gpus(fake, "0")
+    (gpu,) = gpus(fake, "0")
     sampler = nvml.Sampler(gpu, fake, fake.clock)
     sampler.baseline()
     while fake.now_s < until_s:
@@ -40,8 +41,8 @@ def launch(
 def test_without_a_driver_there_is_nothing_and_nothing_is_raised() -> None:
     """Against the real binding where this machine has no NVIDIA driver; against error 12 everywhere."""
     fake = FakeNvml(errors={"nvmlInit": 12})
-    assert nvml.gpus(fake) == ()
-    (gpu,) = nvml.gpus(FakeNvml(), "0")
+    assert gpus(fake) == ()
+    (gpu,) = gpus(FakeNvml(), "0")
     sampler = nvml.Sampler(gpu, fake)
     sampler.baseline()
     sampler.sample(frozenset({US}))
@@ -50,14 +51,14 @@ def test_without_a_driver_there_is_nothing_and_nothing_is_raised() -> None:
 
 
 def test_the_real_binding_answers_or_says_nothing() -> None:
-    found = nvml.gpus()
+    found = gpus()
     assert all(g.uuid.startswith("GPU-") for g in found)
 
 
 def test_devices_by_uuid_in_the_order_the_variable_gives() -> None:
     fake = FakeNvml(boards=2)
-    assert [g.uuid for g in nvml.gpus(fake, "1,0")] == ["GPU-1000", "GPU-0000"]
-    (gpu,) = nvml.gpus(fake, "0")
+    assert [g.uuid for g in gpus(fake, "1,0")] == ["GPU-1000", "GPU-0000"]
+    (gpu,) = gpus(fake, "0")
     assert (gpu.driver, gpu.cuda_driver, gpu.board_limit_w) == ("580.65.06", "13.1", 700.0)
     assert gpu.memory_mib == 80 * 1024
 
@@ -66,14 +67,14 @@ def test_the_environment_variable_is_read_where_nothing_else_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert [g.index for g in nvml.gpus(FakeNvml(boards=2))] == [1]
+    assert [g.index for g in gpus(FakeNvml(boards=2))] == [1]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert [g.index for g in nvml.gpus(FakeNvml(boards=2))] == [0, 1]
+    assert [g.index for g in gpus(FakeNvml(boards=2))] == [0, 1]
 
 
 def test_one_broken_board_does_not_hide_the_other() -> None:
     fake = FakeNvml(boards=2, errors={"nvmlDeviceGetHandleByIndex0": 15})
-    assert [g.index for g in nvml.gpus(fake)] == [1]
+    assert [g.index for g in gpus(fake)] == [1]
 
 
 def test_memory_is_that_of_the_process_tree_by_stage() -> None:
@@ -113,7 +114,7 @@ def test_a_host_pid_that_equals_ours_by_chance_was_there_before() -> None:
 
 def test_memory_of_own_process_unreadable_is_not_zero() -> None:
     fake = FakeNvml(processes=lambda _: {US + 1: None}, errors={"nvmlDeviceGetMemoryInfo": 3})
-    (gpu,) = nvml.gpus(FakeNvml(), "0")
+    (gpu,) = gpus(FakeNvml(), "0")
     sampler = nvml.Sampler(gpu, fake, fake.clock)
     sampler.baseline()
     for _ in range(10):
@@ -185,7 +186,7 @@ def test_every_fatal_code_ends_the_series_in_one_line(code: int) -> None:
 
 
 def test_lost_before_the_launch() -> None:
-    (gpu,) = nvml.gpus(FakeNvml(), "0")
+    (gpu,) = gpus(FakeNvml(), "0")
     sampler = nvml.Sampler(gpu, FakeNvml(errors={"nvmlDeviceGetHandleByUUID": 15}))
     sampler.baseline()
     sampler.sample(frozenset({US}))
@@ -214,7 +215,7 @@ def test_what_a_board_does_not_offer_is_asked_once_and_left_empty() -> None:
 
 def test_a_passing_error_costs_one_sample_only() -> None:
     fake = FakeNvml()
-    (gpu,) = nvml.gpus(fake, "0")
+    (gpu,) = gpus(fake, "0")
     sampler = nvml.Sampler(gpu, fake, fake.clock)
     for i in range(200):
         fake.errors = {"nvmlDeviceGetFieldValues": 10} if i % 2 else {}
@@ -247,7 +248,7 @@ def test_a_slow_driver_is_asked_less_often() -> None:
 
 def test_no_timed_stage_no_counters_but_memory() -> None:
     fake = FakeNvml(processes=lambda _: {OTHER: 1.0})
-    (gpu,) = nvml.gpus(fake, "0")
+    (gpu,) = gpus(fake, "0")
     sampler = nvml.Sampler(gpu, fake, fake.clock)
     sampler.baseline()
     fake.now_s += 1

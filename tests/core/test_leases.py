@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from perf.wrapper.leases import Busy, Lease, shared_folder
+from perf.core.leases import Busy, Lease, shared_folder
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from perf.wrapper.leases import Lease
+from perf.core.leases import Lease
 with Lease.gpu("GPU-1", "run-a", folder=Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

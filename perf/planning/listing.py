@@ -18,9 +18,8 @@ def show(offered: Sequence[Offer], gpus: Sequence[Gpu]) -> int:
     for o in offered:
         aliases = " ".join(o.target.aliases)
         state = "runs here" if not o.missing else f"cannot run: {o.missing}"
-        print(
-            f"{o.label:<{width}}  {state}\n{'':<{width}}  aliases: {aliases or '-'}; environment {o.place.spec.name}"
-        )
+        more = f"aliases: {aliases or '-'}; environment {o.place.spec.name}"
+        print(f"{o.label:<{width}}  {state}\n{'':<{width}}  {more}")
     return 0
 
 
