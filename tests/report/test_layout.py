@@ -1,0 +1,75 @@
+"""Text tables fit the width they are given, and lose nothing."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perf.report import layout
+from perf.report.layout import Column, Section
+
+WORDS = st.text(
+    alphabet=st.characters(categories=["L", "N", "P", "Zs"], max_codepoint=255), max_size=40
+)
+TABLES = st.integers(1, 5).flatmap(
+    lambda n: st.tuples(
+        st.lists(
+            st.builds(Column, WORDS, st.booleans(), st.booleans()), min_size=n, max_size=n
+        ).map(tuple),
+        st.lists(st.lists(WORDS, min_size=n, max_size=n).map(tuple), max_size=4).map(tuple),
+    )
+)
+
+
+@given(TABLES, st.integers(48, 120))
+def test_no_line_is_wider_than_asked_and_no_letter_is_lost(
+    table: tuple[tuple[Column, ...], tuple[tuple[str, ...], ...]], width: int
+) -> None:
+    columns, rows = table
+    lines = layout.lines(Section("T", columns, rows), width)
+    assert all(len(line) <= width for line in lines)
+    told = sorted(c for line in lines[1:] for c in line if not c.isspace() and c != "-")
+    meant = sorted(
+        c
+        for row in ([x.heading for x in columns], *rows)
+        for text in row
+        for c in layout.printable(text)
+        if not c.isspace() and c != "-"
+    )
+    assert told == meant
+
+
+def test_columns_line_up_and_numbers_to_the_right() -> None:
+    section = Section(
+        "T", (Column("name"), Column("ms", right=True)), (("a", "1.0"), ("long name", "10.0"))
+    )
+    assert layout.lines(section, 80) == (
+        "== T ==",
+        "name         ms",
+        "---------  ----",
+        "a           1.0",
+        "long name  10.0",
+    )
+
+
+def test_a_firm_column_is_wrapped_last() -> None:
+    columns = (Column("firm", firm=True), Column("soft"))
+    section = Section("T", columns, (("f" * 20, "s" * 40),))
+    assert layout.widths(section, 50) == (20, 28)
+    assert layout.widths(section, 26) == (16, 8)
+
+
+def test_an_indented_text_keeps_its_indent_where_it_wraps() -> None:
+    section = Section("T", (Column("x"),), (("  one two",),))
+    assert layout.lines(section, 8)[3:] == ("  one", "  two")
+
+
+def test_remarks_wrap_too() -> None:
+    section = Section("T", (Column("x"),), (), ("a remark that is long",))
+    assert layout.lines(section, 12)[-2:] == ("a remark", "  that is", "  long")[-2:]
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2J", "a\nb", "\r", "\x07", "\x9b1m"])
+def test_control_characters_reach_no_terminal(evil: str) -> None:
+    assert layout.printable(evil).isprintable()
+    (*_, line) = layout.lines(Section("T", (Column("x"),), ((evil,),)), 80)
+    assert line.isprintable()

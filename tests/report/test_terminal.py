@@ -1,0 +1,193 @@
+"""What a person reads, on a pipe, on a terminal, with and without rich."""
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perf.core import gains, tables
+from perf.core.journal import Placement
+from perf.core.record import FellBack, Record
+from perf.report import sections, terminal
+from tests.core import hand_made as made
+
+RECORDS = made.two_models()
+ROOT = Path(__file__).parents[2]
+
+
+def line(record: Record, base: Record | None = None) -> str:
+    """A cell's line, its gain over `base`."""
+    return terminal.cell_line(record, gains.gain(base, record) if base else None)
+
+
+def printed(records: tuple[Record, ...], width: int) -> list[str]:
+    """What goes down a pipe."""
+    out = io.StringIO()
+    terminal.print_tables(records, made.host(), stream=out, width=width)
+    return out.getvalue().splitlines()
+
+
+def test_a_line_tells_time_spread_launches_io_placement_and_gain() -> None:
+    assert line(RECORDS[1], RECORDS[0]) == (
+        "squeezenet::CUDAExecutionProvider  Passed  p50 4.040 ms ± 0.050  5 x 20 runs  io host"
+        "  60/65 nodes on EP  +49.8 % over the CPU EP [49.3, 50.2]"
+    )
+
+
+def test_a_gain_that_may_be_none_is_not_claimed() -> None:
+    assert line(RECORDS[4], RECORDS[0]).endswith(
+        "no gain over the CPU EP can be claimed [-7.7, 7.8] %"
+    )
+
+
+def test_a_validated_cell_has_no_time() -> None:
+    record = replace(RECORDS[0], launches=RECORDS[0].launches[:1])
+    assert line(record) == "squeezenet::CPUExecutionProvider  Passed  65/65 nodes on EP"
+
+
+def test_a_line_says_what_mars_it() -> None:
+    small = made.benchmarked(made.cell(checked=False), (0.05,), {})
+    assert line(small) == (
+        "squeezenet::CPUExecutionProvider  Passed  p50 0.0500 ms  1 x 20 runs  io host"
+        "  no nodes left after folding  (unchecked, overhead-bound)"
+    )
+
+
+def test_a_placement_that_nobody_told_is_unproven() -> None:
+    check = replace(RECORDS[0].launches[0], placement=None)
+    assert line(replace(RECORDS[0], launches=(check,))).endswith("placement unproven")
+    nobody = Placement("profile", {made.CPU: 3}, {}, {})
+    cannot = replace(RECORDS[0].cell, provider="")
+    record = Record(cannot, made.PASSED, (replace(check, placement=nobody),))
+    assert line(record) == "squeezenet::CPUExecutionProvider  Passed"
+
+
+def test_launches_of_unequal_length_tell_their_range() -> None:
+    launches = (made.measure(0, [1.0] * 20), made.measure(1, [1.0] * 153))
+    assert "2 x 20-153 runs" in line(Record(made.cell(), made.PASSED, launches))
+
+
+def test_a_failure_is_three_lines() -> None:
+    command = "OMP=1 ./perf.sh --rerun 'bert::CUDAExecutionProvider'"
+    assert terminal.failure_lines(RECORDS[6], command) == [
+        "bert::CUDAExecutionProvider  Crashed(run, SIGSEGV)  the process was ended by SIGSEGV",
+        "    [E] kernel not found | Foo(1) is not supported",
+        f"    {command}",
+    ]
+
+
+@pytest.mark.parametrize("outcome", made.EVERY_OUTCOME)
+def test_every_failure_is_three_lines_and_what_was_not_tried_is_one(outcome: FellBack) -> None:
+    record = made.failed(made.cell(), outcome)
+    status = made.EVERY_OUTCOME[outcome][0]
+    found = terminal.failure_lines(record, "again")
+    assert len(found) == (3 if status == "Fail" else 1)
+    assert made.EVERY_OUTCOME[outcome][2] in found[0]
+    assert all("\n" not in text for text in found)
+
+
+def test_a_log_can_neither_flood_nor_steer_the_terminal() -> None:
+    record = replace(RECORDS[6], log_tail=("old", "\x1b[2J" + "x" * 5000, "", "b", "c"))
+    _, said, _ = terminal.failure_lines(record, "again")
+    assert "\x1b" not in said
+    assert len(said) < 500
+    assert said.endswith(" | b | c")
+    silent = terminal.failure_lines(replace(RECORDS[6], log_tail=()), "again")
+    assert silent[1] == "    (its log holds no line of the engine's own)"
+
+
+def test_the_last_line_counts_and_names_strict() -> None:
+    assert terminal.summary_line(RECORDS) == (
+        "10 cells: 5 Passed, 1 Mismatched, 1 Crashed, 1 TimedOut, 1 Skipped, 1 NotRun."
+        " With --strict, 5 cells that did not pass would make the exit status 1."
+    )
+    assert terminal.summary_line(RECORDS[:1]) == "1 cell: 1 Passed."
+    assert terminal.summary_line(()) == "0 cells: nothing was planned."
+
+
+def test_every_section_is_there_and_fits_80_columns() -> None:
+    found = printed(RECORDS, 80)
+    assert all(len(text) <= 80 for text in found)
+    titles = [text.strip("= ") for text in found if text.startswith("==")]
+    assert titles == [
+        "Models/EPs latency (ms)",
+        "Models/EPs gains",
+        "Models/EPs status",
+        "Models/EPs metrics",
+        "Failing Models/EPs",
+        "System information",
+    ]
+    assert "  TensorrtExecutionProvider_fp16  1.020  1.005  0.050  1.100   84   +87.3" in found
+    assert "squeezenet  TRT_CUDA_gain(%)  49.52 %  [47.74, 51.23]      5" in found
+    assert "  TensorrtExecutionProvider_fp16  Skipped  Skipped" in found
+
+
+@pytest.mark.parametrize("targets", [1, 3, 12])
+def test_many_targets_stay_readable_at_80_columns(targets: int) -> None:
+    cells = [made.cell(target=f"Number{i}ExecutionProvider") for i in range(targets)]
+    records = tuple(made.benchmarked(c, (1.0, 1.1), {c.provider: 1}) for c in cells)
+    found = printed(records, 80)
+    assert all(len(text) <= 80 for text in found)
+    for cell in cells:
+        assert sum(cell.target.label in text for text in found) >= 2
+
+
+def test_status_has_a_column_per_target_where_that_fits() -> None:
+    rows = tables.cell_rows(RECORDS, run_id="RUN")
+    section = sections.status(list(zip(RECORDS, rows, strict=True)), 200)
+    assert section.columns[1].heading == made.CPU
+    assert section.rows[1] == ("bert", "Fail", "Fail", "Fail", "Skipped", "NotRun")
+
+
+def test_marks_are_listed_once_under_the_latencies() -> None:
+    small = tuple(
+        made.benchmarked(made.cell(f"m{i}"), (0.05, 0.05), {made.CPU: 1}) for i in range(5)
+    )
+    (mark,) = [text for text in printed(small, 200) if text.startswith("overhead-bound")]
+    assert mark.count("::") == 3
+    assert mark.endswith(" and 2 more")
+
+
+PROGRAM = """\
+from perf.report import terminal
+from tests.core import hand_made as made
+terminal.print_tables(made.two_models(), made.host())
+"""
+
+
+def run_program(tmp_path: Path, columns: int, *, hide_rich: bool) -> str:
+    """What a program that prints the tables shows on a terminal of its own."""
+    if hide_rich:
+        (tmp_path / "rich.py").write_text("raise ImportError('no rich here')\n")
+    reader, writer = os.openpty()
+    env = {"COLUMNS": str(columns), "PYTHONPATH": f"{tmp_path}:{ROOT}", "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdout=writer, env=env, cwd=ROOT, close_fds=True
+    ) as child:
+        os.close(writer)
+        out = b""
+        try:
+            while part := os.read(reader, 65536):
+                out += part
+        except OSError:  # the terminal's other end is closed
+            pass
+    os.close(reader)
+    assert child.returncode == 0
+    return out.decode()
+
+
+def test_a_terminal_gets_rich_tables_with_names_left_as_they_are(tmp_path: Path) -> None:
+    found = run_program(tmp_path, 100, hide_rich=False)
+    assert "\x1b[1m" in found
+    assert "CUDAExecutionProvider[graph=1]" in found
+    assert "Failing Models/EPs" in found
+
+
+def test_a_terminal_without_rich_gets_plain_tables(tmp_path: Path) -> None:
+    found = run_program(tmp_path, 80, hide_rich=True)
+    assert "\x1b" not in found
+    assert [text.rstrip("\r") for text in found.split("\n")] == [*printed(RECORDS, 80), ""]
