@@ -31,7 +31,7 @@ PYTHON
     )
     # Package names hold no blanks: one a line, split here on purpose.
     # shellcheck disable=SC2086
-    "$venv" -m pip install --quiet --disable-pip-version-check --no-warn-script-location \
+    "$venv" -m pip install -qq --disable-pip-version-check --no-warn-script-location \
         -c "$here/constraints.txt" $packages >&2
     echo "$wanted" >"$stamp"
     exec 9>&-

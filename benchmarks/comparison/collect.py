@@ -3,8 +3,9 @@
     python benchmarks/comparison/collect.py --model light_squeezenet --rounds 500 --out result/aa.jsonl
 
 Each round launches A1 and A2 (the same), and every `--injected_every`-th round also S5, S10 (every
-run longer by 5 %, 10 % of the p50, spun inside the timed region) and Q20 (a random quarter of the
-runs longer by 20 %), in random order, as children forked from a host with an engine and no session.
+run longer by 5 %, 10 % of the p50, spun inside the timed region), Q20 (a random quarter of the runs
+longer by 20 %) and C (the canary, another model), in random order, as children forked from a host
+with an engine and no session, on one core and with one thread.
 Appends one JSON line per launch; run it as often as you like, at any time of day.
 """
 
@@ -23,6 +24,7 @@ ARMS = {
     "S5": (0.05, 1.0),
     "S10": (0.10, 1.0),
     "Q20": (0.20, 0.25),
+    "C": (0.0, 0.0),
 }
 
 
@@ -101,9 +103,10 @@ def main() -> int:
     """Collect rounds until their number or the minutes are spent."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--model", default="light_squeezenet")
+    parser.add_argument("--canary", default="light_squeezenet", help="arm C")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--max_minutes", type=float, default=30.0)
-    parser.add_argument("--injected_every", type=int, default=3)
+    parser.add_argument("--injected_every", type=int, default=2)
     parser.add_argument("--runs", type=int, default=20, help="timed runs per launch")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, required=True)
@@ -116,7 +119,7 @@ def main() -> int:
         raise SystemExit(
             "collect.py: the host has more than one thread, so forking it is not safe"
         )
-    model = find(args.model)
+    model, canary = find(args.model), find(args.canary)
     order, name = random.Random(), Path(args.model).stem
     p50_ns = int(
         statistics.median(

@@ -61,3 +61,11 @@ def visible(gpus: tuple[Gpu, ...], setting: str | None) -> tuple[Gpu, ...]:
 
 def _is_uuid(word: str, gpu: Gpu) -> bool:
     return word.startswith(("GPU-", "MIG-")) and gpu.uuid.startswith(word)
+
+
+def ordinal(device: int, visible_devices: str | None) -> int:
+    """The number under which a process knows its device: 0 where the variable leaves it one alone."""
+    alone_in = (
+        visible_devices is not None and visible_devices.strip() and "," not in visible_devices
+    )
+    return 0 if alone_in else device

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+HARNESS = Path(__file__).resolve().parents[2]
+# What every process that holds an engine is told: no telemetry, no threads at import.
+QUIET = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 
 class EnvironmentsError(Exception):
     """environments.toml cannot be used; one line that says what, where and what to do."""
@@ -26,6 +30,12 @@ class EnvironmentSpec:
     size_mib: int = 0  # on disk, roughly, once built
     needs_gpu: bool = False  # is built only where NVML sees one
     default: bool = True  # its targets run when none are named
+
+
+def file() -> Path:
+    """environments.toml of the folder the command was given in, else the harness's own."""
+    here = Path("environments.toml")
+    return here if here.is_file() else HARNESS / here
 
 
 _KEYS = (

@@ -58,6 +58,14 @@ def plan(
     return tuple(out)
 
 
+def by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
+    """The plan's models in order, each with its cells."""
+    out: dict[str, tuple[ModelFile, list[Planned]]] = {}
+    for p in planned:
+        out.setdefault(p.cell.model.name, (p.cell.model, []))[1].append(p)
+    return list(out.values())
+
+
 def _matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple[ModelFile, ...]:
     if not globs:
         return tuple(models)

@@ -15,8 +15,11 @@ from perf.report import terminal
 class Screen:
     """Standard output of one run; quieter by -q, which leaves the last line alone."""
 
-    def __init__(self, options: Options, planned: int) -> None:
+    def __init__(
+        self, options: Options, planned: int, program: str = "benchmark_wrapper.py"
+    ) -> None:
         self._options = options
+        self._program = program
         self._planned = planned
         self._ended = 0
         self._level = options.verbose - options.quiet
@@ -32,7 +35,8 @@ class Screen:
             if isinstance(record.outcome, (Passed, Skipped)):
                 print(count, terminal.cell_line(record, gain), flush=True)
             else:
-                lines = terminal.failure_lines(record, rerun_command(record, self._options))
+                again = rerun_command(record, self._options, self._program)
+                lines = terminal.failure_lines(record, again)
                 print(count, "\n".join(lines), flush=True)
 
     def end(
@@ -45,12 +49,12 @@ class Screen:
         print(terminal.summary_line(records), flush=True)
 
 
-def rerun_command(record: Record, options: Options) -> str:
+def rerun_command(record: Record, options: Options, program: str = "benchmark_wrapper.py") -> str:
     """A command to paste that runs just this cell again, its environment's variables included."""
     c = record.cell
     variables = [f"{k}={shlex.quote(v)}" for k, v in c.environment.variables.items()]
     argv = [
-        "python", "benchmark_wrapper.py", "-r", options.running_mode, "-m", options.model_source,
+        "python", program, "-r", options.running_mode, "-m", options.model_source,
         "-i", options.input_data, "-e", c.target.label, "--rerun", c.id,
     ]  # fmt: skip
     if options.io_binding != "off":

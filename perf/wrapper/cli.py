@@ -9,11 +9,11 @@ from perf.core import options as command_line
 from perf.core.environments import EnvironmentsError
 from perf.core.models import ModelListError
 from perf.core.options import BadRequestError, Options
-from perf.planning import devices, listing
+from perf.planning import devices, listing, request
 from perf.planning import plan as planning
+from perf.planning.closing import BAD_REQUEST, OK
 from perf.planning.resume import rerun_filter, resumed
 from perf.wrapper import place, running
-from perf.wrapper.running import BAD_REQUEST, OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,18 +33,11 @@ def _go(options: Options, words: Sequence[str]) -> int:
     if options.run_id:
         command_line.check_run_id(options.run_id)
     results = Path(options.perf_result_path).absolute()
-    models = model_files.load(_source(options))
+    models = model_files.load(request.source(options))
     offered = place.offers(options, build=options.install and not options.dry_run)
-    targets = place.chosen(offered, options)
+    targets = request.chosen(offered, options)
     planned = planning.plan(models, targets, options, rerun_filter(options, results))
     if options.dry_run:
         listing.show_plan(planned, options)
         return OK
     return running.run(planned, offered, options, results, words)
-
-
-def _source(options: Options) -> Path:
-    """-m as given, else below -w, where the predecessor looked for it."""
-    given = Path(options.model_source)
-    below = Path(options.workspace) / given
-    return given if given.exists() or not below.exists() else below

@@ -82,7 +82,7 @@ class Launcher:
         )
         self._order += 1
         launch = replace(
-            launch, began_s=running.began_s, boot_id=self._boot_id, round=ask.round, order=self._order,
+            launch, began_s=running.began_s, boot_id=self._boot_id, round=ask.round, order=self._order, isolation=running.isolation,
             cold=not flying.accompanied if ask.kind is LaunchKind.CHECK else None,
         )  # fmt: skip
         if flying.sampler:

@@ -10,16 +10,14 @@ from perf.core import environments as specifications
 from perf.core.environments import EnvironmentSpec
 from perf.core.options import Options
 from perf.planning import devices, targets
+from perf.planning.request import wanted_names
 from perf.planning.targets import Offer, Place
 from perf.wrapper import environments
-from perf.wrapper.supervise import ROOT
-
-FILE = "environments.toml"
 
 
 def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     """Every target of every environment; environments that are needed are built where allowed."""
-    specs = (*specifications.load(_file()), *specifications.given(options.env))
+    specs = (*specifications.load(specifications.file()), *specifications.given(options.env))
     gpus = tuple(g.name for g in devices.gpus())
     extra = [Path(s.backend) for s in specs if s.backend]
     known = backends.discover(extra)
@@ -30,22 +28,6 @@ def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     return targets.offers(
         [Place(r.spec, r.environment, r.found, r.problem) for r in resolved], known
     )
-
-
-def wanted_names(options: Options) -> tuple[str, ...]:
-    """Targets named with -e, --ep or --ab."""
-    named = (*options.ep_list, *([options.ep] if options.ep else []), *options.ab)
-    return tuple(dict.fromkeys(named))
-
-
-def chosen(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
-    """The offers that a request means."""
-    return targets.chosen(offered, wanted_names(options), fp16=options.fp16)
-
-
-def _file() -> Path:
-    here = Path(FILE)
-    return here if here.is_file() else ROOT / FILE
 
 
 def _is_needed(

@@ -1,19 +1,18 @@
 """The order of a run: set-up side by side, then measuring alone, and a record as each cell ends."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 
 from perf.core import record, run_folder
 from perf.core.cell import ModelFile
 from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record, Skipped
-from perf.planning import flow
+from perf.planning import closing, flow
 from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress
-from perf.planning.plan import Planned
+from perf.planning.plan import Planned, by_model
 from perf.wrapper.launching import Launcher, log_tail
 
 BATCH = 16  # models set up side by side before their measuring begins
@@ -37,7 +36,7 @@ class Run:
 
     def go(self, planned: Sequence[Planned]) -> None:
         """Run every cell; raises Interrupted with what is finished in `records`."""
-        groups = iter(_by_model(planned))
+        groups = iter(by_model(planned))
         size = BATCH if self.options.benchmarks else len(planned) or 1
         while batch := list(islice(groups, size)):
             kitchens = [(m, [_progress(p) for p in cells]) for m, cells in batch]
@@ -147,11 +146,7 @@ class Run:
         tail: tuple[str, ...] = ()
         if p.launches and not isinstance(p.outcome, (Passed, Skipped)):
             tail = log_tail(self.kitchen.run.launch(p.cell, p.launches[-1].name))
-        return Record(
-            cell=p.cell, outcome=p.outcome, launches=tuple(p.launches), run_id=self.kitchen.run.run_id,
-            wall_s=sum(x.ending.wall_s for x in p.launches), log_tail=tail,
-            finished_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        )  # fmt: skip
+        return closing.record_of(p, self.kitchen.run.run_id, tail)
 
 
 @dataclass
@@ -166,21 +161,5 @@ class _Strand:
     answers: dict[int, Answer] = field(default_factory=dict)
 
 
-def complete(
-    planned: Sequence[Planned], records: Mapping[str, Record], run_id: str, why: str
-) -> tuple[Record, ...]:
-    """A record for every planned cell, in plan order; those that never ended say so."""
-    return tuple(
-        records.get(p.cell.id) or Record(p.cell, NotRun(why), run_id=run_id) for p in planned
-    )
-
-
 def _progress(p: Planned) -> Progress:
     return Progress(p, p.cell, p.offer.backend)
-
-
-def _by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
-    out: dict[str, tuple[ModelFile, list[Planned]]] = {}
-    for p in planned:
-        out.setdefault(p.cell.model.name, (p.cell.model, []))[1].append(p)
-    return list(out.values())

@@ -66,6 +66,7 @@ class Running:
     pidfd: int
     began_s: float
     oom_kills: int
+    isolation: str
     killed_for: KilledFor | None = None
     limit: float | None = None
     kill_at_s: float | None = None
@@ -123,9 +124,10 @@ class Supervisor:
         began = time.monotonic()
         kills = processes.oom_kills()
         pid = self._forked(request) if request.isolation == "host" else None
+        isolation = "spawn" if pid is None else "host"
         if pid is None:
             pid = self._spawn(request)
-        running = Running(request, pid, os.pidfd_open(pid), began, kills)
+        running = Running(request, pid, os.pidfd_open(pid), began, kills, isolation)
         self._running.append(running)
         return running
 
