@@ -49,6 +49,14 @@ def converter_version(converter: Converter) -> str:
         ) from error
 
 
+def named(precision: str) -> Precision:
+    """A precision by its name; raises ConversionError for one that no converter makes."""
+    for known in get_args(Precision):
+        if precision == known:
+            return known  # type: ignore[no-any-return]
+    raise ConversionError(f"no converter makes {precision} models")
+
+
 def convert(source: Path, destination: Path, request: Request) -> Report:
     """Make the artefact at `destination`, atomically, or raise ConversionError and leave nothing.
 

@@ -110,8 +110,16 @@ def _convert(job: ArtefactJob, account: _Account) -> None:
     from setup_models import half
 
     account.begin(Stage.CONVERT)
-    report = half.for_harness(job.model, job.precision, Path(job.destination), job.calibration)
-    account.tell(Artefact(job.destination, report))
+    blocked = job.model.half
+    request = half.Request(
+        precision=half.named(job.precision),
+        op_block_list=tuple(blocked.get("op_block_list", ())),
+        node_block_list=tuple(blocked.get("node_block_list", ())),
+        calibration=Path(job.calibration) if job.calibration else None,
+    )
+    report = half.convert(Path(job.model.path), Path(job.destination), request)
+    told = {k: str(v) for k, v in codec.encode(report).items() if not isinstance(v, dict)}
+    account.tell(Artefact(job.destination, told))
 
 
 def _reference(cell: Cell, folder: Path, account: _Account) -> None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from perf.core import fold, journal, run_folder
-from perf.core.cell import Environment
-from perf.core.devices import Gpu, alone
+from perf.core.devices import Gpu
 from perf.core.journal import Noted
 from perf.core.options import Options
 from perf.core.record import Ending, EnvironmentFailed, Launch, LaunchKind
@@ -51,7 +50,7 @@ class Launcher:
         run_folder.clear(ask.folder)
         sampler = self._sampler(ask)
         request = Request(
-            ask.kind, ask.job, ask.folder, self._environment(ask), ask.preload, self._options.timeout,
+            ask.kind, ask.job, ask.folder, ask.environment, ask.preload, self._options.timeout,
             self._options.memory_limit, self._isolation(ask), self._prefix(ask), _watcher(sampler),
         )  # fmt: skip
         try:
@@ -102,12 +101,6 @@ class Launcher:
         sampler = Sampler(self._gpus[min(device, len(self._gpus) - 1)])
         sampler.baseline()
         return sampler
-
-    def _environment(self, ask: Ask) -> Environment:
-        if not (ask.gpu and self._gpus and ask.cell):
-            return ask.environment
-        gpu = self._gpus[min(ask.cell.device, len(self._gpus) - 1)]
-        return replace(ask.environment, variables={**ask.environment.variables, **alone(gpu)})
 
     def _isolation(self, ask: Ask) -> str:
         return self._options.isolation if ask.cell else "host"

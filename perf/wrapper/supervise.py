@@ -288,7 +288,12 @@ class Supervisor:
 
 def environment_variables(environment: Environment) -> dict[str, str]:
     """What a worker's process sees: ours, made quiet and single-threaded at import, and its own."""
-    quiet = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    quiet = {
+        "ORT_DISABLE_TELEMETRY": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that CUDA numbers devices as NVML does
+    }
     extra = environment.variables.get("PYTHONPATH", "")
     path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), extra]))} if extra else {}
     return {**os.environ, **quiet, **environment.variables, **path}
