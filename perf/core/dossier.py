@@ -9,8 +9,8 @@ from typing import Any
 from perf.core import outcomes
 from perf.core.cell import Cell, Precision
 from perf.core.fold import Expectation, is_wrong
-from perf.core.journal import Compared, Placement
-from perf.core.latency import check_state, latency, launches, marks
+from perf.core.journal import Compared, Placement, Timed
+from perf.core.latency import NS_PER_MS, check_state, latency, launches, marks
 from perf.core.record import (
     Passed,
     Record,
@@ -106,10 +106,12 @@ def _asked(record: Record) -> Facts:
         "seed": protocol.seed,
         "intra_op_threads": protocol.intra_op_threads,
         "inter_op_threads": protocol.inter_op_threads,
+        "cpu_affinity": protocol.affinity,
         "instrumented": protocol.instrumented,
         "min_ep_share": cell.min_ep_share,
         "rtol": cell.tolerance.rtol,
         "atol": cell.tolerance.atol,
+        "atol_scaled": cell.tolerance.atol_scaled,
         "percent_mismatch": cell.tolerance.percent_mismatch,
     }
 
@@ -161,9 +163,16 @@ def _latency(record: Record) -> Facts:
         "launch_p25s_ms": tuple(round(q, 6) for q in found.quarters_ms) if found else (),
         "runs_per_s": ratio(1000.0, summary.mean if summary else None),
         "floor_us": stdlib.median(t.floor_ns for t in timed) / 1000 if timed else None,
+        "parts_p50_ms": _parts(timed),
         "synchronised": all(t.synchronised for t in timed) if timed else None,
         "gpu_only": any(t.gpu_only for t in timed) if timed else None,
     }
+
+
+def _parts(timed: list[Timed]) -> Mapping[str, float]:
+    names = dict.fromkeys(name for t in timed for name in t.parts_ns)
+    samples = {n: [ns for t in timed for ns in t.parts_ns.get(n, ())] for n in names}
+    return {n: round(stdlib.median(s) / NS_PER_MS, 6) for n, s in samples.items() if s}
 
 
 def _gain(gain: PairedGain | None) -> Facts:

@@ -51,6 +51,7 @@ def counters(record: Record) -> Facts:
         "runs_per_s_per_board_w": ratio(
             rate, max((c.board_limit_w for c in found if c.board_limit_w), default=None)
         ),
+        "power_source": "+".join(sorted({c.power_source for c in found} - {""})),
         "sm_mhz": rounded(_weighted(found, [c.sm_mhz for c in found]), 1),
         "memory_mhz": rounded(_weighted(found, [c.memory_mhz for c in found]), 1),
         "temperature_c": max(

@@ -47,6 +47,7 @@ class CellRow:
     seed: int | None = col("of the order of launches and of random inputs")
     intra_op_threads: int | None = col("asked for; 0 is the engine's own choice")
     inter_op_threads: int | None = col("asked for; 0 is the engine's own choice")
+    cpu_affinity: tuple[int, ...] = col("cores that launches were pinned to; empty: not pinned")
     instrumented: str = col("--exec_prefix; such a row carries no latency")
     # what came out
     status: str = col("Pass, Fail, Skipped or NotRun")
@@ -83,6 +84,7 @@ class CellRow:
     launch_p25s_ms: tuple[float, ...] = col("25th percentile of each launch, in that order")
     runs_per_s: float | None = col("1000 / mean_ms; a run is one query, whatever its batch")
     floor_us: float | None = col("median of an empty timing, the clock's own share of a sample")
+    parts_p50_ms: Mapping[str, float] = col("median of each part of a run that is timed apart")
     synchronised: bool | None = col("whether each sample ended with the device idle")
     gpu_only: bool | None = col("device compute alone, transfers left out")
     cpu_gain_pct: float | None = col("time saved over the CPU EP; empty: its interval holds 0")
@@ -111,6 +113,7 @@ class CellRow:
     average_above_idle_w: float | None = col("mean board power less idle")
     runs_per_s_per_w: float | None = col("runs_per_s / average_w: measured power")
     runs_per_s_per_board_w: float | None = col("runs_per_s / board limit: a nominal power")
+    power_source: str = col("instant; board: what NVML calls usage, on some a mean over 1 s")
     sm_mhz: float | None = col("mean SM clock")
     memory_mhz: float | None = col("mean memory clock")
     temperature_c: float | None = col("highest temperature of a launch")
@@ -142,6 +145,7 @@ class CellRow:
     worst_index: tuple[int, ...] = col("index of its worst element")
     rtol: float | None = col("relative tolerance: |got - ref| <= atol + rtol |ref|")
     atol: float | None = col("absolute tolerance")
+    atol_scaled: bool | None = col("whether atol is times the output's largest |reference|")
     percent_mismatch: float | None = col("share of elements allowed beyond tolerance (%)")
     notes: tuple[str, ...] = col("remarks of workers that change no verdict")
 

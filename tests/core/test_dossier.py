@@ -122,3 +122,12 @@ def test_shapes_and_notes_are_told_once() -> None:
     found = row(replace(checked(notes=(Noted("k", "v"),) * 2), cell=replace(GOOD.cell, sets=sets)))
     assert found.input_shapes == {"x": "2x3", "n": "scalar"}
     assert found.notes == ("k: v",)
+
+
+def test_parts_that_are_timed_apart_are_told_apart() -> None:
+    parts = {"h2d": (made.MS, 3 * made.MS), "compute": (5 * made.MS,)}
+    launch = made.measure(0, [9.0], timed=made.timed([9.0], parts_ns=parts))
+    assert row(Record(made.cell(), made.PASSED, (launch,))).parts_p50_ms == {
+        "h2d": 2.0,
+        "compute": 5.0,
+    }
