@@ -260,7 +260,7 @@ def _validation(record: Record) -> Facts:
         "max_abs": _largest(c.max_abs for c in compared),
         "max_rel": _largest(c.max_rel for c in compared),
         "relative_norm": _largest(c.relative_norm for c in compared),
-        "cosine": min(cosines, default=None),
+        "cosine": min(cosines, key=lambda c: (not math.isnan(c), c), default=None),
         "mismatched_pct": 100 * _part(worst.mismatched, worst.total) if worst else None,
         "worst_output": f"{worst.set}/{worst.output}" if worst else "",
         "worst_index": worst.worst_index if worst else (),

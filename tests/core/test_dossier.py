@@ -90,11 +90,13 @@ def test_the_worst_output_is_the_wrong_one() -> None:
 
 
 def test_a_difference_that_is_no_number_is_the_largest() -> None:
-    nan = Compared("set_0", "a", "NaN positions differ", 4, 4, float("nan"))
-    number = Compared("set_0", "b", "", 0, 4, 1.0)
+    nan = Compared("set_0", "a", "NaN positions differ", 4, 4, math.nan, cosine=math.nan)
+    number = Compared("set_0", "b", "", 0, 4, 1.0, cosine=1.0)
     found = row(checked(compared=(number, nan)))
     assert found.max_abs is not None
     assert math.isnan(found.max_abs)
+    assert found.cosine is not None
+    assert math.isnan(found.cosine)
 
 
 def test_the_log_is_that_of_the_launch_that_decided() -> None:
