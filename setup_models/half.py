@@ -62,9 +62,10 @@ def convert(source: Path, destination: Path, request: Request) -> Report:
 
     A model with external data gets `<destination>.data` beside it, in place before the model is.
     """
+    from setup_models import weights
+
     version = converter_version(request.converter)
-    if not source.is_file():
-        raise ConversionError(f"{source}: no such file")
+    weights.external_files(source, weights.read_structure(source))  # refuses what is not whole
     source_sha256 = digest(source)
     began_s = time.monotonic()
     destination.parent.mkdir(parents=True, exist_ok=True)
