@@ -19,12 +19,16 @@ def fed(feed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value(array: "np.ndarray") -> Any:
-    """An OrtValue on the host; of coded types it holds a copy or, where ORT can, the array's own memory."""
+    """An OrtValue on the host; it may share the array's memory. Raises Unsupported for strings."""
     import numpy as np
     from onnxruntime import OrtValue
 
     from perf.worker import inputs
 
+    if array.dtype.kind in "OUS":
+        raise Unsupported(
+            "onnxruntime makes no value of its own from strings: use --no_io_binding"
+        )
     if not isinstance(array, inputs.Coded):
         return OrtValue.ortvalue_from_numpy(array)
     plain = np.ascontiguousarray(np.asarray(array))
@@ -38,14 +42,14 @@ def value(array: "np.ndarray") -> Any:
 
 
 def on_device(name: str, array: Any, device: str, number: int) -> Any:
-    """An OrtValue in the device's memory; strings stay on the host. Raises Unsupported."""
+    """An OrtValue in the device's memory; raises Unsupported for what cannot be bound."""
     from onnxruntime import OrtValue
 
     from perf.worker import inputs
 
     if array is None or isinstance(array, list):
         raise Unsupported(f"input {name!r} is no tensor and cannot be bound: use --no_io_binding")
-    if device == "cpu" or array.dtype.kind in "OUS":
+    if device == "cpu":
         return value(array)
     if isinstance(array, inputs.Coded):
         raise Unsupported(f"input {name!r} is of a type that numpy lacks: use --no_io_binding")
