@@ -1,4 +1,4 @@
-"""The command line as users type it: spellings, switches, values with commas and colons, one-line refusals."""
+"""The command line as users type it: spellings, switches, awkward values, one-line refusals."""
 
 import json
 from dataclasses import fields
@@ -34,12 +34,14 @@ def test_defaults_are_seed_004s_and_the_issues() -> None:
 
 
 def test_short_flags_and_long_flags_are_one() -> None:
-    short = parse("-r both -m a.json -i fix -t 3 -w d -o r -e cpu ov -b -g basic -k relu".split())
-    long = parse(
+    given = "-r both -m a.json -i fix -t 3 -w d -o r -e cpu ov -b -g basic -k relu"
+    short = parse(given.split())
+    spelled = (
         "--running_mode both --model_source a.json --input_data zoo --test_times 3 --workspace d "
         "--perf_result_path r --ep_list cpu ov --io_binding --graph_enablement basic "
-        "--select relu".split()
+        "--select relu"
     )
+    long = parse(spelled.split())
     assert short == long
     assert short.ep_list == ("cpu", "ov")
     assert (short.io_binding, short.input_data) == ("on", "zoo")
