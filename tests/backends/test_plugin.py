@@ -1,0 +1,116 @@
+"""A real plug-in EP, nxrt-ep-cpu: one net that it claims, one of which it claims no node."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import helper
+
+from perf.backends import Found, Unsupported, plugin
+from perf.core.cell import Cell, Io
+from perf.core.fold import fallback
+from perf.worker import inputs
+from tests import models
+from tests.worker.asking import cell, model_file, stored_sets
+
+EP = "cpu_ep"
+NAMED = {
+    "target": "NxrtCpuExecutionProvider",
+    "library": "nxrt_ep_cpu:get_library_path()",
+    "ep_name": EP,
+}
+
+
+def asking(folder: Path, **more: object) -> Cell:
+    fields = {"plugin": NAMED, **more}
+    return cell(model_file(folder), EP, **fields)
+
+
+def pooled(path: Path) -> Path:
+    """y = the mean of each channel of x: an operator that the plug-in leaves to the CPU."""
+    x = models.noise(2, (1, 2, 3, 3))
+    node = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    y = x.mean(axis=(2, 3), keepdims=True)
+    return models.write(path, [node], {"x": x.shape}, {"y": y.shape}, [({"x": x}, {"y": y})])
+
+
+@pytest.mark.parametrize("io", list(Io))
+def test_a_claimed_net_runs_on_the_plugin(tmp_path: Path, io: Io) -> None:
+    folder = models.two_outputs(tmp_path / "m")
+    one = stored_sets(folder, tmp_path / "o")[0]
+    asked = asking(folder, io=io)
+    with plugin.open_(asked, tmp_path) as session:
+        got = session.infer(inputs.load(one))
+        placed = session.placement()
+        timed = session.time([inputs.load(one)], asked)
+    for name, reference in inputs.expected(one).items():
+        np.testing.assert_allclose(got[name], reference, rtol=1e-6)
+    assert placed is not None
+    assert placed.nodes == {EP: 2}
+    assert fallback(placed, EP, 1.0) == ""
+    assert len(timed.samples_ns) == 5
+
+
+def test_a_plugin_that_claims_no_node_is_seen(tmp_path: Path) -> None:
+    folder = pooled(tmp_path / "m")
+    with plugin.open_(asking(folder), tmp_path) as session:
+        session.infer(inputs.load(stored_sets(folder, tmp_path / "o")[0]))
+        placed = session.placement()
+    assert placed is not None
+    assert fallback(placed, EP, 0.0) == f"none of 1 nodes ran on {EP} (1 on CPUExecutionProvider)"
+
+
+def test_the_probe_sees_the_plugins_device_in_a_process_of_its_own() -> None:
+    code = (
+        "import onnxruntime as ort; from perf.backends import plugin; "
+        f"print(plugin.devices(ort, {NAMED!r}), plugin.devices(ort, {NAMED!r}))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"['{EP}'] ['{EP}']"
+
+
+def test_a_plugin_without_a_device_here_is_declined(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "m")
+    asked = asking(folder, plugin={**NAMED, "ep_name": "NoSuchExecutionProvider"})
+    with pytest.raises(Unsupported, match="no device"), plugin.open_(asked, tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("library", "says"),
+    [
+        ("/nowhere/libep.so", "/nowhere/libep.so is not there"),
+        ("no_such_package:path()", "install no_such_package"),
+        ("json:no_such_function()", "no_such_function"),
+        ("os;print(1):system()", "is not there"),
+    ],
+)
+def test_a_library_that_is_not_there_is_named(library: str, says: str) -> None:
+    with pytest.raises(Unsupported, match=says.replace("(", r"\(")):
+        plugin.library_path(library)
+
+
+def test_a_file_that_is_no_plugin_raises_the_engines_error(tmp_path: Path) -> None:
+    (tmp_path / "libep.so").write_bytes(b"not a library")
+    with pytest.raises(Exception, match="Failed to load library"):
+        plugin.registered(ort, "x", str(tmp_path / "libep.so"), "x")
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (Found(), "no onnxruntime"),
+        (Found(providers=("CPUExecutionProvider",)), "offers none on this machine"),
+        (
+            Found(providers=("CPUExecutionProvider",), errors={"plugin": "no libcuda"}),
+            "no libcuda",
+        ),
+        (Found(providers=("CPUExecutionProvider",), plugin_devices=(EP,)), ""),
+    ],
+)
+def test_what_is_missing_is_said(found: Found, says: str) -> None:
+    reason = plugin.missing(found)
+    assert says in reason if says else reason == ""
