@@ -1,5 +1,7 @@
 """environments.toml read into specifications: which interpreter, built from what, serves which targets."""
 
+import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 HARNESS = Path(__file__).resolve().parents[2]
+BUILT = HARNESS / ".envs"
 # What every process that holds an engine is told: no telemetry, no threads at import.
-QUIET = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
+QUIET = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that CUDA numbers devices as NVML does
+}
 
 
 class EnvironmentsError(Exception):
@@ -63,6 +70,27 @@ def load(path: Path) -> tuple[EnvironmentSpec, ...]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise EnvironmentsError(f"{path}: {e}") from e
     return tuple(_spec(name, table, path) for name, table in tables.items())
+
+
+def interpreter(spec: EnvironmentSpec) -> str:
+    """The program that runs an environment's workers; for one that is built, where it will lie."""
+    if spec.python == "current":
+        return sys.executable
+    if spec.python:
+        return spec.python if os.sep not in spec.python else str(Path(spec.python).absolute())
+    return str(BUILT / spec.name / "bin" / "python")
+
+
+def lacking(spec: EnvironmentSpec, errors: Mapping[str, str]) -> str:
+    """What an environment must have and cannot import, with the command that fixes it; "" for nothing."""
+    for module in ("numpy", "onnxruntime"):
+        if module in errors and not spec.backend:
+            package = spec.requirements[0] if spec.requirements else module
+            return (
+                f"environment {spec.name} cannot import {module} ({errors[module]}); "
+                f"`{interpreter(spec)} -m pip install {package}` fixes it"
+            )
+    return ""
 
 
 def given(named: Mapping[str, str]) -> tuple[EnvironmentSpec, ...]:

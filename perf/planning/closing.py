@@ -1,22 +1,65 @@
 """What a run leaves beside its launches: its description, a record for every planned cell, an exit status."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
 
-from perf.core import codec, run_folder
+from perf.core import codec, run_folder, system, tables
 from perf.core.cell import Environment
 from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
+from perf.planning import devices
 from perf.planning.flow import Kitchen, Progress
 from perf.planning.plan import Planned
 from perf.planning.request import wanted_names
 from perf.planning.resume import stored
 from perf.planning.targets import Offer
+from perf.report.screen import Screen
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
+
+
+Work: TypeAlias = Callable[[RunFolder, SystemInfo, Screen, dict[str, Record]], int]
+
+
+def conduct(
+    planned: Sequence[Planned],
+    options: Options,
+    results: Path,
+    command: Sequence[str],
+    work: Work,
+) -> int:
+    """Own a run's folder while `work` fills in records by cell id, then write the tables whatever happened.
+
+    `work` returns the signal that ended it early, 0 where none did. Returns the exit status.
+    """
+    folder = RunFolder(results, options.run_id or run_folder.new_run_id())
+    used = {p.cell.environment.name: p.cell.environment for p in planned}
+    host = system.gather(tuple(used.values()), devices.gpus())
+    with run_folder.owned(folder, fresh=not options.resume):
+        try:
+            describe(folder, options, command, host)
+            screen, done = Screen(options, len(planned), command[0]), dict[str, Record]()
+            signal = work(folder, host, screen, done)
+            why = "interrupted" if signal else "the run ended before it"
+            records = complete(planned, done, folder.run_id, why)
+            written = tables.write_all(
+                records, host, folder.root, folder.results, folder.run_id, label=options.label
+            )
+            screen.end(records, host, folder, written)
+            return 128 + signal if signal else status(records, options)
+        except OSError as e:
+            where = e.filename or folder.root
+            print(
+                f"error: {where}: {e.strerror}; what had finished is kept in {folder.root}: make room, "
+                f"then `benchmark_wrapper.py --resume {folder.run_id}`",
+                file=sys.stderr,
+            )
+            return INCOMPLETE
 
 
 def describe(

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,13 @@ INTERESTING = (
 
 def main(argv: Sequence[str]) -> int:
     """`probe.py OUT PLUGIN_JSON`; what fails to import becomes an entry of `errors`."""
-    out, plugin = Path(argv[0]), json.loads(argv[1])
+    Path(argv[0]).write_text(json.dumps(look(json.loads(argv[1]))), encoding="utf-8")
+    sys.stdout.flush()
+    os._exit(0)  # an engine's exit handlers are not what is asked about
+
+
+def look(plugin: Mapping[str, str]) -> dict[str, Any]:
+    """What this interpreter has, as `Found` names it; the engine is imported, no session is made."""
     found: dict[str, Any] = {"providers": [], "plugin_devices": [], "errors": {}}
     found["versions"] = {"python": platform.python_version(), **_distributions()}
     for module in ("numpy", "onnxruntime"):
@@ -38,9 +44,7 @@ def main(argv: Sequence[str]) -> int:
         found["versions"] |= _build_info(ort)
         if plugin:
             _plugin_devices(ort, plugin, found)
-    out.write_text(json.dumps(found), encoding="utf-8")
-    sys.stdout.flush()
-    os._exit(0)  # an engine's exit handlers are not what is asked about
+    return found
 
 
 def _distributions() -> dict[str, str]:
@@ -68,7 +72,7 @@ def _build_info(ort: Any) -> dict[str, str]:
     return info
 
 
-def _plugin_devices(ort: Any, plugin: dict[str, str], found: dict[str, Any]) -> None:
+def _plugin_devices(ort: Any, plugin: Mapping[str, str], found: dict[str, Any]) -> None:
     from perf.backends import plugin as plugins
 
     try:

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,10 +14,16 @@ from typing import Any
 
 from perf.backends import Found
 from perf.core.cell import Environment
-from perf.core.environments import EnvironmentsError, EnvironmentSpec, load
+from perf.core.environments import (
+    BUILT,
+    EnvironmentsError,
+    EnvironmentSpec,
+    interpreter,
+    lacking,
+    load,
+)
 from perf.wrapper.supervise import ROOT, environment_variables
 
-ENVIRONMENTS = ROOT / ".envs"
 PROBE_TIMEOUT_S = 120.0
 
 
@@ -40,13 +45,13 @@ def needs_building(spec: EnvironmentSpec) -> bool:
 
 def build(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
     """Build an environment aside and put it in place whole; returns why it failed, or ""."""
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    with (ENVIRONMENTS / f".{spec.name}.lock").open("w") as lock:
+    BUILT.mkdir(exist_ok=True)
+    with (BUILT / f".{spec.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not needs_building(spec):
             return ""  # another run built it while this one waited
-        folder = ENVIRONMENTS / spec.name
-        aside = ENVIRONMENTS / f"{spec.name}.new"
+        folder = BUILT / spec.name
+        aside = BUILT / f"{spec.name}.new"
         shutil.rmtree(aside, ignore_errors=True)
         say(f"building environment {spec.name}: {', '.join(spec.requirements)}")
         python = str(aside / "bin" / "python")
@@ -65,7 +70,7 @@ def build(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
 
 def resolve(spec: EnvironmentSpec, gpus: Sequence[str]) -> Resolved:
     """Find a specification's interpreter and probe it."""
-    python = _interpreter(spec)
+    python = interpreter(spec)
     bare = Environment(spec.name, python, spec.variables)
     if spec.requirements and needs_building(spec):
         size = f", about {spec.size_mib} MiB" if spec.size_mib else ""
@@ -82,24 +87,7 @@ def resolve(spec: EnvironmentSpec, gpus: Sequence[str]) -> Resolved:
         errors=told["errors"],
     )
     environment = Environment(spec.name, python, spec.variables, found.versions)
-    problem = ""
-    for module in ("numpy", "onnxruntime"):
-        if module in found.errors and not spec.backend:
-            package = spec.requirements[0] if spec.requirements else f"{module}"
-            problem = (
-                f"environment {spec.name} cannot import {module} ({found.errors[module]}); "
-                f"`{python} -m pip install {package}` fixes it"
-            )
-            break
-    return Resolved(spec, environment, found, problem)
-
-
-def _interpreter(spec: EnvironmentSpec) -> str:
-    if spec.python == "current":
-        return sys.executable
-    if spec.python:
-        return spec.python if os.sep not in spec.python else str(Path(spec.python).absolute())
-    return str(ENVIRONMENTS / spec.name / "bin" / "python")
+    return Resolved(spec, environment, found, lacking(spec, found.errors))
 
 
 def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any] | str:
@@ -150,7 +138,7 @@ def _wanted(spec: EnvironmentSpec) -> str:
 
 def _stamp(spec: EnvironmentSpec) -> str:
     try:
-        return (ENVIRONMENTS / spec.name / ".requirements").read_text(encoding="utf-8")
+        return (BUILT / spec.name / ".requirements").read_text(encoding="utf-8")
     except OSError:
         return ""
 

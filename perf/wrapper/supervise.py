@@ -18,6 +18,7 @@ from typing import Self
 
 from perf.core import journal
 from perf.core.cell import Environment
+from perf.core.environments import QUIET
 from perf.core.fold import last_stage
 from perf.core.journal import Began, Stage
 from perf.core.options import Timeouts
@@ -288,12 +289,7 @@ class Supervisor:
 
 def environment_variables(environment: Environment) -> dict[str, str]:
     """What a worker's process sees: ours, made quiet and single-threaded at import, and its own."""
-    quiet = {
-        "ORT_DISABLE_TELEMETRY": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # so that CUDA numbers devices as NVML does
-    }
+    quiet = {**QUIET, "PYTHONPATH": str(ROOT)}
     extra = environment.variables.get("PYTHONPATH", "")
     path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), extra]))} if extra else {}
     return {**os.environ, **quiet, **environment.variables, **path}
