@@ -92,6 +92,7 @@ class ModelFile:
     folder: str  # where the model and its external data live
     test_data: str | None = None
     path_fp16: str | None = None
+    sha256_fp16: str = ""
     test_data_fp16: str | None = None
     inputs: Mapping[str, InputOverride] = field(default_factory=dict)
     comparison: Comparison = Comparison.ELEMENTWISE
@@ -166,16 +167,18 @@ class Cell:
 def safe_name(name: str) -> str:
     """Make a name usable as one path component, unchanged where it already is."""
     kept = "".join(c if c.isalnum() or c in "-_.@[]=+" else "_" for c in name)
-    if kept == name and name not in (".", "..") and len(name) < 120:
+    if kept == name and name not in ("", ".", "..") and len(name.encode()) < 120:
         return name
-    return f"{kept.strip('.')[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    short = kept.strip(".").encode()[:100].decode("utf-8", "ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def digest_of(cell: Cell) -> str:
     """8 hex of everything that can change a cell's answer, and of nothing that cannot."""
     identity = {
         "model": cell.model.sha256,
-        "model_fp16": cell.model.path_fp16 or "",
+        "model_fp16": cell.model.sha256_fp16,
+        "comparison": cell.model.comparison.value,
         "half": codec.encode(cell.model.half),
         "inputs": cell.inputs_digest,
         "target": [cell.target.name, cell.target.precision.value],
@@ -189,6 +192,7 @@ def digest_of(cell: Cell) -> str:
         "tf32": cell.tf32,
         "protocol": codec.encode(cell.protocol),
         "tolerance": codec.encode(cell.tolerance),
+        "min_ep_share": cell.min_ep_share,
         "checked": cell.checked,
         "benchmarked": cell.benchmarked,
     }

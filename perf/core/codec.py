@@ -42,7 +42,7 @@ def decode_union(kinds: tuple[type[T], ...], value: Any, where: str = "$") -> T:
     """Read a tagged JSON object as one of `kinds`."""
     by_name = {k.__name__: k for k in kinds}
     name = value.get(TAG) if isinstance(value, dict) else None
-    if name not in by_name:
+    if not isinstance(name, str) or name not in by_name:
         raise DecodeError(f"{where}: expected one of {', '.join(by_name)}, got {value!r:.80}")
     return decode(by_name[name], {k: v for k, v in value.items() if k != TAG}, where)
 

@@ -49,8 +49,11 @@ def pairs(text: str | Mapping[str, str]) -> dict[str, str]:
     """`k=v,k=v`; a comma begins a new pair only where a key and '=' follow, so values may hold commas."""
     if isinstance(text, Mapping):
         return dict(text)
+    text = text.strip()
+    if text.startswith("{") and text.endswith("}"):  # as the predecessor's tables print them
+        text = text[1:-1]
     out = {}
-    for part in (p for p in _PAIR.split(text.strip().strip("{}")) if p):
+    for part in (p for p in _PAIR.split(text) if p):
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise ValueError(f"{part!r} is not key=value")

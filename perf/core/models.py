@@ -129,6 +129,7 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         folder=str(path.parent),
         test_data=str(folder / entry["test_data_path"]),
         path_fp16=str(folder / half) if half else None,
+        sha256_fp16=digest(folder / half) if half else "",
         test_data_fp16=str(folder / half_data) if half_data else None,
         inputs={
             k: _override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()

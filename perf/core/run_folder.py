@@ -1,5 +1,6 @@
 """A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
 
+import errno
 import fcntl
 import json
 import os
@@ -41,11 +42,11 @@ class RunFolder:
 
     def inputs(self, model: str, *, half: bool) -> Path:
         """Prepared tensors of one model."""
-        return self.root / "inputs" / (safe_name(model) + ("_fp16" if half else ""))
+        return self.root / ("inputs_fp16" if half else "inputs") / safe_name(model)
 
-    def reference(self, model: str) -> Path:
+    def reference(self, model: str, *, half: bool) -> Path:
         """Outputs of the unoptimised CPU EP for a model's inputs."""
-        return self.root / "references" / safe_name(model)
+        return self.root / ("references_fp16" if half else "references") / safe_name(model)
 
     def cache(self, key: str) -> Path:
         """Engines and artefacts by key."""
@@ -77,15 +78,20 @@ def owned(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
     try:
         run.results.mkdir(parents=True, exist_ok=True)
         run.root.mkdir(exist_ok=not fresh)
+        lock = (run.root / ".lock").open("w")
     except FileExistsError:
+        if not run.results.is_dir():
+            raise BadRequestError(f"{run.results}: not a folder; choose another with -o") from None
         raise BadRequestError(
             f"run {run.run_id} exists in {run.results}; choose another --run_id, or --resume {run.run_id}"
         ) from None
     except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # no wrong request: the disk is full
         raise BadRequestError(
             f"{run.results}: {e.strerror}; choose a writable folder with -o"
         ) from e
-    with (run.root / ".lock").open("w") as lock:
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -193,23 +193,30 @@ def _fed(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress], *, half: 
         return
     sets = prepared.sets
     if o.check and not all(s.outputs for s in sets):
-        sets = yield from _referenced(kitchen, model, mine, sets)
+        sets = yield from _referenced(kitchen, model, mine, sets, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
 
 
 def _referenced(
-    kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress], sets: tuple[TestSet, ...]
+    kitchen: Kitchen,
+    model: ModelFile,
+    mine: Sequence[Progress],
+    sets: tuple[TestSet, ...],
+    *,
+    half: bool,
 ) -> Generator[Sequence[Ask], Sequence[Answer], tuple[TestSet, ...]]:
     if kitchen.reference is None:
         return sets
     backend, environment = kitchen.reference
-    folder = _made(kitchen.run.reference(model.name))
+    folder = _made(kitchen.run.reference(model.name, half=half))
     like = mine[0].cell
+    fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
     cell = replace(
         like, id=f"{model.name}::reference", provider="", environment=environment, options={}, sets=sets,
         target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
+        model=replace(model, path=fed),
     )  # fmt: skip
     cells.write(cell, folder / "cell.json")
     (answer,) = yield [
