@@ -35,6 +35,16 @@ _ANY_MEMORY = re.compile(
 )
 
 
+_TOO_NEW = (
+    re.compile(r"Unsupported model (IR version): (\d+), max supported IR version: (\d+)"),
+    re.compile(r"(Opset) (\d+) is under development.* for domain \S+ is till opset (\d+)", re.S),
+)
+
+
+class ModelTooNew(Exception):
+    """A model of a later ONNX than this ONNX Runtime reads; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Opening:
     """How a backend wants its sessions: the model's file, the providers, where device tensors live."""
@@ -230,7 +240,7 @@ class OrtSession:
 
 @contextlib.contextmanager
 def told(device: str) -> Iterator[None]:
-    """Tell out-of-memory errors by their class: DeviceMemoryExhausted, or MemoryError for the host's."""
+    """Tell an engine's errors by their class: memory of the device or the host, a model that is too new."""
     try:
         yield
     except Exception as e:  # ORT's exceptions have no common base but this one
@@ -239,6 +249,12 @@ def told(device: str) -> Iterator[None]:
             raise DeviceMemoryExhausted(text) from e
         if _ANY_MEMORY.search(text):
             raise MemoryError(text) from e
+        if too_new := next(filter(None, (p.search(text) for p in _TOO_NEW)), None):
+            what, its, most = too_new.groups()
+            raise ModelTooNew(
+                f"the model is of ONNX {what} {its}, and this onnxruntime reads up to {most}: "
+                f"use a newer onnxruntime, or export the model with an older one"
+            ) from e
         raise
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from hypothesis import given
@@ -125,6 +126,25 @@ def test_options_of_a_cell_reach_the_session(graph: str, level: str) -> None:
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 2)
     assert options.execution_mode == ort.ExecutionMode.ORT_PARALLEL
     assert options.get_session_config_entry("session.a") == "b"
+
+
+@pytest.mark.parametrize(
+    ("opset", "ir", "says"),
+    [
+        (99, 8, r"ONNX Opset 99, and this onnxruntime reads up to \d+"),
+        (17, 99, r"IR version 99, and this"),
+    ],
+)
+def test_a_model_that_is_too_new_says_so_in_one_line(
+    tmp_path: Path, opset: int, ir: int, says: str
+) -> None:
+    folder = models.relu(tmp_path / "m")
+    model = onnx.load(folder / "model.onnx")
+    model.opset_import[0].version, model.ir_version = opset, ir
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    asked = cell(model_file(folder))
+    with pytest.raises(_ort.ModelTooNew, match=says), cpu.open_(asked, tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(
