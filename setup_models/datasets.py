@@ -57,7 +57,7 @@ def read_tensors(data_set: Path, kind: str, names: Sequence[str]) -> Tensors:
 
 def write_set(data_set: Path, inputs: Mapping[str, object], outputs: Mapping[str, object]) -> None:
     """Write one set; each file carries its tensor's name, so that order never matters."""
-    data_set.mkdir(parents=True)
+    data_set.mkdir(parents=True, exist_ok=True)  # an archive may hold the folder and no data
     for kind, tensors in (("input", inputs), ("output", outputs)):
         for position, (name, array) in enumerate(tensors.items()):
             tensor = numpy_helper.from_array(np.asarray(array), name)

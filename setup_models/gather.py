@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from setup_models import archives, hub, inputs, layout, links, reference, rows
+from setup_models import archives, hub, inputs, layout, links, rows
 from setup_models.download import Want, fetch, show_progress
 from setup_models.lock import Pin, add, match
 from setup_models.refusals import RefusalError
@@ -169,6 +169,8 @@ def _with_test_data(found: layout.Found, staged: Path | None, shop: Shop) -> lay
     if not shop.make_test_data or staged is None:
         fix = "add --make_test_data" if staged else f"python -m setup_models.add {found.model}"
         raise RefusalError(f"{found.name}: comes without test data; to make some: {fix}")
+    from setup_models import reference  # imports the engine: only where there is work for it
+
     folder = found.model.parent
     reference.make_sets(found.model, folder, inputs.Overrides(), sets=2, seed=SEED)
     return dataclasses.replace(found, test_data=folder)
