@@ -1,0 +1,138 @@
+"""Standalone TensorRT: through trtexec, a program that times itself, else through the tensorrt package."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from perf.backends import Backend, DeviceMemoryExhausted, Found, Session, TargetSpec, Unsupported
+from perf.backends import _trtexec_find as finding
+from perf.backends import _trtexec_output as told
+from perf.backends._trtexec_program import probed
+from perf.backends._trtexec_session import ProgramSession, Ran
+from perf.core.cell import Cell, Precision
+
+_PR_SET_PDEATHSIG = 1
+_HELP_S = 60.0
+
+
+class TrtexecFailedError(Exception):
+    """trtexec ended with an error; the message is the error that it printed."""
+
+
+def find(trtexec: str, workspace: str) -> str:
+    """The trtexec that a cell with these settings would use, "" for none; for the wrapper's probe."""
+    try:
+        return finding.find(trtexec, workspace, os.environ)
+    except finding.NoSuchProgramError:
+        return ""
+
+
+@contextlib.contextmanager
+def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
+    """Build or load the engine, by trtexec or else by the tensorrt package; Unsupported for neither."""
+    try:
+        path = finding.find(cell.trtexec, cell.workspace, os.environ)
+    except finding.NoSuchProgramError as e:
+        raise Unsupported(str(e)) from e
+    if path:
+        program = probed(path, run((path, "--help"), launch_dir, check=False, show=False).text)
+        session = ProgramSession(cell, launch_dir, program, run)
+        session.create()
+        yield session
+        return
+    from perf.backends import _trt_python
+
+    with _trt_python.opened(cell, launch_dir, "tensorrt") as session_of_package:
+        yield session_of_package
+
+
+def run(line: Sequence[str], folder: Path, *, check: bool = True, show: bool = True) -> Ran:
+    """Run trtexec in a launch's folder and copy its words to the launch's log; raises for its failure.
+
+    It dies with the worker: it has the worker's process group, which the wrapper kills, and asks the kernel
+    to be killed with its parent. A signal that ends it ends the worker too, so that the wrapper sees it.
+    """
+    if show:
+        print("+", *line, flush=True)
+    lines: list[str] = []
+    at_s: list[float] = []
+    with subprocess.Popen(
+        line,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "LD_LIBRARY_PATH": finding.library_path(line[0], os.environ)},
+        preexec_fn=_dies_with(os.getpid()),
+    ) as child:
+        try:
+            for raw in child.stdout or ():
+                at_s.append(time.monotonic())
+                lines.append(raw.decode("utf-8", errors="replace"))
+                if show:
+                    sys.stdout.write(lines[-1])
+            status = child.wait()
+        finally:
+            sys.stdout.flush()
+            child.kill()  # does nothing to one that has been waited for
+    text = "".join(lines)
+    if check:
+        _judge(status, text)
+    return Ran(text, tuple(at_s))
+
+
+def _judge(status: int, text: str) -> None:
+    if status < 0:
+        print(
+            f"trtexec was ended by {signal.Signals(-status).name}; so ends its worker", flush=True
+        )
+        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        os.kill(os.getpid(), -status)
+    if status == 0 and not told.failed(text):
+        return
+    if memory := told.out_of_memory(text):
+        raise DeviceMemoryExhausted(memory)
+    said = told.problem(text) or " ".join(text.split())[-300:] or "it said nothing"
+    raise TrtexecFailedError(f"trtexec ended with status {status}: {said}")
+
+
+def _dies_with(parent: int) -> Callable[[], None]:
+    """What the child does before it becomes trtexec; libc is loaded before the fork, not after."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def set_death_signal() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return set_death_signal
+
+
+def _missing(found: Found) -> str:
+    packaged = any(v.startswith("tensorrt") and "rtx" not in v for v in found.versions)
+    if found.trtexec or packaged:
+        return ""
+    return (
+        "no trtexec (--trtexec, below -w, TENSORRT_HOME, PATH) and no tensorrt package there; install "
+        "NVIDIA's libnvinfer-bin or tarball, or tensorrt with cuda-bindings"
+    )
+
+
+BACKEND = Backend(
+    targets=(
+        TargetSpec("Standalone_TRT", Precision.FP32, ("TRTFp32", "trtexec")),
+        TargetSpec("Standalone_TRT", Precision.FP16, ("TRTFp16", "trtexec_fp16")),
+    ),
+    open=_open,
+    missing=_missing,
+    builds=True,
+    needs_gpu=True,
+    options_flag="trt_ep_options",  # like is built like: the EP's workspace and builder level hold here too
+    takes_profiles=True,
+)

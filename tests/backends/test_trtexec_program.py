@@ -1,0 +1,203 @@
+"""What is asked of trtexec 8.6, 10.6 and 11.1, by the help each prints (recorded by hand)."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perf.backends import Unsupported
+from perf.backends._trtexec_find import NoSuchProgramError, find, library_path
+from perf.backends._trtexec_program import (
+    Build,
+    Program,
+    Run,
+    build_line,
+    probed,
+    regime,
+    run_line,
+    version_of,
+)
+from perf.core.cell import Precision
+from perf.core.profiles import ShapeProfile
+
+RECORDED = Path(__file__).parents[1] / "fakes" / "trtexec" / "recorded"
+BUILD = Build("m.onnx", "m.engine", "t.cache", Precision.FP32, False, 0, (), {})
+RUN = Run("m.engine", 1, {}, {}, 20, 3, 200, transfers=True, times="times.json")
+
+
+def program(version: str) -> Program:
+    return probed("/opt/trtexec", (RECORDED / f"help_{version}.txt").read_text())
+
+
+OLD, TEN, ELEVEN = program("8.6"), program("10.6"), program("11.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("8601", (8, 6, 1)),
+        ("8503", (8, 5, 3)),
+        ("100600", (10, 6, 0)),
+        ("101601", (10, 16, 1)),
+        ("110100", (11, 1, 0)),
+        ("8.6.1", (8, 6, 1)),
+        ("11.1.0.106", (11, 1, 0, 106)),
+    ],
+)
+def test_versions_packed_and_dotted(text: str, version: tuple[int, ...]) -> None:
+    assert version_of(text) == version
+
+
+def test_what_is_deprecated_is_not_taken_for_a_capability() -> None:
+    assert (OLD.version, TEN.version, ELEVEN.version) == ((8, 6, 1), (10, 6, 0), (11, 1, 0))
+    assert OLD.weakly_typed
+    assert TEN.weakly_typed
+    assert not ELEVEN.weakly_typed
+    assert "--useCudaGraph" in TEN.flags
+    assert "--useCudaGraph" not in ELEVEN.flags
+    assert "--fp16" not in ELEVEN.flags
+
+
+def test_half_precision_is_a_flag_where_there_is_one_and_the_model_where_not() -> None:
+    half = replace(BUILD, precision=Precision.FP16)
+    assert "--fp16" in build_line(OLD, half)
+    assert "--fp16" in build_line(TEN, half)
+    assert "--fp16" not in build_line(ELEVEN, half)
+    assert "--fp16" not in build_line(TEN, BUILD)
+    assert regime(TEN, Precision.FP16) == "TensorRT 10.6.0, weakly typed --fp16"
+    assert regime(ELEVEN, Precision.FP16) == "TensorRT 11.1.0, strongly typed model"
+
+
+@pytest.mark.parametrize("program", [OLD, TEN, ELEVEN], ids=["8.6", "10.6", "11.1"])
+def test_a_build_infers_nothing_and_tells_its_layers(program: Program) -> None:
+    line = build_line(program, BUILD)
+    assert {"--skipInference", "--profilingVerbosity=detailed", "--noTF32"} <= set(line)
+    assert "--noTF32" not in build_line(program, replace(BUILD, tf32=True))
+    flags = {x.partition("=")[0] for x in line[1:]}
+    assert flags <= program.flags
+
+
+def test_before_8_6_building_alone_had_another_name() -> None:
+    older = Program("trtexec", (8, 5, 3), OLD.flags - {"--skipInference"} | {"--buildOnly"})
+    assert "--buildOnly" in build_line(older, BUILD)
+
+
+def test_host_to_host_means_the_same_for_all_three() -> None:
+    assert "--noDataTransfers" not in run_line(TEN, RUN)
+    assert "--useCudaGraph" not in run_line(TEN, RUN)
+    assert {"--exposeDMA", "--useSpinWait", "--infStreams=1"} <= set(run_line(TEN, RUN))
+    assert {"--exposeDMA", "--useSpinWait", "--streams=1"} <= set(run_line(OLD, RUN))
+    eleven = set(run_line(ELEVEN, RUN))
+    assert {"--includeDataTransfers", "--noCudaGraph", "--exposeDMA", "--infStreams=1"} <= eleven
+    assert "--useSpinWait" not in eleven  # its default, and the flag is deprecated
+
+
+def test_compute_alone_means_the_same_for_all_three() -> None:
+    alone = replace(RUN, transfers=False)
+    assert "--noDataTransfers" in run_line(OLD, alone)
+    assert "--noDataTransfers" in run_line(TEN, alone)
+    assert "--includeDataTransfers" not in run_line(ELEVEN, alone)
+    assert "--noDataTransfers" not in run_line(ELEVEN, alone)
+
+
+def test_a_cuda_graph_where_it_is_asked_for() -> None:
+    graph = replace(RUN, cuda_graph=True)
+    assert "--useCudaGraph" in run_line(TEN, graph)
+    assert not {"--noCudaGraph", "--useCudaGraph"} & set(run_line(ELEVEN, graph))
+
+
+@pytest.mark.parametrize("program", [OLD, TEN, ELEVEN], ids=["8.6", "10.6", "11.1"])
+def test_no_line_has_a_flag_that_the_program_lacks(program: Program) -> None:
+    everything = replace(
+        RUN, outputs="o.json", layers="l.json", layer_times="p.json", shapes={"x": (1, 2)},
+        inputs={"x": "x.bin"},
+    )  # fmt: skip
+    for run in (everything, replace(everything, transfers=False, cuda_graph=True)):
+        assert {x.partition("=")[0] for x in run_line(program, run)[1:]} <= program.flags
+
+
+def test_inputs_go_by_name_and_a_colon_in_a_name_is_no_separator() -> None:
+    line = run_line(TEN, replace(RUN, inputs={"Input:0": "a.bin", "b": "b.bin"}, shapes={"b": ()}))
+    assert "--loadInputs=Input:0:a.bin,b:b.bin" in line  # what follows the last colon is the file
+    assert "--shapes=b:scalar" in line
+
+
+@pytest.mark.parametrize("name", ["a,b", "it's"])
+def test_names_that_its_lists_would_cut_are_declined(name: str) -> None:
+    with pytest.raises(Unsupported, match="cannot take"):
+        run_line(TEN, replace(RUN, inputs={name: "a.bin"}))
+    with pytest.raises(Unsupported, match="cannot take"):
+        build_line(TEN, replace(BUILD, profiles=(ShapeProfile(name, (1,), (1,), (1,)),)))
+
+
+def test_the_ep_s_options_in_trtexec_s_words() -> None:
+    options = {
+        "trt_max_workspace_size": str(4 * 2**30),
+        "trt_builder_optimization_level": "4",
+        "trt_auxiliary_streams": "-1",
+        "trt_engine_cache_enable": "True",
+        "--sparsity": "enable",
+    }
+    line = build_line(TEN, replace(BUILD, options=options))
+    assert "--memPoolSize=workspace:4096" in line
+    assert "--builderOptimizationLevel=4" in line
+    assert "--sparsity=enable" in line
+    assert not any("axAux" in x or "cache_enable" in x for x in line)
+
+
+@pytest.mark.parametrize("options", [{"speed": "high"}, {"--fp16": ""}])
+def test_options_it_does_not_know_are_declined_by_name(options: dict[str, str]) -> None:
+    with pytest.raises(Unsupported, match=next(iter(options))):
+        build_line(ELEVEN, replace(BUILD, options=options))
+
+
+def test_profiles() -> None:
+    profile = ShapeProfile("x", (1, 3), (4, 3), (8, 3))
+    line = build_line(TEN, replace(BUILD, profiles=(profile,)))
+    assert {"--minShapes=x:1x3", "--optShapes=x:4x3", "--maxShapes=x:8x3"} <= set(line)
+
+
+@pytest.mark.parametrize("text", ["", "usage: something else", "bash: trtexec: not found"])
+def test_what_is_no_trtexec_is_declined(text: str) -> None:
+    with pytest.raises(Unsupported, match="not that of a trtexec"):
+        probed("/bin/true", text)
+
+
+def executable(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_found_as_given_then_below_the_workspace_then_home_then_path(tmp_path: Path) -> None:
+    in_workspace = executable(tmp_path / "w/TensorRT-10.6/targets/x86_64-linux-gnu/bin/trtexec")
+    at_home = executable(tmp_path / "home/bin/trtexec")
+    on_path = executable(tmp_path / "p/trtexec")
+    environ = {"PATH": str(on_path.parent), "TENSORRT_HOME": str(tmp_path / "home")}
+    assert find(str(at_home), str(tmp_path / "w"), environ) == str(at_home)
+    assert find("", str(tmp_path / "w"), environ) == str(in_workspace)
+    assert find("", str(tmp_path / "empty"), environ) == str(at_home)
+    assert find("", "", {"PATH": environ["PATH"]}) == str(on_path)
+    assert find("trtexec", "", {"PATH": environ["PATH"]}) == str(on_path)
+
+
+def test_not_found_is_empty_and_a_wrong_path_is_said(tmp_path: Path) -> None:
+    executable(tmp_path / "result/bin/trtexec")  # results are not searched
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/bin").mkdir()
+    (tmp_path / "a/bin/trtexec").write_text("not executable")
+    if not Path("/usr/src/tensorrt/bin/trtexec").exists():
+        assert find("", str(tmp_path), {"PATH": ""}) == ""
+    with pytest.raises(NoSuchProgramError, match="no such executable file"):
+        find(str(tmp_path / "nowhere"), "", os.environ)
+
+
+def test_a_tarball_s_libraries_come_first(tmp_path: Path) -> None:
+    bin_ = executable(tmp_path / "TensorRT/bin/trtexec")
+    assert library_path(str(bin_), {"LD_LIBRARY_PATH": "/x"}) == "/x"
+    (tmp_path / "TensorRT/lib").mkdir()
+    (tmp_path / "TensorRT/lib/libnvinfer.so.10").touch()
+    assert library_path(str(bin_), {"LD_LIBRARY_PATH": "/x"}) == f"{tmp_path}/TensorRT/lib:/x"
+    assert library_path(str(bin_), {}) == f"{tmp_path}/TensorRT/lib"
