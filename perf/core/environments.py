@@ -1,6 +1,7 @@
 """environments.toml read into specifications: which interpreter, built from what, serves which targets."""
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -45,18 +46,25 @@ def file() -> Path:
     return here if here.is_file() else HARNESS / here
 
 
-_KEYS = (
-    "python",
-    "requirements",
-    "targets",
-    "env",
-    "options",
-    "plugin",
-    "backend",
-    "size_mib",
-    "needs_gpu",
-    "default",
-)
+_KEYS: Mapping[str, type] = {
+    "python": str,
+    "requirements": list,
+    "targets": list,
+    "env": dict,
+    "options": dict,
+    "plugin": dict,
+    "backend": str,
+    "size_mib": int,
+    "needs_gpu": bool,
+    "default": bool,
+}
+_WORDS: Mapping[type, str] = {
+    str: "a string",
+    list: "a list of strings",
+    dict: "a table",
+    int: "a whole number",
+    bool: "true or false",
+}
 
 
 def load(path: Path) -> tuple[EnvironmentSpec, ...]:
@@ -67,6 +75,8 @@ def load(path: Path) -> tuple[EnvironmentSpec, ...]:
         raise EnvironmentsError(
             f"{path}: no such file; it names the environments to run in"
         ) from None
+    except OSError as e:
+        raise EnvironmentsError(f"{path}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise EnvironmentsError(f"{path}: {e}") from e
     return tuple(_spec(name, table, path) for name, table in tables.items())
@@ -102,10 +112,13 @@ def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:
     where = f"{path}: [{name}]"
     if not isinstance(table, dict):
         raise EnvironmentsError(f"{where} is not a table")
+    if not re.fullmatch(r"[\w.-]+", name) or name in (".", ".."):
+        raise EnvironmentsError(f"{where}: use letters, digits, '.', '_' and '-' in a name")
     if unknown := sorted(set(table) - set(_KEYS)):
         raise EnvironmentsError(
             f"{where}: unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}"
         )
+    _fit(table, where)
     python, requirements = table.get("python", ""), tuple(table.get("requirements", ()))
     if bool(python) == bool(requirements):
         raise EnvironmentsError(f"{where}: give either python or requirements")
@@ -114,9 +127,10 @@ def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:
     plugin = {k: str(v) for k, v in table.get("plugin", {}).items()}
     if plugin and not {"target", "library", "ep_name"} <= set(plugin):
         raise EnvironmentsError(f"{where}: a plugin needs target, library and ep_name")
+    here = path.absolute().parent  # what a file names, it names from its own folder
     return EnvironmentSpec(
         name=name,
-        python=python,
+        python=str(here / python) if os.sep in python else python,
         requirements=requirements,
         targets=tuple(table.get("targets", ())),
         variables={k: str(v) for k, v in table.get("env", {}).items()},
@@ -124,8 +138,20 @@ def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:
             t: {k: str(v) for k, v in o.items()} for t, o in table.get("options", {}).items()
         },
         plugin=plugin,
-        backend=str(table.get("backend", "")),
-        size_mib=int(table.get("size_mib", 0)),
-        needs_gpu=bool(table.get("needs_gpu", False)),
-        default=bool(table.get("default", True)),
+        backend=str(here / table["backend"]) if table.get("backend") else "",
+        size_mib=table.get("size_mib", 0),
+        needs_gpu=table.get("needs_gpu", False),
+        default=table.get("default", True),
     )
+
+
+def _fit(table: Mapping[str, Any], where: str) -> None:
+    """Refuse values of another kind than their key's."""
+    for key, value in table.items():
+        kind = _KEYS[key]
+        words = value if isinstance(value, list) else ()
+        if type(value) is not kind or not all(isinstance(word, str) for word in words):
+            raise EnvironmentsError(f"{where}: {key} must be {_WORDS[kind]}")
+    for target, options in table.get("options", {}).items():
+        if not isinstance(options, dict):
+            raise EnvironmentsError(f"{where}: options.{target} must be a table")
