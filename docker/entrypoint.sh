@@ -7,8 +7,9 @@ home=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 ort_python=${EP_PERF_ORT_PYTHON:-/opt/ort/current/bin/python}
 
 flags=(--no_install)
+# The image's ONNX Runtime, released or from source, takes the place of the environment `cuda`.
 if [[ -x $ort_python ]]; then
-    flags+=(--env "ort=$ort_python")
+    flags+=(--env "cuda=$ort_python")
 fi
 if [[ -n ${EP_PERF_DIR:-} ]]; then
     # What perf.sh would add; a resumed run has its own.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the harness on this machine, without a container, into result/<group>. An ONNX Runtime that
-# docker/ort_build_latest.py built into .envs/ort serves every target it can.
+# docker/ort_build_latest.py built into .envs/ort takes the place of the environment `cuda`.
 set -euo pipefail
 
 usage() {
@@ -33,6 +33,6 @@ if [[ -n $models ]]; then
     flags+=(-m "$models")
 fi
 if [[ -x $home/.envs/ort/bin/python ]]; then
-    flags+=(--env "ort=$home/.envs/ort/bin/python")
+    flags+=(--env "cuda=$home/.envs/ort/bin/python")
 fi
 exec "$home/perf.sh" "${flags[@]}" "$@"

@@ -45,7 +45,7 @@ def test_an_onnx_runtime_built_here_is_used(
     assert harness.calls() == [
         [
             *("perf.sh", "-o", str(checkout / "result/offline")),
-            *("--env", f"ort={built}/python"),
+            *("--env", f"cuda={built}/python"),
         ]
     ]
 
@@ -73,7 +73,7 @@ def test_in_an_image_its_own_onnx_runtime_serves(
     )
     assert done.returncode == 3, done.stderr
     assert harness.calls() == [
-        ["perf.sh", "--no_install", "--env", f"ort={python}", "-t", "5"],
+        ["perf.sh", "--no_install", "--env", f"cuda={python}", "-t", "5"],
     ]
 
 
