@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def test_the_math_mode_and_the_device_are_asked_for(tf32: bool) -> None:
 def test_libraries_are_held_to_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     cuda.preload(asking(tf32=True))
-    assert cuda.os.environ["NVIDIA_TF32_OVERRIDE"] == "1"
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "1"
     cuda.preload(asking(tf32=False))
-    assert cuda.os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
 
 
 def test_fp16_on_cuda_is_a_converted_model() -> None:

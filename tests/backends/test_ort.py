@@ -14,15 +14,21 @@ from perf.core.cell import Io, Protocol
 from perf.core.fold import fallback
 from perf.worker import inputs
 from tests import models
-from tests.worker.asking import cell, model_file, stored_sets
+from tests.worker.asking import cell, f32, model_file, stored_sets
 
 
 @pytest.mark.parametrize("io", list(Io))
 @pytest.mark.parametrize(
     ("kind", "array"),
     [
-        (TensorProto.BFLOAT16, inputs.coded(np.uint16([0x3F80, 0x8000]), TensorProto.BFLOAT16)),
-        (TensorProto.FLOAT8E4M3FN, inputs.coded(np.uint8([1, 255]), TensorProto.FLOAT8E4M3FN)),
+        (
+            TensorProto.BFLOAT16,
+            inputs.coded(np.array([0x3F80, 0x8000], np.uint16), TensorProto.BFLOAT16),
+        ),
+        (
+            TensorProto.FLOAT8E4M3FN,
+            inputs.coded(np.array([1, 255], np.uint8), TensorProto.FLOAT8E4M3FN),
+        ),
         (TensorProto.BOOL, np.array([True, False])),
         (TensorProto.FLOAT, np.zeros((0, 2), np.float32)),
         (TensorProto.INT64, np.array(7)),
@@ -60,14 +66,14 @@ def test_strings_go_through_the_host_and_cannot_be_bound(tmp_path: Path) -> None
 
 @given(st.sampled_from([2, 4]), st.lists(st.integers(0, 15), min_size=1, max_size=9))
 def test_small_integers_are_packed_and_unpacked(bits: int, codes: list[int]) -> None:
-    kept = np.uint8(codes) & np.uint8((1 << bits) - 1)
+    kept = np.array(codes, np.uint8) & np.uint8((1 << bits) - 1)
     packed = _ort_values.pack(kept, bits)
     assert packed.nbytes == -(-len(codes) * bits // 8)
     np.testing.assert_array_equal(_ort_values.unpack(packed, bits, len(codes)), kept)
 
 
 def test_int4_reaches_the_engine_as_its_values(tmp_path: Path) -> None:
-    codes = inputs.coded(np.uint8([1, 15, 8, 7, 0]), TensorProto.INT4)
+    codes = inputs.coded(np.array([1, 15, 8, 7, 0], np.uint8), TensorProto.INT4)
     folder = models.write(
         tmp_path / "m", [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
         {"x": (5,)}, {"y": (5,)}, [], kinds={"x": TensorProto.INT4}, opset=21,
@@ -183,7 +189,7 @@ def huge(path: Path) -> Path:
 
 
 def test_a_real_allocation_that_cannot_be_is_memory(tmp_path: Path) -> None:
-    feed = {"x": np.float32([1]), "shape": np.int64([1 << 30, 1 << 20])}
+    feed = {"x": f32([1]), "shape": np.array([1 << 30, 1 << 20], np.int64)}
     with (
         cpu.open_(cell(model_file(huge(tmp_path / "m"))), tmp_path) as session,
         pytest.raises(MemoryError),
@@ -207,9 +213,7 @@ def test_absent_optionals_and_sequences_are_fed(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "model.onnx").write_bytes(model.SerializeToString())
     with cpu.open_(cell(model_file(tmp_path / "m")), tmp_path) as session:
-        full = session.infer(
-            {"x": np.float32([1, 2]), "s[0]": np.float32([3]), "s[1]": np.float32([4])}
-        )
+        full = session.infer({"x": f32([1, 2]), "s[0]": f32([3]), "s[1]": f32([4])})
         bare = session.infer({})
     assert (bool(full["y"]), int(full["n"]), float(full["t[1]"][0])) == (True, 2, 4.0)
     assert (bool(bare["y"]), int(bare["n"])) == (False, 0)
@@ -217,7 +221,7 @@ def test_absent_optionals_and_sequences_are_fed(tmp_path: Path) -> None:
 
 def test_device_io_of_what_is_no_tensor_is_declined(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="use --no_io_binding"):
-        _ort_values.on_device("s", [np.float32([1])], "cpu", 0)
+        _ort_values.on_device("s", [f32([1])], "cpu", 0)
 
 
 FOUND = [

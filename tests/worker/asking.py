@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perf.core import tolerances
 from perf.core.cell import Cell, Environment, Io, ModelFile, Precision, Protocol, Target, TestSet
 from perf.worker.prepare import PrepareRequest, prepare
@@ -42,3 +44,8 @@ def cell(model: ModelFile, provider: str = "CPUExecutionProvider", **more: Any) 
         "inputs_digest": "",
     }
     return Cell(**(fields | more))
+
+
+def f32(values: object) -> np.ndarray:
+    """A float32 array, of any rank."""
+    return np.array(values, np.float32)

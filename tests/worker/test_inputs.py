@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from perf.core.cell import TestSet
 from perf.worker import inputs
 from tests import models
-from tests.worker.asking import stored_sets
+from tests.worker.asking import f32, stored_sets
 
 CODED = {
     TensorProto.BFLOAT16: ml_dtypes.bfloat16,
@@ -78,10 +78,10 @@ def test_strings_survive_without_pickle(
 
 def test_saved_outputs_are_read_back_as_they_were(tmp_path: Path) -> None:
     outputs = {
-        "a/b:0": np.float32([[1.5, np.nan]]),
+        "a/b:0": f32([[1.5, np.nan]]),
         "scalar": np.array(7),
         "empty": np.zeros((0, 4), bool),
-        "bf16": inputs.coded(np.uint16([0x3F80, 0xC000]), TensorProto.BFLOAT16),
+        "bf16": inputs.coded(np.array([0x3F80, 0xC000], np.uint16), TensorProto.BFLOAT16),
     }
     files = inputs.save(outputs, tmp_path / "new" / "folder")
     read = inputs.expected(TestSet("s", (), files))

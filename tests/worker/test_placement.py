@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from perf.core.journal import Placement
 from perf.worker import placement
 
 CPU = "CPUExecutionProvider"
@@ -45,7 +46,7 @@ def looping(path: Path) -> Path:
     return path
 
 
-def profiled(path: Path, steps: int) -> tuple[placement.Placement | None, Path]:
+def profiled(path: Path, steps: int) -> tuple[Placement | None, Path]:
     options = ort.SessionOptions()
     options.add_session_config_entry(placement.RECORD, "1")
     options.enable_profiling = True

@@ -12,7 +12,7 @@ from perf.core.cell import InputOverride
 from perf.worker import inputs
 from perf.worker.prepare import BadModel, PrepareRequest, prepare, set_folders
 from tests import models
-from tests.worker.asking import model_file, stored_sets
+from tests.worker.asking import f32, model_file, stored_sets
 
 RANDOM = PrepareRequest("random", seed=3, sets=2)
 
@@ -51,8 +51,8 @@ def test_sets_sort_by_number(tmp_path: Path) -> None:
 
 def test_inputs_match_by_name_before_position(tmp_path: Path) -> None:
     folder = adder(tmp_path / "m")
-    put(folder, 0, "input_0", np.float32([1, 1]), "b")
-    put(folder, 0, "input_1", np.float32([2, 2]), "a")
+    put(folder, 0, "input_0", f32([1, 1]), "b")
+    put(folder, 0, "input_1", f32([2, 2]), "a")
     assert values(folder, tmp_path / "o") == {"a": [2, 2], "b": [1, 1]}
 
 
@@ -63,15 +63,15 @@ def test_inputs_without_a_known_name_match_by_position(
     tmp_path: Path, stems: tuple[str, str]
 ) -> None:
     folder = adder(tmp_path / "m")
-    put(folder, 0, stems[0], np.float32([1, 1]), "exporter's own name")
-    put(folder, 0, stems[1], np.float32([2, 2]), "")
+    put(folder, 0, stems[0], f32([1, 1]), "exporter's own name")
+    put(folder, 0, stems[1], f32([2, 2]), "")
     assert values(folder, tmp_path / "o") == {"a": [1, 1], "b": [2, 2]}
 
 
 def test_what_a_name_leaves_is_matched_in_order(tmp_path: Path) -> None:
     folder = adder(tmp_path / "m")
-    put(folder, 0, "input_0", np.float32([1, 1]), "b")
-    put(folder, 0, "input_1", np.float32([2, 2]), "")
+    put(folder, 0, "input_0", f32([1, 1]), "b")
+    put(folder, 0, "input_1", f32([2, 2]), "")
     assert values(folder, tmp_path / "o") == {"a": [2, 2], "b": [1, 1]}
 
 
@@ -95,7 +95,7 @@ def test_a_missing_output_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "kind"),
     [
-        (np.float32(2.5), TensorProto.FLOAT),
+        (f32(2.5), TensorProto.FLOAT),
         (np.zeros((0, 3), np.float32), TensorProto.FLOAT),
         (np.array(["añb", "", "c d"], object), TensorProto.STRING),
         (np.array([True, False]), TensorProto.BOOL),
@@ -199,11 +199,11 @@ def test_data_that_do_not_fit_are_named(tmp_path: Path, array: np.ndarray, says:
 
 def test_data_for_no_input_and_inputs_without_data_are_named(tmp_path: Path) -> None:
     folder = adder(tmp_path / "m")
-    put(folder, 0, "input_0", np.float32([1, 1]), "a")
+    put(folder, 0, "input_0", f32([1, 1]), "a")
     with pytest.raises(BadModel, match="no data for input 'b'"):
         stored_sets(folder, tmp_path / "o")
-    put(folder, 0, "input_1", np.float32([1, 1]), "b")
-    put(folder, 0, "input_2", np.float32([1, 1]), "")
+    put(folder, 0, "input_1", f32([1, 1]), "b")
+    put(folder, 0, "input_2", f32([1, 1]), "")
     with pytest.raises(BadModel, match=r"input_2\.pb: the model has only 2 inputs"):
         stored_sets(folder, tmp_path / "o")
 
@@ -309,7 +309,7 @@ def test_sequences_are_fed_as_elements_and_nested_types_declined(tmp_path: Path)
     home.mkdir(parents=True)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
               folder / "model.onnx")  # fmt: skip
-    held = numpy_helper.from_list([np.float32([1]), np.float32([2, 3])], "xs")
+    held = numpy_helper.from_list([f32([1]), f32([2, 3])], "xs")
     (home / "input_0.pb").write_bytes(held.SerializeToString())
     fed = inputs.load(stored_sets(folder, tmp_path / "o")[0])
     assert {k: v.tolist() for k, v in fed.items()} == {"xs[0]": [1], "xs[1]": [2, 3]}

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from perf.core.cell import Comparison, Tolerance
 from perf.core.fold import Expectation, is_wrong
 from perf.worker import rows, validate
-from tests.worker.asking import cell, model_file
+from tests.worker.asking import cell, f32, model_file
 
 RNG = np.random.default_rng(1)
 ASKED = cell(
@@ -24,7 +24,7 @@ def passes(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
 
 
 def detections(count: int, *, batch: bool = False) -> dict[str, np.ndarray]:
-    out = {
+    out: dict[str, np.ndarray] = {
         "boxes": RNG.uniform(0, 300, (count, 4)).astype(np.float32),
         "scores": RNG.uniform(0, 1, count).astype(np.float32),
         "labels": RNG.integers(0, 5, count),
@@ -67,7 +67,7 @@ def test_what_does_not_match_is_reported_where_it_is() -> None:
     expected = detections(20)
     got = reordered(expected, RNG.permutation(20), 0)
     place = int(np.flatnonzero((got["boxes"] == expected["boxes"][7]).all(axis=1))[0])
-    got["scores"][place] += np.float32(0.5)
+    got["scores"][place] += f32(0.5)
     facts = {f.output: f for f in validate.compare_set("s", got, expected, ASKED)}
     assert facts["scores"].mismatched == 1
     assert facts["scores"].worst_index == (7,)
@@ -76,8 +76,8 @@ def test_what_does_not_match_is_reported_where_it_is() -> None:
 
 
 def test_one_box_is_not_taken_apart() -> None:
-    expected = {"boxes": np.float32([[1, 2, 3, 4]]), "scores": np.float32([0.5])}
-    got = {"boxes": np.float32([[4, 3, 2, 1]]), "scores": np.float32([0.5])}
+    expected = {"boxes": f32([[1, 2, 3, 4]]), "scores": f32([0.5])}
+    got = {"boxes": f32([[4, 3, 2, 1]]), "scores": f32([0.5])}
     assert not passes(got, expected)
 
 
@@ -105,7 +105,7 @@ def test_the_matching_passes_iff_some_order_passes(got: np.ndarray, reference: n
 
 def test_rows_of_nan_and_of_strings_match_their_like() -> None:
     expected = {
-        "boxes": np.float32([[np.nan, 1], [2, np.nan], [np.inf, 3]]),
+        "boxes": f32([[np.nan, 1], [2, np.nan], [np.inf, 3]]),
         "names": np.array(["cat", "dog", "emu"], object),
     }
     assert passes(reordered(expected, np.array([2, 0, 1]), 0), expected)

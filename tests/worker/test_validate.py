@@ -12,7 +12,7 @@ from perf.core.cell import Cell, Comparison, Precision, Tolerance
 from perf.core.fold import Expectation, is_wrong
 from perf.core.journal import Compared
 from perf.worker import inputs, validate
-from tests.worker.asking import cell, model_file
+from tests.worker.asking import cell, f32, model_file
 
 MODES = {
     "fp32": (Precision.FP32, False),
@@ -42,7 +42,7 @@ FAULTS = {
     "swapped": lambda a, b: {"a": b, "b": a},
     "a dropped row": lambda a, b: {"a": a[1:], "b": b},
     "one element off by 1e-2": lambda a, b: {"a": off(a, 1e-2), "b": b},
-    "scaled by 1 %": lambda a, b: {"a": a * np.float32(1.01), "b": b},
+    "scaled by 1 %": lambda a, b: {"a": a * f32(1.01), "b": b},
     "an fp16 overflow": lambda a, b: {"a": overflown(a), "b": b},
     "a missing output": lambda a, b: {"b": b},
 }
@@ -75,7 +75,7 @@ def test_every_fault_fails_by_default(mode: str, fault: str, reference: np.ndarr
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_rounding_passes_by_default_at_any_scale(mode: str, scale: float) -> None:
     kept = {"fp32": 2**-18, "tf32": 2**-10, "fp16": 2**-10, "bf16": 2**-8, "int8": 2**-8}[mode]
-    a = UNIT * np.float32(scale)
+    a = UNIT * f32(scale)
     got = {"a": (a * (1 + RNG.uniform(-kept, kept, a.shape))).astype(np.float32)}
     assert not wrong(validate.compare_set("s", got, {"a": a}, asking(mode)))
 
@@ -100,7 +100,7 @@ def test_a_users_tolerance_is_numpys() -> None:
 
 def test_facts_are_those_of_numpy() -> None:
     reference = RNG.normal(size=(7, 5)).astype(np.float32)
-    got = reference + RNG.normal(size=(7, 5)).astype(np.float32) * np.float32(0.1)
+    got = reference + RNG.normal(size=(7, 5)).astype(np.float32) * f32(0.1)
     facts = validate.compare("s", "o", got, reference, Tolerance(0, 0))
     difference = np.abs(got.astype(float) - reference.astype(float))
     wide, theirs = reference.astype(float), got.astype(float)
@@ -124,13 +124,13 @@ def test_facts_are_those_of_numpy() -> None:
 def test_nan_and_inf_positions_must_agree(
     got: list[float], reference: list[float], says: str
 ) -> None:
-    facts = validate.compare("s", "o", np.float32(got), np.float32(reference), Tolerance(1, 1))
+    facts = validate.compare("s", "o", f32(got), f32(reference), Tolerance(1, 1))
     assert says in facts.problem
     assert facts.mismatched >= 1
 
 
 def test_nan_and_inf_at_the_same_places_pass() -> None:
-    both = np.float32([np.nan, np.inf, -np.inf, 3])
+    both = f32([np.nan, np.inf, -np.inf, 3])
     facts = validate.compare("s", "o", both, both.copy(), Tolerance(0, 0))
     assert (facts.problem, facts.mismatched, facts.max_abs) == ("", 0, 0.0)
 
@@ -172,12 +172,18 @@ def test_integers_strings_and_booleans_must_be_equal_by_default() -> None:
 
 
 def test_unsigned_differences_do_not_wrap() -> None:
-    facts = validate.compare("s", "o", np.uint8([0, 255]), np.uint8([1, 0]), Tolerance(0, 1))
+    facts = validate.compare(
+        "s", "o", np.array([0, 255], np.uint8), np.array([1, 0], np.uint8), Tolerance(0, 1)
+    )
     assert (facts.mismatched, facts.max_abs) == (1, 255.0)
 
 
 def test_an_output_stored_in_few_bits_may_be_off_by_its_last() -> None:
-    one, next_up, third = np.float16(1), np.float16(1 + 2**-10), np.float16(1 + 2**-9)
+    one, next_up, third = (
+        np.array(1, np.float16),
+        np.array(1 + 2**-10, np.float16),
+        np.array(1 + 2**-9, np.float16),
+    )
     asked = asking("fp32")
     assert not wrong(validate.compare_set("s", {"a": next_up}, {"a": one}, asked))
     assert wrong(validate.compare_set("s", {"a": third}, {"a": one}, asked))
@@ -192,7 +198,7 @@ def test_an_output_stored_in_few_bits_may_be_off_by_its_last() -> None:
 def test_an_all_zero_reference_has_scale_one() -> None:
     zero = np.zeros(5, np.float32)
     assert not wrong(
-        validate.compare_set("s", {"a": zero + np.float32(1e-5)}, {"a": zero}, asking("fp32"))
+        validate.compare_set("s", {"a": zero + f32(1e-5)}, {"a": zero}, asking("fp32"))
     )
     assert wrong(validate.compare_set("s", {"a": off(zero, 1e-2)}, {"a": zero}, asking("fp16")))
 
@@ -201,7 +207,7 @@ def test_empty_and_scalar_outputs_are_compared() -> None:
     empty = np.zeros((0, 4), np.float32)
     facts = validate.compare("s", "o", empty, empty, Tolerance(0, 0))
     assert (facts.total, facts.mismatched, facts.problem) == (0, 0, "")
-    facts = validate.compare("s", "o", np.float32(1), np.float32(2), Tolerance(0, 0.5))
+    facts = validate.compare("s", "o", f32(1), f32(2), Tolerance(0, 0.5))
     assert (facts.total, facts.mismatched, facts.worst_index) == (1, 1, ())
 
 
