@@ -1,6 +1,7 @@
 """What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class Screen:
                 again = rerun_command(record, self._options, self._program)
                 lines = terminal.failure_lines(record, again)
                 print(count, "\n".join(lines), flush=True)
+
+    def notice(self, line: str) -> None:
+        """Something a person who waits wants to know; no part of the results."""
+        if self._level > -2:
+            print(line, file=sys.stderr, flush=True)
 
     def end(
         self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]

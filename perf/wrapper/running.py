@@ -1,5 +1,6 @@
 """Carries out a whole plan on a supervisor, each launch in a process of its own."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def run(
     def work(
         folder: RunFolder, host: SystemInfo, screen: Screen, records: dict[str, Record]
     ) -> int:
-        quiet = Lease.measuring(folder.run_id, wait_s=24 * 3600.0)  # waits for who holds it
-        with Supervisor() as supervisor, quiet:
+        quiet = Lease.measuring(folder.run_id, wait_s=24 * 3600.0)
+        with Supervisor() as supervisor, contextlib.closing(quiet):
             doing = Run(
                 kitchen=closing.kitchen(offered, options, folder),
                 launcher=Launcher(supervisor, options, host.gpus, host.boot_id),
@@ -42,6 +43,7 @@ def run(
                 records=records,
             )
             try:
+                quiet.acquire(sleep=supervisor.pause, waiting=screen.notice)
                 doing.go(planned)
             except Interrupted as e:
                 return int(e.args[0])

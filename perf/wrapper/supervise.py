@@ -151,6 +151,13 @@ class Supervisor:
                     return running, self._reap(running)
             self._tick()
 
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises Interrupted where a signal came before or meanwhile."""
+        if not self._signal:
+            select.select([self._wake_r], [], [], seconds)
+        if self._signal:
+            raise Interrupted(self._signal)
+
     def run(self, request: Request) -> Ending:
         """One launch from start to end, with nothing else in flight."""
         self.start(request)

@@ -124,3 +124,21 @@ def test_all_users_of_a_machine_meet_in_one_folder(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert shared_folder() in (Path("/run/lock"), Path("/tmp"))
+
+
+def test_a_variable_names_the_folder_where_the_default_would_not_meet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EP_PERF_LEASES", str(tmp_path))
+    with Lease.measuring("run-a") as lease:
+        assert lease.path.parent == tmp_path
+
+
+def test_who_waits_is_told_once_for_whom(tmp_path: Path) -> None:
+    child = holder(tmp_path)
+    told: list[str] = []
+    with pytest.raises(Busy):
+        Lease.gpu("GPU-1", "run-b", wait_s=0.5, folder=tmp_path).acquire(waiting=told.append)
+    child.communicate("")
+    assert len(told) == 1
+    assert told[0].startswith(f"waiting for run run-a (pid {child.pid}, since 20")
