@@ -4,7 +4,7 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comparison.facts import CellFacts, LaunchFacts, Metric
 from comparison.noise import Noise, spread
@@ -90,15 +90,22 @@ def _side(cell: CellFacts, metric: Metric) -> Stored | None:
     return None
 
 
-def _divided(cell: CellFacts, canary: Sequence[LaunchFacts], metric: Metric) -> Stored | None:
+def divided(
+    launches: Sequence[LaunchFacts], canary: Sequence[LaunchFacts], metric: Metric
+) -> list[LaunchFacts]:
+    """Each launch's number over that of the canary's launch nearest to it in the run's order."""
     beside = [x for x in canary if metric in x.values]
     if not beside:
-        return None
-    logs = tuple(
-        math.log(x.values[metric] / _nearest(x, beside).values[metric])
-        for x in cell.launches
+        return []
+    return [
+        replace(x, values={metric: x.values[metric] / _nearest(x, beside).values[metric]})
+        for x in launches
         if metric in x.values
-    )
+    ]
+
+
+def _divided(cell: CellFacts, canary: Sequence[LaunchFacts], metric: Metric) -> Stored | None:
+    logs = tuple(math.log(x.values[metric]) for x in divided(cell.launches, canary, metric))
     return Stored(statistics.median(logs), logs) if logs else None
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from comparison import expected, load, noise, report
+from comparison.confirm import confirm
 from comparison.facts import Metric, Side
 from comparison.foreign import canonical
 from comparison.judge import LEAST, MEASURED, Criteria, verdicts
-from comparison.pair import ACROSS, FIELDS, match
+from comparison.pair import ACROSS, match
 from comparison.records import UnreadableError, split
 from comparison.verdict import Line
 from perf.core import tables
@@ -83,12 +84,15 @@ def compare(question: Question, args: argparse.Namespace) -> Compared:
         paired=bool(args.ab),
         profile=_profile(),
     )
-    lines = verdicts(match(previous, current, across), previous, current, criteria)
+    matched = match(previous, current, across)
+    lines = verdicts(matched, previous, current, criteria)
     if not lines:
         asked = ", ".join(sorted(m.value for m in criteria.metrics))
         raise UnreadableError(
             f"{previous.label} and {current.label} have nothing in common about {asked}"
         )
+    if args.confirm:
+        lines = confirm(lines, matched, _run_of(args), args.results, criteria, args.max_minutes)
     remarks = list(_remarks(previous, current, criteria, lines))
     if args.expected:
         lines, better = expected.apply(lines, expected.read(args.expected), current)
@@ -113,7 +117,17 @@ def _sides(args: argparse.Namespace) -> tuple[Side, Side, tuple[str, ...]]:
             f"{found.path}: not an A/B run; make one with benchmark_wrapper.py --ab A B"
         )
     previous, current = split(load.side(str(found.path), args.results), *labels)
-    return previous, current, FIELDS
+    return previous, current, ACROSS
+
+
+def _run_of(args: argparse.Namespace) -> Path:
+    """The run folder whose cells --confirm asks again."""
+    found = None if args.ab else load.find(args.current, args.results)
+    if found is None or not found.is_run:
+        raise UnreadableError(
+            "--confirm asks a run's cells again; give a run folder as -c CURRENT"
+        )
+    return found.path
 
 
 def _only(side: Side, eps: Sequence[str]) -> Side:
@@ -192,6 +206,18 @@ def _parser(question: Question) -> argparse.ArgumentParser:
         "--across", nargs="+", default=[], choices=ACROSS, metavar="FIELD",
         help=f"this difference is the question: {', '.join(ACROSS)}",
     )  # fmt: skip
+    out.add_argument(
+        "--confirm",
+        action="store_true",
+        help="ask suspects again, interleaved, old environment against new",
+    )
+    out.add_argument(
+        "--max_minutes",
+        type=float,
+        default=30.0,
+        metavar="M",
+        help="for each run that --confirm makes (default 30)",
+    )
     out.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
     out.add_argument("--markdown", action="store_true", help="print for a pull request")
     out.add_argument("--all", action="store_true", help="show cells that stayed the same, too")

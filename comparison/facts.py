@@ -76,6 +76,8 @@ class CellFacts:
     detail: str = ""
     digest: str = ""
     variant: str = ""
+    environment: str = ""
+    interpreter: str = ""  # that its launches ran under; "": unknown
     conditions: Mapping[str, str] = field(default_factory=dict)  # what must agree; absent: unknown
     launches: tuple[LaunchFacts, ...] = ()
     values: Mapping[Metric, float] = field(default_factory=dict)  # in UNITS, over all launches

@@ -173,7 +173,7 @@ def _measured(
             if metric in x.values and metric in y.values
         ]
         if len(numbers) < 2:
-            return _line(m, metric, Unclear(f"{len(numbers)} pairs of launches"))
+            return _line(m, metric, Unclear(f"{len(numbers)} pairs of launches have one"))
         told = change.paired(numbers, a.values[metric], b.values[metric])
         return _Open(m, metric, told, None, "pairs of neighbouring launches")
     return _stored(m, metric, sides, criteria, level)

@@ -1,7 +1,7 @@
 """Which cell of one side answers the same question as which of the other, and in what they differ."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from comparison.facts import CellFacts, Side
@@ -136,12 +136,13 @@ def _pair(a: CellFacts, b: CellFacts, across: Sequence[str]) -> Matched:
     found = differences(a, b)
     told = [f"{f}: {x} -> {y}" for f, (x, y) in found.items() if f not in across]
     lifted = [f"{f}: {x} -> {y}" for f, (x, y) in found.items() if f in across]
-    for field in NAMES:
-        if field in across and field not in found:
-            lifted += _renamed(field, a, b)
+    lifted += [f"{f}: {x} -> {y}" for f, x, y in _names(a, b) if f in across and x != y]
     return Matched(a, b, tuple(told), tuple(lifted))
 
 
-def _renamed(field: str, a: CellFacts, b: CellFacts) -> list[str]:
-    x, y = (a.variant, b.variant) if field == "variant" else (a.target, b.target)
-    return [f"{field}: {x} -> {y}"] if x != y else []
+def _names(a: CellFacts, b: CellFacts) -> Iterator[tuple[str, str, str]]:
+    """Parts of an id that conditions do not hold, on both sides."""
+    (x, _, there_a), (y, _, there_b) = a.target.partition("@"), b.target.partition("@")
+    yield "target", x, y
+    yield "environment", a.environment or there_a, b.environment or there_b
+    yield "variant", a.variant, b.variant

@@ -15,6 +15,7 @@ from perf.core.evidence import (
     Undecided,
     Unsettled,
     decide,
+    over_all,
     side,
 )
 
@@ -32,7 +33,8 @@ def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
 
 def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
     """The rule's decision as a verdict on p50 (the undisturbed end) or on the slow end."""
-    decision = decide([(x.samples_ns, y.samples_ns) for x, y in pairs], rule)
+    samples = [(x.samples_ns, y.samples_ns) for x, y in pairs]
+    decision = decide(samples, rule)
     if decision.evidence is None:
         return Unclear(f"{len(pairs)} pairs of launches; a first look takes {rule.first}")
     evidence: Evidence = decision.evidence
@@ -40,30 +42,30 @@ def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule
     told = _change(evidence, a, b, metric, rule)
     match decision:
         case Undecided():
-            needed = rule.first + rule.step * math.ceil(
-                (evidence.pairs_used + rule.step - rule.first) / rule.step
-            )
+            needed = evidence.pairs_used + rule.step
             return Unclear(f"open after {evidence.pairs_used} pairs", told, needed)
         case Unsettled(_, why):
             return Unclear(why, told)
         case Unchanged():
             return Same(told, _note(evidence))
         case Regressed(_, in_tail) | Improved(_, in_tail):
-            return _statistic(told, evidence, tail, in_tail is tail, rule)
+            if in_tail is tail:
+                kind = Slower if told.ratio > 1 else Faster
+                return kind(told, suspect=False, note=_note(evidence))
+            return _beside(over_all(samples, rule), a, b, metric, rule)
 
 
-def _statistic(
-    told: Change, evidence: Evidence, tail: bool, decisive: bool, rule: Rule
-) -> Verdict:
-    """What a flagged cell's one statistic says; the decisive one says what was decided."""
-    e = evidence.tail if tail else evidence.low
-    where = side(e, limit_of(tail, rule), rule.z)
-    if decisive or where in (1, -1):
-        kind = Slower if told.ratio > 1 else Faster
-        return kind(told, suspect=False, note=_note(evidence))
+def _beside(found: Evidence, a: CellFacts, b: CellFacts, metric: Metric, rule: Rule) -> Verdict:
+    """What all pairs say of the statistic that the decision did not rest on."""
+    tail = metric is Metric.SLOW_END
+    told = _change(found, a, b, metric, rule)
+    where = side(found.tail if tail else found.low, limit_of(tail, rule), rule.z)
+    if where is None:
+        return Unclear("decided by p50" if tail else "decided by the slow end", told)
     if where == 0:
-        return Same(told, _note(evidence))
-    return Unclear("decided by the slow end" if not tail else "decided by p50", told)
+        return Same(told, _note(found))
+    kind = Slower if where > 0 else Faster
+    return kind(told, suspect=False, note=_note(found))
 
 
 def limit_of(tail: bool, rule: Rule) -> float:

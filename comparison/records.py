@@ -77,6 +77,8 @@ def facts(found: Record, host: Mapping[str, str]) -> CellFacts:
         model=cell.model.name,
         target=cell.target.label,
         variant=cell.variant,
+        environment=cell.environment.name,
+        interpreter=cell.environment.python,
         outcome=type(found.outcome).__name__,
         detail=_detail(found),
         digest=cell.digest,
@@ -206,6 +208,13 @@ def split(side: Side, first: str, second: str) -> tuple[Side, Side]:
 
 
 def _only(side: Side, label: str) -> Side:
-    mine = [c for c in side.cells if label in (c.target, f"{c.target}[{c.variant}]")]
+    mine = [c for c in side.cells if label in _names(c)]
     renamed = tuple(replace(c, id=c.model, variant="") for c in mine)
     return replace(side, label=label, cells=renamed)
+
+
+def _names(cell: CellFacts) -> tuple[str, ...]:
+    """How --ab may have named a cell's target: as in tables, or with its environment, and its variant."""
+    variant = f"[{cell.variant}]" if cell.variant else ""
+    target = cell.target.partition("@")[0]
+    return f"{cell.target}{variant}", f"{target}{variant}@{cell.environment}"

@@ -16,6 +16,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ARMS = {
@@ -99,18 +100,24 @@ def find(name: str) -> Path:
     return path
 
 
-def main() -> int:
-    """Collect rounds until their number or the minutes are spent."""
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--model", default="light_squeezenet")
-    parser.add_argument("--canary", default="light_squeezenet", help="arm C")
+    parser.add_argument(
+        "--model", default="light_squeezenet", help="a path, or a light model of onnx"
+    )
+    parser.add_argument("--canary", default="light_squeezenet", help="the model of arm C")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--max_minutes", type=float, default=30.0)
     parser.add_argument("--injected_every", type=int, default=2)
     parser.add_argument("--runs", type=int, default=20, help="timed runs per launch")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def become_host() -> None:
+    """Import the engine, and make sure that forking is safe: one thread. Raises SystemExit."""
     os.environ.update(ORT_DISABLE_TELEMETRY="1", OPENBLAS_NUM_THREADS="1")
     import numpy  # noqa: F401
     import onnxruntime  # noqa: F401
@@ -119,38 +126,45 @@ def main() -> int:
         raise SystemExit(
             "collect.py: the host has more than one thread, so forking it is not safe"
         )
-    model, canary = find(args.model), find(args.canary)
-    order, name = random.Random(), Path(args.model).stem
-    p50_ns = int(
-        statistics.median(
-            x for _ in range(5) for x in launch(model, "A1", 0, runs=args.runs, core=args.core)
-        )
-    )
-    campaign, deadline = f"{time.time_ns():x}", time.monotonic() + 60 * args.max_minutes
+
+
+def rounds(args: argparse.Namespace, p50_ns: int) -> Iterator[list[dict[str, object]]]:
+    """Launch rounds until their number or the minutes are spent; each is a list of JSON lines."""
+    models = dict.fromkeys(ARMS, find(args.model)) | {"C": find(args.canary)}
+    chance, campaign = random.Random(), f"{time.time_ns():x}"
+    deadline = time.monotonic() + 60 * args.max_minutes
+    for number in range(args.rounds):
+        if time.monotonic() > deadline:
+            return
+        arms = [a for a in ARMS if a.startswith("A") or number % args.injected_every == 0]
+        chance.shuffle(arms)
+        lines: list[dict[str, object]] = []
+        for arm in arms:
+            began, seed = time.monotonic(), chance.getrandbits(32)
+            samples = launch(models[arm], arm, p50_ns, runs=args.runs, core=args.core, seed=seed)
+            wall_s = round(time.monotonic() - began, 4)
+            lines.append({
+                "campaign": campaign, "model": Path(args.model).stem, "round": number, "arm": arm,
+                "began_s": round(began, 4), "wall_s": wall_s, "samples_ns": samples,
+            })  # fmt: skip
+        yield lines
+
+
+def main() -> int:
+    """Collect, appending each round as it ends."""
+    args = parse()
+    become_host()
+    model = find(args.model)
+    first = [launch(model, "A1", 0, runs=args.runs, core=args.core) for _ in range(5)]
+    p50_ns = int(statistics.median(x for samples in first for x in samples))
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    done = 0
     with args.out.open("a", encoding="utf-8") as out:
-        for r in range(args.rounds):
-            if time.monotonic() > deadline:
-                break
-            arms = [a for a in ARMS if a.startswith("A") or r % args.injected_every == 0]
-            order.shuffle(arms)
-            for arm in arms:
-                began = time.monotonic()
-                samples = launch(
-                    model, arm, p50_ns, runs=args.runs, core=args.core, seed=order.getrandbits(32)
-                )
-                line = {
-                    "campaign": campaign,
-                    "model": name,
-                    "round": r,
-                    "arm": arm,
-                    "began_s": round(began, 4),
-                    "wall_s": round(time.monotonic() - began, 4),
-                    "samples_ns": samples,
-                }
-                out.write(json.dumps(line, separators=(",", ":")) + "\n")
+        for lines in rounds(args, p50_ns):
+            out.writelines(json.dumps(x, separators=(",", ":")) + "\n" for x in lines)
             out.flush()
-    print(f"{args.out}: p50 {p50_ns / 1e6:.2f} ms, {r + 1} rounds of {name}")
+            done += 1
+    print(f"{args.out}: p50 {p50_ns / 1e6:.2f} ms, {done} rounds of {model.stem}")
     return 0
 
 

@@ -116,15 +116,21 @@ def slow_end(samples: Samples) -> float:
 
 
 def estimate(log_ratios: Sequence[float], floor: float) -> Estimate:
-    """Median of paired log ratios and its standard error, floored spread.
+    """Median of paired log ratios and its standard error; their spread is at least `floor`.
 
-    sqrt(pi/2) is the standard error of a median over that of a mean, for many normal values (Kendall
-    & Stuart, The Advanced Theory of Statistics, vol. 1); the scaled MAD is a robust standard
-    deviation (Rousseeuw & Croux, JASA 88 (1993) 1273-1283); 1 + 2/k pays for there being few.
+    The scaled MAD is a robust standard deviation (Rousseeuw & Croux, JASA 88 (1993) 1273-1283).
     """
     k = len(log_ratios)
-    spread = max(floor, mad(log_ratios))
-    return Estimate(median(log_ratios), MEDIAN_COST * spread / math.sqrt(k) * (1 + 2 / k), k)
+    return Estimate(median(log_ratios), standard_error(max(floor, mad(log_ratios)), k), k)
+
+
+def standard_error(spread: float, pairs: int) -> float:
+    """Standard error of the median of so many pairs.
+
+    sqrt(pi/2) is that of a median over that of a mean, for many normal values (Kendall & Stuart, The
+    Advanced Theory of Statistics, vol. 1); 1 + 2/k pays for there being few.
+    """
+    return MEDIAN_COST * spread / math.sqrt(pairs) * (1 + 2 / pairs)
 
 
 def decide(pairs: Sequence[Pair], rule: Rule) -> Decision:
@@ -133,9 +139,7 @@ def decide(pairs: Sequence[Pair], rule: Rule) -> Decision:
     Pairs beyond what a decision needed change nothing, so that stored pairs give the same answer
     as the run that stopped on them. A flag is confirmed on the pairs that come after it.
     """
-    usable = [(a[: rule.runs], b[: rule.runs]) for a, b in pairs if a and b]
-    low = [math.log(low_end(b) / low_end(a)) for a, b in usable]
-    tail = [math.log(slow_end(b) / slow_end(a)) for a, b in usable]
+    low, tail = _log_ratios(pairs, rule)
     first = _stage(low, tail, rule)
     if not (rule.confirm and isinstance(first, Regressed | Improved)):
         return first
@@ -150,6 +154,18 @@ def decide(pairs: Sequence[Pair], rule: Rule) -> Decision:
             word = "slower" if isinstance(first, Regressed) else "faster"
             why = f"{word} in {spent} pairs, and not again in {evidence.pairs_used} fresh ones"
             return Unsettled(_after(evidence, spent), why)
+
+
+def over_all(pairs: Sequence[Pair], rule: Rule) -> Evidence:
+    """Both statistics of all pairs, for what no decision was asked of; raises ValueError for none."""
+    low, tail = _log_ratios(pairs, rule)
+    return Evidence(estimate(low, rule.floor), estimate(tail, rule.floor), len(low))
+
+
+def _log_ratios(pairs: Sequence[Pair], rule: Rule) -> tuple[list[float], list[float]]:
+    usable = [(a[: rule.runs], b[: rule.runs]) for a, b in pairs if a and b]
+    low = [math.log(low_end(b) / low_end(a)) for a, b in usable]
+    return low, [math.log(slow_end(b) / slow_end(a)) for a, b in usable]
 
 
 def _after(evidence: Evidence, spent: int) -> Evidence:
