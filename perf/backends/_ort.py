@@ -145,7 +145,14 @@ class OrtSession:
         assigned = placement.from_session(self._session) if self._cell.profile else None
         if self._last_feed is None or not self._cell.profile:
             return assigned
-        profile = self._profiled(self._last_feed)
+        try:
+            profile = self._profiled(self._last_feed)
+        except (DeviceMemoryExhausted, MemoryError):
+            if assigned is None:
+                raise
+            return (
+                assigned  # there was no room for a second session: shares of nodes, none of time
+            )
         placed = assigned or placement.from_profile(profile)
         return replace(placed, host_time_us=placement.host_times(profile))
 

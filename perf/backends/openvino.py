@@ -7,11 +7,13 @@ from perf.backends import Backend, Found, Session, TargetSpec, _ort
 from perf.core.cell import Cell, Precision
 
 NAME = "OpenVINOExecutionProvider"
+# OpenVINO's own default on a CPU that has bf16 is bf16; the target is fp32
+DEFAULTS = {"device_type": "CPU", "precision": "FP32"}
 
 
 def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on OpenVINO's CPU device, or on the `device_type` that the options name."""
-    options = {"device_type": "CPU", **cell.options}
+    options = DEFAULTS | dict(cell.options)
     if cell.protocol.intra_op_threads:
         # ORT's own thread setting does not reach OpenVINO's pool
         options.setdefault("num_of_threads", str(cell.protocol.intra_op_threads))
@@ -32,5 +34,5 @@ BACKEND = Backend(
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),
-    default_options={"device_type": "CPU"},
+    default_options=DEFAULTS,
 )

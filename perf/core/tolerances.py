@@ -2,10 +2,10 @@
 
 |got - reference| <= atol * max|reference| + rtol * |reference|, for every element. In every mode atol +
 rtol stays below 1e-2, so nothing that scales an output by 1 % or moves one element by 1 % of the output's
-range passes. fp16 and TF32 keep 11 significant bits (half a unit: 5e-4): across the offline set, converted
-to fp16, the worst element was off by 8.3e-3 of the range (ResNet-50 on noise), mostly by 1e-3 … 5e-3; fp32
-on other engines by 4e-6. bf16 and int8 keep 8 bits, and whole nets in them often miss by more than 1 %:
-such a model's own tolerance belongs in the model list.
+range passes. Measured on the offline set, as the worst element's share of the range: fp32 on OpenVINO 4e-6;
+fp16 (half a unit is 5e-4; the CPU EP on converted models) mostly 1e-3 … 5e-3, at worst 8.3e-3, ResNet-50 on
+noise; bf16 (OpenVINO's bf16 hint) 4e-3 … 2.3e-2, so half the set fails in bf16: a looser default could not
+tell that from a 1 % scale, and such a model's own tolerance belongs in the model list.
 """
 
 from dataclasses import replace
