@@ -4,8 +4,9 @@
 rtol stays below 1e-2, so nothing that scales an output by 1 % or moves one element by 1 % of the output's
 range passes. Measured on the offline set, as the worst element's share of the range: fp32 on OpenVINO 4e-6;
 fp16 (half a unit is 5e-4; the CPU EP on converted models) mostly 1e-3 … 5e-3, at worst 8.3e-3, ResNet-50 on
-noise; bf16 (OpenVINO's bf16 hint) 4e-3 … 2.3e-2, so half the set fails in bf16: a looser default could not
-tell that from a 1 % scale, and such a model's own tolerance belongs in the model list.
+noise; bf16 (OpenVINO's bf16 hint) 4e-3 … 2.3e-2, so most of the set fails in bf16: a looser default could
+not tell that from a 1 % scale, and such a model's own tolerance belongs in the model list. TF32 is not
+measured.
 """
 
 from dataclasses import replace
