@@ -32,6 +32,8 @@ def conduct(
     results: Path,
     command: Sequence[str],
     work: Work,
+    *,
+    resumable: bool = True,
 ) -> int:
     """Own a run's folder while `work` fills in records by cell id, then write the tables whatever happened.
 
@@ -53,10 +55,10 @@ def conduct(
             screen.end(records, host, folder, written)
             return 128 + signal if signal else status(records, options)
         except OSError as e:
-            where = e.filename or folder.root
+            again = f"`--resume {folder.run_id}`" if resumable else "run it again"
             print(
-                f"error: {where}: {e.strerror}; what had finished is kept in {folder.root}: make room, "
-                f"then `benchmark_wrapper.py --resume {folder.run_id}`",
+                f"error: {e.filename or folder.root}: {e.strerror}; what had finished is kept in "
+                f"{folder.root}: make room, then {again}",
                 file=sys.stderr,
             )
             return INCOMPLETE

@@ -1,0 +1,68 @@
+"""One stored cell asked again by hand, in this process: `benchmark.py PATH/cell.json [KIND]`."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perf.core import cell as cells
+from perf.core import system
+from perf.core.cell import Cell
+from perf.core.codec import DecodeError
+from perf.core.options import BadRequestError
+from perf.core.record import LaunchKind, Passed, Record
+from perf.planning import closing, devices
+from perf.planning.flow import Ask
+from perf.report import terminal
+from perf.worker import here
+from perf.worker.inprocess import Launcher
+
+KINDS = ("check", "measure", "reference")
+
+
+def run(words: Sequence[str]) -> int:
+    """Launch the cell once, beside its stored launches; returns 0 where it passed, else 1.
+
+    Raises BadRequestError for words that name no cell.json, or no kind of launch.
+    """
+    if len(words) > 2 or (words[1:] and words[1] not in KINDS):
+        raise BadRequestError(
+            f"{' '.join(words)!r}: give flags (see --help), or a cell.json and one of {', '.join(KINDS)}"
+        )
+    path = Path(words[0]).absolute()
+    cell = _read(path)
+    usual = "reference" if cell.variant == "reference" else "check"
+    kind = LaunchKind(words[1] if words[1:] else usual)
+    variables = cell.environment.variables
+    missing = here.unset(variables)
+    if missing or cell.environment.python != sys.executable:
+        _warn(cell, words, missing)
+    here.settle(variables, devices.gpus(), cell.device)
+    # a folder of the same depth as a stored launch's, and never one of those
+    ask = Ask(
+        kind, kind.value, path, path.parent / f"again_{kind.value}", cell.environment, (), cell
+    )
+    launch = Launcher(system.gather((cell.environment,)).boot_id).run(ask).launch
+    print(terminal.cell_line(Record(cell, launch.outcome, (launch,)), None))
+    print(f"its account is {ask.folder / 'journal.jsonl'}", flush=True)
+    return closing.OK if isinstance(launch.outcome, Passed) else closing.SOMETHING_WRONG
+
+
+def _read(path: Path) -> Cell:
+    try:
+        return cells.read(path)
+    except OSError as e:
+        raise BadRequestError(f"{path}: {e.strerror}; give the path of a run's cell.json") from e
+    except (DecodeError, json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise BadRequestError(
+            f"{path}: not a cell: {e}; give the path of a run's cell.json"
+        ) from e
+
+
+def _warn(cell: Cell, words: Sequence[str], missing: dict[str, str]) -> None:
+    settings = [f"{k}={shlex.quote(v)}" for k, v in missing.items()]
+    command = " ".join(
+        [*settings, cell.environment.python, "benchmark.py", *map(shlex.quote, words)]
+    )
+    print(f"warning: this cell ran elsewhere; `{command}` starts it as it was", file=sys.stderr)
