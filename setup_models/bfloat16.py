@@ -56,6 +56,28 @@ def from_fp16(model: onnx.ModelProto, original: onnx.ModelProto) -> None:
             raise ConversionError(f"the bf16 graph's types do not fit: {error}") from error
 
 
+def widen(model: onnx.ModelProto) -> None:
+    """Turn every bfloat16 back into float, in place, keeping the rounded values.
+
+    Such a twin runs where no bf16 kernels are: it shows what rounding the weights does, and that
+    the graph is still the same function; not what bf16 arithmetic does.
+    """
+    for graph in graphs.all_graphs(model.graph):
+        tensors = [attribute.t for node in graph.node for attribute in node.attribute]
+        for tensor in (*graph.initializer, *tensors):
+            if tensor.data_type == TensorProto.BFLOAT16:
+                bits = np.frombuffer(tensor.raw_data, "<u2").astype("<u4") << 16
+                tensor.raw_data = bits.tobytes()
+                tensor.data_type = TensorProto.FLOAT
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.name in {"to", "dtype"} and attribute.i == TensorProto.BFLOAT16:
+                    attribute.i = TensorProto.FLOAT
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if value.type.tensor_type.elem_type == TensorProto.BFLOAT16:
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
 def _retype(
     node: onnx.NodeProto, attribute: onnx.AttributeProto, fp32: npt.NDArray[np.float32] | None
 ) -> None:

@@ -103,7 +103,7 @@ def _made_and_checked(source: Path, draft: Path, request: Request) -> tuple[Conv
             check = difference.check(source, draft, request.calibration)
         case "bf16":
             conversion = converters.to_half(source, draft, request)
-            check = difference.types_only(source, draft)
+            check = difference.check_twin(source, draft, request.calibration)
         case never:
             assert_never(never)
     if check.too_far(request.precision):
@@ -155,10 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ConversionError(f"{type(error).__name__}: {error}") from error
     _write_json(given.report, dataclasses.asdict(report))
     distance = report.check.relative_difference
+    found = "" if distance is None else f": relative difference {distance:.2g}"
     print(
         f"{given.destination}: {report.precision} by {report.converter} "
         f"{report.converter_version} in {report.seconds} s, {report.size_bytes / 2**20:.1f} MiB; "
-        + (f"differs from fp32 by {distance:.2g}" if distance is not None else report.check.kind)
+        f"{report.check.kind}{found}"
     )
     return 0
 

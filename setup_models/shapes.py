@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import sys
 import tempfile
@@ -22,8 +23,8 @@ def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
     """Write the model with inferred shapes to `destination`, atomically; how many values got one.
 
     TensorRT's parser needs this for models whose subgraphs or custom ops hide their shapes.
-    External data is copied beside. Raises RefusalError without sympy, where inference fails, and
-    where `destination` lies in the model's own folder.
+    External data is hard-linked beside, or copied. Raises RefusalError without sympy, where
+    inference fails, and where `destination` lies in the model's own folder.
     """
     model = weights.read_structure(source)
     if destination.resolve().parent == source.resolve().parent:
@@ -35,8 +36,11 @@ def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
             "symbolic shape inference needs sympy: pip install 'ep-perf[symbolic]'"
         ) from error
     data_files = weights.external_files(source, model)
+    destination = destination.resolve()
     try:
-        inferred = SymbolicShapeInference.infer_shapes(model, auto_merge=auto_merge)
+        # Values of external tensors are looked up beside the model, without loading the weights.
+        with contextlib.chdir(source.parent):
+            inferred = SymbolicShapeInference.infer_shapes(model, auto_merge=auto_merge)
     except Exception as error:  # it raises bare Exceptions and AssertionErrors
         why = running.reason(error) or type(error).__name__
         raise RefusalError(f"{source}: symbolic shape inference failed: {why}") from error
@@ -45,7 +49,8 @@ def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
         draft = Path(scratch) / destination.name
         draft.write_bytes(inferred.SerializeToString())
         for file in data_files:
-            weights.bring(file, destination.parent / file.relative_to(source.parent))
+            beside = destination.parent / file.relative_to(source.parent)
+            weights.bring(file.resolve(), beside, link=True)
         draft.replace(destination)
     return sum(value.type.tensor_type.HasField("shape") for value in inferred.graph.value_info)
 

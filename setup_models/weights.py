@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -79,14 +80,17 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
 
 def bring(file: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a data file, or hard-link it; what is already there by another name is left alone."""
-    if target.exists() and target.samefile(file):
-        return
+    """Copy a data file to `target`, or hard-link it where the file system lets it."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
     if link:
-        target.hardlink_to(file)
-    else:
-        shutil.copyfile(file, target)
+        try:
+            target.hardlink_to(file)
+            return
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
+                raise
+    shutil.copyfile(file, target)
 
 
 def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:

@@ -1,56 +1,27 @@
-import contextlib
 import hashlib
-import io
 import json
 import os
 import re
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from perf.core import models as model_lists
-from setup_models import lock, setup_onnx_zoo
-from setup_models.refusals import run_command
+from setup_models import lock
 from tests.setup_models.hub_server import COMMIT, REPOSITORY, put_zoo
 from tests.setup_models.serving import Server
 from tests.setup_models.tiny import model_folder, tree
+from tests.setup_models.zoo_runs import names, one_line, packed, run
 
 SCRIPT = Path(__file__).parents[2] / "setup_models" / "setup_onnx_zoo.py"
 MNIST = "validated/vision/classification/mnist/model/mnist-8.tar.gz"
 
 
-def packed(folder: Path, suffix: str = ".tar.gz") -> bytes:
-    body = io.BytesIO()
-    with tarfile.open(fileobj=body, mode="w:xz" if suffix == ".tar.xz" else "w:gz") as tar:
-        tar.add(folder, folder.name)
-    return body.getvalue()
-
-
 @pytest.fixture
 def archive(tmp_path: Path) -> bytes:
     return packed(model_folder(tmp_path / "made" / "mnist"))
-
-
-def run(
-    folder: Path, *arguments: str | Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """The command in this process, in `folder`, with a cache of its own."""
-    out, err = io.StringIO(), io.StringIO()
-    words = list(map(str, arguments))
-    known = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")} | environment
-    with (
-        contextlib.chdir(folder),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in known.items():
-            patch.setenv(name, value)
-        status = run_command(setup_onnx_zoo.main, words)
-    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def run_by_path(script: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,17 +31,6 @@ def run_by_path(script: Path, folder: Path, *arguments: str) -> subprocess.Compl
     return subprocess.run(
         [*start, *arguments], capture_output=True, text=True, check=False, cwd=folder, env=known
     )
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(model.name for model in model_lists.load(folder / "models" / "model_list.json"))
-
-
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 def test_links_txt_as_the_predecessor_had_it(
@@ -204,67 +164,6 @@ def test_the_shell_front_is_the_same_command(
     assert done.returncode == 0, done.stderr
     assert names(tmp_path) == ["one", "two"]
     assert run_by_path(front, tmp_path).returncode == 2
-
-
-def broken(kind: str, folder: Path, archive: bytes) -> str:
-    """Put something that cannot be set up into the folder; what to call it."""
-    match kind:
-        case "truncated":
-            (folder / "x.tar.gz").write_bytes(archive[: len(archive) // 2])
-        case "no model":
-            (folder / "made2").mkdir()
-            (folder / "made2" / "readme.txt").write_text("nothing")
-            (folder / "x.tar.gz").write_bytes(packed(folder / "made2"))
-        case "no test data":
-            bare = model_folder(folder / "made2")
-            for file in (bare / "test_data_set_0").iterdir():
-                file.unlink()
-            (folder / "x.tar.gz").write_bytes(packed(bare))
-        case "damaged model":
-            bad = model_folder(folder / "made2")
-            (bad / "model.onnx").write_bytes(b"\xff\xff")
-            (folder / "x.tar.gz").write_bytes(packed(bad))
-        case "shared data":
-            both = model_folder(folder / "made2")
-            (both / "other.onnx").write_bytes((both / "model.onnx").read_bytes())
-            (folder / "x.tar.gz").write_bytes(packed(both))
-        case "same names":
-            model_folder(folder / "made2" / "a" / "net", "net.onnx")
-            model_folder(folder / "made2" / "b" / "net", "net.onnx")
-            (folder / "x.tar.gz").write_bytes(packed(folder / "made2"))
-        case _:
-            raise AssertionError(kind)
-    return "x.tar.gz"
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("truncated", "truncated or damaged"),
-        ("no model", "no .onnx file in it"),
-        ("no test data", "comes without test data; to make some: add --make_test_data"),
-        ("damaged model", "not a readable ONNX model"),
-        ("shared data", "share one set of test data"),
-        ("same names", "two models would be called x-net"),
-    ],
-)
-def test_one_bad_thing_among_good_ones_leaves_the_folder_as_it_was(
-    kind: str, words: str, archive: bytes, tmp_path: Path
-) -> None:
-    (tmp_path / "good.tar.gz").write_bytes(archive)
-    assert run(tmp_path, "good.tar.gz").returncode == 0
-    before = tree(tmp_path / "models")
-    (tmp_path / "also.tar.gz").write_bytes(archive)
-    assert words in one_line(run(tmp_path, "also.tar.gz", broken(kind, tmp_path, archive)))
-    assert tree(tmp_path / "models") == before
-
-
-def test_test_data_is_made_where_asked_for(archive: bytes, tmp_path: Path) -> None:
-    broken("no test data", tmp_path, archive)
-    done = run(tmp_path, "x.tar.gz", "--make_test_data")
-    assert done.returncode == 0, done.stderr
-    (model,) = model_lists.load(tmp_path / "models" / "model_list.json")
-    assert len(model_lists.test_sets(Path(str(model.test_data)))) == 2
 
 
 def test_two_of_one_name_are_refused(archive: bytes, tmp_path: Path) -> None:
