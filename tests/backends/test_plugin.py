@@ -17,11 +17,9 @@ from tests import models
 from tests.worker.asking import cell, model_file, stored_sets
 
 EP = "cpu_ep"
-NAMED = {
-    "target": "NxrtCpuExecutionProvider",
-    "library": "nxrt_ep_cpu:get_library_path()",
-    "ep_name": EP,
-}
+PLACES = Path(__file__).parents[2].glob(".envs/nxrt/lib/python*/site-packages/nxrt_ep_cpu/*.so")
+LIBRARY = str(next(PLACES, "build it: python -m perf.wrapper.environments nxrt"))
+NAMED = {"target": "NxrtCpuExecutionProvider", "library": LIBRARY, "ep_name": EP}
 
 
 def asking(folder: Path, **more: object) -> Cell:
@@ -77,6 +75,14 @@ def test_a_plugin_without_a_device_here_is_declined(tmp_path: Path) -> None:
     asked = asking(folder, plugin={**NAMED, "ep_name": "NoSuchExecutionProvider"})
     with pytest.raises(Unsupported, match="no device"), plugin.open_(asked, tmp_path):
         pass
+
+
+def test_a_library_may_be_what_a_package_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shipped_ep.py").write_text(f"def get_library_path():\n    return {LIBRARY!r}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert plugin.library_path("shipped_ep:get_library_path()") == LIBRARY
 
 
 @pytest.mark.parametrize(
