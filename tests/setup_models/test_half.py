@@ -166,6 +166,21 @@ def test_a_dynamic_model_without_data_is_loaded_and_says_that_it_was_not_run(
     assert "--shape x=<length>x8" in report.check.inputs
 
 
+def test_a_folder_without_test_sets_is_checked_on_seeded_inputs(tmp_path: Path) -> None:
+    source = save(mlp(), tmp_path / "model.onnx")
+    report = half.convert(source, tmp_path / "a.onnx", Request(calibration=tmp_path))
+    assert report.check.inputs.startswith("seeded inputs")
+    assert report.check.relative_difference is not None
+
+
+def test_test_sets_that_do_not_fit_the_model_are_named(tmp_path: Path) -> None:
+    source = save(mlp(), tmp_path / "model.onnx")
+    wrong = np.zeros((1, 5), np.float32)
+    datasets.write_set(tmp_path / "sets" / "test_data_set_0", {"x": wrong}, {})
+    with pytest.raises(ConversionError, match="fp32 itself does not run on test_data_set_0"):
+        half.convert(source, tmp_path / "a.onnx", Request(calibration=tmp_path / "sets"))
+
+
 def test_int8_is_calibrated_on_the_test_sets(tmp_path: Path) -> None:
     source = save(mlp(), tmp_path / "model.onnx")
     sets = calibration(tmp_path / "sets", 3)
