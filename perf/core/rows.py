@@ -43,7 +43,7 @@ class CellRow:
     session_config: Mapping[str, str] = col("session configuration entries")
     graph_optimization: str = col("graph optimisation level")
     io: str = col("host: copies to and from a device are timed; device: bound in device memory")
-    isolation: str = col("how launches were started: host (forked) or spawn")
+    isolation: str = col("how launches were started: host (forked), spawn or inprocess (by benchmark.py)")
     seed: int | None = col("of the order of launches and of random inputs")
     intra_op_threads: int | None = col("asked for; 0 is the engine's own choice")
     inter_op_threads: int | None = col("asked for; 0 is the engine's own choice")

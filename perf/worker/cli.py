@@ -1,6 +1,5 @@
 """The command line of benchmark.py: the wrapper's flags, less those that need processes of their own."""
 
-import faulthandler
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +33,6 @@ MORE = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run cells in this process; returns the exit status that README documents."""
     words = list(sys.argv[1:] if argv is None else argv)
-    faulthandler.enable()
     try:
         if words and not words[0].startswith("-"):
             return again.run(words)

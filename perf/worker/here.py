@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,10 +31,14 @@ def offers(gpus: Sequence[Gpu], device: int, names: Iterable[str]) -> tuple[Offe
     mine = sorted((s for s in specs if _is_this(s)), key=lambda s: s.python == "current")
     others = [s for s in specs if s not in mine]
     _refuse_elsewhere(names, others)
+    late = {s.name: unset(s.variables) for s in mine}
     settle({k: v for s in mine for k, v in s.variables.items()}, gpus, device)
     known = backends.discover([Path(s.backend) for s in specs if s.backend])
     seen = tuple(g.name for g in gpus)
-    places = [*(_here(s, seen) for s in mine), *(_elsewhere(s, seen) for s in others)]
+    places = [
+        *(_here(s, seen, late[s.name]) for s in mine),
+        *(_elsewhere(s, seen) for s in others),
+    ]
     return targets.offers(places, known)
 
 
@@ -42,7 +47,8 @@ def refuse_without_onnx() -> None:
     if importlib.util.find_spec("onnx") is None:
         raise BadRequestError(
             f"{sys.executable} has no onnx, which reads models and their data: "
-            f"`{sys.executable} -m pip install onnx`, or run a stored cell (benchmark.py PATH/cell.json), which needs none"
+            f"`{sys.executable} -m pip install onnx`, or run a stored "
+            "cell (benchmark.py PATH/cell.json), which needs none"
         )
 
 
@@ -81,14 +87,18 @@ def _another(spec: EnvironmentSpec) -> str:
     )
 
 
-def _here(spec: EnvironmentSpec, gpus: tuple[str, ...]) -> Place:
+def _here(spec: EnvironmentSpec, gpus: tuple[str, ...], late: Mapping[str, str]) -> Place:
     told = probe.look(spec.plugin)
     found = Found(
         providers=tuple(told["providers"]), versions=told["versions"], gpus=gpus,
         plugin_devices=tuple(told["plugin_devices"]), errors=told["errors"],
     )  # fmt: skip
     environment = Environment(spec.name, sys.executable, spec.variables, found.versions)
-    return Place(spec, environment, found, specifications.lacking(spec, found.errors))
+    problem = specifications.lacking(spec, found.errors)
+    if late:
+        settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in late.items())
+        problem = f"its program reads {', '.join(late)} as it starts: begin the command with `{settings}`"
+    return Place(spec, environment, found, problem)
 
 
 def _elsewhere(spec: EnvironmentSpec, gpus: tuple[str, ...]) -> Place:

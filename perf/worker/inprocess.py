@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import faulthandler
 import gc
 import os
 import signal
@@ -34,6 +35,7 @@ class Launcher:
     """Carries out asks; what ends this process ends the run, and what had finished is kept."""
 
     def __init__(self, boot_id: str) -> None:
+        faulthandler.enable(file=2)  # what ends this process says where it was
         self._boot_id = boot_id
         self._order = 0
 
