@@ -92,15 +92,20 @@ def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
 
 
 def artefacts_of(source_sha256: str, folders: Iterable[Path]) -> list[str]:
-    """The precisions of the artefacts of this source whose reports lie in the folders."""
+    """The precisions of this source's artefacts, by the reports and jobs that lie in the folders."""
     found = set()
-    for report in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+    for record in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         try:
-            content = json.loads(report.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = json.loads(record.read_text(encoding="utf-8"))
+            if content.get("source_sha256") == source_sha256:  # a report of setup_models.half
+                found.add(str(content["precision"]))
+            elif (
+                content["model"]["sha256"] == source_sha256
+                and Path(content["destination"]).is_file()
+            ):
+                found.add(str(content["precision"]))  # the job of a run that made one
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # another's file, or one being written
-        if isinstance(content, dict) and content.get("source_sha256") == source_sha256:
-            found.add(str(content.get("precision")))
     return sorted(found)
 
 
