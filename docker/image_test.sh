@@ -53,7 +53,7 @@ build=(--isolation chroot --format docker --layers=false --file "$home/docker/Do
 build+=(--ignorefile "$home/docker/Dockerfile.dockerignore" --target cpu --tag localhost/ep-perf)
 build+=(--build-arg BASE_IMAGE=localhost/ep-perf-base)
 for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX; do
-    if [[ -n ${!name:-} ]]; then
+    if [[ -n ${!name:-} && ${!name} != /* ]]; then # a folder of this machine is not there during the build
         build+=(--build-arg "$name=${!name}")
     fi
 done
