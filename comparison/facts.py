@@ -11,7 +11,7 @@ class Metric(StrEnum):
     STATUS = "status"
     P50 = "latency_p50"
     MEAN = "latency_mean"
-    SLOW_END = "latency_slow_end"  # what a minority of the runs costs, in any number of runs
+    SLOW_END = "latency_slow_end"  # p90 over p10 of a launch: what some of the runs cost more
     P99 = "latency_p99"
     SESSION = "session_creation"
     HOST_MEMORY = "host_memory"
@@ -23,7 +23,7 @@ class Metric(StrEnum):
 UNITS: Mapping[Metric, str] = {
     Metric.P50: "ms",
     Metric.MEAN: "ms",
-    Metric.SLOW_END: "ms",
+    Metric.SLOW_END: "p90/p10",
     Metric.P99: "ms",
     Metric.SESSION: "s",
     Metric.HOST_MEMORY: "MiB",

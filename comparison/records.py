@@ -119,7 +119,7 @@ def _launch(x: Launch, found: Record) -> LaunchFacts:
         ordered = sorted(samples)
         values[Metric.P50] = quantile(ordered, 0.25) / NS_PER_MS  # moves as p50 does, less noisy
         values[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS
-        values[Metric.SLOW_END] = slow_end(ordered) / NS_PER_MS
+        values[Metric.SLOW_END] = slow_end(samples)
         if (p99 := supported_quantile(ordered, 0.99)) is not None:
             values[Metric.P99] = p99 / NS_PER_MS
     if x.created:

@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 from comparison import change, noise  # noqa: E402
 from comparison.facts import CellFacts, LaunchFacts, Metric  # noqa: E402
 from comparison.noise import Noise  # noqa: E402
-from perf.core.evidence import Improved, Regressed, Rule, Undecided, decide, low_end  # noqa: E402
+from perf.core.evidence import Improved, Regressed, Rule, Undecided, decide  # noqa: E402
+from perf.core.statistics import quantile  # noqa: E402
 
 ARMS = ("A2", "S5", "S10", "Q20")
 BLOCK = 10  # launches a side of a stored comparison
@@ -123,7 +124,14 @@ def stored(
 
 def _cell(rounds: Rounds, arm: str) -> CellFacts:
     launches = tuple(
-        LaunchFacts(n, n, r[arm].began_s, "", (), {Metric.P50: low_end(r[arm].samples_ns) / 1e6})
+        LaunchFacts(
+            n,
+            n,
+            r[arm].began_s,
+            "",
+            (),
+            {Metric.P50: quantile(sorted(r[arm].samples_ns), 0.25) / 1e6},
+        )
         for n, r in enumerate(rounds)
     )
     return CellFacts("m::X", "m", "X", launches=launches)
@@ -184,13 +192,15 @@ RULES: Mapping[str, Callable[[Rounds, str], Iterable[Called]]] = {
     "predecessor: mean differs by > 10 %, one launch a side": one_launch(mean_differs(0.10)),
     "Mann-Whitney p < .01 and 2 %, one launch a side": one_launch(mann_whitney),
     f"stored, least p25 of {BLOCK} differs by > 2.5 %": stored(least_differs),
-    "stored, within the built-in bound (ours)": stored(within_bound(noise.BUILT_IN[Metric.P50], canary=False)),
-    "stored with canary (ours)": stored(within_bound(noise.BUILT_IN_CANARY[Metric.P50], canary=True)),
+    "stored, within the built-in bound (ours)": stored(
+        within_bound(noise.BUILT_IN[Metric.P50], canary=False)),
+    "stored with canary (ours)": stored(
+        within_bound(noise.BUILT_IN_CANARY[Metric.P50], canary=True)),
 }  # fmt: skip
 
 
 def rate(called: Sequence[Called], slower_only: bool) -> str:
-    """Share called, with its counts and, where none or few were, the 95 % upper bound (Clopper & Pearson 1934)."""
+    """Share called, its counts and, for A/A, its 95 % upper bound (Clopper & Pearson, Biometrika 1934)."""
     n = len(called)
     if not n:
         return "-"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, median
+from statistics import median
 from typing import TypeAlias
 
 from perf.core.statistics import mad, quantile
@@ -19,11 +19,12 @@ class Rule:
     """A sequential test over pairs of launches; its error rates are in docs/performance.md."""
 
     threshold: float = 0.025  # a relative change up to this is no change
-    tail_threshold: float = 0.08  # the same for the slow end, which sees slowdowns of a minority
+    tail_threshold: float = 0.05  # the same for the slow end, which sees slowdowns of some runs
     first: int = 5  # pairs before the first look
     step: int = 2  # pairs between looks
-    cap: int = 25  # pairs after which nothing more is learnt at a reasonable price
+    cap: int = 60  # pairs after which nothing more is learnt at a reasonable price
     z: float = 2.0  # standard errors between the centre and the threshold
+    sign: float = 0.04  # and so improbable by the sign test, which no shape of noise misleads
     floor: float = 0.003  # spread of one pair's log ratio that is never believed to be smaller
     runs: int = 20  # timed runs of a launch that are used: more buy next to nothing
     confirm: bool = True  # a flag must be raised again by fresh pairs
@@ -52,8 +53,8 @@ class Estimate:
 class Evidence:
     """Both statistics of a decision: the undisturbed end of each launch, and its slow end."""
 
-    low: Estimate  # of the 25th percentile of a launch: what the code costs, undisturbed
-    tail: Estimate  # of the mean above the 75th, without the top: what a minority of runs costs
+    low: Estimate  # of each launch's `low_end`: what the code costs, undisturbed
+    tail: Estimate  # of each launch's `slow_end`: what some of its runs cost more
     pairs_used: int  # confirmation included
 
 
@@ -69,7 +70,7 @@ class Regressed:
     """B is slower than A by more than a threshold, and was so again in fresh pairs."""
 
     evidence: Evidence
-    in_tail: bool  # only the slow end moved: a minority of runs is slower
+    in_tail: bool  # only the slow end moved: some of the runs are slower
 
 
 @dataclass(frozen=True)
@@ -99,20 +100,17 @@ Decision: TypeAlias = Undecided | Regressed | Improved | Unchanged | Unsettled
 
 
 def low_end(samples: Samples) -> float:
-    """The 25th percentile, in the samples' unit: disturbances only ever add time."""
-    return quantile(sorted(samples), 0.25)
+    """The 10th percentile, in the samples' unit: disturbances only ever add time."""
+    return quantile(sorted(samples), 0.10)
 
 
 def slow_end(samples: Samples) -> float:
-    """The mean of the fourth quarter without its slowest third, in the samples' unit.
+    """The 90th percentile over the 10th: how far the slow runs of a launch lie above the others.
 
-    A quarter of the runs that became slower lies wholly in it; a rare spike does not.
+    What slows a tenth to nine tenths of the runs moves it; what slows more of them moves `low_end`.
     """
     ordered = sorted(samples)
-    n = len(ordered)
-    first = min(3 * n // 4, n - 1)
-    last = max(first + 1, n - math.ceil((n - first) / 3))
-    return fmean(ordered[first:last])
+    return quantile(ordered, 0.90) / quantile(ordered, 0.10)
 
 
 def estimate(log_ratios: Sequence[float], floor: float) -> Estimate:
@@ -180,15 +178,17 @@ def _stage(low: Sequence[float], tail: Sequence[float], rule: Rule) -> Decision:
         a, b = estimate(low[:k], rule.floor), estimate(tail[:k], rule.floor)
         evidence = Evidence(a, b, k)
         here, there = side(a, limit, rule.z), side(b, tail_limit, rule.z)
+        here = here if _signs_agree(low[:k], limit, here, rule) else None
+        there = there if _signs_agree(tail[:k], tail_limit, there, rule) else None
         if 1 in (here, there) and -1 not in (here, there):
             return Regressed(evidence, in_tail=here != 1)
         if -1 in (here, there) and 1 not in (here, there):
             return Improved(evidence, in_tail=here != -1)
         if here == 0 and there == 0:
             return Unchanged(evidence)
-    if evidence is None or len(low) < rule.cap:
+    if evidence is None or evidence.pairs_used + rule.step <= rule.cap:
         return Undecided(evidence)
-    return Unsettled(evidence, f"still open after {rule.cap} pairs")
+    return Unsettled(evidence, f"still open after {evidence.pairs_used} pairs")
 
 
 def side(e: Estimate, limit: float, z: float) -> int | None:
@@ -199,3 +199,12 @@ def side(e: Estimate, limit: float, z: float) -> int | None:
     if high < -limit:
         return -1
     return 0 if -limit <= low and high <= limit else None
+
+
+def _signs_agree(log_ratios: Sequence[float], limit: float, to: int | None, rule: Rule) -> bool:
+    """Whether so many pairs beyond the limit are improbable where half would be (Dixon & Mood 1946)."""
+    if to not in (1, -1):
+        return True
+    n, beyond = len(log_ratios), sum(x * to > limit for x in log_ratios)
+    ways = sum(math.comb(n, i) for i in range(beyond, n + 1))
+    return ways <= rule.sign * (1 << n)

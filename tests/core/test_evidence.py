@@ -79,9 +79,9 @@ def test_a_flag_that_fresh_pairs_do_not_repeat_is_unsettled() -> None:
 
 def test_no_look_before_the_first_and_no_end_without_a_decision() -> None:
     assert decide(pairs(RULE.first - 1), RULE) == Undecided(None)
-    wild = pairs(RULE.cap, noise=0.3)
+    wild, last = pairs(RULE.cap, noise=0.3, seed=3), RULE.cap - (RULE.cap - RULE.first) % RULE.step
     assert isinstance(decide(wild, RULE), Unsettled)
-    assert isinstance(decide(wild[: RULE.cap - 2], RULE), Undecided)
+    assert isinstance(decide(wild[: last - 1], RULE), Undecided)
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,6 +113,15 @@ def test_a_thing_compared_with_itself_is_unchanged_at_the_first_look() -> None:
     assert decision.evidence.low.ratio == 1.0
 
 
+def test_a_flag_needs_the_signs_too() -> None:
+    """Five pairs of which four lie just beyond the limit: close together, and no proof."""
+    beyond, below = (10_000,) * 20, (9_000,) * 20
+    found: list[Pair] = [*[(beyond, (10_400,) * 20)] * 4, (beyond, beyond)]
+    assert isinstance(decide(found, Rule(confirm=False)), Undecided)
+    assert isinstance(decide(found, Rule(confirm=False, sign=1.0)), Regressed)
+    assert isinstance(decide([(beyond, below)] * 5, Rule(confirm=False)), Improved)
+
+
 def test_the_estimate_is_the_formula_that_its_source_gives() -> None:
     values = [0.01, 0.03, -0.02, 0.05, 0.02]
     mad = 1.4826 * np.median(np.abs(np.array(values) - np.median(values)))
@@ -125,10 +134,9 @@ def test_the_estimate_is_the_formula_that_its_source_gives() -> None:
 
 
 def test_the_slow_end_sees_a_quarter_of_the_runs_and_no_single_spike() -> None:
-    even = [1000] * 20
-    assert evidence.slow_end([1200] * 5 + [1000] * 15) == pytest.approx(1200)
-    assert evidence.slow_end([50_000, *even[1:]]) == pytest.approx(1000)
-    assert evidence.slow_end([7]) == 7
+    assert evidence.slow_end([1200] * 5 + [1000] * 15) == pytest.approx(1.2)
+    assert evidence.slow_end([50_000] + [1000] * 19) == pytest.approx(1)
+    assert evidence.slow_end([7]) == 1
     assert evidence.low_end([1200] * 5 + [1000] * 15) == 1000
 
 
