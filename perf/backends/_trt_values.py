@@ -1,12 +1,14 @@
-"""Tensors as a TensorRT engine takes and gives them: which types it knows, and what stands for the others."""
+"""What of a cell goes into a TensorRT engine: its model, profiles, and tensors in types that engines have."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perf.backends import Tensors, Unsupported
-from perf.core.cell import Cell
-from perf.core.profiles import Shape
+from perf.backends._onnx_header import Header
+from perf.core import profiles
+from perf.core.cell import Cell, Precision
+from perf.core.profiles import Shape, ShapeProfile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +59,48 @@ def fed_shapes(cell: Cell) -> Sequence[Mapping[str, Shape]]:
     return [{t.name: t.shape for t in s.inputs} for s in cell.sets]
 
 
+def model_for(cell: Cell, weakly_typed: bool) -> str:
+    """The file to build from: where types are the model's, half precision is the converted model.
+
+    Raises Unsupported where that is needed and was not made.
+    """
+    if cell.target.precision is not Precision.FP16 or weakly_typed:
+        return cell.model.path
+    if not cell.model.path_fp16:
+        raise Unsupported(
+            "TensorRT 11 builds what the model's types say: it needs the fp16 artefact, and there is none "
+            "(model_path_fp16 in the model list, or python -m setup_models.half)"
+        )
+    return cell.model.path_fp16
+
+
+def profiles_for(cell: Cell, header: Header) -> tuple[ShapeProfile, ...]:
+    """Profiles of the dynamic inputs: those asked for, and for the others what covers the shapes fed.
+
+    Raises Unsupported where one does not serve a shape that will be fed.
+    """
+    dynamic = {v.name for v in header.inputs if v.dynamic}
+    try:
+        given = profiles.merged(profiles.from_options(cell.options), fed_shapes(cell))
+    except ValueError as e:
+        raise Unsupported(str(e)) from e
+    return tuple(p for p in given if p.name in dynamic)
+
+
 def first_feed(cell: Cell) -> Tensors:
     """The first set's inputs, read anew; empty where a cell has none."""
     import numpy as np
 
     inputs = cell.sets[0].inputs if cell.sets else ()
     return {t.name: np.load(Path(t.path), allow_pickle=False) for t in inputs}
+
+
+def array_type(engine_type: str) -> str:
+    """numpy's name for a trt.DataType's; bfloat16 as its bits. Raises Unsupported for what numpy lacks."""
+    names = {
+        "FLOAT": "float32", "HALF": "float16", "BF16": "uint16", "INT8": "int8", "UINT8": "uint8",
+        "INT32": "int32", "INT64": "int64", "BOOL": "bool",
+    }  # fmt: skip
+    if engine_type not in names:
+        raise Unsupported(f"an engine's tensor is {engine_type}, which numpy cannot hold")
+    return names[engine_type]

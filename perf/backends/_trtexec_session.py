@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perf.backends import Tensors, Unsupported, _onnx_header, _trt_cache
+from perf.backends import Tensors, _onnx_header, _trt_cache
 from perf.backends import _trtexec_output as told
-from perf.backends._trt_values import fed, fed_shapes, first_feed, onnx_name
+from perf.backends._trt_values import fed, first_feed, model_for, onnx_name, profiles_for
 from perf.backends._trtexec_program import (
     Build,
     Program,
@@ -18,8 +18,7 @@ from perf.backends._trtexec_program import (
     regime,
     run_line,
 )
-from perf.core import profiles
-from perf.core.cell import Cell, Io, Precision
+from perf.core.cell import Cell, Io
 from perf.core.devices import ordinal
 from perf.core.journal import Attested, Placement, Timed
 from perf.core.profiles import Shape
@@ -57,11 +56,7 @@ class ProgramSession:
         self._model = model_for(cell, program.weakly_typed)
         self._header = _onnx_header.read(Path(self._model))
         self._dynamic = tuple(v.name for v in self._header.inputs if v.dynamic)
-        try:
-            given = profiles.merged(profiles.from_options(cell.options), fed_shapes(cell))
-        except ValueError as e:
-            raise Unsupported(str(e)) from e
-        self._profiles = tuple(p for p in given if p.name in self._dynamic)
+        self._profiles = profiles_for(cell, self._header)
         maker = f"trtexec {program.version_text} {program.path}"
         cache = Path(cell.cache) if cell.cache else folder
         self._engine = _trt_cache.engine_file(cell, cache, maker, self._model, self._profiles)
@@ -194,21 +189,6 @@ class ProgramSession:
             (self._folder / made[name]).write_bytes(array.tobytes())
         self._fed.append((feed, made))
         return made
-
-
-def model_for(cell: Cell, weakly_typed: bool) -> str:
-    """The file to build from: where types are the model's, half precision is the converted model.
-
-    Raises Unsupported where that is needed and was not made.
-    """
-    if cell.target.precision is not Precision.FP16 or weakly_typed:
-        return cell.model.path
-    if not cell.model.path_fp16:
-        raise Unsupported(
-            "TensorRT 11 builds what the model's types say: it needs the fp16 artefact, and there is none "
-            "(model_path_fp16 in the model list, or python -m setup_models.half)"
-        )
-    return cell.model.path_fp16
 
 
 def _shares(cell: Cell, sets: int) -> tuple[int, int]:

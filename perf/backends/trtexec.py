@@ -10,15 +10,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from perf.backends import Backend, DeviceMemoryExhausted, Found, Session, TargetSpec, Unsupported
+from perf.backends import (
+    Backend,
+    DeviceMemoryExhausted,
+    Found,
+    Session,
+    TargetSpec,
+    Unsupported,
+    _trt_python,
+)
 from perf.backends import _trtexec_find as finding
 from perf.backends import _trtexec_output as told
 from perf.backends._trtexec_program import probed
 from perf.backends._trtexec_session import ProgramSession, Ran
 from perf.core.cell import Cell, Precision
 
+PACKAGES = ("tensorrt", "tensorrt_bindings")  # where there is no trtexec
 _PR_SET_PDEATHSIG = 1
-_HELP_S = 60.0
 
 
 class TrtexecFailedError(Exception):
@@ -46,9 +54,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
         session.create()
         yield session
         return
-    from perf.backends import _trt_python
-
-    with _trt_python.opened(cell, launch_dir, "tensorrt") as session_of_package:
+    with _trt_python.opened(cell, launch_dir, PACKAGES) as session_of_package:
         yield session_of_package
 
 

@@ -1,0 +1,42 @@
+"""TensorRT for RTX: engines built ahead of time by the same parser and builder, run on RTX boards."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from perf.backends import Backend, Found, Session, TargetSpec, _trt_python
+from perf.core.cell import Cell, Precision
+
+PACKAGES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
+
+
+@contextlib.contextmanager
+def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
+    """Build or load the engine; raises Unsupported without the package or a device."""
+    with _trt_python.opened(cell, launch_dir, PACKAGES) as session:
+        yield session
+
+
+def _missing(found: Found) -> str:
+    if any(v.startswith(("tensorrt-rtx", "tensorrt_rtx")) for v in found.versions):
+        return ""
+    return (
+        "no TensorRT for RTX there; it needs tensorrt-rtx-cu13-bindings==1.7.1.116, "
+        "tensorrt-rtx-cu13-libs==1.7.1.116 and cuda-bindings==13.5.0"
+    )
+
+
+BACKEND = Backend(
+    targets=(
+        TargetSpec("TensorRT_RTX", Precision.FP32, ("rtx",)),
+        TargetSpec("TensorRT_RTX", Precision.FP16, ("rtx_fp16",)),
+    ),
+    open=_open,
+    missing=_missing,
+    builds=True,
+    needs_gpu=True,
+    half_artefact=True,  # strongly typed, as TensorRT 11: half precision is the model's own
+    options_flag="trt_ep_options",
+    takes_profiles=True,
+    default=False,  # runs on RTX boards only, which is not known before it is tried
+)
