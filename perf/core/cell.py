@@ -206,8 +206,10 @@ def sealed(cell: Cell) -> Cell:
 
 
 def write(cell: Cell, path: Path) -> None:
-    """Write cell.json."""
-    path.write_text(json.dumps(codec.encode(cell), indent=1) + "\n", encoding="utf-8")
+    """Write cell.json, whole or not at all."""
+    aside = path.with_suffix(".tmp")
+    aside.write_text(json.dumps(codec.encode(cell), indent=1) + "\n", encoding="utf-8")
+    aside.replace(path)
 
 
 def read(path: Path) -> Cell:

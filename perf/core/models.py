@@ -7,12 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perf.core.cell import Comparison, InputOverride, ModelFile, Tolerance
+from perf.core.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
 
 REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
-OPTIONAL = (
-    "model_path_fp16", "test_data_path_fp16", "tolerances", "comparison", "inputs", "sha256", "about", "half",
-)  # fmt: skip
+OPTIONAL: Mapping[str, type] = {
+    "model_path_fp16": str,
+    "test_data_path_fp16": str,
+    "tolerances": dict,
+    "comparison": str,
+    "inputs": dict,
+    "sha256": str,
+    "about": str,
+    "half": dict,
+}
 # TensorProto.external_data holds StringStringEntryProto{key: "location", value: path} on the wire
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?s:(.))")
 
@@ -37,7 +44,10 @@ def load(source: Path) -> tuple[ModelFile, ...]:
         )
     if source.suffix == ".onnx":
         return (_single(source),)
-    return _unique(tuple(_of_list(source)), source)
+    listed = tuple(_of_list(source))
+    if not listed:
+        raise ModelListError(f"{source}: no model in it")
+    return _unique(listed, source)
 
 
 def digest(path: Path) -> str:
@@ -82,6 +92,8 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
         raise ModelListError(f"{source}:{e.lineno}: not JSON: {e.msg}") from e
     except UnicodeDecodeError as e:
         raise ModelListError(f"{source}: not UTF-8 text: {e.reason}") from e
+    except (OSError, RecursionError) as e:
+        raise ModelListError(f"{source}: {e}") from e
     if not isinstance(entries, list):
         raise ModelListError(
             f"{source}: expected a JSON list of models, got {type(entries).__name__}"
@@ -92,7 +104,9 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
         if not isinstance(entry, dict):
             raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
         if "root_working_directory" in entry:
-            root = source.resolve().parent / str(entry["root_working_directory"])
+            if not isinstance(entry["root_working_directory"], str):
+                raise ModelListError(f"{where}: 'root_working_directory' is not a string")
+            root = source.resolve().parent / entry["root_working_directory"]
             if len(entry) == 1:
                 continue
         yield _entry(entry, root, where)
@@ -110,17 +124,17 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         raise ModelListError(
             f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
         )
+    for key, kind in OPTIONAL.items():
+        if key in entry and not isinstance(entry[key], kind):
+            what = "a string" if kind is str else "an object"
+            raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
     folder = root / entry["working_directory"]
-    path = folder / entry["model_path"]
-    if not path.is_file():
-        raise ModelListError(
-            f"{where}: no file {path}; `python -m setup_models.check` says how to get it"
-        )
+    path = _file(folder / entry["model_path"], where)
     sha256 = digest(path)
     declared = entry.get("sha256")
     if declared and declared != sha256:
         raise ModelListError(f"{where}: {path} has sha256 {sha256}, the list says {declared}")
-    half = entry.get("model_path_fp16")
+    half = _file(folder / given, where) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     return ModelFile(
         name=name,
@@ -128,24 +142,48 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         sha256=sha256,
         folder=str(path.parent),
         test_data=str(folder / entry["test_data_path"]),
-        path_fp16=str(folder / half) if half else None,
-        sha256_fp16=digest(folder / half) if half else "",
+        path_fp16=str(half) if half else None,
+        sha256_fp16=digest(half) if half else "",
         test_data_fp16=str(folder / half_data) if half_data else None,
         inputs={
             k: _override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
         },
         comparison=_comparison(entry.get("comparison", "elementwise"), where),
         tolerances={
-            k: _tolerance(v, f"{where}.tolerances.{k}")
+            _precision(k, f"{where}.tolerances"): _tolerance(v, f"{where}.tolerances.{k}")
             for k, v in entry.get("tolerances", {}).items()
         },
-        half={k: tuple(v) for k, v in entry.get("half", {}).items()},
+        half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
     )
 
 
+def _file(path: Path, where: str) -> Path:
+    if not path.is_file():
+        raise ModelListError(
+            f"{where}: no file {path}; `python -m setup_models.check` says how to get it"
+        )
+    return path
+
+
+def _words(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ModelListError(f"{where}: expected a list of strings, got {value!r:.40}")
+    return tuple(value)
+
+
+def _precision(name: str, where: str) -> str:
+    known = [p.value for p in Precision]
+    if name not in known:
+        raise ModelListError(f"{where}: {name!r} is none of {', '.join(known)}")
+    return name
+
+
 def _override(value: Any, where: str) -> InputOverride:
+    known = ("shape", "range", "value")
+    if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
+        raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     try:
-        shape, bounds, fixed = (value.get(k) for k in ("shape", "range", "value"))
+        shape, bounds, fixed = (value.get(k) for k in known)
         return InputOverride(
             shape=None if shape is None else tuple(int(d) for d in shape),
             range=None if bounds is None else (float(bounds[0]), float(bounds[1])),

@@ -41,6 +41,12 @@ def plan(
     only: Callable[[str], bool] = lambda _id: True,
 ) -> tuple[Planned, ...]:
     """Every cell asked for, models outermost, in the order given; raises BadRequestError for none."""
+    for given in options.ep_options:
+        if not any(_means(given, o) for o in offers):
+            named = ", ".join(o.label for o in offers)
+            raise BadRequestError(
+                f"--ep_options {given.target}: no target of this run is meant; they are {named}"
+            )
     wanted = _matching(models, options.models)
     matches = select.expression(options.select)
     out = []

@@ -1,9 +1,10 @@
 """What a command line points at: the list of models, and the targets by their names."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf.core.options import Options
+from perf.core.options import BadRequestError, Options
 from perf.planning import targets
 from perf.planning.targets import Offer
 
@@ -21,6 +22,22 @@ def wanted_names(options: Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+class NothingMeasurableError(Exception):
+    """No target can run here; the message is one line that says why and what to do."""
+
+
 def chosen(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
-    """The offers that a request means."""
-    return targets.chosen(offered, wanted_names(options), fp16=options.fp16)
+    """The offers that a request means; raises BadRequestError, or NothingMeasurableError for none."""
+    out = targets.chosen(offered, wanted_names(options), fp16=options.fp16)
+    if not out:
+        why = next((o.place.problem for o in offered if o.place.problem), "")
+        raise NothingMeasurableError(f"no target can run here: {why or '--list says why'}")
+    return out
+
+
+def check_cores(options: Options) -> None:
+    """Refuse an affinity to cores that this machine does not have."""
+    ours = os.sched_getaffinity(0)
+    if beyond := sorted(set(options.cpu_affinity) - ours):
+        cores = ",".join(str(c) for c in sorted(ours))
+        raise BadRequestError(f"--cpu_affinity {beyond[0]}: this machine's cores are {cores}")

@@ -10,6 +10,8 @@ from perf.core.cell import Environment, Precision
 from perf.core.environments import EnvironmentSpec
 from perf.core.options import BadRequestError
 
+NO_DEVICE = "no device: NVML sees no NVIDIA GPU here"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -45,10 +47,23 @@ def offers(places: Sequence[Place], backends: Sequence[Backend]) -> tuple[Offer,
         for target, backend in _served(place, backends):
             missing = place.problem or backend.missing(place.found)
             if backend.needs_gpu and not place.found.gpus:
-                missing = "no device: NVML sees no NVIDIA GPU here"
+                missing = NO_DEVICE
             out.append(Offer(target, backend, place, missing, target.label not in seen))
             seen.add(target.label)
+    for backend in backends if places else ():  # known by name, and served nowhere
+        for target in (t for t in backend.targets if t.label not in seen):
+            missing = _served_nowhere(backend, places[0])
+            out.append(Offer(target, backend, places[0], missing, True))
     return tuple(out)
+
+
+def _served_nowhere(backend: Backend, place: Place) -> str:
+    if backend.needs_gpu and not place.found.gpus:
+        return NO_DEVICE
+    why = place.problem or backend.missing(place.found)
+    return (
+        why or "no environment serves it: add it to an environment's targets in environments.toml"
+    )
 
 
 def chosen(offered: Sequence[Offer], names: Sequence[str], *, fp16: bool) -> tuple[Offer, ...]:

@@ -1,0 +1,80 @@
+"""Asks the wrapper as a user does, in a process of its own, and reads what it leaves behind."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perf.core import run_folder
+from perf.core.record import Record
+from perf.core.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[1]
+CURRENT = '[current]\npython = "current"\n'
+QUICK = ("-i", "zoo", "-t", "4", "--launches", "2", "--warmup", "1")
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a run ended, what it said, and the folder of results it was given."""
+
+    status: int
+    out: str
+    err: str
+    results: Path
+
+    @property
+    def run(self) -> RunFolder:
+        """The newest run there."""
+        return run_folder.latest(self.results)
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """Durable records by cell id."""
+        return {r.cell.id: r for r in run_folder.records(self.run)}
+
+    @property
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Rows of cells.jsonl by cell id."""
+        lines = (self.run.root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
+        return {row["cell"]: row for row in map(json.loads, lines)}
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Rows of one of the seven tables."""
+        path = self.results / f"benchmark_{name}_{self.run.run_id}.csv"
+        with path.open(encoding="utf-8", newline="") as f:
+            return list(csv.DictReader(f))
+
+
+def command(*words: str, python: str = sys.executable) -> list[str]:
+    """The wrapper's command line."""
+    return [python, str(ROOT / "benchmark_wrapper.py"), *words]
+
+
+def ask(
+    home: Path,
+    *words: str,
+    out: str = "result",
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> Said:
+    """Run the wrapper in `home` to its end."""
+    done = subprocess.run(
+        command("-m", "models", "-o", out, *words, python=python), cwd=home, capture_output=True,
+        text=True, timeout=120, check=False, env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return Said(done.returncode, done.stdout, done.stderr, home / out)
+
+
+def one_line(said: Said) -> str:
+    """The one line of an error, with the promise that it is one."""
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
