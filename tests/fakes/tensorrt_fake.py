@@ -1,0 +1,296 @@
+"""Fakes of NVIDIA's tensorrt and cuda-bindings (libraries we do not own): engines that compute on the CPU EP.
+
+"Device" memory is host memory, a stream does everything at once, and events tick by what was enqueued.
+"""
+
+import ctypes
+import enum
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+TYPES = {"float": "FLOAT", "float16": "HALF", "int64": "INT64", "bool": "BOOL"}
+
+
+Error = enum.IntEnum(
+    "Error",
+    {
+        "cudaSuccess": 0,
+        "cudaErrorMemoryAllocation": 2,
+        "cudaErrorInsufficientDriver": 35,
+        "cudaErrorIllegalAddress": 700,
+    },
+)
+
+
+@dataclass
+class FakeCudart:
+    """cuda.bindings.runtime; `fails` names functions and what they return."""
+
+    fails: dict[str, Error] = field(default_factory=dict)
+    devices: int = 1
+    held: dict[int, Any] = field(default_factory=dict)
+    now_ms: float = 0.0
+    events: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cudaError_t = Error
+        self.cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
+
+    def __getattr__(self, name: str) -> Callable[..., tuple[Any, ...]]:
+        if not name.startswith("cuda"):
+            raise AttributeError(name)
+        return lambda *args: self._call(name, *args)
+
+    def _call(self, name: str, *args: Any) -> tuple[Any, ...]:
+        if name in self.fails:
+            return self.fails[name], 0
+        match name, args:
+            case "cudaGetDeviceCount", _:
+                return Error.cudaSuccess, self.devices
+            case ("cudaMalloc", (size,)) | ("cudaHostAlloc", (size, _)):
+                block = ctypes.create_string_buffer(size)
+                self.held[ctypes.addressof(block)] = block
+                return Error.cudaSuccess, ctypes.addressof(block)
+            case (("cudaFree" | "cudaFreeHost"), (pointer,)):
+                del self.held[pointer]
+                return (Error.cudaSuccess,)
+            case "cudaMemcpyAsync", (to, source, size, kind, _):
+                ctypes.memmove(to, source, size)
+                self.now_ms += 0.25 if kind == 1 else 0.125
+                return (Error.cudaSuccess,)
+            case "cudaEventCreate", _:
+                self.events[len(self.events)] = -1.0
+                return Error.cudaSuccess, len(self.events) - 1
+            case "cudaEventRecord", (event, _):
+                self.events[event] = self.now_ms
+                return (Error.cudaSuccess,)
+            case "cudaEventElapsedTime", (first, second):
+                return Error.cudaSuccess, self.events[second] - self.events[first]
+            case "cudaStreamCreate", _:
+                return Error.cudaSuccess, 7
+            case _:
+                return (Error.cudaSuccess,)
+
+
+def _enum(name: str, members: dict[str, Any]) -> Any:
+    kind: Any = enum.Enum
+    return kind(name, members)
+
+
+class FakeTensorRT:
+    """The tensorrt module of TensorRT 10 (weakly typed) or 11; `refuses` makes a stage fail."""
+
+    __name__ = "tensorrt"
+
+    def __init__(self, cuda: FakeCudart, *, eleven: bool = False, refuses: str = "") -> None:
+        self.cuda, self.refuses = cuda, refuses
+        self.__version__ = "11.1.0" if eleven else "10.16.1"
+        flags = {"TF32": 1} if eleven else {"TF32": 1, "FP16": 2}
+        self.BuilderFlag = _enum("BuilderFlag", flags)
+        self.NetworkDefinitionCreationFlag = _enum("Flag", {"STRONGLY_TYPED": 1})
+        self.DataType = _enum("DataType", {v: v for v in (*TYPES.values(), "INT32")})
+        self.TensorIOMode = _enum("TensorIOMode", {"INPUT": 1, "OUTPUT": 2})
+        self.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
+        self.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
+        self.LayerInformationFormat = SimpleNamespace(JSON="json")
+        self.ILogger, self.IProfiler = _Logger, _Profiler
+        self.configs: list[_Config] = []
+
+    def Builder(self, logger: Any) -> "_Builder":  # noqa: N802
+        return _Builder(self, logger)
+
+    def OnnxParser(self, network: "_Network", logger: Any) -> "_Parser":  # noqa: N802
+        return _Parser(self, network, logger)
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802
+        def deserialize(plan: bytes) -> "_Engine | None":
+            if self.refuses == "deserialize":
+                logger.log(_Logger.Severity.ERROR, "the plan was built by another version")
+                return None
+            return _Engine(self, json.loads(plan)["model"])
+
+        return SimpleNamespace(deserialize_cuda_engine=deserialize)
+
+
+class _Logger:
+    class Severity(enum.IntEnum):
+        INTERNAL_ERROR = 0
+        ERROR = 1
+        WARNING = 2
+        INFO = 3
+        VERBOSE = 4
+
+
+class _Profiler:
+    pass
+
+
+@dataclass
+class _Network:
+    session: Any = None
+    model: str = ""
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self.session.get_inputs())
+
+    def get_input(self, i: int) -> Any:
+        given = self.session.get_inputs()[i]
+        shape = [d if isinstance(d, int) else -1 for d in given.shape]
+        return SimpleNamespace(name=given.name, shape=shape, is_shape_tensor=False)
+
+
+@dataclass
+class _Parser:
+    trt: FakeTensorRT
+    network: _Network
+    logger: Any
+    num_errors: int = 0
+
+    def parse_from_file(self, path: str) -> bool:
+        if self.trt.refuses == "parse":
+            self.num_errors = 1
+            return False
+        self.network.model = path
+        self.network.session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return True
+
+    def get_error(self, _i: int) -> Any:
+        return SimpleNamespace(
+            desc=lambda: "no importer\nfor GridSample",
+            node_name=lambda: "sample",
+            node_operator=lambda: "GridSample",
+        )
+
+
+@dataclass
+class _Config:
+    profiles: list[Any] = field(default_factory=list)
+    flags: set[str] = field(default_factory=set)
+    limits: dict[str, int] = field(default_factory=dict)
+    builder_optimization_level: int = 3
+    profiling_verbosity: str = ""
+
+    def add_optimization_profile(self, profile: Any) -> None:
+        self.profiles.append(profile)
+
+    def set_flag(self, flag: Any) -> None:
+        self.flags.add(flag.name)
+
+    def clear_flag(self, flag: Any) -> None:
+        self.flags.discard(flag.name)
+
+    def set_memory_pool_limit(self, pool: str, size: int) -> None:
+        self.limits[pool] = size
+
+    def create_timing_cache(self, blob: bytes) -> Any:
+        return SimpleNamespace(serialize=lambda: blob + b"timed;")
+
+    def set_timing_cache(self, cache: Any, _ignore_mismatch: bool) -> bool:
+        return cache is not None
+
+
+@dataclass
+class _Builder:
+    trt: FakeTensorRT
+    logger: Any
+
+    def create_network(self, _flags: int) -> _Network:
+        return _Network()
+
+    def create_builder_config(self) -> _Config:
+        self.trt.configs.append(_Config())
+        return self.trt.configs[-1]
+
+    def create_optimization_profile(self) -> Any:
+        shapes: dict[str, Any] = {}
+
+        def set_shape(name: str, low: Any, mid: Any, high: Any) -> None:
+            shapes[name] = (low, mid, high)
+
+        return SimpleNamespace(set_shape=set_shape, shapes=shapes)
+
+    def build_serialized_network(self, network: _Network, _config: _Config) -> bytes | None:
+        if self.trt.refuses == "build":
+            self.logger.log(_Logger.Severity.ERROR, "no tactic fits")
+            return None
+        if self.trt.refuses == "memory":
+            self.logger.log(_Logger.Severity.ERROR, "Error Code 2: OutOfMemory")
+            return None
+        return json.dumps({"model": network.model}).encode()
+
+
+class _Engine:
+    def __init__(self, trt: FakeTensorRT, model: str) -> None:
+        self.trt = trt
+        self.session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        self.given = {v.name: v for v in self.session.get_inputs()}
+        self.put = {v.name: v for v in self.session.get_outputs()}
+        self.names: list[str] = [*self.given, *self.put]
+        self.num_io_tensors = len(self.names)
+
+    def get_tensor_name(self, i: int) -> str:
+        return self.names[i]
+
+    def get_tensor_mode(self, name: str) -> Any:
+        return self.trt.TensorIOMode["INPUT" if name in self.given else "OUTPUT"]
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return self.trt.DataType[TYPES[(self.given | self.put)[name].type[7:-1]]]
+
+    def create_execution_context(self) -> "_Context":
+        return _Context(self)
+
+    def create_engine_inspector(self) -> Any:
+        text = (Path(__file__).parent / "trtexec/recorded/layers_10.6_fp16.json").read_text()
+        return SimpleNamespace(get_engine_information=lambda _format: text)
+
+
+class _Context:
+    def __init__(self, engine: _Engine) -> None:
+        self.engine = engine
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+        self.profiler: Any = None
+
+    def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
+        self.shapes[name] = tuple(shape)
+        return self.engine.trt.refuses != "shape"
+
+    def get_tensor_shape(self, name: str) -> Sequence[int]:
+        if self.engine.trt.refuses == "data_dependent":
+            return (-1, 3)
+        batch = next(s[0] for n, s in self.shapes.items() if n == "x")
+        return [d if isinstance(d, int) else batch for d in self.engine.put[name].shape]
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def execute_async_v3(self, _stream: int) -> bool:
+        if self.engine.trt.refuses == "run":
+            return False
+        feed = {n: self._array(n, self.shapes[n]) for n in self.engine.given}
+        got = self.engine.session.run(None, feed)
+        for name, value in zip(self.engine.put, got, strict=True):
+            self._array(name, value.shape)[...] = value
+        self.engine.trt.cuda.now_ms += 2.5
+        if self.profiler is not None:
+            self.profiler.report_layer_time("/conv1/Conv + /relu1/Relu", 2.0)
+            self.profiler.report_layer_time("/softmax/Softmax", 0.5)
+        return True
+
+    def _array(self, name: str, shape: Sequence[int]) -> Any:
+        value = (self.engine.given | self.engine.put)[name]
+        kind = np.dtype(
+            {"float": "f4", "float16": "f2", "int64": "i8", "bool": "?"}[value.type[7:-1]]
+        )
+        size = int(np.prod(shape)) * kind.itemsize
+        raw: Any = (ctypes.c_byte * size).from_address(self.addresses[name])
+        return np.frombuffer(raw, kind).reshape(shape)
