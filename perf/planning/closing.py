@@ -1,5 +1,7 @@
 """What a run leaves beside its launches: its description, a record for every planned cell, an exit status."""
 
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -55,13 +57,21 @@ def conduct(
             screen.end(records, host, folder, written)
             return 128 + signal if signal else status(records, options)
         except OSError as e:
-            again = f"`--resume {folder.run_id}`" if resumable else "run it again"
-            print(
-                f"error: {e.filename or folder.root}: {e.strerror}; what had finished is kept in "
-                f"{folder.root}: make room, then {again}",
-                file=sys.stderr,
-            )
+            print(f"error: {_cut_short(e, folder, resumable=resumable)}", file=sys.stderr)
             return INCOMPLETE
+
+
+def _cut_short(error: OSError, folder: RunFolder, *, resumable: bool) -> str:
+    """One line on what could not be written, and how to go on."""
+    what = f"{error.filename or folder.root}: {error.strerror}"
+    if not (folder.root / "run.json").is_file():
+        shutil.rmtree(folder.root, ignore_errors=True)
+        return f"{what}; nothing has run: make room, or choose another folder with -o"
+    again = f"`-o {shlex.quote(str(folder.results))} --resume {folder.run_id}`"
+    return (
+        f"{what}; what had finished is kept in {folder.root}: make room, "
+        f"then {again if resumable else 'run it again'}"
+    )
 
 
 def describe(
