@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# First run on a machine with an NVIDIA GPU and no network: assembles an environment for onnxruntime-gpu from wheel pieces,
+# then lists, validates and benchmarks the offline set, and provokes every GPU failure that a harness must tell apart.
+#   usage: run.sh PIECES OUT     PIECES: folder with onnxruntime_gpu-*.whl, or its pieces *.whl.part-*
+#   PYTHON (default python3) needs numpy, onnx, rich, nvidia-ml-py, and pip's nvidia-* CUDA 13 libraries beside it
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+pieces=$(cd "$1" && pwd)
+mkdir -p "$2"
+out=$(cd "$2" && pwd)
+python=$(command -v "${PYTHON:-python3}")
+work=${WORK:-/tmp/ep-perf-gpu}
+mkdir -p "$work"
+cd "$root" || exit 2
+export PYTHONPATH=$root
+
+say() { echo "== $(date +%T) $*"; }
+
+assemble() {
+    local wheel
+    if [ -f "$work/ort/onnxruntime/__init__.py" ]; then return; fi
+    wheel=$(find "$pieces" -maxdepth 1 -name '*.whl' | head -n 1)
+    if [ -z "$wheel" ]; then
+        wheel=$work/$(basename "$(find "$pieces" -maxdepth 1 -name '*.whl.part-*' | sort | head -n 1)" | sed 's/\.part-.*//')
+        find "$pieces" -maxdepth 1 -name '*.whl.part-*' | sort | xargs cat >"$wheel"
+    fi
+    "$python" -m pip install --quiet --no-index --no-deps --target "$work/ort" "$wheel"
+}
+
+say "assemble"
+assemble || exit 3
+site=$("$python" -c 'import nvidia, os; print(next(iter(nvidia.__path__)))')
+libraries=$(find "$site" -name 'lib*.so*' -printf '%h\n' | sort -u | paste -sd:)
+driver=$(dirname "$(find /usr/local/nvidia /usr/lib -name 'libcuda.so.1' 2>/dev/null | head -n 1)")
+without=$(echo "$libraries" | tr : '\n' | grep -v cudnn | paste -sd:)
+
+cat >"$work/environments.toml" <<TOML
+[current]
+python = "current"
+
+[cuda]
+python = "$python"
+targets = [
+    "CUDAExecutionProvider", "CUDAExecutionProvider_fp16",
+    "TensorrtExecutionProvider", "TensorrtExecutionProvider_fp16",
+]
+env = { PYTHONPATH = "$work/ort", LD_LIBRARY_PATH = "$libraries:$driver" }
+
+[crippled]                     # the same without cuDNN: the EP must not fall back in silence
+python = "$python"
+targets = ["CUDAExecutionProvider"]
+default = false
+env = { PYTHONPATH = "$work/crippled", LD_LIBRARY_PATH = "$without:$driver" }
+
+[faults]                       # a fake engine that really breaks the device
+python = "$python"
+targets = ["CudaFaults"]
+default = false
+backend = "$root/benchmarks/gpu/cuda_faults.py"
+env = { LD_LIBRARY_PATH = "$driver" }
+TOML
+# A crippled environment must not find cuDNN beside the interpreter either: a copy whose preload finds nothing.
+if [ ! -d "$work/crippled" ]; then cp -rs "$work/ort" "$work/crippled"; fi
+
+wrapper() { (cd "$work" && "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" -o "$out/result" "$@"); }
+
+say "versions"
+nvidia-smi --query-gpu=name,driver_version,memory.total,power.limit --format=csv,noheader
+"$python" --version
+say "models"
+"$python" -m setup_models.offline | tail -n 3
+"$python" benchmarks/gpu/too_large.py "$work/too_large"
+say "list"
+wrapper --list
+say "both io modes, CPU, CUDA, CUDA fp16"
+wrapper --run_id main -r both -i zoo -t 50 --launches 5 -b both -e cpu cuda cuda:fp16 --timeout 120
+echo "exit $?"
+say "a model too large for the card"
+(cd "$work" && "$python" "$root/benchmark_wrapper.py" -m "$work/too_large" -o "$out/result" --run_id oom -r validate -i zoo -e cuda --timeout 120)
+echo "exit $?"
+say "a library taken away"
+wrapper --run_id crippled -r validate -i zoo --models squeezenet -e CUDAExecutionProvider@crippled --timeout 60
+echo "exit $?"
+say "the device broken on purpose, the next cell clean"
+wrapper --run_id faults -r validate -i zoo --models squeezenet --jobs 1 -e CudaFaults cuda \
+    --ep_options 'CudaFaults[trap]:how=trap' 'CudaFaults[illegal]:how=illegal' 'CudaFaults[oom]:how=oom' --timeout 60
+echo "exit $?"
+say "device-resident timing against CUDA events; fidelity against a bare loop"
+for model in squeezenet resnet50; do
+    PYTHONPATH=$work/ort:$root LD_LIBRARY_PATH=$libraries:$driver ORT_DISABLE_TELEMETRY=1 \
+        "$python" benchmarks/gpu/events.py "models/$model"
+done
+say "pack"
+tar -C "$out" -czf "$out/result.tar.gz" --exclude='*.npy' --exclude='*.onnx' --exclude='cache' result
+rm -rf "$out/result"
+say "done"
