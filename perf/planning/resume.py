@@ -30,10 +30,9 @@ def resumed(words: Sequence[str], options: Options) -> Options:
                     f"--{flag.name} {now!r} differs from {then!r} of run {run.run_id}: "
                     "leave it out to resume, or start a new run"
                 )
-    kept = {f.name: getattr(options, f.name) for f in flags() if not f.plan}
-    return replace(
-        old, **kept, resume=run.run_id, run_id=run.run_id, label=options.label or old.label
-    )
+    now_kept = {f.name: getattr(options, f.name) for f in flags() if not f.plan}
+    told = {"resume": run.run_id, "run_id": run.run_id, "label": options.label or old.label}
+    return replace(old, **(now_kept | told))
 
 
 def stored(options: Options) -> dict[str, object]:

@@ -241,7 +241,7 @@ def too_many_inputs(folder: Path) -> None:
 
 
 def stored(folder: Path, array: object) -> None:
-    tensor = numpy_helper.from_array(array, "x")  # type: ignore[arg-type]
+    tensor = numpy_helper.from_array(array, "x")
     (folder / "test_data_set_0" / "input_0.pb").write_bytes(tensor.SerializeToString())
 
 
@@ -275,7 +275,7 @@ BAD: dict[Callable[[Path], None], tuple[type[Outcome], str]] = {
     torn_data: (ArtefactFailed, "test_data_set_1/input_0.pb: "),
     no_input: (ArtefactFailed, "test_data_set_0: no data for input 'x' (0 of 1 given)"),
     too_many_inputs: (ArtefactFailed, "input_1.pb: the model has only 1 inputs"),
-}  # type: ignore[valid-type]
+}
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ def test_a_bad_model_is_an_outcome_of_its_own_cell(
     said, _ = beside_bad_models
     record = said.records[f"{spoil.__name__}::CPUExecutionProvider"]
     kind, says = BAD[spoil]
-    assert isinstance(record.outcome, kind), record.outcome  # type: ignore[arg-type]
+    assert isinstance(record.outcome, kind), record.outcome
     text = said.cells[record.cell.id]["detail"]
     assert says in text
     assert "\n" not in text
