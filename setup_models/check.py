@@ -24,6 +24,7 @@ class Listed:
     path: Path
     test_data: Path | None
     sha256: str | None = None  # what the list says it must be
+    path_fp16: Path | None = None  # the user's own half-precision model
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
     if model.sha256 and model.sha256 != sha256:
         mend = f"set its sha256 to {sha256} if the change is wanted, or fetch it again"
         lacks.append((f"the file is not the listed one ({model.sha256[:12]})", mend))
+    own = () if model.path_fp16 is None else ("fp16 (own)",)
+    if model.path_fp16 is not None and not model.path_fp16.is_file():
+        mend = "take model_path_fp16 out of its row to have the harness convert one"
+        lacks.append((f"no file {model.path_fp16}", mend))
     sets = datasets.find_sets(model.test_data) if model.test_data else []
     if not sets:
         mend = f"python -m setup_models.add {model.path} --name {model.name}-with-data"
@@ -85,7 +90,7 @@ def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
         fed=fed,
         sets=len(sets),
         sets_with_outputs=sum(bool(datasets.tensor_files(each, "output")) for each in sets),
-        artefacts=tuple(artefacts_of(sha256, artefact_folders)),
+        artefacts=(*own, *artefacts_of(sha256, artefact_folders)),
         sha256=sha256,
         lacks=tuple(lacks),
     )
@@ -146,7 +151,9 @@ def _of_rows(entries: Sequence[rows.Row], source: Path) -> Iterator[Listed]:
         try:
             folder = root / entry["working_directory"]
             path, data = folder / entry["model_path"], folder / entry["test_data_path"]
-            yield Listed(str(entry["model_name"]), path, data, entry.get("sha256"))
+            half = entry.get("model_path_fp16")
+            own = folder / half if half else None
+            yield Listed(str(entry["model_name"]), path, data, entry.get("sha256"), own)
         except (KeyError, TypeError) as error:
             raise RefusalError(f"{source}[{at}]: {error} is missing or not a string") from error
 

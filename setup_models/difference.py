@@ -56,13 +56,13 @@ def check_twin(source: Path, artefact: Path, calibration: Path | None) -> Check:
     require_same_ends(_declared(source), _declared(artefact))
     model = onnx.load(str(artefact))
     bfloat16.widen(model)
-    twin = artefact.with_name("twin.onnx")
+    twin = artefact.with_name(f"{artefact.name}.twin")
     try:
         weights.save(model, twin)
         found = check(source, twin, calibration)
     finally:
-        for path in artefact.parent.glob("twin.onnx*"):
-            path.unlink()
+        for path in (twin, twin.with_name(f"{twin.name}.data")):
+            path.unlink(missing_ok=True)
     kind = f"{found.kind}, weights rounded to bf16 and arithmetic in fp32: no bf16 kernels there"
     return dataclasses.replace(found, kind=kind)
 

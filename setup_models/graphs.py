@@ -22,17 +22,19 @@ def lift_constants(model: onnx.ModelProto) -> int:
 
     A converter keeps an initializer in fp32 when only blocked nodes read it, but halves every
     Constant: without this a block list cannot save a weight that fp16 has no room for. Left alone
-    below IR version 4, where an initializer would have to be an input too.
+    below IR version 4, where an initializer would have to be an input too; so is a Constant that is
+    an output, since a converter renames what nodes put out.
     """
     if model.ir_version < 4:
         return 0
+    outputs = {value.name for value in model.graph.output}
     lifted = 0
     for position in reversed(range(len(model.graph.node))):
         node = model.graph.node[position]
         tensors = [each.t for each in node.attribute if each.name == "value"]
         if node.op_type != "Constant" or not tensors or node.domain not in {"", "ai.onnx"}:
             continue
-        if tensors[0].data_type != onnx.TensorProto.FLOAT:
+        if tensors[0].data_type != onnx.TensorProto.FLOAT or node.output[0] in outputs:
             continue
         stored = model.graph.initializer.add()
         stored.CopyFrom(tensors[0])

@@ -96,6 +96,19 @@ def test_a_changed_file_is_noticed(
     assert "the file is not the listed one" in shown[2]
 
 
+def test_a_half_precision_model_of_ones_own_is_looked_for(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = rewrite(models, model_path_fp16="./half.onnx")
+    status, shown = lines(source, tmp_path, capsys)
+    assert status == 1
+    assert "half.onnx; take model_path_fp16 out of its row" in shown[2]
+    save(mlp(), models / "mine" / "half.onnx")
+    status, shown = lines(source, tmp_path, capsys)
+    assert status == 0
+    assert "fp16 (own)" in shown[1]
+
+
 def test_missing_test_data_comes_with_the_command_that_makes_some(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,7 @@
+import contextlib
 import fcntl
 import hashlib
+import os
 import resource
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from setup_models.download import Patience, Want, fetch, sha256_of
+from setup_models.download import Patience, Want, fetch, sha256_of, show_progress
 from setup_models.refusals import RefusalError
 from tests.setup_models.serving import Server
 
@@ -190,3 +192,16 @@ def test_progress_is_told_up_to_the_end(server: Server, tmp_path: Path) -> None:
     )
     assert told[-1] == ("m.bin", len(BODY), len(BODY))
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_the_bar_is_drawn_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
+    show_progress("m.bin", 1 << 20, 4 << 20)
+    assert capsys.readouterr().err == ""
+    master, slave = os.openpty()
+    with os.fdopen(slave, "w") as terminal, contextlib.redirect_stderr(terminal):
+        show_progress("m.bin", 1 << 20, 4 << 20)
+        show_progress("m.bin", 4 << 20, 4 << 20)
+    shown = os.read(master, 4096).decode()
+    os.close(master)
+    assert "]  25% of 4.0 MiB" in shown
+    assert shown.endswith("] 100% of 4.0 MiB\r\n")

@@ -148,6 +148,18 @@ def test_a_block_list_saves_a_constant_that_fp16_has_no_room_for(tmp_path: Path)
     assert report.check.relative_difference < 1e-2
 
 
+def test_a_constant_that_is_an_output_stays_one(tmp_path: Path) -> None:
+    value = numpy_helper.from_array(np.array([1.5, 2.5], np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=value),
+        helper.make_node("Relu", ["x"], ["y"]),
+    ]
+    model = model_of(nodes, [])
+    model.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, [2]))
+    report = half.convert(save(model, tmp_path / "model.onnx"), tmp_path / "a.onnx", Request())
+    assert report.check.outputs["c"] == 0.0
+
+
 def test_a_model_that_is_half_already_is_refused(tmp_path: Path) -> None:
     source = save(mlp(), tmp_path / "model.onnx")
     half.convert(source, tmp_path / "fp16.onnx", Request())
