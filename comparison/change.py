@@ -35,7 +35,8 @@ def stored(
     before, after = _side(a, metric), _side(b, metric)
     if before is None or after is None:
         return None
-    return _weighed(a, b, metric, _widened(noise, before, after), level, "stored", before, after)
+    previous = math.exp(before.centre)
+    return _weighed(before, after, _widened(noise, before, after), level, "stored", previous)
 
 
 def against_canary(
@@ -51,15 +52,17 @@ def against_canary(
     before, after = _divided(a, canary_a, metric), _divided(b, canary_b, metric)
     if before is None or after is None:
         return None
-    return _weighed(a, b, metric, _widened(noise, before, after), level, "canary", before, after)
+    previous = statistics.median(x.values[metric] for x in a.launches if metric in x.values)
+    return _weighed(before, after, _widened(noise, before, after), level, "canary", previous)
 
 
-def paired(pairs: Sequence[tuple[float, float]], previous: float, current: float) -> Change:
+def paired(pairs: Sequence[tuple[float, float]]) -> Change:
     """Neighbouring launches: Student's t on the log ratios (Student, Biometrika 6 (1908) 1-25).
 
     Needs at least two pairs of positive numbers.
     """
     logs = [math.log(y / x) for x, y in pairs]
+    previous = statistics.median(x for x, _ in pairs)
     k, centre = len(logs), statistics.fmean(logs)
     error = max(statistics.stdev(logs), 1e-4) / math.sqrt(k)
     reach = t_at(0.975, k - 1) * error
@@ -71,14 +74,9 @@ def paired(pairs: Sequence[tuple[float, float]], previous: float, current: float
         p=1 - t_cdf(abs(centre) / error, k - 1),
         basis="paired",
         previous=previous,
-        current=current,
+        current=previous * math.exp(centre),
         launches=(k, k),
     )
-
-
-def published(cell: CellFacts, metric: Metric, launches: Sequence[float]) -> float:
-    """The number the tables show for a metric, or what its launches come to."""
-    return cell.values.get(metric) or statistics.median(launches)
 
 
 def _side(cell: CellFacts, metric: Metric) -> Stored | None:
@@ -120,14 +118,7 @@ def _widened(noise: Noise, a: Stored, b: Stored) -> Noise:
 
 
 def _weighed(
-    a: CellFacts,
-    b: CellFacts,
-    metric: Metric,
-    noise: Noise,
-    level: float,
-    basis: str,
-    before: Stored,
-    after: Stored,
+    before: Stored, after: Stored, noise: Noise, level: float, basis: str, previous: float
 ) -> tuple[Change, Noise]:
     d = after.centre - before.centre
     counts = (len(before.launches), len(after.launches))
@@ -140,8 +131,8 @@ def _weighed(
         detectable=math.expm1((t_at(1 - level, noise.df) + POWER_Z) * error),
         p=1 - t_cdf(abs(d) / error, noise.df),
         basis=basis,
-        previous=published(a, metric, [math.exp(x) for x in before.launches]),
-        current=published(b, metric, [math.exp(x) for x in after.launches]),
+        previous=previous,
+        current=previous * math.exp(d),
         launches=counts,
     )
     return change, noise

@@ -23,7 +23,7 @@ class Metric(StrEnum):
 UNITS: Mapping[Metric, str] = {
     Metric.P50: "ms",
     Metric.MEAN: "ms",
-    Metric.SLOW_END: "p90/p10",
+    Metric.SLOW_END: "x",
     Metric.P99: "ms",
     Metric.SESSION: "s",
     Metric.HOST_MEMORY: "MiB",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 from comparison.change import POWER_Z
 from comparison.facts import CellFacts, LaunchFacts, Metric
@@ -9,16 +10,20 @@ from comparison.verdict import Change, Faster, Same, Slower, Unclear, Verdict
 from perf.core.evidence import (
     Evidence,
     Improved,
+    Pair,
     Regressed,
     Rule,
     Unchanged,
     Undecided,
     Unsettled,
     decide,
+    low_end,
     over_all,
     side,
+    slow_end,
 )
 
+NS_PER_MS = 1e6
 Pairs = Sequence[tuple[LaunchFacts, LaunchFacts]]
 
 
@@ -31,7 +36,7 @@ def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
     return sorted(found, key=lambda p: min(p[0].order, p[1].order))
 
 
-def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
+def decided(pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
     """The rule's decision as a verdict on p50 (the undisturbed end) or on the slow end."""
     samples = [(x.samples_ns, y.samples_ns) for x, y in pairs]
     decision = decide(samples, rule)
@@ -39,7 +44,7 @@ def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule
         return Unclear(f"{len(pairs)} pairs of launches; a first look takes {rule.first}")
     evidence: Evidence = decision.evidence
     tail = metric is Metric.SLOW_END
-    told = _change(evidence, a, b, metric, rule)
+    told = _change(evidence, samples, metric, rule)
     match decision:
         case Undecided():
             needed = evidence.pairs_used + rule.step
@@ -52,13 +57,13 @@ def decided(a: CellFacts, b: CellFacts, pairs: Pairs, metric: Metric, rule: Rule
             if in_tail is tail:
                 kind = Slower if told.ratio > 1 else Faster
                 return kind(told, suspect=False, note=_note(evidence))
-            return _beside(over_all(samples, rule), a, b, metric, rule)
+            return _beside(samples, metric, rule)
 
 
-def _beside(found: Evidence, a: CellFacts, b: CellFacts, metric: Metric, rule: Rule) -> Verdict:
+def _beside(samples: Sequence[Pair], metric: Metric, rule: Rule) -> Verdict:
     """What all pairs say of the statistic that the decision did not rest on."""
-    tail = metric is Metric.SLOW_END
-    told = _change(found, a, b, metric, rule)
+    tail, found = metric is Metric.SLOW_END, over_all(samples, rule)
+    told = _change(found, samples, metric, rule)
     where = side(found.tail if tail else found.low, limit_of(tail, rule), rule.z)
     if where is None:
         return Unclear("decided by p50" if tail else "decided by the slow end", told)
@@ -77,10 +82,12 @@ def _note(evidence: Evidence) -> str:
     return f"{evidence.pairs_used} pairs"
 
 
-def _change(evidence: Evidence, a: CellFacts, b: CellFacts, metric: Metric, rule: Rule) -> Change:
+def _change(evidence: Evidence, samples: Sequence[Pair], metric: Metric, rule: Rule) -> Change:
     tail = metric is Metric.SLOW_END
     e = evidence.tail if tail else evidence.low
     low, high = e.interval(rule.z)
+    before = [a[: rule.runs] for a, _ in samples if a]
+    previous = median(map(slow_end, before)) if tail else median(map(low_end, before)) / NS_PER_MS
     return Change(
         ratio=e.ratio,
         low=low,
@@ -88,7 +95,7 @@ def _change(evidence: Evidence, a: CellFacts, b: CellFacts, metric: Metric, rule
         detectable=math.expm1(limit_of(tail, rule) + (rule.z + POWER_Z) * e.error),
         p=None,
         basis="paired",
-        previous=a.values[metric],
-        current=b.values[metric],
+        previous=previous,
+        current=previous * e.ratio,
         launches=(evidence.pairs_used, evidence.pairs_used),
     )

@@ -186,12 +186,28 @@ def _why(line: Line) -> str:
     c = change_of(line.verdict)
     parts = [text_of(line.verdict)]
     if c and c.detectable is not None:
-        parts.append(f"could see {100 * c.detectable:.1f} %")
+        parts.append(_sight(c.detectable))
     parts += [f"differs in {a}" for a in line.across]
-    parts += list(line.disturbances)
+    parts += _both(line.disturbances)
     parts += [f"expected: {line.expected}"] if line.expected else []
     parts += [line.confirmed]
     return "; ".join(p for p in parts if p)
+
+
+def _both(disturbances: Sequence[str]) -> list[str]:
+    """What was seen on both sides alike is told once."""
+    sides: dict[str, list[str]] = {}
+    for text in disturbances:
+        side, _, what = text.partition(": ")
+        sides.setdefault(what, []).append(side)
+    return [f"{' and '.join(s)}: {what}" for what, s in sides.items()]
+
+
+def _sight(detectable: float) -> str:
+    """The smallest change that could have been seen."""
+    if detectable < 1:
+        return f"could see {100 * detectable:.1f} %"
+    return f"could see a factor of {1 + detectable:.2g}"
 
 
 def _percent(log_ratio: float) -> str:

@@ -17,7 +17,7 @@ class Change:
     detectable: float | None  # smallest relative change seen in 80 % of such data; 0.05 is 5 %
     p: float | None  # one-sided probability of so large a ratio without any change
     basis: str  # paired, canary, stored: what the noise was judged by
-    previous: float
+    previous: float  # what the ratio is of, so not always what the tables show
     current: float
     launches: tuple[int, int] = (0, 0)
 

@@ -29,7 +29,7 @@ def test_paired_is_the_t_test_of_scipy(before: list[float], seed: int) -> None:
     chance = random.Random(seed)
     after = [x * math.exp(chance.gauss(0.02, 0.05)) for x in before]
     logs = [math.log(b / a) for a, b in zip(before, after, strict=True)]
-    found = change.paired(list(zip(before, after, strict=True)), 1.0, 1.0)
+    found = change.paired(list(zip(before, after, strict=True)))
     theirs = stats.ttest_1samp(logs, 0.0)
     low, high = theirs.confidence_interval(0.95)
     assert found.p == pytest.approx(theirs.pvalue / 2, rel=1e-6, abs=1e-12)
