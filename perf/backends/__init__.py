@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,19 +99,10 @@ class Backend:
 
 def discover(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
     """Every backend in this folder and in `extra` files; raises ValueError for one without BACKEND."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    modules = [importlib.import_module(f"{__name__}.{n}") for n in names]
-    modules += [_from_path(p) for p in extra]
-    backends = []
-    for module in modules:
-        backend = getattr(module, "BACKEND", None)
-        if not isinstance(backend, Backend):
-            raise ValueError(f"{module.__file__}: no BACKEND = Backend(…) at its end")
-        backends.append(backend)
-    return tuple(backends)
+    return tuple(_each(extra))
 
 
-def serving(name: str, backends: Sequence[Backend]) -> Backend:
+def serving(name: str, backends: Iterable[Backend]) -> Backend:
     """The backend that serves a target's name; raises KeyError."""
     for backend in backends:
         if any(t.name == name for t in backend.targets):
@@ -122,10 +113,25 @@ def serving(name: str, backends: Sequence[Backend]) -> Backend:
 def of_cell(cell: Cell) -> Backend:
     """The backend that a cell's target needs: a plug-in's, a file kept elsewhere, or one in here."""
     extra = (Path(cell.plugin["file"]),) if "file" in cell.plugin else ()
-    backends = discover(extra)
     if "library" in cell.plugin:
-        return next(b for b in backends if b.serves_plugins)
-    return serving(cell.target.name, backends)
+        return next(b for b in _each(extra) if b.serves_plugins)
+    return serving(cell.target.name, _each(extra))
+
+
+def _each(extra: Sequence[Path]) -> Iterator[Backend]:
+    """Backends one by one, each imported when it is reached: a worker pays for few of them."""
+    for name in sorted(m.name for m in pkgutil.iter_modules(__path__)):
+        if not name.startswith("_"):
+            yield _told_by(importlib.import_module(f"{__name__}.{name}"))
+    for path in extra:
+        yield _told_by(_from_path(path))
+
+
+def _told_by(module: ModuleType) -> Backend:
+    backend = getattr(module, "BACKEND", None)
+    if not isinstance(backend, Backend):
+        raise ValueError(f"{module.__file__}: no BACKEND = Backend(…) at its end")
+    return backend
 
 
 def _from_path(path: Path) -> ModuleType:

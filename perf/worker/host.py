@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
     for name in argv[3:]:
         importlib.import_module(name)
     importlib.import_module("perf.worker.stages")
+    importlib.import_module("perf.backends").discover()  # no child need import them again
     control.send(json.dumps({"ready": os.getpid()}).encode())
     while request := control.recv(1 << 20):
         if reason := unfit_to_fork():
