@@ -7,11 +7,10 @@ from pathlib import Path
 
 from perf.core import models as model_files
 from perf.core import options as command_line
-from perf.core.environments import EnvironmentsError
-from perf.core.models import ModelListError
 from perf.core.options import BadRequestError, Options
 from perf.planning import closing, devices, listing, request
 from perf.planning import plan as planning
+from perf.planning.answering import answered
 from perf.planning.resume import rerun_filter
 from perf.worker import again, here, inprocess
 
@@ -33,18 +32,18 @@ MORE = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run cells in this process; returns the exit status that README documents."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if words and not words[0].startswith("-"):
-            return again.run(words)
-        if {"-h", "--help"} & set(words):
-            parser = command_line.parser(PROGRAM)
-            parser.epilog = MORE
-            parser.print_help()
-            return closing.OK
-        return _go(_options(words), words)
-    except (BadRequestError, ModelListError, EnvironmentsError) as e:
-        print(f"error: {e}", file=sys.stderr)
-        return closing.BAD_REQUEST
+    return answered(lambda: _asked(words))
+
+
+def _asked(words: Sequence[str]) -> int:
+    if words and not words[0].startswith("-"):
+        return again.run(words)
+    if {"-h", "--help"} & set(words):
+        parser = command_line.parser(PROGRAM)
+        parser.epilog = MORE
+        parser.print_help()
+        return closing.OK
+    return _go(_options(words), words)
 
 
 def _options(words: Sequence[str]) -> Options:
@@ -60,6 +59,7 @@ def _options(words: Sequence[str]) -> Options:
         )
     if options.run_id:
         command_line.check_run_id(options.run_id)
+    request.check_cores(options)
     return replace(options, launches=1, isolation=inprocess.ISOLATION)
 
 

@@ -29,6 +29,7 @@ def offers(gpus: Sequence[Gpu], device: int, names: Iterable[str]) -> tuple[Offe
     """
     specs = specifications.load(specifications.file())
     mine = sorted((s for s in specs if _is_this(s)), key=lambda s: s.python == "current")
+    mine = mine or [EnvironmentSpec("current", "current")]
     others = [s for s in specs if s not in mine]
     _refuse_elsewhere(names, others)
     late = {s.name: unset(s.variables) for s in mine}

@@ -28,7 +28,7 @@ from perf.report.screen import Screen
 from perf.worker import stages
 
 ISOLATION = "inprocess"  # as records and tables name this way of starting a launch
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Launcher:
