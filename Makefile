@@ -15,7 +15,7 @@ lint: setup-dev
 
 test: setup-dev
 	$(PYTHON) -m setup_models.offline
-	$(PYTHON) -m perf.wrapper.environments openvino nxrt
+	$(PYTHON) -m perf.wrapper.environments openvino nxrt rtx
 	$(PYTHON) -m perf.wrapper.environments --file tests/environments.toml ort_before
 	$(PYTHON) -m pytest -q
 
