@@ -22,7 +22,7 @@ from perf.core.environments import (
     lacking,
     load,
 )
-from perf.wrapper.supervise import ROOT, environment_variables
+from perf.wrapper.starting import ROOT, environment_variables
 
 PROBE_TIMEOUT_S = 120.0
 

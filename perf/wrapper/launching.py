@@ -13,7 +13,8 @@ from perf.core.record import Ending, EnvironmentFailed, Launch, LaunchKind
 from perf.planning.flow import Answer, Ask, expectation
 from perf.wrapper import processes
 from perf.wrapper.nvml import Sampler
-from perf.wrapper.supervise import CannotStart, Request, Running, Supervisor
+from perf.wrapper.starting import CannotStart, Request
+from perf.wrapper.supervise import Running, Supervisor
 
 NOTHING = fold.Expectation()
 
@@ -81,8 +82,8 @@ class Launcher:
         )
         self._order += 1
         launch = replace(
-            launch, began_s=running.began_s, boot_id=self._boot_id, round=ask.round, order=self._order, isolation=running.isolation,
-            cold=not flying.accompanied if ask.kind is LaunchKind.CHECK else None,
+            launch, began_s=running.began_s, boot_id=self._boot_id, round=ask.round, order=self._order,
+            isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
         )  # fmt: skip
         if flying.sampler:
             memory, counters = flying.sampler.finish(events)
@@ -134,6 +135,13 @@ def log_tail(folder: Path, lines: int = 3) -> tuple[str, ...]:
         ]
         return tuple(x[:300] for x in (kept or own)[-lines:])
     return ()
+
+
+def _cold(launch: Launch, *, accompanied: bool) -> bool | None:
+    """Whether a check launch's session met an empty cache, alone on the machine; None: not a check."""
+    if launch.kind is not LaunchKind.CHECK:
+        return None
+    return not accompanied and not (launch.created and launch.created.cached)
 
 
 def _finished(ask: Ask) -> Answer | None:

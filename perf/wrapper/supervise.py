@@ -2,60 +2,32 @@
 
 import contextlib
 import ctypes
-import json
 import os
 import select
-import shlex
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from perf.core import journal
-from perf.core.cell import Environment
-from perf.core.environments import QUIET
 from perf.core.fold import last_stage
 from perf.core.journal import Began, Stage
-from perf.core.options import Timeouts
-from perf.core.record import Ending, KilledFor, LaunchKind
+from perf.core.record import Ending, KilledFor
 from perf.wrapper import processes
+from perf.wrapper.starting import Request, Starter
 
 PR_SET_CHILD_SUBREAPER = 36
-PR_SET_PDEATHSIG = 1
 GRACE_S = 1.0  # between SIGTERM, at which a worker dumps its stacks, and SIGKILL
 LOG_LIMIT = 64 << 20
 TICK_S = 0.25  # how often logs are looked at while nothing ends
 WATCH_S = 0.02  # how often memory is looked at where a limit or a device asks for it
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Interrupted(Exception):
     """SIGINT or SIGTERM reached the wrapper; the argument is the signal's number."""
-
-
-class CannotStart(Exception):
-    """An environment's interpreter could not start a worker; the message says why."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One launch to be made."""
-
-    kind: LaunchKind
-    job: Path
-    folder: Path
-    environment: Environment
-    preload: tuple[str, ...] = ()
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    memory_limit_mib: float = 0.0
-    isolation: str = "host"
-    exec_prefix: str = ""
-    watch: Callable[[int], None] | None = None  # called every WATCH_S with the worker's pid
 
 
 @dataclass
@@ -74,18 +46,11 @@ class Running:
     peak_rss_mib: float | None = None
 
 
-@dataclass
-class _Host:
-    process: "subprocess.Popen[bytes]"
-    control: socket.socket
-
-
 class Supervisor:
     """The only place of the wrapper that starts workers; a context manager that ends them all."""
 
     def __init__(self) -> None:
-        self._hosts: dict[tuple[str, tuple[str, ...]], _Host] = {}
-        self._spawned: dict[int, subprocess.Popen[bytes]] = {}
+        self._starter = Starter()
         self._running: list[Running] = []
         self._signal = 0
         self._old: dict[int, object] = {}
@@ -108,10 +73,7 @@ class Supervisor:
         for running in list(self._running):
             self._kill(running, KilledFor.INTERRUPT, None, grace=False)
             self._reap(running)
-        for host in self._hosts.values():
-            host.control.close()
-            host.process.kill()
-            host.process.wait()
+        self._starter.close()
         processes.kill_strangers(frozenset())
         for number, handler in self._old.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
@@ -124,10 +86,7 @@ class Supervisor:
         request.folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         kills = processes.oom_kills()
-        pid = self._forked(request) if request.isolation == "host" else None
-        isolation = "spawn" if pid is None else "host"
-        if pid is None:
-            pid = self._spawn(request)
+        pid, isolation = self._starter.start(request)
         running = Running(request, pid, os.pidfd_open(pid), began, kills, isolation)
         self._running.append(running)
         return running
@@ -217,10 +176,8 @@ class Supervisor:
         told = os.waitid(os.P_PIDFD, r.pidfd, os.WEXITED)
         os.close(r.pidfd)
         self._running.remove(r)
-        if popen := self._spawned.pop(r.pid, None):
-            popen.returncode = 0  # reaped here; Popen must not look for it
-        known = {x.pid for x in self._running} | {h.process.pid for h in self._hosts.values()}
-        processes.kill_strangers(frozenset(known))
+        self._starter.reaped(r.pid)
+        processes.kill_strangers(self._starter.pids | {x.pid for x in self._running})
         exited = told is not None and told.si_code == os.CLD_EXITED
         status = told.si_status if told else 0
         return Ending(
@@ -232,102 +189,6 @@ class Supervisor:
             peak_rss_mib=r.peak_rss_mib,
             wall_s=wall,
         )
-
-    def _forked(self, request: Request) -> int | None:
-        """Have a host fork the launch; None where it must not, and the launch is spawned afresh."""
-        for _attempt in range(2):  # a host that was killed is replaced once
-            host = self._host(request)
-            try:
-                host.control.send(_message(request))
-                answer: dict[str, int] = json.loads(host.control.recv(4096) or b"{}")
-            except (BrokenPipeError, ConnectionResetError):
-                answer = {}
-            if "pid" in answer:
-                return answer["pid"]
-            if "refused" in answer:
-                return None
-            self._end_host(request)
-        return None
-
-    def _host(self, request: Request) -> _Host:
-        key = (request.environment.name, request.preload)
-        if key in self._hosts:
-            return self._hosts[key]
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = ["serve", str(theirs.fileno()), str(os.getpid()), *request.preload]
-        argv = [request.environment.python, "-m", "perf.worker.host", *words]
-        with theirs, (request.folder / "host.log").open("wb") as log:
-            fds = (theirs.fileno(),)
-            try:
-                process = _popen(argv, request.environment, log.fileno(), fds)
-            except CannotStart:
-                mine.close()
-                raise
-        mine.settimeout(120.0)
-        try:
-            ready = mine.recv(4096)
-        except (ConnectionResetError, TimeoutError):
-            ready = b""
-        if not ready:
-            process.kill()
-            process.wait()
-            mine.close()
-            raise CannotStart(_host_died(request, process.returncode))
-        mine.settimeout(None)
-        self._hosts[key] = _Host(process, mine)
-        return self._hosts[key]
-
-    def _end_host(self, request: Request) -> None:
-        host = self._hosts.pop((request.environment.name, request.preload))
-        host.control.close()
-        host.process.kill()
-        host.process.wait()
-
-    def _spawn(self, request: Request) -> int:
-        words = ["one", _message(request).decode(), str(os.getpid())]
-        argv = [request.environment.python, "-m", "perf.worker.host", *words]
-        with (request.folder / "output.log").open("ab") as log:
-            process = _popen(
-                [*shlex.split(request.exec_prefix), *argv], request.environment, log=log.fileno()
-            )
-        self._spawned[process.pid] = process
-        return process.pid
-
-
-def environment_variables(environment: Environment) -> dict[str, str]:
-    """What a worker's process sees: ours, made quiet and single-threaded at import, and its own."""
-    quiet = {**QUIET, "PYTHONPATH": str(ROOT)}
-    extra = environment.variables.get("PYTHONPATH", "")
-    path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), extra]))} if extra else {}
-    return {**os.environ, **quiet, **environment.variables, **path}
-
-
-def _popen(
-    argv: Sequence[str], environment: Environment, log: int, pass_fds: tuple[int, ...] = ()
-) -> "subprocess.Popen[bytes]":
-    variables: Mapping[str, str] = environment_variables(environment)
-    try:
-        return subprocess.Popen(
-            list(argv), env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            pass_fds=pass_fds, start_new_session=True, preexec_fn=_die_with_the_wrapper, cwd=ROOT,
-        )  # fmt: skip
-    except (FileNotFoundError, PermissionError) as e:
-        raise CannotStart(f"{argv[0]}: {e.strerror}; check environments.toml or --env") from e
-
-
-def _die_with_the_wrapper() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _message(request: Request) -> bytes:
-    names = {"kind": request.kind.value, "job": str(request.job), "folder": str(request.folder)}
-    return json.dumps(names).encode()
-
-
-def _host_died(request: Request, status: int | None) -> str:
-    lines = (request.folder / "host.log").read_text(errors="replace").strip().splitlines()
-    last = lines[-1] if lines else f"exit status {status}"
-    return f"environment {request.environment.name} ({request.environment.python}): {last}"
 
 
 def _kill_group(pid: int) -> None:

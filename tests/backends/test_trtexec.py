@@ -25,7 +25,8 @@ from perf.core.fold import Expectation
 from perf.core.journal import Created, Stage, Timed
 from perf.core.options import Timeouts
 from perf.core.record import Crashed, LaunchKind, Outcome, OutOfMemory, Passed, Raised, TimedOut
-from perf.wrapper.supervise import Request, Supervisor
+from perf.wrapper.starting import Request
+from perf.wrapper.supervise import Supervisor
 from tests.fakes.trt_cells import cell, feeds, half, model
 
 FAKE = Path(__file__).parents[1] / "fakes" / "trtexec" / "trtexec.py"

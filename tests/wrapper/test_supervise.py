@@ -24,7 +24,8 @@ from perf.core.record import (
     TimedOut,
 )
 from perf.wrapper import processes
-from perf.wrapper.supervise import Request, Supervisor
+from perf.wrapper.starting import Request
+from perf.wrapper.supervise import Supervisor
 from tests.fakes.cells import HERE, PRELOAD, fake_cell, written
 
 EXPECTED = Expectation(provider="FakeExecutionProvider")

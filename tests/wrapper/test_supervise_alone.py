@@ -1,4 +1,4 @@
-"""What a supervisor does alone: hosts replaced, signals, interpreters that are not there, the price of waiting."""
+"""A supervisor alone: hosts replaced, signals, interpreters that are not there, the price of waiting."""
 
 import os
 import signal
@@ -12,7 +12,8 @@ from perf.core import fold, journal
 from perf.core.fold import Expectation
 from perf.core.options import Timeouts
 from perf.core.record import LaunchKind, Outcome, Passed
-from perf.wrapper.supervise import CannotStart, Interrupted, Request, Supervisor
+from perf.wrapper.starting import CannotStart, Request
+from perf.wrapper.supervise import Interrupted, Supervisor
 from tests.fakes.cells import HERE, PRELOAD, fake_cell, written
 
 EXPECTED = Expectation(provider="FakeExecutionProvider")
@@ -32,7 +33,7 @@ def launch(
 def test_a_killed_host_is_replaced(tmp_path: Path) -> None:
     with Supervisor() as s:
         assert launch(s, tmp_path / "a", "host", "") == Passed()
-        (host,) = s._hosts.values()
+        (host,) = s._starter._hosts.values()
         os.kill(host.process.pid, signal.SIGKILL)
         assert launch(s, tmp_path / "b", "host", "") == Passed()
 
@@ -43,7 +44,7 @@ def test_a_host_killed_beside_its_worker_takes_no_worker_with_it(tmp_path: Path)
         running = s.start(
             Request(LaunchKind.CHECK, job, tmp_path / "launch", HERE, PRELOAD, Timeouts(2.0))
         )
-        (host,) = s._hosts.values()
+        (host,) = s._starter._hosts.values()
         os.kill(host.process.pid, signal.SIGKILL)
         ended, ending = s.wait()
         assert ended is running
