@@ -102,6 +102,7 @@ def kitchen(offered: Sequence[Offer], options: Options, folder: RunFolder) -> Ki
         options=options,
         own=Environment("wrapper", sys.executable),
         reference=(reference.backend, reference.place.environment) if reference else None,
+        devices=tuple(f"{g.name} {g.driver}" for g in devices.gpus()),
     )
 
 

@@ -1,7 +1,8 @@
 """The launches a model needs, in the order they depend on each other, whoever carries them out."""
 
-import random
-from collections.abc import Generator, Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -9,7 +10,7 @@ from typing import TypeAlias
 from perf.backends import Backend
 from perf.core import cell as cells
 from perf.core import codec, fold, run_folder
-from perf.core.cell import Cell, Environment, ModelFile, TestSet
+from perf.core.cell import Cell, Environment, ModelFile, TestSet, safe_name
 from perf.core.fold import Expectation
 from perf.core.journal import Event, Wrote
 from perf.core.options import Options
@@ -97,6 +98,7 @@ class Kitchen:
     options: Options
     own: Environment  # the wrapper's interpreter: it has onnx
     reference: tuple[Backend, Environment] | None  # the CPU EP's default environment
+    devices: tuple[str, ...] = ()  # each GPU's name and driver: engines serve no other
 
 
 def expectation(cell: Cell) -> Expectation:
@@ -134,34 +136,9 @@ def set_up(kitchen: Kitchen, model: ModelFile, progress: Sequence[Progress]) -> 
         p.add(answer)
 
 
-def measuring(
-    options: Options, model: ModelFile, progress: Sequence[Progress]
-) -> Iterable[tuple[int, Progress]]:
-    """Rounds of one launch per living cell; each second round runs the first one's order reversed, so
-    that no cell is early more often than it is late."""
-    rng = random.Random(f"{options.seed}:{model.name}")
-    order: list[Progress] = list(progress)
-    for number in range(options.launches):
-        if number % 2:
-            order.reverse()
-        else:
-            rng.shuffle(order)
-        for p in list(order):
-            if p.alive:
-                yield number, p
-
-
-def measure_ask(kitchen: Kitchen, p: Progress, number: int) -> Ask:
-    """One measure launch."""
-    name = f"measure_{number}"
-    return Ask(
-        LaunchKind.MEASURE, name, kitchen.run.cell(p.cell) / "cell.json", kitchen.run.launch(p.cell, name),
-        p.cell.environment, WORKS + p.backend.preload, p.cell, alone=True, gpu=p.backend.needs_gpu,
-        round=number,
-    )  # fmt: skip
-
-
 def _check(kitchen: Kitchen, p: Progress) -> Ask:
+    if p.backend.builds:
+        p.cell = replace(p.cell, cache=str(engine_cache(kitchen, p.cell)))
     cells.write(p.cell, _made(kitchen.run.cell(p.cell)) / "cell.json")
     return Ask(
         LaunchKind.CHECK, "check", kitchen.run.cell(p.cell) / "cell.json",
@@ -256,6 +233,19 @@ def _converted(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress]) -> 
                 )
             else:
                 p.cell = replace(p.cell, model=replace(p.cell.model, path_fp16=made.path))
+
+
+def engine_cache(kitchen: Kitchen, cell: Cell) -> Path:
+    """Where a cell's engines are kept: the run's own, or shared by all that can change an engine."""
+    if not kitchen.options.keep_cache:
+        return kitchen.run.cache(f"{safe_name(cell.target.label)}-{cell.digest}")
+    identity = [
+        cell.model.sha256, cell.target.name, cell.target.precision.value, cell.tf32, cell.variant,
+        sorted(cell.options.items()), sorted(cell.environment.versions.items()),
+        kitchen.devices[cell.device : cell.device + 1],
+    ]  # fmt: skip
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return Path(kitchen.options.keep_cache).absolute() / f"{safe_name(cell.model.name)}-{key}"
 
 
 def _converts(p: Progress) -> bool:

@@ -19,7 +19,7 @@ from perf.core.options import Options
 from perf.core.record import Ending, LaunchKind, NotRun, Record
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
-from perf.planning import closing, flow
+from perf.planning import closing, flow, measuring
 from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress, expectation
 from perf.planning.plan import Planned, by_model
@@ -102,8 +102,8 @@ class _Run:
             if not (options.benchmarks and p.alive):
                 self._close(p)
         if options.benchmarks:
-            for number, p in flow.measuring(options, model, progress):
-                p.add(self.launcher.run(flow.measure_ask(self.kitchen, p, number)))
+            for number, p in measuring.rounds(options, model, progress):
+                p.add(self.launcher.run(measuring.ask(self.kitchen, p, number)))
                 self._close(p)
 
     def _close(self, p: Progress) -> None:
