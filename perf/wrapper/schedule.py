@@ -9,7 +9,7 @@ from perf.core import record, run_folder
 from perf.core.cell import ModelFile
 from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record, Skipped
-from perf.planning import closing, flow
+from perf.planning import closing, flow, measuring
 from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress
 from perf.planning.plan import Planned, by_model
@@ -118,8 +118,17 @@ class Run:
         for p in progress:
             if p.alive and (why := self.bans.why(p.cell)) and not self.options.force:
                 p.end(NotRun(why))
-        for number, p in flow.measuring(self.options, model, progress):
-            p.add(self.launcher.run(flow.measure_ask(self.kitchen, p, number)))
+        for number, p in measuring.rounds(self.options, model, progress):
+            p.add(self._measured(p, number))
+
+    def _measured(self, p: Progress, number: int) -> Answer:
+        """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
+        answer = self.launcher.run(measuring.ask(self.kitchen, p, number))
+        for again in range(1, self.options.retry_throttled + 1):
+            if not measuring.throttled(answer.launch):
+                break
+            answer = self.launcher.run(measuring.ask(self.kitchen, p, number, again))
+        return answer
 
     def _known(self, p: Progress) -> bool:
         """A resumed run keeps the cells that it finished."""
