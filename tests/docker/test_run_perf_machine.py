@@ -1,11 +1,12 @@
 """The exact command line that the harness gets on a bare machine and inside an image."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.docker.recorded import Programs, Run
+from tests.docker.recorded import HOME, Programs, Run
 
 
 @pytest.fixture
@@ -94,3 +95,20 @@ def test_in_an_image_a_mounted_checkout_runs_in_the_images_environment(
         ],
         ["python", f"{mounted}/benchmark_wrapper.py", "--no_install", "--resume", "latest"],
     ]
+
+
+def test_the_real_harness_takes_what_the_scripts_pass(script: Run) -> None:
+    machine = HOME / "docker/run_perf_machine.sh"
+    plan = ("--no_install", "--dry_run", "-e", "CPUExecutionProvider", "--models", "squeezenet")
+    runs = (
+        script(machine, "--", *plan),
+        script(machine, "-o", "selected-models", "-m", str(HOME / "model_list.json"), "--", *plan),
+        script(HOME / "docker/entrypoint.sh", *plan, env={"EP_PERF_ORT_PYTHON": sys.executable}),
+        script(HOME / "docker/entrypoint.sh", *plan, env={"EP_PERF_DIR": str(HOME)}),
+    )
+    for done in runs:
+        assert done.returncode == 0, done.stderr
+        assert "squeezenet::CPUExecutionProvider" in done.stdout
+    listed = script(HOME / "docker/entrypoint.sh", "--list")
+    assert listed.returncode == 0, listed.stderr
+    assert "CPUExecutionProvider" in listed.stdout
