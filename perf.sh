@@ -25,7 +25,7 @@ import sys, tomllib
 from pathlib import Path
 project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
 extras = project["optional-dependencies"]
-more = [p for name in ("dev", "half", "symbolic", "archives") for p in extras.get(name, ())]
+more = [p for name in ("dev", "zoo", "half", "symbolic") for p in extras.get(name, ())]
 print("\n".join(project["dependencies"] + (more if sys.argv[2] == "dev" else [])))
 PYTHON
     )
