@@ -102,9 +102,12 @@ class ProgramSession:
             )  # fmt: skip
             ran = self._run(line, self._folder)
             rows = told.times(_written(file, "times"))
-            samples += rows if cell.protocol.runs is None else rows[:iterations]
+            kept = rows if cell.protocol.runs is None else rows[:iterations]
+            samples += kept
             warmups += told.summary(ran.text).warmups or 0
-            if len(feeds) == 1:
+            if len(feeds) == 1 and len(kept) == len(
+                rows
+            ):  # else energy and samples would not match
                 window = _window(ran)
         return _timed(samples, self._gpu_only, len(feeds), warmups, window)
 

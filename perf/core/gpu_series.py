@@ -61,10 +61,10 @@ def memory(
     if baseline is None or baseline.used_mib is None:
         return None, ()
     low = baseline.used_mib
-    points = [(s.at_s, s.used_mib - low) for s in samples if s.used_mib is not None]
+    points = [(s.at_s, s.used_mib) for s in samples if s.used_mib is not None]
     if not points:
         return None, ()
-    if max(mib for _, mib in points) < 0:
+    if max(mib for _, mib in points) < low:
         return None, ("GPU memory unknown: others released memory while the launch ran",)
     why = "GPU memory is the device's, baseline subtracted: the launch's pids are not visible"
     return _memory(points, low, "device", events), (why,)
@@ -160,7 +160,7 @@ def _memory(
     by_stage: dict[str, float] = {}
     for at, mib in points:
         stage = next((s for t, s in reversed(starts) if t <= at), Stage.START)
-        by_stage[stage.value] = max(mib, by_stage.get(stage.value, -math.inf))
+        by_stage[stage.value] = max(mib - baseline, by_stage.get(stage.value, -math.inf))
     return GpuMemory(
         peak_mib=max(mib for _, mib in points),
         baseline_mib=baseline,

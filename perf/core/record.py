@@ -154,9 +154,11 @@ class GpuMemory:
     """GPU memory seen through NVML while one launch ran, in MiB."""
 
     peak_mib: float
-    baseline_mib: float
+    baseline_mib: (
+        float  # of the device before the launch, in its scope; 0 where the tree's own is known
+    )
     scope: str  # process: the worker's tree; device: its pids were not visible, the whole device
-    by_stage_mib: Mapping[str, float] = field(default_factory=dict)
+    by_stage_mib: Mapping[str, float] = field(default_factory=dict)  # above the baseline
     samples: int = 0
 
 

@@ -99,7 +99,8 @@ def test_in_a_container_nvml_shows_host_pids_and_the_scope_says_device() -> None
     )
     seen, counted, notes = launch(fake)
     assert seen is not None
-    assert (seen.scope, seen.peak_mib, seen.baseline_mib) == ("device", 1500.0, 800.0)
+    assert (seen.scope, seen.peak_mib, seen.baseline_mib) == ("device", 2300.0, 800.0)
+    assert seen.by_stage_mib["time"] == 1500.0
     assert "pids are not visible" in notes[0]
     assert counted is not None
     assert counted.others == 1  # 91234 may be the launch itself: it is not counted
@@ -109,7 +110,7 @@ def test_a_host_pid_that_equals_ours_by_chance_was_there_before() -> None:
     fake = FakeNvml(processes=lambda _: {US: 9000.0}, used_mib=lambda _: 9000.0)
     seen, _, _ = launch(fake)
     assert seen is not None
-    assert (seen.scope, seen.peak_mib) == ("device", 0.0)
+    assert (seen.scope, seen.peak_mib - seen.baseline_mib) == ("device", 0.0)
 
 
 def test_memory_of_own_process_unreadable_is_not_zero() -> None:
