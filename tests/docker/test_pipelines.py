@@ -216,3 +216,43 @@ def test_the_last_good_run_is_fetched(script: Run, programs: Programs, tmp_path:
     ]
     download = ["gh", "run", "download", "4711", "--pattern", "result-cuda13.0-*", "--dir"]
     assert programs.calls() == [listed, listed, [*download, str(folder)]]
+
+
+# A container without an engine: the same interpreter and scripts, from this checkout.
+CONTAINER = """
+import subprocess
+at = sys.argv.index("--entrypoint")
+out = next(a.split(",")[1][7:] for a in sys.argv if a.endswith("target=/out"))
+asked = [a.replace("/opt/ep-perf", HOME).replace("/out/", out + "/") for a in sys.argv[at + 3 :]]
+sys.exit(subprocess.run([sys.executable, *asked]).returncode)
+"""
+
+
+def test_the_gate_compares_real_runs(
+    pipeline: Path, script: Run, programs: Programs, tmp_path: Path
+) -> None:
+    programs.add("docker", f"HOME = {str(HOME)!r}\n{CONTAINER}")
+    current, previous = tmp_path / "result", tmp_path / "previous"
+    flags = (
+        "--no_install",
+        "-e",
+        "CPUExecutionProvider",
+        "--models",
+        "loop_if",
+        "--launches",
+        "2",
+    )
+    ran = script(HOME / "perf.sh", *flags, "-t", "5", "-o", str(current / "offline"))
+    assert ran.returncode == 0, ran.stderr
+    shutil.copytree(current, previous / "result-cuda13.0-1", symlinks=True)
+
+    def gate() -> subprocess.CompletedProcess[str]:
+        arguments = ("ep-perf:7", str(previous), str(current), str(tmp_path / "out"))
+        return script(pipeline / "gate.sh", *arguments)
+
+    same = gate()
+    assert same.returncode == 0, same.stdout + same.stderr
+    assert "loop_if" in (tmp_path / "out/comparison_offline.csv").read_text(encoding="utf-8")
+    for record in current.rglob("record.json"):
+        record.unlink()
+    assert gate().returncode in (1, 2)
