@@ -1,0 +1,110 @@
+"""The shape of the tree: what may be imported where, how long a file may be, what none may be called."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("perf", "setup_models", "comparison", "docker")
+SOURCES = sorted(
+    [p for room in ROOMS for p in (ROOT / room).rglob("*.py")]
+    + [ROOT / "benchmark.py", ROOT / "benchmark_wrapper.py"]
+)
+ENGINES = ("numpy", "onnx", "onnxruntime", "torch", "tensorrt", "openvino", "rich", "pynvml")
+CLEAN = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+import perf.wrapper.cli
+from perf import backends
+import perf.report.terminal
+assert len(backends.discover()) >= 5
+for package in ("perf.core", "perf.planning", "perf.report", "perf.wrapper"):
+    folder = importlib.import_module(package)
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(package + "." + module.name)
+print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def names(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_wrapper_and_all_backends_load_no_engine_and_nothing_from_outside() -> None:
+    """In the plainest interpreter: no packages, no user's site, as on a machine just set up."""
+    done = subprocess.run(
+        [sys._base_executable, "-S", "-I", "-c", CLEAN, str(ROOT)],  # type: ignore[attr-defined]
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert loaded.isdisjoint(ENGINES)
+    assert loaded <= {
+        *sys.stdlib_module_names,
+        "perf",
+        "__main__",
+        "_distutils_hack",
+        "sitecustomize",
+    }
+
+
+def test_with_all_packages_there_the_wrapper_still_loads_none_of_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLEAN, str(ROOT)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()).isdisjoint(ENGINES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=names)
+def test_a_file_has_one_purpose_and_fits_a_reader(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert path.stem not in ("utils", "util", "helpers", "helper", "common", "config", "misc")
+    told = ast.get_docstring(ast.parse(text))
+    assert told, "no sentence that says what this module is"
+
+
+def test_no_two_modules_say_the_same_of_themselves() -> None:
+    told = [ast.get_docstring(ast.parse(p.read_text(encoding="utf-8"))) for p in SOURCES]
+    lines = [t.splitlines()[0] for t in told if t]
+    assert sorted({t for t in lines if lines.count(t) > 1}) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=names)
+def test_nothing_runs_text_as_code_or_unpickles_it(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="eval" | "exec" | "compile" | "__import__" as name)):
+                assert name == "__import__", f"{name} on line {node.lineno}"
+                assert path.name == "probe.py"
+            case ast.Import(names=imported):
+                assert not {"pickle", "shelve", "marshal"} & {a.name for a in imported}
+            case ast.ImportFrom(module=module):
+                assert module not in ("pickle", "shelve", "marshal")
+            case ast.keyword(arg="shell", value=ast.Constant(value=value)):
+                assert not value
+            case ast.ExceptHandler(type=None):
+                raise AssertionError(f"a bare except on line {node.lineno}")
+            case _:
+                pass
+
+
+def test_nobody_outside_the_backends_asks_a_backends_name() -> None:
+    """Adding an EP touches one file. Tables keep the predecessor's column names, which are its own."""
+    spelled = {"CUDAExecutionProvider", "OpenVINOExecutionProvider", "AzureExecutionProvider"}
+    asking = []
+    for path in SOURCES:
+        room = names(path)
+        if room.startswith(("perf/wrapper/", "perf/planning/", "perf/worker/")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            asking += [
+                f"{room}:{node.lineno}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant) and node.value in spelled
+            ]
+    assert asking == []
