@@ -91,7 +91,7 @@ def noise_of(
     Drift is what the blocks' centres vary by beyond what their launches explain;
     the tails are a t distribution's with one degree of freedom less than there are blocks.
     """
-    launch = statistics.median(mad(b) for b in blocks)
+    launch = math.sqrt(statistics.fmean(statistics.variance(b) for b in blocks))
     centres = [centre(b) for b in blocks]
     spread = max(statistics.stdev(centres), mad(centres))
     explained = launch**2 / statistics.fmean(len(b) for b in blocks)
