@@ -102,6 +102,11 @@ def discover(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
     return tuple(_each(extra))
 
 
+def kept_elsewhere(path: Path) -> Backend:
+    """The backend of a file outside this folder; raises ValueError where it has none."""
+    return discover((path,))[-1]
+
+
 def serving(name: str, backends: Iterable[Backend]) -> Backend:
     """The backend that serves a target's name; raises KeyError."""
     for backend in backends:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from perf.backends import Backend, Found, TargetSpec
@@ -39,12 +39,18 @@ class Offer:
         return self.target.label + ("" if self.first else f"@{self.place.spec.name}")
 
 
-def offers(places: Sequence[Place], backends: Sequence[Backend]) -> tuple[Offer, ...]:
-    """Every target of every environment, in the file's order."""
+def offers(
+    places: Sequence[Place], backends: Sequence[Backend], kept: Mapping[str, Backend]
+) -> tuple[Offer, ...]:
+    """Every target of every environment, in the file's order.
+
+    `kept` are backends kept elsewhere by the environment that names their file: no other can load them.
+    """
     seen: set[str] = set()
     out = []
     for place in places:
-        for target, backend in _served(place, backends):
+        own = kept.get(place.spec.name)
+        for target, backend in _served(place, (*backends, own) if own else backends):
             missing = place.problem or backend.missing(place.found)
             if backend.needs_gpu and not place.found.gpus:
                 missing = NO_DEVICE

@@ -34,13 +34,13 @@ def offers(gpus: Sequence[Gpu], device: int, names: Iterable[str]) -> tuple[Offe
     _refuse_elsewhere(names, others)
     late = {s.name: unset(s.variables) for s in mine}
     settle({k: v for s in mine for k, v in s.variables.items()}, gpus, device)
-    known = backends.discover([Path(s.backend) for s in specs if s.backend])
+    kept = {s.name: backends.kept_elsewhere(Path(s.backend)) for s in specs if s.backend}
     seen = tuple(g.name for g in gpus)
     places = [
         *(_here(s, seen, late[s.name]) for s in mine),
         *(_elsewhere(s, seen) for s in others),
     ]
-    return targets.offers(places, known)
+    return targets.offers(places, backends.discover(), kept)
 
 
 def refuse_without_onnx() -> None:

@@ -1,47 +1,14 @@
 """benchmark.py as users start it: the wrapper's tables from one process, and one line for what needs more."""
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from perf.core import journal
-from perf.core.journal import Began, Stage
 from perf.core.record import LaunchKind, Mismatched, NotRun, Passed, Record, Skipped
 from perf.worker import cli
 from tests import models
-from tests.asking import ROOT, Said, ask, one_line
-
-FAKE = f"""
-[current]
-python = "current"
-targets = ["CPUExecutionProvider"]
-
-[fake]
-python = "current"
-backend = "{ROOT / "tests" / "fakes" / "engine.py"}"
-targets = ["FakeExecutionProvider"]
-default = false
-"""
-CELLS = ("-i", "zoo", "-t", "5", "--warmup", "1", "-e", "cpu")
-
-
-def command(home: Path, *words: str) -> Said:
-    """Run benchmark.py in `home` to its end."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmark.py"), *words], cwd=home, capture_output=True,
-        text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    return Said(done.returncode, done.stdout, done.stderr, home / "result")
-
-
-def run(home: Path, *words: str) -> Said:
-    """Run the models of `home`."""
-    return command(home, "-m", "models", *words)
+from tests.alone import CELLS, run
+from tests.asking import Said, ask, one_line
 
 
 def files(folder: Path) -> set[Path]:
@@ -50,11 +17,6 @@ def files(folder: Path) -> set[Path]:
 
 def header(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0]
-
-
-def faking(home: Path) -> Path:
-    (home / "environments.toml").write_text(FAKE, encoding="utf-8")
-    return home
 
 
 # A whole run
@@ -178,6 +140,13 @@ def test_one_launch_is_what_it_makes(home: Path) -> None:
     assert "1 measure launch" in said.out
 
 
+def test_help_names_what_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "cell.json [check|measure|reference]" in text
+    assert all(f"--{name}" in text.partition("Refused: ")[2] for name in cli.NEEDS_PROCESSES)
+
+
 ELSEWHERE = """
 [elsewhere]
 python = "/nonexistent/python"
@@ -208,109 +177,3 @@ def test_variables_read_at_the_start_are_asked_for(home: Path) -> None:
     (record,) = said.records.values()
     assert isinstance(record.outcome, Skipped)
     assert "LD_LIBRARY_PATH='/opt/x y'" in record.outcome.reason
-
-
-# What ends the process
-
-
-def test_a_crash_keeps_the_cells_that_had_finished(home: Path) -> None:
-    said = run(
-        faking(home), "-r", "both", *CELLS, "fake", "--no_check",
-        "-k", "linear and CPU or relu and Fake",
-        "--ep_options", "fake:how=segfault,where=run",
-    )  # fmt: skip
-    assert said.status == -signal.SIGSEGV
-    assert "engine.py" in said.err  # Python's stack, where it crashed
-    (record,) = said.records.values()
-    assert record.cell.model.name == "linear"
-    assert isinstance(record.outcome, Passed)
-
-
-def test_an_interrupt_ends_the_run_with_its_tables(home: Path) -> None:
-    words = ("-m", "models", "-r", "both", *CELLS, "fake", "--no_check")
-    only = ("-k", "linear and CPU or relu and Fake", "--run_id", "stopped")
-    how = ("--ep_options", "fake:how=hang,where=run")
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "benchmark.py"), *words, *only, *how], cwd=faking(home),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not _is_running(home / "result" / "stopped"):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    said = Said(130, out, "", home / "result")
-    outcomes = {k: row["exact_outcome"] for k, row in said.cells.items()}
-    assert outcomes == {
-        "linear::CPUExecutionProvider": "Passed",
-        "relu::FakeExecutionProvider[how=hang,where=run]": "NotRun",
-    }
-
-
-def _is_running(run_root: Path) -> bool:
-    found = list(run_root.glob("cells/relu/*/*/check/journal.jsonl"))
-    return bool(found) and Stage.RUN in {
-        e.stage for e in journal.read(found[0]) if isinstance(e, Began)
-    }
-
-
-def test_what_the_engine_raises_fails_its_cell_alone(home: Path) -> None:
-    said = run(
-        faking(home), "-r", "validate", *CELLS, "fake", "--no_check", "--models", "relu",
-        "--ep_options", "fake:how=raise",
-    )  # fmt: skip
-    assert said.status == 0, said
-    outcomes = {k: row["exact_outcome"] for k, row in said.cells.items()}
-    assert outcomes["relu::CPUExecutionProvider"] == "Passed"
-    assert outcomes["relu::FakeExecutionProvider[how=raise]"] == "Raised(create, RuntimeError)"
-    assert "the engine" in said.err  # its traceback, on the terminal
-
-
-# One cell by hand
-
-
-def stored(said: Said, cell: str) -> Path:
-    return said.run.cell(said.records[cell].cell) / "cell.json"
-
-
-def test_a_stored_cell_is_run_again_by_hand(both: Said, tmp_path: Path) -> None:
-    path = stored(both, "wrong::CPUExecutionProvider")
-    kept = path.parent / "check" / "journal.jsonl"
-    before = kept.read_bytes()
-    said = command(tmp_path, str(path))
-    assert said.status == 1
-    assert "wrong::CPUExecutionProvider  Mismatched" in said.out
-    path = stored(both, "relu::CPUExecutionProvider")
-    said = command(tmp_path, str(path), "measure")
-    assert said.status == 0, said
-    assert "1 x 5 runs" in said.out
-    assert (path.parent / "again_measure" / "journal.jsonl").is_file()
-    assert kept.read_bytes() == before
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_cell_of_another_interpreter_says_how_to_start_it(both: Said, tmp_path: Path) -> None:
-    told = json.loads(stored(both, "relu::CPUExecutionProvider").read_text(encoding="utf-8"))
-    told["environment"] |= {"python": "/opt/other/python", "variables": {"LD_LIBRARY_PATH": "/x"}}
-    path = tmp_path / "cell.json"
-    path.write_text(json.dumps(told), encoding="utf-8")
-    said = command(tmp_path, str(path))
-    assert said.status == 0, said
-    assert f"LD_LIBRARY_PATH=/x /opt/other/python benchmark.py {path}" in said.err
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("nowhere.json",), "No such file"),
-        (("environments.toml",), "not a cell"),
-        (("cell.json", "prepare"), "check, measure, reference"),
-    ],
-)
-def test_what_is_no_cell_costs_one_line(home: Path, words: tuple[str, ...], says: str) -> None:
-    said = command(home, *words)
-    assert said.status == 2
-    assert says in one_line(said)
