@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # gate.sh IMAGE PREVIOUS CURRENT OUT: holds each group's newest run under CURRENT against its newest under PREVIOUS, in
-# the image, and leaves OUT/comparison_GROUP.csv. Exit: 0 nothing is worse, 1 something is, 2 cannot compare, 3 error;
-# the worst of all groups. A group without an earlier run has nothing to be worse than.
+# the image, and leaves OUT/comparison_GROUP.csv and .md. Exit: 0 nothing is worse, 1 something is, 2 cannot compare,
+# 3 error; the worst of all groups. A group without an earlier run has nothing to be worse than. That the versions of
+# ONNX Runtime differ is what is being asked.
 set -euo pipefail
 
 image=$1 previous=$2 current=$3 out=$4
@@ -31,7 +32,9 @@ for folder in "$current"/*/; do
         --mount "type=bind,source=$now,target=$now,readonly" \
         --mount "type=bind,source=$out,target=/out" \
         --entrypoint /opt/ep-perf/.venv/bin/python "$image" \
-        /opt/ep-perf/comparison/comparison_script.py -p "$before" -c "$now" -o "/out/comparison_$group.csv" || status=$?
+        /opt/ep-perf/comparison/comparison_script.py -p "$before" -c "$now" \
+        -o "/out/comparison_$group.csv" --across ep_version --markdown >"$out/comparison_$group.md" || status=$?
+    tee -a "${GITHUB_STEP_SUMMARY:-/dev/null}" <"$out/comparison_$group.md"
     printf 'gate.sh: %s ended with %d (0 nothing worse, 1 worse, 2 cannot compare, 3 error)\n' "$group" "$status"
     if ((status > worst)); then
         worst=$status
