@@ -91,6 +91,12 @@ owners=$(inside "$image" -- stat -c %u /tmp/own/latest/cells.csv /tmp/strangers/
     say "the results belong to ${owners//$'\n'/ and }" >&2
     exit 1
 }
+if commit=$(git -C "$home" rev-parse HEAD 2>/dev/null); then
+    inside "$image" -- grep -q "$commit" /tmp/strangers/latest/run.json || {
+        say "the results do not name commit $commit of the harness" >&2
+        exit 1
+    }
+fi
 inside "$image" -- cut -d, -f1-6 /tmp/strangers/latest/cells.csv
 
 say "passed"
