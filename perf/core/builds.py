@@ -1,0 +1,73 @@
+"""How engines built from the same model differ from one another, in speed and in outputs (`--builds N`)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from perf.core.cell import Cell
+from perf.core.gap import median_ms
+from perf.core.record import Record, check_launch
+from perf.core.statistics import Spread, spread
+
+OPTION = "build"  # cell.options: which of several builds; it changes the engine's cache key and nothing else
+
+
+@dataclass(frozen=True)
+class Builds:
+    """The builds of one cell: the spread of their medians, and of their distance from the reference."""
+
+    model: str
+    target: str
+    medians_ms: tuple[float, ...]
+    speed: Spread | None  # None: fewer than two builds published a latency
+    relative_norms: tuple[float, ...]  # each build's largest, over its outputs
+    outcomes: tuple[str, ...]
+
+
+def expanded(cell: Cell, builds: int) -> tuple[Cell, ...]:
+    """The cells of `--builds N`: one a build, each a variant with its own engine; the cell itself for 1."""
+    if builds <= 1:
+        return (cell,)
+    return tuple(
+        replace(
+            cell,
+            variant=",".join(v for v in (cell.variant, f"{OPTION}={i}") if v),
+            options={**cell.options, OPTION: str(i)},
+        )
+        for i in range(1, builds + 1)
+    )
+
+
+def spreads(records: Sequence[Record]) -> tuple[Builds, ...]:
+    """Between-build spread of every cell that was built more than once."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        if OPTION in record.cell.options:
+            groups.setdefault(_without_build(record.cell), []).append(record)
+    return tuple(_builds(group) for group in groups.values() if len(group) > 1)
+
+
+def _builds(group: Sequence[Record]) -> Builds:
+    medians = tuple(m for m in map(median_ms, group) if m is not None)
+    norms = [_largest_norm(r) for r in group]
+    return Builds(
+        model=group[0].cell.model.name,
+        target=group[0].cell.target.label,
+        medians_ms=medians,
+        speed=spread(medians) if len(medians) > 1 else None,
+        relative_norms=tuple(n for n in norms if n is not None),
+        outcomes=tuple(type(r.outcome).__name__ for r in group),
+    )
+
+
+def _largest_norm(record: Record) -> float | None:
+    check = check_launch(record)
+    told = (
+        [c.relative_norm for c in check.compared if c.relative_norm is not None] if check else []
+    )
+    return max(told, default=None)
+
+
+def _without_build(cell: Cell) -> tuple[str, ...]:
+    rest: Mapping[str, str] = {k: v for k, v in cell.options.items() if k != OPTION}
+    variant = ",".join(v for v in cell.variant.split(",") if not v.startswith(f"{OPTION}="))
+    return (cell.model.name, cell.target.label, variant, cell.io.value, repr(sorted(rest.items())))
