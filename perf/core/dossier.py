@@ -2,16 +2,17 @@
 
 import math
 import statistics as stdlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from perf.core import outcomes
 from perf.core.cell import Cell, Precision
 from perf.core.fold import Expectation, is_wrong
-from perf.core.journal import Compared, Placement, Timed
+from perf.core.journal import Compared, Created, Placement, Timed
 from perf.core.latency import NS_PER_MS, check_state, latency, launches, marks
 from perf.core.record import (
+    Launch,
     Passed,
     Record,
     check_launch,
@@ -187,7 +188,7 @@ def _gain(gain: PairedGain | None) -> Facts:
 
 def _session(record: Record) -> Facts:
     check, timed = check_launch(record), measured(record)
-    cold = check.created if check and check.cold else None
+    cold = check.created if check and check.cold else _uncached(timed)
     again = [x.created.seconds for x in timed if x.created]
     first = [x.first_run.seconds * 1000 for x in timed if x.first_run]
     cached = [x.created.cached for x in timed if x.created and x.created.cached is not None]
@@ -200,6 +201,12 @@ def _session(record: Record) -> Facts:
         "first_run_second_ms": rounded(stdlib.median(first) if first else None),
         "engine_cached": all(cached) if cached else None,
     }
+
+
+def _uncached(timed: Sequence[Launch]) -> Created | None:
+    """Where an engine keeps no cache, the first measure launch's creation is cold, and alone, too."""
+    first = timed[0].created if timed else None
+    return first if first and first.cached is None else None
 
 
 def placement_of(record: Record) -> Placement | None:

@@ -135,13 +135,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> Options:
     """Read a command line; raises BadRequestError with one line for the user."""
-    given = vars(parser(prog).parse_args(_normalised(argv)))
+    given = vars(parser(prog).parse_args(normalised(argv)))
     return build({f.name: given.get(f.name, f.default) for f in flags()})
 
 
 def explicit(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> frozenset[str]:
     """Names of the flags that a command line really gives."""
-    return frozenset(vars(parser(prog).parse_args(_normalised(argv))))
+    return frozenset(vars(parser(prog).parse_args(normalised(argv))))
 
 
 def build(values: Mapping[str, Any]) -> Options:
@@ -171,7 +171,7 @@ def _agree(o: Options) -> None:
         raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")
 
 
-def _normalised(argv: Sequence[str]) -> list[str]:
+def normalised(argv: Sequence[str]) -> list[str]:
     """Hyphens in long flags become underscores; values are left alone."""
     out = []
     for word in argv:

@@ -43,7 +43,9 @@ class CellRow:
     session_config: Mapping[str, str] = col("session configuration entries")
     graph_optimization: str = col("graph optimisation level")
     io: str = col("host: copies to and from a device are timed; device: bound in device memory")
-    isolation: str = col("how launches were started: host (forked), spawn or inprocess (by benchmark.py)")
+    isolation: str = col(
+        "how launches were started: host (forked), spawn or inprocess (by benchmark.py)"
+    )
     seed: int | None = col("of the order of launches and of random inputs")
     intra_op_threads: int | None = col("asked for; 0 is the engine's own choice")
     inter_op_threads: int | None = col("asked for; 0 is the engine's own choice")
@@ -92,7 +94,9 @@ class CellRow:
     cpu_gain_high_pct: float | None = col("95 % interval of the gain, high")
     cpu_gain_pairs: int | None = col("launches paired by round that it rests on")
     # session
-    creation_cold_s: float | None = col("session creation, cold; empty where it was not alone")
+    creation_cold_s: float | None = col(
+        "first session creation: no engine cached, alone on the machine"
+    )
     creation_second_s: float | None = col("session creation again: median of measure launches")
     first_run_ms: float | None = col("first inference of the check launch")
     first_run_second_ms: float | None = col("first inference: median of measure launches")
@@ -240,7 +244,7 @@ class SessionPart:
     """A target's columns in the session table; each header follows the target's name."""
 
     creation_s: float | None = col(
-        "cold, alone on the machine; else empty", "session creation time (s)"
+        "first: no engine cached, alone on the machine", "session creation time (s)"
     )
     second_s: float | None = col("median of measure launches", "second session creation time (s)")
     first_run_ms: float | None = col("first inference of the check launch", "first run (ms)")

@@ -47,7 +47,10 @@ def conduct(
     with run_folder.owned(folder, fresh=not options.resume):
         try:
             describe(folder, options, command, host)
-            screen, done = Screen(options, len(planned), command[0]), dict[str, Record]()
+            screen, done = (
+                Screen(options, len(planned), _first(folder, command)),
+                dict[str, Record](),
+            )
             signal = work(folder, host, screen, done)
             why = "interrupted" if signal else "the run ended before it"
             records = complete(planned, done, folder.run_id, why)
@@ -59,6 +62,12 @@ def conduct(
         except OSError as e:
             print(f"error: {_cut_short(e, folder, resumable=resumable)}", file=sys.stderr)
             return INCOMPLETE
+
+
+def _first(folder: RunFolder, command: Sequence[str]) -> Sequence[str]:
+    """The command that began the run: a resumed one names few of its flags."""
+    told = run_folder.read_json(folder.root / "run.json")
+    return tuple(told["command"]) if told and told.get("command") else command
 
 
 def _cut_short(error: OSError, folder: RunFolder, *, resumable: bool) -> str:

@@ -1,6 +1,7 @@
 """What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +9,28 @@ from pathlib import Path
 from perf.core import gains
 from perf.core.options import Options
 from perf.core.record import Passed, Record, Skipped
+from perf.core.respelling import respelled
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
 from perf.report import terminal
+
+OF_ONE_RUN = (
+    "resume",
+    "run_id",
+    "strict",
+    "dry_run",
+    "json",
+    "list",
+)  # of no use to run a cell again
 
 
 class Screen:
     """Standard output of one run; quieter by -q, which leaves the last line alone."""
 
     def __init__(
-        self, options: Options, planned: int, program: str = "benchmark_wrapper.py"
+        self, options: Options, planned: int, command: Sequence[str] = ("benchmark_wrapper.py",)
     ) -> None:
-        self._options = options
-        self._program = program
+        self._command = command
         self._planned = planned
         self._ended = 0
         self._level = options.verbose - options.quiet
@@ -36,9 +46,15 @@ class Screen:
             if isinstance(record.outcome, (Passed, Skipped)):
                 print(count, terminal.cell_line(record, gain), flush=True)
             else:
-                again = rerun_command(record, self._options, self._program)
+                again = rerun_command(record, self._command)
                 lines = terminal.failure_lines(record, again)
                 print(count, "\n".join(lines), flush=True)
+
+    def progress(self, text: str) -> None:
+        """What is being done now, on a terminal only, in place of what was done before."""
+        if self._level >= 0 and sys.stderr.isatty():
+            room = shutil.get_terminal_size().columns - 1
+            print(f"\r{text[:room]:<{room}}\r", end="", file=sys.stderr, flush=True)
 
     def notice(self, line: str) -> None:
         """Something a person who waits wants to know; no part of the results."""
@@ -55,16 +71,12 @@ class Screen:
         print(terminal.summary_line(records), flush=True)
 
 
-def rerun_command(record: Record, options: Options, program: str = "benchmark_wrapper.py") -> str:
+def rerun_command(record: Record, command: Sequence[str]) -> str:
     """A command to paste that runs just this cell again, its environment's variables included."""
     c = record.cell
     variables = [f"{k}={shlex.quote(v)}" for k, v in c.environment.variables.items()]
-    argv = [
-        "python", program, "-r", options.running_mode, "-m", options.model_source,
-        "-i", options.input_data, "-e", c.target.label, "--rerun", c.id,
-    ]  # fmt: skip
-    if options.io_binding != "off":
-        argv += ["-b", options.io_binding]
-    for name, python in options.env.items():
-        argv += ["--env", f"{name}={python}"]
+    given = respelled(
+        command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN)
+    )
+    argv = ["python", command[0], *given, "-e", c.target.label, "--rerun", c.id]
     return " ".join([*variables, *(shlex.quote(a) for a in argv)])

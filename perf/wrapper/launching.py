@@ -1,9 +1,7 @@
 """One launch from ask to answer: started, watched, ended, folded, and made durable."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from perf.core import fold, journal, run_folder
 from perf.core.devices import Gpu
@@ -109,32 +107,6 @@ class Launcher:
     def _prefix(self, ask: Ask) -> str:
         measured = ask.kind in (LaunchKind.CHECK, LaunchKind.MEASURE)
         return self._options.exec_prefix if measured else ""
-
-
-def log_tail(folder: Path, lines: int = 3) -> tuple[str, ...]:
-    """The last lines of a launch's output that are the engine's own, not our stack dumps."""
-    with suppress(OSError):
-        with (folder / "output.log").open("rb") as f:
-            f.seek(max(0, f.seek(0, 2) - 65536))
-            text = f.read().decode("utf-8", "replace")
-        own = [x.rstrip() for x in text.splitlines() if x.strip()]
-        kept = [
-            x
-            for x in own
-            if not x.startswith(
-                (
-                    "Fatal Python error",
-                    "Current thread",
-                    "Thread 0x",
-                    "  File",
-                    "Extension modules",
-                    "Traceback",
-                    "    ",
-                )
-            )
-        ]
-        return tuple(x[:300] for x in (kept or own)[-lines:])
-    return ()
 
 
 def _cold(launch: Launch, *, accompanied: bool) -> bool | None:

@@ -41,6 +41,7 @@ def run(
                 jobs=options.jobs or command_line.default_jobs(),
                 finished=screen.ended,
                 records=records,
+                doing=screen.progress,
             )
             try:
                 quiet.acquire(sleep=supervisor.pause, waiting=screen.notice)

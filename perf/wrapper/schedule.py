@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from perf.core import record, run_folder
+from perf.core import log, record, run_folder
 from perf.core.cell import ModelFile
 from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record, Skipped
@@ -13,7 +13,7 @@ from perf.planning import closing, flow, measuring
 from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress
 from perf.planning.plan import Planned, by_model
-from perf.wrapper.launching import Launcher, log_tail
+from perf.wrapper.launching import Launcher
 
 BATCH = 16  # models set up side by side before their measuring begins
 
@@ -28,6 +28,7 @@ class Run:
     jobs: int
     finished: Callable[[Sequence[Record]], None]  # told of a model's records as they end
     records: dict[str, Record] = field(default_factory=dict)
+    doing: Callable[[str], None] = lambda _text: None  # told what is being done now
 
     @property
     def options(self) -> Options:
@@ -65,6 +66,9 @@ class Run:
                 if not self.options.benchmarks:
                     self._close(strand.progress)
             if self.launcher.in_flight:
+                self.doing(
+                    f"setting up {', '.join(s.progress[0].cell.model.name for s in active)}"
+                )
                 answer = self.launcher.wait()
                 strand, index = owners.pop(str(answer.ask.folder))
                 self._answered(strand, index, answer, queue)
@@ -123,6 +127,7 @@ class Run:
 
     def _measured(self, p: Progress, number: int) -> Answer:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
+        self.doing(f"measuring {p.cell.id}, launch {number + 1}")
         answer = self.launcher.run(measuring.ask(self.kitchen, p, number))
         for again in range(1, self.options.retry_throttled + 1):
             if not measuring.throttled(answer.launch):
@@ -154,7 +159,7 @@ class Run:
     def _record(self, p: Progress) -> Record:
         tail: tuple[str, ...] = ()
         if p.launches and not isinstance(p.outcome, (Passed, Skipped)):
-            tail = log_tail(self.kitchen.run.launch(p.cell, p.launches[-1].name))
+            tail = log.tail(self.kitchen.run.launch(p.cell, p.launches[-1].name) / "output.log")
         return closing.record_of(p, self.kitchen.run.run_id, tail)
 
 

@@ -8,7 +8,7 @@ import pytest
 from perf.core import dossier
 from perf.core.cell import TensorFile, TestSet
 from perf.core.journal import Compared, Created, Noted, Placement, Stage
-from perf.core.record import Crashed, Ending, FellBack, Record
+from perf.core.record import Crashed, Ending, FellBack, Launch, Record
 from perf.core.rows import CellRow
 from tests.core import hand_made as made
 
@@ -30,8 +30,19 @@ def checked(**changes: object) -> Record:
 def test_session_creation_is_cold_only_where_it_was_cold_and_alone() -> None:
     assert row(GOOD).creation_cold_s == 0.25
     assert row(GOOD).creation_second_s == pytest.approx(0.205)
-    assert row(checked(cold=False)).creation_cold_s is None
-    assert row(checked(cold=None)).creation_cold_s is None
+    builds = replace(GOOD, launches=tuple(_cached(x) for x in checked(cold=False).launches))
+    assert row(builds).creation_cold_s is None
+
+
+def test_without_an_engine_cache_the_first_measure_launch_is_cold_too() -> None:
+    assert row(checked(cold=False)).creation_cold_s == GOOD.launches[1].created.seconds  # type: ignore[union-attr]
+    assert row(checked(cold=None)).creation_cold_s == GOOD.launches[1].created.seconds  # type: ignore[union-attr]
+
+
+def _cached(launch: Launch) -> Launch:
+    return replace(
+        launch, created=replace(launch.created, cached=True) if launch.created else None
+    )
 
 
 def test_an_engine_is_cached_where_every_launch_that_builds_one_loaded_it() -> None:
