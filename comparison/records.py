@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def _launch(x: Launch, found: Record) -> LaunchFacts:
         ordered = sorted(samples)
         values[Metric.P50] = quantile(ordered, 0.25) / NS_PER_MS  # moves as p50 does, less noisy
         values[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS
-        values[Metric.SLOW_END] = slow_end(samples)
+        values[Metric.SLOW_END] = slow_end(ordered)
         if (p99 := supported_quantile(ordered, 0.99)) is not None:
             values[Metric.P99] = p99 / NS_PER_MS
     if x.created:
@@ -137,7 +138,7 @@ def _overall(launches: Sequence[LaunchFacts]) -> dict[Metric, float]:
     out = {}
     for metric in dict.fromkeys(m for x in launches for m in x.values):
         out[metric] = statistics.median(x.values[metric] for x in launches if metric in x.values)
-    ordered = sorted(s for x in launches for s in x.samples_ns)
+    ordered = sorted(chain.from_iterable(x.samples_ns for x in launches))
     if ordered:
         out[Metric.P50] = quantile(ordered, 0.5) / NS_PER_MS
         out[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS

@@ -1,0 +1,38 @@
+"""Times the comparison of two runs of 1,000 cells, records with 5 launches of 200 samples each.
+
+python benchmarks/comparison/thousand_cells.py
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.comparison.runs import Made, write_run  # noqa: E402
+
+CELLS, LIMIT_S = 1000, 3.0
+
+
+def main() -> int:
+    """Print the best of three wall times; exit status 1 where it is over the limit."""
+    with tempfile.TemporaryDirectory() as scratch:
+        results = Path(scratch)
+        for name in ("a", "b"):
+            write_run(results / name, [Made(f"m{i}", runs=200) for i in range(CELLS)])
+        script = [sys.executable, str(ROOT / "comparison/comparison_script.py")]
+        words = ["-p", "a", "-c", "b", "--results", scratch, "-o", str(results / "out.csv")]
+        walls = []
+        for _ in range(3):
+            begun = time.monotonic()
+            subprocess.run([*script, *words], check=True, stdout=subprocess.DEVNULL)
+            walls.append(time.monotonic() - begun)
+    print(f"two runs of {CELLS} cells compared in {min(walls):.2f} s (best of 3; bar {LIMIT_S} s)")
+    return int(min(walls) > LIMIT_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
