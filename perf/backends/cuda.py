@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perf.backends import Backend, Found, Session, TargetSpec, Unsupported, _ort
 from perf.core.cell import Cell, Precision
+from perf.core.devices import ordinal
 
 NAME = "CUDAExecutionProvider"
 
@@ -14,13 +15,18 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
     preload(cell)
     providers: _ort.Providers = ((NAME, options(cell)), ("CPUExecutionProvider", {}))
-    opening = _ort.Opening(model_path(cell), providers, device="cuda", device_id=cell.device)
+    opening = _ort.Opening(model_path(cell), providers, device="cuda", device_id=device(cell))
     return _ort.opened(cell, launch_dir, opening)
 
 
 def options(cell: Cell) -> dict[str, str]:
     """The provider's options: the device and the math mode are the cell's, the rest what the user gave."""
-    return {"device_id": str(cell.device), "use_tf32": str(int(cell.tf32))} | dict(cell.options)
+    return {"device_id": str(device(cell)), "use_tf32": str(int(cell.tf32))} | dict(cell.options)
+
+
+def device(cell: Cell) -> int:
+    """The device's number in this process, which may be given one device alone."""
+    return ordinal(cell.device, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def model_path(cell: Cell) -> str:

@@ -1,28 +1,33 @@
 """The TensorRT execution provider of onnxruntime-gpu, its engines cached, in fp32 or by its fp16 flag."""
 
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, _ort, cuda
+from perf.backends import Backend, Found, Session, TargetSpec, _ort, _trt_ep, cuda
 from perf.core.cell import Cell, Precision
 
 NAME = "TensorrtExecutionProvider"
+OURS = frozenset(("build", "gpu_only"))  # options of a cell that are none of the provider's
 NEWEST = 10  # the major version that ORT's provider is linked against; 11 has no fp16 builder flag
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+@contextlib.contextmanager
+def open_(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     """A session on TensorRT, then CUDA, then the CPU; the first session of a cache builds its engines."""
     cuda.preload(cell)
-    beneath = {"device_id": str(cell.device), "use_tf32": str(int(cell.tf32))}
+    device = cuda.device(cell)
+    beneath = {"device_id": str(device), "use_tf32": str(int(cell.tf32))}
     providers: _ort.Providers = (
         (NAME, options(cell)),
         (cuda.NAME, beneath),
         ("CPUExecutionProvider", {}),
     )
     opening = _ort.Opening(
-        cell.model.path, providers, device="cuda", device_id=cell.device, cached=_cached(cell)
+        cell.model.path, providers, device="cuda", device_id=device, cached=_cached(cell)
     )
-    return _ort.opened(cell, launch_dir, opening)
+    with _ort.opened(cell, launch_dir, opening) as session:
+        yield _trt_ep.WatchedSession(session, cell)
 
 
 def options(cell: Cell) -> dict[str, str]:
@@ -31,7 +36,7 @@ def options(cell: Cell) -> dict[str, str]:
     Explicit profiles come in `cell.options` as trt_profile_min_shapes, _opt_shapes and _max_shapes.
     """
     out = {
-        "device_id": str(cell.device),
+        "device_id": str(cuda.device(cell)),
         "trt_fp16_enable": str(int(cell.target.precision is Precision.FP16)),
     }
     if cell.cache:
@@ -42,7 +47,7 @@ def options(cell: Cell) -> dict[str, str]:
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": cell.cache,
         }
-    return out | dict(cell.options)
+    return out | {k: v for k, v in cell.options.items() if k not in OURS}
 
 
 def _cached(cell: Cell) -> bool:

@@ -1,0 +1,114 @@
+"""The TensorRT EP's cache under watch: a fake engine that rebuilds as ORT's does, a fake tensorrt that reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perf.backends import Tensors
+from perf.backends._trt_ep import RebuiltError, WatchedSession, engines
+from perf.backends.tensorrt import options
+from perf.core.cell import Cell
+from perf.core.journal import Timed
+from tests.fakes.tensorrt_fake import FakeCudart, FakeTensorRT
+from tests.fakes.trt_cells import cell, half
+
+TIMED = Timed((1,) * 20, "host", 1, 3, 0, None, None, True)
+
+
+class Engine:
+    """ONNX Runtime's TensorRT session: an engine serves the shapes it has met, and is rebuilt for others."""
+
+    cached: bool | None = True
+
+    def __init__(self, cache: Path, surprise: int = 0) -> None:
+        self.cache, self.surprise = cache, surprise
+        self.served: set[int] = set()
+
+    def infer(self, feed: Tensors) -> Tensors:
+        rows = feed["x"].shape[0]
+        if rows not in self.served:
+            self.served.add(rows)
+            (self.cache / "graph_0.engine").write_bytes(bytes(len(self.served)))
+            (self.cache / "graph_0.profile").write_bytes(b"p")
+        return feed
+
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+        for feed in feeds:
+            self.infer(feed)
+        if self.surprise:
+            self.infer({"x": np.zeros((self.surprise, 3))})
+        return TIMED
+
+    def placement(self) -> None:
+        return None
+
+    def attested(self) -> None:
+        return None
+
+
+def feeds(*rows: int) -> list[dict[str, Any]]:
+    return [{"x": np.zeros((n, 3))} for n in rows]
+
+
+def test_every_shape_is_met_before_the_clock_counts(tmp_path: Path) -> None:
+    c = cell(tmp_path, cache=str(tmp_path))
+    assert WatchedSession(Engine(tmp_path), c).time(feeds(1, 2), c) == TIMED
+
+
+def test_a_rebuild_inside_the_timed_loop_fails_the_measurement(tmp_path: Path) -> None:
+    c = cell(tmp_path, cache=str(tmp_path))
+    with pytest.raises(
+        RebuiltError, match=r"graph_0\.engine was built inside the timed loop"
+    ) as e:
+        WatchedSession(Engine(tmp_path, surprise=7), c).time(feeds(1, 2), c)
+    assert "\n" not in str(e.value)
+
+
+def test_engines_by_when_they_were_written(tmp_path: Path) -> None:
+    (tmp_path / "timing.cache").write_bytes(b"")
+    assert engines(str(tmp_path)) == {}
+    assert engines("") == {}
+    (tmp_path / "a.engine").write_bytes(b"123")
+    assert engines(str(tmp_path))["a.engine"][1] == 3
+
+
+def test_layers_of_all_engines_in_the_cache(tmp_path: Path) -> None:
+    c = half(cell(tmp_path, cache=str(tmp_path)))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.engine").write_text('{"model": "' + c.model.path + '"}')
+    trt = FakeTensorRT(FakeCudart())
+    attested = WatchedSession(Engine(tmp_path), c, lambda _: trt).attested()
+    assert attested is not None
+    assert attested.source == "engine inspector: 4 fp16, 2 fp32"
+    assert attested.regime == "tensorrt 10.16.1, weakly typed, flag FP16"
+
+
+def test_nothing_is_attested_where_nothing_can_be_read(tmp_path: Path) -> None:
+    def absent(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    c = half(cell(tmp_path, cache=str(tmp_path)))
+    assert WatchedSession(Engine(tmp_path), c, absent).attested() is None
+    other = FakeTensorRT(FakeCudart(), refuses="deserialize")
+    (tmp_path / "a.engine").write_text("{}")
+    assert WatchedSession(Engine(tmp_path), c, lambda _: other).attested() is None
+
+
+def test_options_of_the_harness_are_not_given_to_the_provider(tmp_path: Path) -> None:
+    c = cell(tmp_path, options={"build": "2", "trt_builder_optimization_level": "4"})
+    got = options(c)
+    assert "build" not in got
+    assert got["trt_builder_optimization_level"] == "4"
+
+
+def test_a_process_with_one_device_alone_calls_it_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = cell(tmp_path, device=1)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert options(c)["device_id"] == "1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
+    assert options(c)["device_id"] == "0"
