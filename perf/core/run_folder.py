@@ -40,13 +40,13 @@ class RunFolder:
         """The folder of one launch: its journal, its output, what its engine dropped."""
         return self.cell(cell) / name
 
-    def inputs(self, model: str, *, half: bool) -> Path:
-        """Prepared tensors of one model."""
-        return self.root / ("inputs_fp16" if half else "inputs") / safe_name(model)
+    def inputs(self, model: str, key: str) -> Path:
+        """Prepared tensors of one model; `key` stands for all that they were made from."""
+        return self.root / "inputs" / safe_name(model) / key
 
-    def reference(self, model: str, *, half: bool) -> Path:
-        """Outputs of the unoptimised CPU EP for a model's inputs."""
-        return self.root / ("references_fp16" if half else "references") / safe_name(model)
+    def reference(self, model: str, key: str) -> Path:
+        """Outputs of the unoptimised CPU EP for a model's inputs, by what they were made from."""
+        return self.root / "references" / safe_name(model) / key
 
     def cache(self, key: str) -> Path:
         """Engines and artefacts by key."""

@@ -149,7 +149,8 @@ def _check(kitchen: Kitchen, p: Progress) -> Ask:
 
 def _fed(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress], *, half: bool) -> Flow:
     """Give cells their test sets: prepared inputs, and references where none are stored."""
-    folder = kitchen.run.inputs(model.name, half=half)
+    key = _key(model.sha256, model.sha256_fp16, mine[0].cell.inputs_digest, half)
+    folder = kitchen.run.inputs(model.name, key)
     o = kitchen.options
     job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
     run_folder.write_json(folder / "prepare.json", codec.encode(job))
@@ -170,7 +171,7 @@ def _fed(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress], *, half: 
         return
     sets = prepared.sets
     if o.check and not all(s.outputs for s in sets):
-        sets = yield from _referenced(kitchen, model, mine, sets, half=half)
+        sets = yield from _referenced(kitchen, model, mine, sets, key, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
 
@@ -180,13 +181,15 @@ def _referenced(
     model: ModelFile,
     mine: Sequence[Progress],
     sets: tuple[TestSet, ...],
+    key: str,
     *,
     half: bool,
 ) -> Generator[Sequence[Ask], Sequence[Answer], tuple[TestSet, ...]]:
     if kitchen.reference is None:
         return sets
     backend, environment = kitchen.reference
-    folder = _made(kitchen.run.reference(model.name, half=half))
+    made_from = _key(key, environment.name, sorted(environment.versions.items()))
+    folder = _made(kitchen.run.reference(model.name, made_from))
     like = mine[0].cell
     fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
     cell = replace(
@@ -246,6 +249,11 @@ def engine_cache(kitchen: Kitchen, cell: Cell) -> Path:
     ]  # fmt: skip
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     return Path(kitchen.options.keep_cache).absolute() / f"{safe_name(cell.model.name)}-{key}"
+
+
+def _key(*parts: object) -> str:
+    """8 hex of all that something was made from, so that a changed model is not fed another's data."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
 def _converts(p: Progress) -> bool:
