@@ -2,6 +2,7 @@
 
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -28,6 +29,8 @@ def main(argv: Sequence[str]) -> int:
         importlib.import_module(name)
     importlib.import_module("perf.worker.stages")
     importlib.import_module("perf.backends").discover()  # no child need import them again
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to, and so copy, every page it inherited
     control.send(json.dumps({"ready": os.getpid()}).encode())
     while request := control.recv(1 << 20):
         if reason := unfit_to_fork():

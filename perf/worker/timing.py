@@ -32,8 +32,7 @@ def measure(
         run(i % sets)
     floor_ns = empty_clock_ns()
     collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
+    gc.disable()  # and none is forced before: a full collection in a forked child copies its host's heap
     delay, throttled = run_delay_ns(), throttled_us()
     begun_s = time.monotonic()
     try:
