@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Found, Tensors, Unsupported, _ort_values
-from perf.core.cell import Cell, Io
+from perf.core.cell import Cell, Io, Precision
 from perf.core.journal import Attested, Placement, Timed
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Opening:
     cached: bool | None = None
     devices: Sequence[Any] = ()  # OrtEpDevice of a plug-in
     device_options: Mapping[str, str] = field(default_factory=dict)
+    typed: bool = False  # kernels compute in their tensors' types: a profile proves the precision
 
 
 @contextlib.contextmanager
@@ -120,6 +121,7 @@ class OrtSession:
         types = (*self._types.values(), *(str(o.type) for o in session.get_outputs()))
         self._coded = any(_NO_NUMPY.search(t) for t in types)
         self._last_feed: Tensors | None = None
+        self._profile: Path | None = None
         self.cached = opening.cached
 
     def infer(self, feed: Tensors) -> Tensors:
@@ -157,8 +159,15 @@ class OrtSession:
         return replace(placed, host_time_us=placement.host_times(profile))
 
     def attested(self) -> Attested | None:
-        """ORT tells nothing of the precision that layers ran in."""
-        return None
+        """Of a converted model, by the types of the tensors of its kernels in the profiled run."""
+        from perf.worker import attest
+
+        asked = self._cell.target.precision
+        if not self._opening.typed or asked is Precision.FP32 or self._profile is None:
+            return None
+        return attest.of_profile(
+            self._profile.read_text(encoding="utf-8"), asked.value, "converted model"
+        )
 
     def _refuse_fallback(self) -> None:
         """A session without the provider asked for (its library did not load) has no latency to tell."""
@@ -176,7 +185,8 @@ class OrtSession:
             run = again._runner([feed])
             run(0)
             run(0)  # the second is looked at: the first allocates and tunes
-            return Path(session.end_profiling())
+            self._profile = Path(session.end_profiling())
+            return self._profile
 
     def _runner(self, feeds: Sequence[Tensors]) -> Any:
         """run(i) -> list of outputs, from host to host."""

@@ -15,7 +15,9 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
     preload(cell)
     providers: _ort.Providers = ((NAME, options(cell)), ("CPUExecutionProvider", {}))
-    opening = _ort.Opening(model_path(cell), providers, device="cuda", device_id=device(cell))
+    opening = _ort.Opening(
+        model_path(cell), providers, device="cuda", device_id=device(cell), typed=True
+    )
     return _ort.opened(cell, launch_dir, opening)
 
 
