@@ -20,9 +20,13 @@ from perf.core.cell import (
     Tolerance,
     sealed,
 )
+from perf.core.evidence import Rule
 from perf.core.options import BadRequestError, EpOptions, Options
-from perf.planning import select
+from perf.planning import select, sides
 from perf.planning.targets import Offer
+
+CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
+CANARY_MODEL = Path(__file__).resolve().parents[2] / "models/squeezenet/model.onnx"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,22 @@ def plan(
     if not out:
         what = f"{len(models)} models and {len(offers)} targets"
         raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
+    if options.ab:
+        sides.check(options.ab, [(p.offer, p.cell) for p in out])
+        out = [p for p in out if any(sides.means(n, p.offer, p.cell) for n in options.ab)]
+    if options.canary and options.benchmarks:
+        out = [*_canaries(offers, options), *out]
     return tuple(out)
+
+
+def _canaries(offers: Sequence[Offer], options: Options) -> Iterator[Planned]:
+    """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
+    (found,) = model_files.load(CANARY_MODEL)
+    model = replace(found, name=CANARY)
+    digests = _inputs_digests(model, options)
+    for offer in offers:
+        cell = _cell(model, offer, options, {}, Io.HOST, "", digests)
+        yield Planned(sealed(cell), offer, offer.missing if not options.force else "")
 
 
 def by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
@@ -159,7 +178,8 @@ def _identity(environment: Environment) -> Environment:
 
 def _protocol(o: Options) -> Protocol:
     return Protocol(
-        launches=o.launches, runs=o.test_times, warmup=o.warmup, min_time_s=o.min_time,
+        launches=o.launches, runs=o.test_times or (Rule().runs if o.ab else None),
+        warmup=o.warmup, min_time_s=o.min_time,
         max_time_s=o.max_time, seed=o.seed, isolation=o.isolation, instrumented=o.exec_prefix,
         affinity=o.cpu_affinity, intra_op_threads=o.intra_op_threads,
         inter_op_threads=o.inter_op_threads,

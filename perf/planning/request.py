@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perf.core.options import BadRequestError, Options
 from perf.planning import targets
+from perf.planning.sides import bare
 from perf.planning.targets import Offer
 
 
@@ -18,7 +19,7 @@ def source(options: Options) -> Path:
 
 def wanted_names(options: Options) -> tuple[str, ...]:
     """Targets named with -e, --ep or --ab."""
-    named = (*options.ep_list, *([options.ep] if options.ep else []), *options.ab)
+    named = (*options.ep_list, *([options.ep] if options.ep else []), *map(bare, options.ab))
     return tuple(dict.fromkeys(named))
 
 

@@ -1,5 +1,6 @@
 """The order of a run: set-up side by side, then measuring alone, and a record as each cell ends."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,10 @@ from perf.core import log, record, run_folder
 from perf.core.cell import ModelFile
 from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record, Skipped
-from perf.planning import closing, flow, measuring
+from perf.planning import closing, flow, interleaving, measuring
 from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress
-from perf.planning.plan import Planned, by_model
+from perf.planning.plan import CANARY, Planned, by_model
 from perf.wrapper.launching import Launcher
 
 BATCH = 16  # models set up side by side before their measuring begins
@@ -28,6 +29,8 @@ class Run:
     jobs: int
     finished: Callable[[Sequence[Record]], None]  # told of a model's records as they end
     records: dict[str, Record] = field(default_factory=dict)
+    canaries: list[Progress] = field(default_factory=list)
+    begun_s: float = field(default_factory=time.monotonic)
     doing: Callable[[str], None] = lambda _text: None  # told what is being done now
 
     @property
@@ -37,7 +40,11 @@ class Run:
 
     def go(self, planned: Sequence[Planned]) -> None:
         """Run every cell; raises Interrupted with what is finished in `records`."""
-        groups = iter(by_model(planned))
+        canaries = [p for p in planned if p.cell.model.name == CANARY]
+        groups = iter(by_model([p for p in planned if p not in canaries]))
+        for model, cells in by_model(canaries):
+            self.canaries = [_progress(p) for p in cells]
+            self._set_up([(model, self.canaries)])
         size = BATCH if self.options.benchmarks else len(planned) or 1
         while batch := list(islice(groups, size)):
             kitchens = [(m, [_progress(p) for p in cells]) for m, cells in batch]
@@ -46,6 +53,7 @@ class Run:
                 for model, progress in kitchens:
                     self._measure(model, progress)
                     self._close(progress)
+        self._close(self.canaries)
 
     def _set_up(self, batch: Sequence[tuple[ModelFile, list[Progress]]]) -> None:
         """Run the models' flows side by side, `jobs` launches at a time, builders alone."""
@@ -119,11 +127,23 @@ class Run:
                 return
 
     def _measure(self, model: ModelFile, progress: Sequence[Progress]) -> None:
+        banned = not (
+            self.options.validates or self.options.force
+        )  # or it has just been validated
         for p in progress:
-            if p.alive and (why := self.bans.why(p.cell)) and not self.options.force:
+            if banned and p.alive and (why := self.bans.why(p.cell)):
                 p.end(NotRun(why))
-        for number, p in measuring.rounds(self.options, model, progress):
+        if self.options.ab:
+            launches = interleaving.rounds(self.options, model.name, progress, self._spent)
+        else:
+            launches = iter(measuring.rounds(self.options, model, progress))
+        for number, p in interleaving.with_canaries(launches, self.canaries):
             p.add(self._measured(p, number))
+
+    def _spent(self) -> bool:
+        """Whether --max_minutes have passed since the run began."""
+        most_s = 60 * self.options.max_minutes
+        return bool(most_s) and time.monotonic() - self.begun_s > most_s
 
     def _measured(self, p: Progress, number: int) -> Answer:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
