@@ -204,6 +204,7 @@ class Launch:
     host_memory: HostMemory | None = None
     gpu_memory: GpuMemory | None = None
     gpu_counters: GpuCounters | None = None
+    cpu_energy_j: float | None = None  # RAPL, all packages, over the timed stage
     compared: tuple[Compared, ...] = ()
     unreferenced: int = 0
     placement: Placement | None = None
