@@ -22,6 +22,8 @@ OPTIONAL: Mapping[str, type] = {
 }
 # TensorProto.external_data holds StringStringEntryProto{key: "location", value: path} on the wire
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?s:(.))")
+_REACH = 12 + 127  # its bytes, and the longest name whose length is one byte
+_PIECE = 1 << 20
 
 
 class ModelListError(Exception):
@@ -51,13 +53,19 @@ def load(source: Path) -> tuple[ModelFile, ...]:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a model's bytes and of the external data files it names, as hex."""
+    """sha256 of a model's bytes and of the external data files it names, as hex; never held whole."""
+    total = hashlib.sha256()
+    names: set[str] = set()
+    end = b""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as f:
+            while piece := f.read(_PIECE):
+                total.update(piece)
+                names |= _locations(end + piece)
+                end = piece[-_REACH:]  # a location may lie across two pieces
     except OSError as e:
         return f"unreadable: {e.strerror}"
-    total = hashlib.sha256(data)
-    for name in sorted({_location(data, m) for m in _LOCATION.finditer(data)}):
+    for name in sorted(names):
         external = path.parent / name
         if name and external.is_file():
             with external.open("rb") as f:
@@ -73,7 +81,8 @@ def data_digest(folder: Path | None) -> str:
         for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
             seen = True
             total.update(f"{one.name}/{file.name}:".encode())
-            total.update(hashlib.sha256(file.read_bytes()).digest())
+            with file.open("rb") as f:
+                total.update(hashlib.file_digest(f, "sha256").digest())
     return total.hexdigest() if seen else ""
 
 
@@ -269,6 +278,11 @@ def _number(name: str) -> int:
     return int(found[0]) if found else -1
 
 
-def _location(data: bytes, match: "re.Match[bytes]") -> str:
-    length = match[1][0]
-    return data[match.end() : match.end() + length].decode("utf-8", "replace")
+def _locations(data: bytes) -> set[str]:
+    """The external files named in a piece of a model; a name that the piece's end cuts is the next one's."""
+    found = ((m.end(), m[1][0]) for m in _LOCATION.finditer(data))
+    return {
+        data[begin : begin + length].decode("utf-8", "replace")
+        for begin, length in found
+        if begin + length <= len(data)
+    }
