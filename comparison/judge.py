@@ -173,7 +173,11 @@ def _measured(
             if metric in x.values and metric in y.values
         ]
         if len(numbers) < 2:
-            return _line(m, metric, Unclear(f"{len(numbers)} pairs of launches have one"))
+            return _line(
+                m,
+                metric,
+                Unclear(f"{len(numbers)} of {len(pairs)} pairs have this number"),
+            )
         told = change.paired(numbers)
         return _Open(m, metric, told, None, "pairs of neighbouring launches")
     return _stored(m, metric, sides, criteria, level)

@@ -45,7 +45,12 @@ def decided(pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
     evidence: Evidence = decision.evidence
     tail = metric is Metric.SLOW_END
     told = _change(evidence, samples, metric, rule)
+    where = side(evidence.tail if tail else evidence.low, limit_of(tail, rule), rule.z)
     match decision:
+        case Unsettled(_, why, contradicted=True):
+            return Unclear(why, told)
+        case Undecided() | Unsettled() if where == 0:  # only the other statistic is still open
+            return Same(told, _note(evidence))
         case Undecided():
             needed = evidence.pairs_used + rule.step
             return Unclear(f"open after {evidence.pairs_used} pairs", told, needed)

@@ -94,6 +94,7 @@ class Unsettled:
 
     evidence: Evidence
     why: str
+    contradicted: bool = False  # a flag was raised, and fresh pairs did not repeat it
 
 
 Decision: TypeAlias = Undecided | Regressed | Improved | Unchanged | Unsettled
@@ -151,7 +152,7 @@ def decide(pairs: Sequence[Pair], rule: Rule) -> Decision:
         case Regressed(evidence) | Improved(evidence) | Unchanged(evidence) | Unsettled(evidence):
             word = "slower" if isinstance(first, Regressed) else "faster"
             why = f"{word} in {spent} pairs, and not again in {evidence.pairs_used} fresh ones"
-            return Unsettled(_after(evidence, spent), why)
+            return Unsettled(_after(evidence, spent), why, contradicted=True)
 
 
 def over_all(pairs: Sequence[Pair], rule: Rule) -> Evidence:
