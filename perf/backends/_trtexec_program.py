@@ -16,6 +16,7 @@ _VALUES = {
     "trt_builder_optimization_level": "--builderOptimizationLevel",
     "trt_auxiliary_streams": "--maxAuxStreams",
 }
+_OWN = "trtexec."  # trtexec.sparsity=enable is given to it as --sparsity=enable
 _EP_ONLY = re.compile(
     r"trt_(engine|timing|dump|context|weight|onnx|profile|cuda_graph|fp16|bf16|max_partition|min_subgraph"
     r"|force|detailed|ep_|op_types|layer_norm|int8|dla|build_heuristics|extra_plugin|tactic|load_user|preview)"
@@ -180,12 +181,12 @@ def option_flags(program: Program, options: Mapping[str, str]) -> tuple[str, ...
             if not program.has(_VALUES[key]):
                 raise Unsupported(f"{key}: trtexec {program.version_text} has no {_VALUES[key]}")
             out += [f"{_VALUES[key]}={value}"] if int(value) >= 0 else []  # -1: TensorRT chooses
-        elif key.startswith("--"):
-            out.append(_extra(program, key, value))
+        elif key.startswith(_OWN):
+            out.append(_extra(program, "--" + key.removeprefix(_OWN), value))
         elif key not in ("build", "gpu_only") and not _EP_ONLY.match(key):
             raise Unsupported(
                 f"option {key!r} is not known for trtexec; give an option of the TensorRT EP, or one of "
-                "trtexec's own flags as --flag=value"
+                "trtexec's own flags as trtexec.flag=value"
             )
     return tuple(out)
 

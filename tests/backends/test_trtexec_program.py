@@ -137,18 +137,19 @@ def test_the_ep_s_options_in_trtexec_s_words() -> None:
         "trt_builder_optimization_level": "4",
         "trt_auxiliary_streams": "-1",
         "trt_engine_cache_enable": "True",
-        "--sparsity": "enable",
+        "trtexec.sparsity": "enable",
+        "trtexec.noBuilderCache": "",
     }
     line = build_line(TEN, replace(BUILD, options=options))
     assert "--memPoolSize=workspace:4096" in line
     assert "--builderOptimizationLevel=4" in line
-    assert "--sparsity=enable" in line
+    assert {"--sparsity=enable", "--noBuilderCache"} <= set(line)
     assert not any("axAux" in x or "cache_enable" in x for x in line)
 
 
-@pytest.mark.parametrize("options", [{"speed": "high"}, {"--fp16": ""}])
+@pytest.mark.parametrize("options", [{"speed": "high"}, {"trtexec.fp16": ""}])
 def test_options_it_does_not_know_are_declined_by_name(options: dict[str, str]) -> None:
-    with pytest.raises(Unsupported, match=next(iter(options))):
+    with pytest.raises(Unsupported, match=next(iter(options)).removeprefix("trtexec.")):
         build_line(ELEVEN, replace(BUILD, options=options))
 
 
