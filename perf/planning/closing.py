@@ -46,7 +46,7 @@ def conduct(
     host = system.gather(tuple(used.values()), devices.gpus())
     with run_folder.owned(folder, fresh=not options.resume):
         try:
-            describe(folder, options, command, host)
+            describe(folder, planned, options, command, host)
             screen, done = (
                 Screen(options, len(planned), _first(folder, command)),
                 dict[str, Record](),
@@ -84,7 +84,11 @@ def _cut_short(error: OSError, folder: RunFolder, *, resumable: bool) -> str:
 
 
 def describe(
-    folder: RunFolder, options: Options, command: Sequence[str], host: SystemInfo
+    folder: RunFolder,
+    planned: Sequence[Planned],
+    options: Options,
+    command: Sequence[str],
+    host: SystemInfo,
 ) -> None:
     """Write run.json once, and host.json as it is now."""
     path = folder.root / "run.json"
@@ -96,6 +100,8 @@ def describe(
                 "label": options.label,
                 "command": list(command),
                 "options": stored(options),
+                "targets": list(dict.fromkeys(p.cell.target.label for p in planned)),
+                "cells": [p.cell.id for p in planned],
                 "ab": list(options.ab),
                 "harness_commit": host.harness_commit,
             },

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from perf.core import codec, run_folder
+from perf.core import codec, outcomes, run_folder
 from perf.core import options as command_line
 from perf.core.flags import flags
 from perf.core.options import BadRequestError, Options
-from perf.core.record import Passed
+from perf.core.run_folder import RunFolder
+from perf.planning.request import wanted_names
 
 
 def resumed(words: Sequence[str], options: Options) -> Options:
@@ -18,7 +19,7 @@ def resumed(words: Sequence[str], options: Options) -> Options:
     results = Path(options.perf_result_path).absolute()
     run = run_folder.latest(results, options.resume)
     stored = run_folder.read_json(run.root / "run.json")
-    if stored is None:
+    if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
         raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
     old = command_line.build(stored["options"])
     given = command_line.explicit(words)
@@ -31,7 +32,15 @@ def resumed(words: Sequence[str], options: Options) -> Options:
                     "leave it out to resume, or start a new run"
                 )
     now_kept = {f.name: getattr(options, f.name) for f in flags() if not f.plan}
-    told = {"resume": run.run_id, "run_id": run.run_id, "label": options.label or old.label}
+    told: dict[str, object] = {
+        "resume": run.run_id,
+        "run_id": run.run_id,
+        "label": options.label or old.label,
+    }
+    if not wanted_names(
+        old
+    ):  # the defaults of that day: what can run here now may be more, or less
+        told["ep_list"] = tuple(stored["targets"])
     return replace(old, **(now_kept | told))
 
 
@@ -41,13 +50,18 @@ def stored(options: Options) -> dict[str, object]:
 
 
 def rerun_filter(options: Options, results: Path) -> Callable[[str], bool]:
-    """--rerun: the failed cells of the latest run, or the one cell of that id."""
+    """The cells of the run to be resumed; or --rerun: those that failed in the latest run, or one by id."""
+    if options.resume:
+        stored = run_folder.read_json(RunFolder(results, options.resume).root / "run.json")
+        cells = frozenset(stored["cells"])
+        return lambda cell_id: cell_id in cells
     if not options.rerun:
         return lambda _id: True
     if options.rerun != "failed":
         return lambda cell_id: cell_id == options.rerun
     run = run_folder.latest(results)
-    failed = {r.cell.id for r in run_folder.records(run) if not isinstance(r.outcome, Passed)}
+    newest = {r.cell.id: r for r in sorted(run_folder.records(run), key=lambda r: r.finished_at)}
+    failed = {i for i, r in newest.items() if outcomes.status(r.outcome) == outcomes.FAIL}
     if not failed:
         raise BadRequestError(f"--rerun failed: no cell failed in run {run.run_id}")
     return lambda cell_id: cell_id in failed
