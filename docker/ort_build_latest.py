@@ -151,7 +151,7 @@ def build(request: Request) -> None:
             "tensorrt_home": str(request.tensorrt_home or ""),
         }
         record = {**asdict(progress), "branch": request.branch, **homes}
-        install(Path(progress.wheel), record, new, HOME / "constraints.txt")
+        install(Path(progress.wheel), record, new, HOME / "constraints.txt", _tools(request))
     swing(request.environment, new)
     say(
         f"{request.environment} holds {commit}; run ./perf.sh --env {request.environment.name}="

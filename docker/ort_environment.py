@@ -18,19 +18,22 @@ class BuildFailed(Exception):
     """One line for the user: what, where, what to do next. The old environment still works."""
 
 
-def install(wheel: Path, record: Mapping[str, object], new: Path, constraints: Path) -> None:
+def install(
+    wheel: Path, record: Mapping[str, object], new: Path, constraints: Path, tools: Path
+) -> None:
     """Make a fresh environment with the wheel and prove that it loads; `build.json` marks it whole.
 
-    The record is what build.json will say of the build. Raises BuildFailed when a step fails.
+    The record is what build.json will say of the build; `tools` is the interpreter whose pip installs,
+    so that the environment holds the engine and what it needs, nothing else. Raises BuildFailed.
     """
     shutil.rmtree(new, ignore_errors=True)
-    run("make an environment", [sys.executable, "-m", "venv", str(new)])
+    run("make an environment", [sys.executable, "-m", "venv", "--without-pip", str(new)])
     python = str(new / "bin" / "python")
     # The harness's pins but for ONNX Runtime's own: this one's version is what is being tested.
     lines = constraints.read_text(encoding="utf-8").splitlines(keepends=True)
     pins = new / "constraints.txt"
     pins.write_text("".join(x for x in lines if not x.startswith("onnxruntime")), encoding="utf-8")
-    pip = [python, "-m", "pip", "install", "--constraint", str(pins)]
+    pip = [str(tools), "-m", "pip", "--python", python, "install", "--constraint", str(pins)]
     run("install the wheel", [*pip, "numpy", str(wheel)])
     checked = subprocess.run([python, "-c", CHECK], capture_output=True, text=True, check=False)
     if checked.returncode != 0:
