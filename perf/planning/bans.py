@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from perf.core.cell import Cell
+from perf.core.options import Options
 from perf.core.record import (
     EnvironmentFailed,
     NotRun,
@@ -13,6 +15,7 @@ from perf.core.record import (
     Skipped,
 )
 from perf.core.run_folder import ban_key
+from perf.planning.flow import Progress
 
 FILE = "verdicts.jsonl"
 
@@ -24,7 +27,9 @@ class Bans:
         self._path = results / FILE
         self._run_id = run_id
         self._latest: dict[str, tuple[str, str]] = {}
-        for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
+        data = self._path.read_bytes() if self._path.exists() else b""
+        self._begin = b"\n" if data and not data.endswith(b"\n") else b""  # after a torn line
+        for line in data.splitlines():
             try:
                 told = json.loads(line)
                 self._latest[told["key"]] = (told["outcome"], told["run"])
@@ -37,6 +42,14 @@ class Bans:
         if outcome == Passed.__name__:
             return ""
         return f"failed validation in run {run} ({outcome}); --force benchmarks it all the same"
+
+    def hold(self, progress: Iterable[Progress], options: Options) -> None:
+        """End cells that failed validation, before anything of theirs is begun; who validates asks anew."""
+        if options.validates or options.force:
+            return
+        for p in progress:
+            if why := self.why(p.cell):
+                p.end(NotRun(why))
 
     def pronounce(self, cell: Cell, outcome: Outcome) -> None:
         """Append a verdict by one write of one line."""
@@ -52,6 +65,7 @@ class Bans:
         )
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            os.write(fd, line.encode())
+            os.write(fd, self._begin + line.encode())
+            self._begin = b""
         finally:
             os.close(fd)

@@ -16,7 +16,7 @@ from perf.core import fold, journal, record, run_folder
 from perf.core.cell import ModelFile
 from perf.core.leases import Lease
 from perf.core.options import Options
-from perf.core.record import Ending, LaunchKind, NotRun, Record
+from perf.core.record import Ending, LaunchKind, Record
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
 from perf.planning import closing, flow, measuring
@@ -90,15 +90,9 @@ class _Run:
     def model(self, model: ModelFile, progress: Sequence[Progress]) -> None:
         """One model's cells; each record is durable as soon as its cell ends, for the next may crash us."""
         options = self.kitchen.options
+        self.bans.hold(progress, options)
         _drive(flow.set_up(self.kitchen, model, progress), self.launcher.run)
         for p in progress:
-            if (
-                options.benchmarks
-                and p.alive
-                and not options.force
-                and (why := self.bans.why(p.cell))
-            ):
-                p.end(NotRun(why))
             if not (options.benchmarks and p.alive):
                 self._close(p)
         if options.benchmarks:

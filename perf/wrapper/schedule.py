@@ -9,7 +9,7 @@ from itertools import islice
 from perf.core import log, record, run_folder
 from perf.core.cell import ModelFile
 from perf.core.options import Options
-from perf.core.record import NotRun, Passed, Record, Skipped
+from perf.core.record import Passed, Record, Skipped
 from perf.planning import closing, flow, interleaving, measuring
 from perf.planning.bans import Bans
 from perf.planning.flow import Answer, Ask, Flow, Kitchen, Progress
@@ -60,6 +60,7 @@ class Run:
         waiting: deque[_Strand] = deque()
         for model, progress in batch:
             fresh = [p for p in progress if not self._known(p)]
+            self.bans.hold(fresh, self.options)
             waiting.append(_Strand(progress, flow.set_up(self.kitchen, model, fresh)))
         active: list[_Strand] = []
         queue: deque[tuple[_Strand, int, Ask]] = deque()
@@ -127,12 +128,6 @@ class Run:
                 return
 
     def _measure(self, model: ModelFile, progress: Sequence[Progress]) -> None:
-        banned = not (
-            self.options.validates or self.options.force
-        )  # or it has just been validated
-        for p in progress:
-            if banned and p.alive and (why := self.bans.why(p.cell)):
-                p.end(NotRun(why))
         if self.options.ab:
             launches = interleaving.rounds(self.options, model.name, progress, self._spent)
         else:
