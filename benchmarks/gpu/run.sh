@@ -64,34 +64,47 @@ TOML
 if [ ! -d "$work/crippled" ]; then cp -rs "$work/ort" "$work/crippled"; fi
 
 wrapper() { (cd "$work" && "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" -o "$out/result" "$@"); }
+limit() { # seconds, flags: SIGTERM leaves the tables written
+    local seconds=$1
+    shift
+    (cd "$work" && timeout -k 10 "$seconds" "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" \
+        -o "$out/result" "$@")
+    echo "exit $?"
+}
+events() {
+    for model in squeezenet resnet50; do
+        PYTHONPATH=$work/ort:$root LD_LIBRARY_PATH=$libraries:$driver ORT_DISABLE_TELEMETRY=1 NVIDIA_TF32_OVERRIDE=0 \
+            timeout 60 "$python" benchmarks/gpu/events.py "models/$model"
+    done
+}
 
 say "versions"
-nvidia-smi --query-gpu=name,driver_version,memory.total,power.limit --format=csv,noheader
+nvidia-smi --query-gpu=name,driver_version,memory.total,power.limit,clocks.max.sm --format=csv,noheader
 "$python" --version
 say "models"
 "$python" -m setup_models.offline | tail -n 3
 "$python" benchmarks/gpu/too_large.py "$work/too_large"
 say "list"
 wrapper --list
-say "both io modes, CPU, CUDA, CUDA fp16"
-wrapper --run_id main -r both -i zoo -t 50 --launches 5 -b both -e cpu cuda cuda:fp16 --timeout 120
-echo "exit $?"
-say "a model too large for the card"
-(cd "$work" && "$python" "$root/benchmark_wrapper.py" -m "$work/too_large" -o "$out/result" --run_id oom -r validate -i zoo -e cuda --timeout 120)
-echo "exit $?"
-say "a library taken away"
-wrapper --run_id crippled -r validate -i zoo --models squeezenet -e CUDAExecutionProvider@crippled --timeout 60
-echo "exit $?"
 say "the device broken on purpose, the next cell clean"
-wrapper --run_id faults -r validate -i zoo --models squeezenet --jobs 1 -e CudaFaults cuda \
-    --ep_options 'CudaFaults[trap]:how=trap' 'CudaFaults[illegal]:how=illegal' 'CudaFaults[oom]:how=oom' --timeout 60
-echo "exit $?"
-say "device-resident timing against CUDA events; fidelity against a bare loop"
-for model in squeezenet resnet50; do
-    PYTHONPATH=$work/ort:$root LD_LIBRARY_PATH=$libraries:$driver ORT_DISABLE_TELEMETRY=1 \
-        "$python" benchmarks/gpu/events.py "models/$model"
-done
+limit 60 --run_id faults -r validate -i zoo --models squeezenet --jobs 1 -e CudaFaults cuda \
+    -k 'CUDAExecutionProvider or trap or illegal or oom' --timeout 60 \
+    --ep_options 'CudaFaults[trap]:how=trap' 'CudaFaults[illegal]:how=illegal' 'CudaFaults[oom]:how=oom'
+say "a model too large for the card"
+limit 90 -m "$work/too_large" --run_id oom -r validate -i zoo -e cuda --timeout 80
+say "a library taken away"
+limit 60 --run_id crippled -r validate -i zoo --models squeezenet -e CUDAExecutionProvider@crippled --timeout 50
+say "device-resident timing against CUDA events, and a bare session.run loop"
+events
+say "both io modes, CPU, CUDA, CUDA fp16"
+limit 330 --run_id main -r both -i zoo -t 50 --launches 3 -b both -e cpu cuda cuda:fp16 --timeout 60
+say "energy over seconds, TF32 beside strict fp32"
+limit 60 --run_id energy -r benchmark -i zoo -t 1000 --launches 2 -e cuda cuda:fp16 --models resnet50 --timeout 60
+limit 60 --run_id tf32 -r both -i zoo -t 200 --launches 3 --tf32 -e cuda --models resnet50 --timeout 60
+say "bare loops again"
+events
 say "pack"
+"$python" benchmarks/gpu/summary.py "$out"/result/*/cells.csv
 tar -C "$out" -czf "$out/result.tar.gz" --exclude='*.npy' --exclude='*.onnx' --exclude='cache' result
 rm -rf "$out/result"
 say "done"
