@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint test image-test bench clean
+.PHONY: setup setup-dev lint test image-test clean
 PYTHON = .venv/bin/python
 
 setup:
@@ -12,12 +12,20 @@ lint: setup-dev
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy perf comparison setup_models docker benchmark_wrapper.py benchmark.py
 	.venv/bin/lint-imports
+	.venv/bin/shellcheck --external-sources perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh .github/workflows/*.sh
+	.venv/bin/hadolint docker/Dockerfile
+	.venv/bin/check-jsonschema --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PYTHON) docker/versions.py check
 
 test: setup-dev
 	$(PYTHON) -m setup_models.offline
 	$(PYTHON) -m perf.wrapper.environments openvino nxrt rtx
 	$(PYTHON) -m perf.wrapper.environments --file tests/environments.toml ort_before
 	$(PYTHON) -m pytest -q
+
+image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
+	docker/image_test.sh
 
 clean:
 	rm -rf .venv .venv.lock .envs models result
