@@ -43,6 +43,8 @@ LEAST: Mapping[Metric, float] = {
     Metric.HOST_MEMORY: 0.05,
     Metric.GPU_MEMORY: 0.05,
 }
+# An engine's arenas and a host's own pages differ by some MiB from process to process: no change in memory.
+LEAST_MIB = 8.0
 # Status is judged whatever differs: a failure after an update is what people look for.
 IRRELEVANT: Mapping[Metric, frozenset[str]] = {
     Metric.ACCURACY: frozenset({"protocol", "io"}),
@@ -223,7 +225,8 @@ def _canary(side: Side, cell: CellFacts) -> Sequence[LaunchFacts]:
 
 def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
     c, least = w.change, criteria.least(w.metric)
-    if abs(c.log) <= math.log1p(least):
+    small = UNITS[w.metric] == "MiB" and abs(c.current - c.previous) < LEAST_MIB
+    if small or abs(c.log) <= math.log1p(least):
         return _line(w.matched, w.metric, Same(c))
     if believed:
         suspect = w.noise is not None

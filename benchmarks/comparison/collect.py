@@ -1,12 +1,13 @@
-"""Collects fresh A/A launches and launches with a really injected slowdown, for evaluate.py to judge.
+"""Collects fresh A/A comparisons and comparisons with a really injected slowdown, for evaluate.py to judge.
 
-    python benchmarks/comparison/collect.py --model light_squeezenet --rounds 500 --out result/aa.jsonl
+    python benchmarks/comparison/collect.py --model light_squeezenet --blocks 50 --out result/aa.jsonl
 
-Each round launches A1 and A2 (the same), and every `--injected_every`-th round also S5, S10 (every
-run longer by 5 %, 10 % of the p50, spun inside the timed region), Q20 (a random quarter of the runs
-longer by 20 %) and C (the canary, another model), in random order, as children forked from a host
-with an engine and no session, on one core and with one thread.
-Appends one JSON line per launch; run it as often as you like, at any time of day.
+A block is what an A/B run is: two fresh hosts, one a side, each with an engine and no session, and rounds
+of launches forked from them in random order, one thread on one core, until the rule has decided every arm.
+Side A launches A1. Side B launches A2 (the same) and, in every `--injected_every`-th block, S5 and S10
+(every run longer by 5 %, 10 % of the p50, spun inside the timed region) and Q20 (a random quarter of the
+runs longer by 20 %), with a canary of another model on either side (CA, CB) for the first rounds. Appends
+a JSON line per launch; run it as often as you like, at any time of day.
 """
 
 import argparse
@@ -14,54 +15,69 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-ARMS = {
-    "A1": (0.0, 0.0),
-    "A2": (0.0, 0.0),
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from perf.core.evidence import Rule, Undecided, decide  # noqa: E402
+
+SLOWDOWNS = {
     "S5": (0.05, 1.0),
     "S10": (0.10, 1.0),
     "Q20": (0.20, 0.25),
-    "C": (0.0, 0.0),
-}
+}  # share of p50, of the runs
+FIRST_ROUNDS = 10  # launches of every arm of a block, decided or not: what stored runs are made of
+MOST_ROUNDS = 2 * Rule().cap
+
+Line = dict[str, object]
 
 
-def launch(
-    model: Path, arm: str, p50_ns: int, *, runs: int, core: int, seed: int = 0
-) -> list[int]:
-    """One forked worker: session, warm-up, timed runs; returns nanoseconds. Raises RuntimeError."""
+def serve() -> int:
+    """Be a host: import the engine, then fork a worker for every request on stdin."""
+    os.environ.update(ORT_DISABLE_TELEMETRY="1", OPENBLAS_NUM_THREADS="1")
+    import numpy  # noqa: F401
+    import onnxruntime  # noqa: F401
+
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
+        raise SystemExit("collect.py: the host has more than one thread: forking is not safe")
+    for text in sys.stdin:
+        print(json.dumps(forked(json.loads(text))), flush=True)
+    return 0
+
+
+def forked(request: Mapping[str, object]) -> list[int]:
+    """Nanoseconds from one worker. Raises RuntimeError where it died."""
     out, into = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(out)
-        os.sched_setaffinity(0, {core})
-        samples = measure(model, ARMS[arm], p50_ns, runs, seed)
         with os.fdopen(into, "wb") as f:
-            f.write(json.dumps(samples).encode())
+            f.write(json.dumps(measure(request)).encode())
         os._exit(0)
     os.close(into)
     with os.fdopen(out, "rb") as f:
         data = f.read()
     status = os.waitpid(pid, 0)[1]
     if status or not data:
-        raise RuntimeError(f"a launch of {model.name} ended with status {status}")
+        raise RuntimeError(f"a worker ended with status {status}")
     samples_ns: list[int] = json.loads(data)
     return samples_ns
 
 
-def measure(
-    model: Path, slowdown: tuple[float, float], p50_ns: int, runs: int, seed: int
-) -> list[int]:
-    """Time runs of a fresh session; `slowdown` is a share of p50_ns and the share of runs it hits."""
+def measure(request: Mapping[str, object]) -> list[int]:
+    """Time runs of a fresh session, longer by what the request's arm injects."""
     import numpy as np
     import onnxruntime as ort
 
+    os.sched_setaffinity(0, {int(str(request["core"]))})
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(request["model"]), options, ["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
     feed = {
         i.name: rng.random([d if isinstance(d, int) else 1 for d in i.shape], dtype=np.float32)
@@ -69,11 +85,10 @@ def measure(
     }
     for _ in range(3):
         session.run(None, feed)
-    share, how_many = slowdown
-    chance = random.Random(seed)
-    spins = [int(share * p50_ns) if chance.random() < how_many else 0 for _ in range(runs)]
-    samples = [0] * runs
-    clock = time.perf_counter_ns
+    share, how_many = SLOWDOWNS.get(str(request["arm"]), (0.0, 0.0))
+    chance, spin_ns = random.Random(str(request["seed"])), int(share * int(str(request["p50_ns"])))
+    spins = [spin_ns if chance.random() < how_many else 0 for _ in range(Rule().runs)]
+    samples, clock = [0] * len(spins), time.perf_counter_ns
     for i, spin in enumerate(spins):
         begun = clock()
         session.run(None, feed)
@@ -85,13 +100,70 @@ def measure(
     return samples
 
 
+class Host:
+    """A process that forks workers, with a memory layout of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--host"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )  # fmt: skip
+
+    def launch(self, **request: object) -> list[int]:
+        """Nanoseconds of one launch. Raises RuntimeError where the host is gone."""
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        if pipe_in is None or pipe_out is None:
+            raise RuntimeError("the host has no pipes")
+        print(json.dumps(request), file=pipe_in, flush=True)
+        samples_ns: list[int] = json.loads(pipe_out.readline() or "null")
+        if not samples_ns:
+            raise RuntimeError("the host died")
+        return samples_ns
+
+    def close(self) -> None:
+        """End it."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def block(args: argparse.Namespace, p50_ns: int, injected: bool) -> Iterator[Line]:
+    """Rounds of one block; an arm leaves when the rule has decided it."""
+    model, canary = str(find(args.model)), str(find(args.canary))
+    hosts = {"A": Host(), "B": Host()}
+    arms = ["A2", *SLOWDOWNS] if injected else ["A2"]
+    samples: dict[str, dict[int, list[int]]] = {arm: {} for arm in ("A1", *arms, "CA", "CB")}
+    for number in range(MOST_ROUNDS):
+        going = [a for a in arms if number < FIRST_ROUNDS or undecided(samples["A1"], samples[a])]
+        if not going:
+            break
+        canaries = ["CA", "CB"] if injected and number < FIRST_ROUNDS else []
+        for arm in random.sample(names := ["A1", *going, *canaries], len(names)):
+            began = time.monotonic()
+            samples[arm][number] = hosts["A" if arm in ("A1", "CA") else "B"].launch(
+                model=canary if arm in canaries else model, arm=arm, p50_ns=p50_ns, core=args.core,
+                seed=random.random(),
+            )  # fmt: skip
+            yield {
+                "round": number, "arm": arm, "began_s": round(began, 4),
+                "wall_s": round(time.monotonic() - began, 4), "samples_ns": samples[arm][number],
+            }  # fmt: skip
+    for host in hosts.values():
+        host.close()
+
+
+def undecided(a: Mapping[int, list[int]], b: Mapping[int, list[int]]) -> bool:
+    """Whether the rule asks for more pairs."""
+    pairs = [(a[n], b[n]) for n in sorted(a.keys() & b.keys())]
+    return isinstance(decide(pairs, Rule()), Undecided)
+
+
 def find(name: str) -> Path:
     """A model file: a path, or the name of one of the light models in the onnx package."""
     if Path(name).is_file():
         return Path(name)
     import importlib.util
 
-    spec = importlib.util.find_spec("onnx")  # located, not imported: the host stays lean
+    spec = importlib.util.find_spec("onnx")
     if spec is None or spec.origin is None:
         raise SystemExit("collect.py: the onnx package is not installed here")
     path = Path(spec.origin).parent / "backend/test/data/light" / f"{name}.onnx"
@@ -100,73 +172,41 @@ def find(name: str) -> Path:
     return path
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
+def main() -> int:
+    """Collect blocks until their number or the minutes are spent, appending each as it ends."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument(
         "--model", default="light_squeezenet", help="a path, or a light model of onnx"
     )
-    parser.add_argument("--canary", default="light_squeezenet", help="the model of arm C")
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--canary", default="light_squeezenet", help="model of the canaries")
+    parser.add_argument("--blocks", type=int, default=10)
     parser.add_argument("--max_minutes", type=float, default=30.0)
-    parser.add_argument("--injected_every", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=20, help="timed runs per launch")
+    parser.add_argument("--injected_every", type=int, default=3)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
-
-
-def become_host() -> None:
-    """Import the engine, and make sure that forking is safe: one thread. Raises SystemExit."""
-    os.environ.update(ORT_DISABLE_TELEMETRY="1", OPENBLAS_NUM_THREADS="1")
-    import numpy  # noqa: F401
-    import onnxruntime  # noqa: F401
-
-    if len(list(Path("/proc/self/task").iterdir())) != 1:
-        raise SystemExit(
-            "collect.py: the host has more than one thread, so forking it is not safe"
-        )
-
-
-def rounds(args: argparse.Namespace, p50_ns: int) -> Iterator[list[dict[str, object]]]:
-    """Launch rounds until their number or the minutes are spent; each is a list of JSON lines."""
-    models = dict.fromkeys(ARMS, find(args.model)) | {"C": find(args.canary)}
-    chance, campaign = random.Random(), f"{time.time_ns():x}"
-    deadline = time.monotonic() + 60 * args.max_minutes
-    for number in range(args.rounds):
-        if time.monotonic() > deadline:
-            return
-        arms = [a for a in ARMS if a.startswith("A") or number % args.injected_every == 0]
-        chance.shuffle(arms)
-        lines: list[dict[str, object]] = []
-        for arm in arms:
-            began, seed = time.monotonic(), chance.getrandbits(32)
-            samples = launch(models[arm], arm, p50_ns, runs=args.runs, core=args.core, seed=seed)
-            wall_s = round(time.monotonic() - began, 4)
-            lines.append({
-                "campaign": campaign, "model": Path(args.model).stem, "round": number, "arm": arm,
-                "began_s": round(began, 4), "wall_s": wall_s, "samples_ns": samples,
-            })  # fmt: skip
-        yield lines
-
-
-def main() -> int:
-    """Collect, appending each round as it ends."""
-    args = parse()
-    become_host()
-    model = find(args.model)
-    first = [launch(model, "A1", 0, runs=args.runs, core=args.core) for _ in range(5)]
-    p50_ns = int(statistics.median(x for samples in first for x in samples))
+    args = parser.parse_args()
+    host, model = Host(), str(find(args.model))
+    first = [
+        host.launch(model=model, arm="A1", p50_ns=0, core=args.core, seed=0) for _ in range(5)
+    ]
+    host.close()
+    p50_ns = int(min(statistics.median(samples) for samples in first))  # others only ever add
+    begun, done = time.monotonic(), 0
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = 0
     with args.out.open("a", encoding="utf-8") as out:
-        for lines in rounds(args, p50_ns):
-            out.writelines(json.dumps(x, separators=(",", ":")) + "\n" for x in lines)
+        while done < args.blocks and time.monotonic() - begun < 60 * args.max_minutes:
+            name = f"{time.time_ns():x}"
+            for line in block(args, p50_ns, injected=done % args.injected_every == 0):
+                told = {"model": Path(args.model).stem, "block": name, **line}
+                out.write(json.dumps(told, separators=(",", ":")) + "\n")
             out.flush()
             done += 1
-    print(f"{args.out}: p50 {p50_ns / 1e6:.2f} ms, {done} rounds of {model.stem}")
+    wall_s = time.monotonic() - begun
+    print(
+        f"{args.out}: {done} blocks of {Path(args.model).stem}, p50 {p50_ns / 1e6:.2f} ms, {wall_s:.0f} s"
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve() if sys.argv[1:] == ["--host"] else main())

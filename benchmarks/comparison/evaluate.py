@@ -2,8 +2,10 @@
 
     python benchmarks/comparison/evaluate.py result/aa.jsonl
 
-A comparison is A1 against another arm of the same model. Interleaved rules take rounds until they decide;
-windows do not overlap. Stored rules compare blocks of launches apart in time, each block with each later one.
+A comparison is A1 against another arm of the same model. Interleaved rules take a block's rounds until
+they decide; one undecided at its end counts as not flagged. Stored rules compare the first 10 launches of
+one block with those of another, every ordered pair of blocks (pairs share launches, so that their bounds
+are optimistic).
 """
 
 import argparse
@@ -25,12 +27,11 @@ sys.path.insert(0, str(ROOT))
 from comparison import change, noise  # noqa: E402
 from comparison.facts import CellFacts, LaunchFacts, Metric  # noqa: E402
 from comparison.noise import Noise  # noqa: E402
-from perf.core.evidence import Improved, Regressed, Rule, Undecided, decide  # noqa: E402
+from perf.core.evidence import Improved, Regressed, Rule, decide  # noqa: E402
 from perf.core.statistics import quantile  # noqa: E402
 
 ARMS = ("A2", "S5", "S10", "Q20")
-BLOCK = 10  # launches a side of a stored comparison
-APART = 2  # blocks between the two sides of a stored comparison
+LAUNCHES = 10  # a side of a stored comparison
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ Rates = Mapping[str, list[Called]]
 
 
 def read(paths: Sequence[Path]) -> Mapping[str, list[Rounds]]:
-    """Campaigns of each model, rounds in order."""
+    """Blocks of each model in order of time, rounds in order."""
     found: dict[tuple[str, str], dict[int, dict[str, Launch]]] = defaultdict(
         lambda: defaultdict(dict)
     )
@@ -65,25 +66,23 @@ def read(paths: Sequence[Path]) -> Mapping[str, list[Rounds]]:
         for text in path.read_text(encoding="utf-8").splitlines():
             x = json.loads(text)
             launch = Launch(tuple(x["samples_ns"]), x["began_s"], x["wall_s"])
-            found[x["model"], x["campaign"]][x["round"]][x["arm"]] = launch
+            found[x["model"], x["block"]][x["round"]][x["arm"]] = launch
     out: dict[str, list[Rounds]] = defaultdict(list)
     for (model, _), rounds in sorted(found.items()):
         out[model].append([rounds[n] for n in sorted(rounds)])
     return out
 
 
-def interleaved(rule: Rule) -> Callable[[Rounds, str], Iterator[Called]]:
-    """The sequential rule, on windows that do not overlap; an unfinished last one is left out."""
+def interleaved(rule: Rule) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
+    """The sequential rule, once a block, on fresh hosts."""
 
-    def call(rounds: Rounds, arm: str) -> Iterator[Called]:
-        usable = [(r["A1"], r[arm]) for r in rounds if arm in r]
-        while usable:
-            most = 2 * rule.cap + 2
-            decision = decide([(a.samples_ns, b.samples_ns) for a, b in usable[:most]], rule)
-            if isinstance(decision, Undecided):
-                return
-            used = usable[: decision.evidence.pairs_used]
-            usable = usable[len(used) :]
+    def call(blocks: Sequence[Rounds], arm: str) -> Iterator[Called]:
+        for rounds in blocks:
+            pairs = [(r["A1"], r[arm]) for r in rounds if arm in r]
+            if not pairs:
+                continue
+            decision = decide([(a.samples_ns, b.samples_ns) for a, b in pairs], rule)
+            used = pairs[: decision.evidence.pairs_used] if decision.evidence else pairs
             verdict = isinstance(decision, Regressed) - isinstance(decision, Improved)
             yield Called(verdict, 2 * len(used), sum(a.wall_s + b.wall_s for a, b in used))
 
@@ -92,11 +91,11 @@ def interleaved(rule: Rule) -> Callable[[Rounds, str], Iterator[Called]]:
 
 def one_launch(
     judge: Callable[[Launch, Launch], int],
-) -> Callable[[Rounds, str], Iterator[Called]]:
-    """A rule on the samples of one launch a side, neighbours in time."""
+) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
+    """A rule on the samples of one launch a side, neighbours in time, in a block's first rounds."""
 
-    def call(rounds: Rounds, arm: str) -> Iterator[Called]:
-        for r in rounds:
+    def call(blocks: Sequence[Rounds], arm: str) -> Iterator[Called]:
+        for r in (r for rounds in blocks for r in rounds[:LAUNCHES]):
             if arm in r:
                 a, b = r["A1"], r[arm]
                 yield Called(judge(a, b), 2, a.wall_s + b.wall_s)
@@ -106,18 +105,16 @@ def one_launch(
 
 def stored(
     judge: Callable[[CellFacts, CellFacts, CellFacts, CellFacts], int],
-) -> Callable[[Rounds, str], Iterator[Called]]:
-    """A rule on blocks of launches, A1 in one, the other arm in a later one, and back."""
+) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
+    """A rule on the first launches of blocks apart in time: A1 of one, the other arm of another."""
 
-    def call(rounds: Rounds, arm: str) -> Iterator[Called]:
-        full = [r for r in rounds if arm in r and "C" in r]
-        blocks = [full[i : i + BLOCK] for i in range(0, len(full) - BLOCK + 1, BLOCK)]
-        for x, y in itertools.permutations(range(len(blocks)), 2):
-            if abs(x - y) >= APART:
-                a, b = blocks[x], blocks[y]
-                sides = (_cell(a, "A1"), _cell(b, arm), _cell(a, "C"), _cell(b, "C"))
-                wall_s = sum(r["A1"].wall_s for r in a) + sum(r[arm].wall_s for r in b)
-                yield Called(judge(*sides), 2 * BLOCK, wall_s)
+    def call(blocks: Sequence[Rounds], arm: str) -> Iterator[Called]:
+        full = [b[:LAUNCHES] for b in blocks if "CA" in b[0]]
+        for x, y in itertools.permutations(range(len(full)), 2):
+            a, b = full[x], full[y]
+            sides = (_cell(a, "A1"), _cell(b, arm), _cell(a, "CA"), _cell(b, "CB"))
+            wall_s = sum(r["A1"].wall_s for r in a) + sum(r[arm].wall_s for r in b)
+            yield Called(judge(*sides), 2 * LAUNCHES, wall_s)
 
     return call
 
@@ -184,14 +181,14 @@ def within_bound(
     return judge
 
 
-RULES: Mapping[str, Callable[[Rounds, str], Iterable[Called]]] = {
+RULES: Mapping[str, Callable[[Sequence[Rounds], str], Iterable[Called]]] = {
     "interleaved pairs, sequential, confirmed (ours)": interleaved(Rule()),
     "the same without confirmation": interleaved(Rule(confirm=False)),
     "predecessor: mean larger at all, one launch a side": one_launch(mean_differs(0.0)),
     "predecessor: mean differs by > 5 %, one launch a side": one_launch(mean_differs(0.05)),
     "predecessor: mean differs by > 10 %, one launch a side": one_launch(mean_differs(0.10)),
     "Mann-Whitney p < .01 and 2 %, one launch a side": one_launch(mann_whitney),
-    f"stored, least p25 of {BLOCK} differs by > 2.5 %": stored(least_differs),
+    f"stored, least p25 of {LAUNCHES} differs by > 2.5 %": stored(least_differs),
     "stored, within the built-in bound (ours)": stored(
         within_bound(noise.BUILT_IN[Metric.P50], canary=False)),
     "stored with canary (ours)": stored(
@@ -210,12 +207,12 @@ def rate(called: Sequence[Called], slower_only: bool) -> str:
     return text if slower_only else f"{text}, ≤ {100 * bound:.2g} %"
 
 
-def table(campaigns: Sequence[Rounds]) -> Iterator[str]:
+def table(models: Sequence[Sequence[Rounds]]) -> Iterator[str]:
     """Markdown lines for some models together."""
     yield "| rule | A/A flagged | +5 % found | +10 % found | +20 % in a quarter found | launches | s each |"
     yield "|---|---|---|---|---|--:|--:|"
     for name, rule in RULES.items():
-        told = {arm: [c for rounds in campaigns for c in rule(rounds, arm)] for arm in ARMS}
+        told = {arm: [c for blocks in models for c in rule(blocks, arm)] for arm in ARMS}
         cells = [rate(told[arm], slower_only=arm != "A2") for arm in ARMS]
         everything = [c for x in told.values() for c in x]
         cost = [
@@ -230,11 +227,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("data", type=Path, nargs="+")
     found = read(parser.parse_args().data)
-    parts = [("all models", [x for c in found.values() for x in c]), *sorted(found.items())]
-    for name, campaigns in parts:
-        rounds = sum(len(c) for c in campaigns)
-        print(f"\n{name}: {rounds} rounds in {len(campaigns)} campaigns\n")
-        print("\n".join(table(campaigns)))
+    parts = [("all models", list(found.values())), *((m, [b]) for m, b in sorted(found.items()))]
+    for name, models in parts:
+        blocks = [b for part in models for b in part]
+        launches = sum(len(r) for b in blocks for r in b)
+        print(f"\n{name}: {len(blocks)} blocks, {launches} launches\n")
+        print("\n".join(table(models)))
     return 0
 
 
