@@ -216,6 +216,7 @@ def _only(side: Side, label: str) -> Side:
 
 def _names(cell: CellFacts) -> tuple[str, ...]:
     """How --ab may have named a cell's target: as in tables, or with its environment, and its variant."""
-    variant = f"[{cell.variant}]" if cell.variant else ""
+    named = ",".join(p for p in cell.variant.split(",") if p and not p.startswith("io="))
+    variant = f"[{named}]" if named else ""
     target = cell.target.partition("@")[0]
     return f"{cell.target}{variant}", f"{target}{variant}@{cell.environment}"

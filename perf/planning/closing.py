@@ -14,7 +14,7 @@ from perf.core.options import Options
 from perf.core.record import NotRun, Passed, Record
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
-from perf.planning import devices
+from perf.planning import devices, sides
 from perf.planning.flow import Kitchen, Progress
 from perf.planning.plan import Planned
 from perf.planning.request import wanted_names
@@ -102,7 +102,7 @@ def describe(
                 "options": stored(options),
                 "targets": list(dict.fromkeys(p.cell.target.label for p in planned)),
                 "cells": [p.cell.id for p in planned],
-                "ab": list(options.ab),
+                "ab": [sides.label(name, planned) for name in options.ab],
                 "harness_commit": host.harness_commit,
             },
         )

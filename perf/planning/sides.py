@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from perf.core.cell import Cell
 from perf.core.options import BadRequestError
 from perf.planning.targets import Offer
+
+if TYPE_CHECKING:
+    from perf.planning.plan import Planned
 
 
 def bare(name: str) -> str:
@@ -25,6 +29,13 @@ def means(name: str, offer: Offer, cell: Cell) -> bool:
 def named(cell: Cell) -> str:
     """A cell's variant without its io mode, which both sides are asked in alike."""
     return ",".join(p for p in cell.variant.split(",") if p and not p.startswith("io="))
+
+
+def label(name: str, planned: Sequence["Planned"]) -> str:
+    """A side as tables spell it: target, environment where it is not the default one, variant."""
+    cell = next(p.cell for p in planned if means(name, p.offer, p.cell))
+    variant = f"[{named(cell)}]" if named(cell) else ""
+    return cell.target.label + variant
 
 
 def check(ab: Sequence[str], planned: Sequence[tuple[Offer, Cell]]) -> None:
