@@ -68,8 +68,8 @@ def build(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
     return ""
 
 
-def resolve(spec: EnvironmentSpec, gpus: Sequence[str]) -> Resolved:
-    """Find a specification's interpreter and probe it."""
+def resolve(spec: EnvironmentSpec, gpus: Sequence[str], trtexec: str = "") -> Resolved:
+    """Find a specification's interpreter and probe it; `trtexec` is the program that was found, if any."""
     python = interpreter(spec)
     bare = Environment(spec.name, python, spec.variables)
     if spec.requirements and needs_building(spec):
@@ -85,6 +85,7 @@ def resolve(spec: EnvironmentSpec, gpus: Sequence[str]) -> Resolved:
         gpus=tuple(gpus),
         plugin_devices=tuple(told["plugin_devices"]),
         errors=told["errors"],
+        trtexec=trtexec,
     )
     environment = Environment(spec.name, python, spec.variables, found.versions)
     return Resolved(spec, environment, found, lacking(spec, found.errors))
@@ -101,7 +102,7 @@ def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any
                 text=True, errors="replace", timeout=PROBE_TIMEOUT_S, check=False,
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        except (FileNotFoundError, PermissionError, NotADirectoryError) as e:
+        except OSError as e:
             return (
                 f"environment {environment.name}: no interpreter {environment.python} ({e.strerror}); "
                 "correct environments.toml or --env"

@@ -1,0 +1,172 @@
+"""Every environment is data: two ORT builds in one run, what a probe finds, what --list tells without one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perf.core.environments import EnvironmentSpec
+from perf.core.record import Passed
+from perf.wrapper import environments
+from tests.asking import ROOT, Said, ask, command
+
+QUICK = ("-i", "zoo", "-t", "4", "--launches", "2", "-r", "both")
+BEFORE = f"before={ROOT}/.envs/ort_before/bin/python"
+
+
+@pytest.fixture(scope="module")
+def two_builds(shared_home: Path) -> Said:
+    return ask(
+        shared_home, *QUICK, "--env", BEFORE, "-e", "CPUExecutionProvider@current",
+        "CPUExecutionProvider@before", "--models", "relu",
+    )  # fmt: skip
+
+
+def test_two_builds_of_ort_in_one_run_are_two_columns_with_their_versions(
+    two_builds: Said,
+) -> None:
+    assert two_builds.status == 0
+    assert two_builds.table("status") == [
+        {"Model": "relu", "CPUExecutionProvider": "Pass", "CPUExecutionProvider@before": "Pass"}
+    ]
+    loaded = {
+        cell: {x.versions["onnxruntime"] for x in record.launches}
+        for cell, record in two_builds.records.items()
+    }
+    assert loaded == {
+        "relu::CPUExecutionProvider": {"1.31.1"},
+        "relu::CPUExecutionProvider@before": {"1.30.0"},
+    }
+    rows = two_builds.cells
+    assert rows["relu::CPUExecutionProvider@before"]["versions"]["onnxruntime"] == "1.30.0"
+    assert len({row["digest"] for row in rows.values()}) == 2
+    system = {r["Spec"]: r["Version"] for r in two_builds.table("system_info")}
+    assert system["before: onnxruntime"] == "1.30.0"
+    assert system["current: onnxruntime"] == "1.31.1"
+
+
+def test_their_launches_are_neighbours_so_that_drift_falls_on_both(two_builds: Said) -> None:
+    order = sorted(
+        (x.order, x.round, cell)
+        for cell, record in two_builds.records.items()
+        for x in record.launches
+        if x.timed
+    )
+    assert [round_ for _, round_, _ in order] == [0, 0, 1, 1]
+    assert len({cell for _, _, cell in order[:2]}) == 2
+
+
+def test_variables_of_an_environment_reach_its_workers_and_no_others(home: Path) -> None:
+    (home / "environments.toml").write_text(
+        '[current]\npython = "current"\n'
+        '[loud]\npython = "current"\nenv = { ORT_LOG = "x", PYTHONPATH = "/extra" }\n',
+        encoding="utf-8",
+    )
+    said = ask(home, *QUICK, "-e", "cpu", "cpu@loud", "--models", "relu")
+    assert said.status == 0
+    cells = {i: r.cell.environment for i, r in said.records.items()}
+    assert cells["relu::CPUExecutionProvider"].variables == {}
+    assert cells["relu::CPUExecutionProvider@loud"].variables == {
+        "ORT_LOG": "x",
+        "PYTHONPATH": "/extra",
+    }
+    assert all(r.outcome == Passed() for r in said.records.values())
+
+
+def test_options_of_an_environment_are_a_targets_defaults(home: Path) -> None:
+    (home / "environments.toml").write_text(
+        f'[openvino]\npython = "{ROOT}/.envs/openvino/bin/python"\n'
+        'targets = ["OpenVINOExecutionProvider"]\n'
+        'options.OpenVINOExecutionProvider = { num_of_threads = "1" }\n'
+        '[current]\npython = "current"\n',
+        encoding="utf-8",
+    )
+    said = ask(home, *QUICK, "-e", "ov", "--models", "relu")
+    (record,) = said.records.values()
+    assert record.outcome == Passed()
+    assert record.cell.options["num_of_threads"] == "1"
+    assert record.cell.id == "relu::OpenVINOExecutionProvider"
+
+
+def test_the_list_names_targets_and_what_would_fix_those_that_cannot_run(
+    shared_home: Path,
+) -> None:
+    said = ask(shared_home, "--list", out="list")
+    assert said.status == 0
+    lines = said.out.splitlines()
+    assert lines[0] == "GPUs: none seen by NVML"
+    told = {x.split()[0]: x for x in lines if "cannot run" in x or "runs here" in x}
+    assert "runs here" in told["CPUExecutionProvider"]
+    assert "no device: NVML sees no NVIDIA GPU here" in told["CUDAExecutionProvider_fp16"]
+    assert "an environment with onnxruntime-openvino" in told["OpenVINOExecutionProvider"]
+    assert not (shared_home / "list").exists()
+
+
+def test_the_list_works_before_anything_is_installed(shared_home: Path) -> None:
+    python = sys._base_executable  # type: ignore[attr-defined]
+    done = subprocess.run(
+        [python, "-E", "-S", *command("--list")[1:]], cwd=shared_home, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "CPUExecutionProvider" in done.stdout
+    assert "-m pip install" in done.stdout
+
+
+def test_the_plan_is_shown_as_lines_and_as_json_and_nothing_is_written(shared_home: Path) -> None:
+    said = ask(shared_home, "--dry_run", "-e", "cpu", "cuda", "-r", "both", out="dry")
+    assert said.status == 0
+    assert said.out.splitlines() == [
+        "linear::CPUExecutionProvider",
+        "linear::CUDAExecutionProvider  (skipped: no device: NVML sees no NVIDIA GPU here)",
+        "relu::CPUExecutionProvider",
+        "relu::CUDAExecutionProvider  (skipped: no device: NVML sees no NVIDIA GPU here)",
+        "4 cells, 2 can run here; 1 check launch and 5 measure launches each",
+    ]
+    told = json.loads(ask(shared_home, "--dry_run", "--json", out="dry").out)
+    assert [c["id"] for c in told["cells"]] == [
+        "linear::CPUExecutionProvider",
+        "relu::CPUExecutionProvider",
+    ]
+    assert told["cells"][0]["cell"]["model"]["name"] == "linear"
+    assert not (shared_home / "dry").exists()
+
+
+def test_an_environment_that_is_not_built_says_its_size_and_how(home: Path) -> None:
+    (home / "environments.toml").write_text(
+        '[current]\npython = "current"\n[never]\nrequirements = ["no-such-package==9.9"]\n'
+        'targets = ["OpenVINOExecutionProvider"]\nsize_mib = 7\n',
+        encoding="utf-8",
+    )
+    said = ask(home, *QUICK, "-e", "ov", "cpu", "--no_install", "--models", "relu")
+    assert said.status == 1
+    detail = said.cells["relu::OpenVINOExecutionProvider"]["detail"]
+    assert "environment never is not built, about 7 MiB; leave out --no_install" in detail
+
+
+def test_a_probe_that_hangs_or_crashes_is_a_line(tmp_path: Path) -> None:
+    for text, says in (
+        ("#!/bin/sh\nexit 7\n", "its probe ended with 7"),
+        ("#!/bin/sh\necho the loader is angry >&2; kill -SEGV $$\n", "the loader is angry"),
+        ("#!/no/such/interpreter\n", "no interpreter"),
+        ("\x7fELF", "no interpreter"),
+    ):
+        python = tmp_path / "python"
+        python.write_text(text)
+        python.chmod(0o755)
+        found = environments.resolve(EnvironmentSpec("odd", str(python)), ())
+        assert says in found.problem
+        assert "\n" not in found.problem
+
+
+def test_building_an_unknown_environment_names_those_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text('[a]\npython = "current"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "perf.wrapper.environments", "--file", str(path), "b"], cwd=ROOT,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"error: {path}: no environment 'b'; it has a\n"
