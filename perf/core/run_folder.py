@@ -110,15 +110,16 @@ def _link(run: RunFolder) -> None:
         aside.replace(run.results / "latest")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside, flush it to disk, and rename it into place."""
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write JSON aside and rename it into place; `durable` flushes it to disk first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
     with aside.open("w", encoding="utf-8") as f:
         json.dump(value, f, indent=1)
         f.write("\n")
         f.flush()
-        os.fsync(f.fileno())
+        if durable:
+            os.fsync(f.fileno())
     aside.replace(path)
 
 

@@ -117,6 +117,7 @@ WORKS = (
     "perf.worker.validate",
     "perf.worker.timing",
     "perf.worker.placement",
+    "perf.worker.attest",
 )
 
 
@@ -153,7 +154,7 @@ def _fed(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress], *, half: 
     folder = kitchen.run.inputs(model.name, key)
     o = kitchen.options
     job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
-    run_folder.write_json(folder / "prepare.json", codec.encode(job))
+    run_folder.write_json(folder / "prepare.json", codec.encode(job), durable=False)
     (answer,) = yield [
         Ask(
             LaunchKind.PREPARE,
@@ -221,7 +222,7 @@ def _converted(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress]) -> 
         folder = kitchen.run.cache(f"{model.sha256[:16]}-{precision.value}")
         destination = folder / f"model.{precision.value}.onnx"
         job = ArtefactJob(model, precision.value, str(destination), model.test_data or "")
-        run_folder.write_json(folder / "artefact.json", codec.encode(job))
+        run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
         (answer,) = yield [
             Ask(LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", kitchen.own,
                 ("numpy", "onnx"))

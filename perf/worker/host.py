@@ -27,8 +27,7 @@ def main(argv: Sequence[str]) -> int:
     wrapper = int(argv[2])
     for name in argv[3:]:
         importlib.import_module(name)
-    importlib.import_module("perf.worker.stages")
-    importlib.import_module("perf.backends").discover()  # no child need import them again
+    importlib.import_module("perf.worker.stages").rehearse()
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page it inherited
     control.send(json.dumps({"ready": os.getpid()}).encode())

@@ -18,6 +18,7 @@ from perf.core import cell as cells
 from perf.core import codec
 from perf.core.cell import Cell, TestSet
 from perf.core.journal import (
+    EVENTS,
     Artefact,
     Began,
     Created,
@@ -51,6 +52,12 @@ class _Account:
     def begin(self, stage: Stage) -> None:
         self.stage = stage
         self.tell(Began(stage, time.monotonic()))
+
+
+def rehearse() -> None:
+    """What a host does once, so that no child need: import backends, learn what is read and told."""
+    backends.discover()
+    codec.learn(Cell, PrepareJob, *EVENTS)
 
 
 def run(kind: str, job: Path, folder: Path) -> int:
