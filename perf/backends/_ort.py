@@ -235,10 +235,10 @@ class OrtSession:
         """The feed as ORT takes it: sequences as lists, an absent optional as None."""
         out: dict[str, Any] = {}
         for name, kind in self._types.items():
-            if kind.startswith("seq("):
-                out[name] = [
-                    a for n, a in feed.items() if re.fullmatch(re.escape(name) + r"\[\d+\]", n)
-                ]
+            if "seq(" in kind:
+                element = re.compile(re.escape(name) + r"\[\d+\]")
+                held = [a for n, a in feed.items() if element.fullmatch(n)]
+                out[name] = held if held or kind.startswith("seq(") else None
             elif name in feed:
                 out[name] = feed[name]
             elif kind.startswith("optional("):

@@ -161,6 +161,10 @@ def _read_pb(
                 optional = onnx.OptionalProto.FromString(data)
                 held = (optional.tensor_value,) if optional.HasField("tensor_value") else ()
                 return _Pb(path, optional.name, tuple(_array(t, path) for t in held), False)
+            case "optional sequence":
+                maybe = onnx.OptionalProto.FromString(data)
+                arrays = tuple(_array(t, path) for t in maybe.sequence_value.tensor_values)
+                return _Pb(path, maybe.name, arrays, True)
             case _:
                 return _Pb(path, name, (_array(onnx.TensorProto.FromString(data), path),), False)
     except DecodeError as e:

@@ -19,7 +19,7 @@ class Value:
     name: str
     onnx_type: int
     dims: tuple[int | str | None, ...] | None  # None: not even the rank is known
-    kind: str  # tensor, sequence or optional
+    kind: str  # tensor, sequence, optional, or optional sequence
 
     @property
     def optional(self) -> bool:
@@ -100,20 +100,21 @@ def _signature(graph: Any) -> Signature:
     )
 
 
+_NESTED = {("tensor", "sequence"): "sequence", ("tensor", "optional"): "optional",
+           ("optional", "sequence"): "optional sequence"}  # fmt: skip
+
+
 def _value(info: Any) -> Value:
     kind, proto = "tensor", info.type
     while not proto.HasField("tensor_type"):
-        if proto.HasField("sequence_type"):
-            nested, kind, proto = kind != "tensor", "sequence", proto.sequence_type.elem_type
-        elif proto.HasField("optional_type"):
-            nested, kind, proto = kind != "tensor", "optional", proto.optional_type.elem_type
-        else:
-            nested = True
-        if nested:
-            what = info.type.WhichOneof("value") or "untyped value"
+        what = str(proto.WhichOneof("value")).removesuffix("_type")
+        if (kind, what) not in _NESTED:
             raise Unsupported(
-                f"{info.name!r} is a nested {what}; only tensors and their sequences can be fed"
+                f"{info.name!r} holds a {what} in a {kind}; only tensors, sequences of them, and "
+                "optionals of either can be fed"
             )
+        kind = _NESTED[kind, what]
+        proto = getattr(proto, f"{what}_type").elem_type
     tensor = proto.tensor_type
     dims = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
     return Value(info.name, tensor.elem_type, dims, kind)
