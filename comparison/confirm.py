@@ -50,7 +50,7 @@ def confirm(
             group, suspects, run, results, replace(criteria, paired=True), max_minutes
         )
     return tuple(
-        told.get(i) or _settled(line, answers.get((line.cell, line.metric)))
+        told.get(i) or settled(line, answers.get((line.cell, line.metric)))
         for i, line in enumerate(lines)
     )
 
@@ -95,7 +95,7 @@ def _asked(
     }
 
 
-def _settled(line: Line, answer: Verdict | None) -> Line:
+def settled(line: Line, answer: Verdict | None) -> Line:
     """A suspect after its re-run: confirmed, taken back, or still a suspect."""
     if answer is None:
         return line

@@ -44,11 +44,11 @@ def as_before(folder: Path) -> list[str]:
 
 
 def _flag(name: str, value: Any) -> Sequence[str]:
+    if not value:  # unset, off, empty: the default
+        return []
     match value:
         case True:
             return [f"--{name}"]
-        case None | False | "" | 0 | {} | []:
-            return []
         case Mapping() as pairs if name == "shape":
             shapes = (f"{k}={'x'.join(str(d) for d in dims)}" for k, dims in pairs.items())
             return [f"--{name}", *shapes]

@@ -21,6 +21,7 @@ from perf.core.evidence import (
     over_all,
     side,
     slow_end,
+    suited,
 )
 
 NS_PER_MS = 1e6
@@ -39,6 +40,7 @@ def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
 def decided(pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
     """The rule's decision as a verdict on p50 (the undisturbed end) or on the slow end."""
     samples = [(x.samples_ns, y.samples_ns) for x, y in pairs]
+    rule = suited(samples, rule)
     decision = decide(samples, rule)
     if decision.evidence is None:
         return Unclear(f"{len(pairs)} pairs of launches; a first look takes {rule.first}")

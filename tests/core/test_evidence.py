@@ -115,8 +115,8 @@ def test_a_thing_compared_with_itself_is_unchanged_at_the_first_look() -> None:
 
 def test_a_flag_needs_the_signs_too() -> None:
     """Five pairs of which four lie just beyond the limit: close together, and no proof."""
-    beyond, below = (10_000,) * 20, (9_000,) * 20
-    found: list[Pair] = [*[(beyond, (10_400,) * 20)] * 4, (beyond, beyond)]
+    beyond, below = (1_000_000,) * 20, (900_000,) * 20
+    found: list[Pair] = [*[(beyond, (1_040_000,) * 20)] * 4, (beyond, beyond)]
     assert isinstance(decide(found, Rule(confirm=False)), Undecided)
     assert isinstance(decide(found, Rule(confirm=False, sign=1.0)), Regressed)
     assert isinstance(decide([(beyond, below)] * 5, Rule(confirm=False)), Improved)
@@ -138,6 +138,15 @@ def test_the_slow_end_sees_a_quarter_of_the_runs_and_no_single_spike() -> None:
     assert evidence.slow_end([50_000] + [1000] * 19) == pytest.approx(1)
     assert evidence.slow_end([7]) == 1
     assert evidence.low_end([1200] * 5 + [1000] * 15) == 1000
+
+
+def test_what_is_all_overhead_is_held_to_a_coarser_threshold() -> None:
+    """Runs of 5 us: 6 % between two sides is what two processes' layouts may differ by."""
+    tiny = [(tuple(x // 1000 for x in a), tuple(x // 1000 for x in b)) for a, b in pairs(60, 1.06)]
+    assert isinstance(decide(pairs(60, 1.06), RULE), Regressed)
+    assert isinstance(decide(tiny, RULE), Unchanged)
+    assert evidence.suited(tiny, RULE).threshold == 0.10
+    assert evidence.suited(pairs(5), RULE) == evidence.suited([], RULE) == RULE
 
 
 def test_a_launch_without_samples_is_no_pair() -> None:
