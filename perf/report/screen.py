@@ -1,10 +1,13 @@
 """What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
 
+import contextlib
+import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from perf.core import gains
 from perf.core.options import Options
@@ -44,31 +47,46 @@ class Screen:
                 continue
             count = f"[{self._ended}/{self._planned}]"
             if isinstance(record.outcome, (Passed, Skipped)):
-                print(count, terminal.cell_line(record, gain), flush=True)
+                lines = [terminal.cell_line(record, gain)]
             else:
-                again = rerun_command(record, self._command)
-                lines = terminal.failure_lines(record, again)
+                lines = terminal.failure_lines(record, rerun_command(record, self._command))
+            with _heard_or_not(sys.stdout):
                 print(count, "\n".join(lines), flush=True)
 
     def progress(self, text: str) -> None:
         """What is being done now, on a terminal only, in place of what was done before."""
         if self._level >= 0 and sys.stderr.isatty():
             room = shutil.get_terminal_size().columns - 1
-            print(f"\r{text[:room]:<{room}}\r", end="", file=sys.stderr, flush=True)
+            with _heard_or_not(sys.stderr):
+                print(f"\r{text[:room]:<{room}}\r", end="", file=sys.stderr, flush=True)
 
     def notice(self, line: str) -> None:
         """Something a person who waits wants to know; no part of the results."""
         if self._level > -2:
-            print(line, file=sys.stderr, flush=True)
+            with _heard_or_not(sys.stderr):
+                print(line, file=sys.stderr, flush=True)
 
     def end(
         self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
     ) -> None:
         """The tables, where they lie, and what came of it."""
-        if self._level > -2:
-            terminal.print_tables(records, host, run_id=folder.run_id)
-            print(f"\nrun {folder.run_id}; {len(files)} tables in {folder.results}, {folder.root}")
-        print(terminal.summary_line(records), flush=True)
+        with _heard_or_not(sys.stdout):
+            if self._level > -2:
+                terminal.print_tables(records, host, run_id=folder.run_id)
+                where = f"{folder.results}, {folder.root}"
+                print(f"\nrun {folder.run_id}; {len(files)} tables in {where}")
+            print(terminal.summary_line(records), flush=True)
+
+
+@contextlib.contextmanager
+def _heard_or_not(stream: TextIO) -> Iterator[None]:
+    """Whoever reads our output may stop (`| head`), or its disk be full: the run goes on, unheard."""
+    try:
+        yield
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def rerun_command(record: Record, command: Sequence[str]) -> str:

@@ -1,12 +1,14 @@
 """The wrapper's command line: from flags to a finished run and an exit status that means something."""
 
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from perf.core import models as model_files
 from perf.core import options as command_line
-from perf.core.options import Options
+from perf.core.options import BadRequestError, Options
 from perf.planning import devices, listing, request
 from perf.planning import plan as planning
 from perf.planning.answering import answered
@@ -32,6 +34,11 @@ def _go(options: Options, words: Sequence[str]) -> int:
     if options.run_id:
         command_line.check_run_id(options.run_id)
     request.check_cores(options)
+    prefix = shlex.split(options.exec_prefix)
+    if prefix and shutil.which(prefix[0]) is None:
+        raise BadRequestError(
+            f"--exec_prefix {prefix[0]}: no such program; install it, or give its path"
+        )
     results = Path(options.perf_result_path).absolute()
     models = model_files.load(request.source(options))
     offered = place.offers(options, build=options.install and not options.dry_run)

@@ -83,6 +83,8 @@ class Launcher:
             launch, began_s=running.began_s, boot_id=self._boot_id, round=ask.round, order=self._order,
             isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
         )  # fmt: skip
+        if not self._options.track_memory:
+            launch = replace(launch, host_memory=None)
         if flying.sampler:
             memory, counters = flying.sampler.finish(events)
             notes = tuple(Noted("gpu", text) for text in flying.sampler.notes)
