@@ -1,6 +1,8 @@
 """Outputs held against references, as facts: what differs, by how much, and where it is worst."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 from perf.core.cell import Cell, Comparison, Precision, Tolerance
 from perf.core.journal import Compared
 from perf.worker import inputs, rows
+
+_ELEMENT = re.compile(r"(.+)\[\d+\]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,30 @@ def compare_set(
     }
     if cell.model.comparison is Comparison.UNORDERED:
         pairs = _in_order(pairs, tolerance)
-    return tuple(
+    told = [
         _facts(set_name, name, pairs[name], tolerance)
         if name in pairs
         else Compared(set_name, name, problems[name], reference.size, reference.size)
         for name, reference in expected.items()
-    )
+    ]
+    return (*told, *_too_long(set_name, got, expected))
+
+
+def _too_long(
+    set_name: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> Iterator[Compared]:
+    """A sequence with more elements than its reference, which alone would compare them all."""
+    wanted, given = _sequences(expected), _sequences(got)
+    for name, count in wanted.items():
+        if given.get(name, 0) > count:
+            problem = f"a sequence of {given[name]}, expected {count}"
+            yield Compared(set_name, name, problem, count, count)
+
+
+def _sequences(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Names that come as their elements, `name[0]`, `name[1]`, …, and how many each has."""
+    bases = (m[1] for m in map(_ELEMENT.fullmatch, tensors) if m)
+    return dict(Counter(bases))
 
 
 def compare(

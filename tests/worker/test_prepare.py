@@ -313,9 +313,16 @@ def test_sequences_are_fed_as_elements_and_nested_types_declined(tmp_path: Path)
     (home / "input_0.pb").write_bytes(held.SerializeToString())
     fed = inputs.load(stored_sets(folder, tmp_path / "o")[0])
     assert {k: v.tolist() for k, v in fed.items()} == {"xs[0]": [1], "xs[1]": [2, 3]}
-    kind = helper.make_optional_type_proto(sequence.type)
-    graph.input[0].type.CopyFrom(kind)
+    plain = onnx.TypeProto.FromString(sequence.type.SerializeToString())
+    graph.input[0].type.CopyFrom(helper.make_optional_type_proto(plain))
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
               folder / "model.onnx")  # fmt: skip
-    with pytest.raises(Unsupported, match="only tensors and their sequences"):
+    maybe = numpy_helper.from_optional([f32([4])], "xs", onnx.OptionalProto.SEQUENCE)
+    (home / "input_0.pb").write_bytes(maybe.SerializeToString())
+    fed = inputs.load(stored_sets(folder, tmp_path / "o")[0])
+    assert {k: v.tolist() for k, v in fed.items()} == {"xs[0]": [4]}
+    graph.input[0].type.CopyFrom(helper.make_sequence_type_proto(plain))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+              folder / "model.onnx")  # fmt: skip
+    with pytest.raises(Unsupported, match="a sequence in a sequence"):
         stored_sets(folder, tmp_path / "o")

@@ -216,6 +216,16 @@ def test_an_output_that_was_not_stored_is_not_asked_for() -> None:
     assert [f.output for f in facts] == ["a"]
 
 
+def test_a_sequence_longer_than_its_reference_is_wrong() -> None:
+    got = {"t[0]": UNIT, "t[1]": UNIT}
+    assert not wrong(validate.compare_set("s", got, got, asking("fp32")))
+    facts = validate.compare_set("s", got, {"t[0]": UNIT}, asking("fp32"))
+    assert wrong(facts)
+    assert [(f.output, f.problem) for f in facts] == [
+        ("t[0]", ""), ("t", "a sequence of 2, expected 1"),
+    ]  # fmt: skip
+
+
 def test_order_matters_unless_the_model_list_says_so() -> None:
     order = RNG.permutation(len(UNIT))
     got, expected = {"a": UNIT[order]}, {"a": UNIT}
