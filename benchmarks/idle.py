@@ -21,7 +21,9 @@ SHARE_BAR_PERCENT, RSS_BAR_MIB = 1.0, 60.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3000)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "result"
@@ -47,10 +49,18 @@ def _table(seen: watching.Watched, record: Record, runs: int) -> page.Table:
         f"python -m benchmarks.idle --runs {runs}",
         ("the wrapper's", "found", "bar"),
         (
-            ("share of a core while a worker runs", f"{share:.2f} %", f"< {SHARE_BAR_PERCENT:g} %"),
+            (
+                "share of a core while a worker runs",
+                f"{share:.2f} %",
+                f"< {SHARE_BAR_PERCENT:g} %",
+            ),
             ("resident memory then", f"{last.rss_mib:.0f} MiB", f"< {RSS_BAR_MIB:g} MiB"),
             ("resident memory, largest of the run", f"{peak:.0f} MiB", f"< {RSS_BAR_MIB:g} MiB"),
-            ("CPU time in the whole run", f"{seen.looks[-1].cpu_s:.2f} s of {seen.wall_s:.1f} s", ""),
+            (
+                "CPU time in the whole run",
+                f"{seen.looks[-1].cpu_s:.2f} s of {seen.wall_s:.1f} s",
+                "",
+            ),
         ),
         (f"{len(during)} looks over {last.at_s - first.at_s:.1f} s of one launch's timed loop.",),
     )

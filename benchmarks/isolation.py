@@ -89,10 +89,10 @@ def _table(walls: dict[str, list[float]], rounds: int, model: str) -> page.Table
     return page.Table(
         "isolation",
         f"python -m benchmarks.isolation --rounds {rounds}",
-        ("a launch by", "wall ms", "beyond the floor ms", "95 % interval", "beyond its own session and runs ms", "bar ms"),
+        ("a launch by", "wall ms", "beyond the floor ms", "95 % interval", "beyond its own ms", "bar ms"),
         tuple(rows),
         (f"{model}, {RUNS} runs, medians of {rounds} interleaved rounds; a launch includes its folder, "
-         "its journal read and folded, and launch.json.",),
+         "its journal read and folded, and launch.json; its own: the session and runs that it told of.",),
     )  # fmt: skip
 
 

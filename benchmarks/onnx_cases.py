@@ -1,4 +1,4 @@
-"""Writes the node tests that the onnx package generates as model folders: NAME/model.onnx and its test data."""
+"""Writes the node tests that the onnx package generates as folders: NAME/model.onnx and its test data."""
 
 import contextlib
 import io

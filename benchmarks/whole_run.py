@@ -24,14 +24,14 @@ JOBS = 2
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--targets", nargs="+", default=["cpu", "ov"])
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "result"
         flags = ["-r", "both", "-i", "zoo", "-t", "20", "--jobs", str(JOBS), "-e", *given.targets]
-        seen = watching.watch(
-            harness.wrapper("-o", str(results), *flags), Path(scratch) / "log"
-        )
+        seen = watching.watch(harness.wrapper("-o", str(results), *flags), Path(scratch) / "log")
         launches = _launches(results / "latest")
     if seen.status or not launches:
         raise RuntimeError(f"the run ended with status {seen.status}:\n{seen.output}")
