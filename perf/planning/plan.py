@@ -65,6 +65,11 @@ def plan(
     if not out:
         what = f"{len(models)} models and {len(offers)} targets"
         raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
+    ids = [p.cell.id for p in out]
+    if twice := next((i for i in ids if ids.count(i) > 1), ""):
+        raise BadRequestError(
+            f"two cells are named {twice}: give each --ep_options variant a name of its own"
+        )
     if options.ab:
         sides.check(options.ab, [(p.offer, p.cell) for p in out])
         out = [p for p in out if any(sides.means(n, p.offer, p.cell) for n in options.ab)]
