@@ -4,8 +4,8 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,12 @@ def interpreter(spec: EnvironmentSpec) -> str:
     return str(BUILT / spec.name / "bin" / "python")
 
 
-def lacking(spec: EnvironmentSpec, errors: Mapping[str, str]) -> str:
+def lacking(
+    spec: EnvironmentSpec, errors: Mapping[str, str], modules: Sequence[str] = ("numpy",)
+) -> str:
     """What an environment must have and cannot import, with the command that fixes it; "" for nothing."""
-    for module in ("numpy", "onnxruntime"):
-        if module in errors and not spec.backend:
+    for module in modules:
+        if module in errors:
             package = spec.requirements[0] if spec.requirements else module
             return (
                 f"environment {spec.name} cannot import {module} ({errors[module]}); "
@@ -103,9 +105,23 @@ def lacking(spec: EnvironmentSpec, errors: Mapping[str, str]) -> str:
     return ""
 
 
-def given(named: Mapping[str, str]) -> tuple[EnvironmentSpec, ...]:
-    """Specifications of --env NAME=PYTHON: each serves every target its probe finds."""
-    return tuple(EnvironmentSpec(n, python) for n, python in named.items())
+def given(
+    specs: Sequence[EnvironmentSpec], named: Mapping[str, str]
+) -> tuple[EnvironmentSpec, ...]:
+    """The file's environments with --env NAME=PYTHON laid over them.
+
+    An interpreter takes the place of what the file builds or names for NAME, which keeps its targets,
+    variables, options and plug-in; a NAME that the file has not is an environment of every target its
+    probe finds.
+    """
+    known = {s.name for s in specs}
+    laid = (
+        replace(s, python=named[s.name], requirements=(), size_mib=0, needs_gpu=False)
+        if s.name in named
+        else s
+        for s in specs
+    )
+    return (*laid, *(EnvironmentSpec(n, python) for n, python in named.items() if n not in known))
 
 
 def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:

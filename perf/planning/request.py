@@ -31,7 +31,8 @@ def chosen(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
     """The offers that a request means; raises BadRequestError, or NothingMeasurableError for none."""
     out = targets.chosen(offered, wanted_names(options), fp16=options.fp16)
     if not out:
-        why = next((o.place.problem for o in offered if o.place.problem), "")
+        problems = (o.place.problem or (o.backend.reference and o.missing) for o in offered)
+        why = next(filter(None, problems), "")
         raise NothingMeasurableError(f"no target can run here: {why or '--list says why'}")
     return out
 

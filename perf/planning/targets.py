@@ -3,14 +3,17 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perf.backends import Backend, Found, TargetSpec
 from perf.core.cell import Environment, Precision
-from perf.core.environments import EnvironmentSpec
+from perf.core.environments import EnvironmentSpec, lacking
 from perf.core.options import BadRequestError
 
 NO_DEVICE = "no device: NVML sees no NVIDIA GPU here"
+SERVED_NOWHERE = (
+    "no environment serves it: add it to an environment's targets in environments.toml"
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Offer:
     backend: Backend
     place: Place
     missing: str
-    first: bool  # the environment that serves the target when none is named
+    first: bool  # the environment that serves the target when none is named: the first that can, if any
 
     @property
     def label(self) -> str:
@@ -46,29 +49,30 @@ def offers(
 
     `kept` are backends kept elsewhere by the environment that names their file: no other can load them.
     """
-    seen: set[str] = set()
     out = []
     for place in places:
         own = kept.get(place.spec.name)
         for target, backend in _served(place, (*backends, own) if own else backends):
-            missing = place.problem or backend.missing(place.found)
-            if backend.needs_gpu and not place.found.gpus:
-                missing = NO_DEVICE
-            out.append(Offer(target, backend, place, missing, target.label not in seen))
-            seen.add(target.label)
+            out.append(Offer(target, backend, place, _missing(place, backend), first=False))
+    seen = {o.target.label for o in out}
     for backend in backends if places else ():  # known by name, and served nowhere
         for target in (t for t in backend.targets if t.label not in seen):
-            missing = _served_nowhere(backend, places[0])
-            out.append(Offer(target, backend, places[0], missing, True))
-    return tuple(out)
+            why = _missing(places[0], backend) or SERVED_NOWHERE
+            out.append(Offer(target, backend, places[0], why, first=False))
+    first: dict[str, Offer] = {}
+    for offer in sorted(out, key=lambda o: bool(o.missing)):  # a stable order: the file's
+        first.setdefault(offer.target.label, offer)
+    return tuple(replace(o, first=first[o.target.label] is o) for o in out)
 
 
-def _served_nowhere(backend: Backend, place: Place) -> str:
+def _missing(place: Place, backend: Backend) -> str:
+    """Why a backend cannot run in an environment, and what would fix it; "" where it can."""
     if backend.needs_gpu and not place.found.gpus:
         return NO_DEVICE
-    why = place.problem or backend.missing(place.found)
     return (
-        why or "no environment serves it: add it to an environment's targets in environments.toml"
+        place.problem
+        or lacking(place.spec, place.found.errors, backend.preload)
+        or backend.missing(place.found)
     )
 
 
@@ -110,7 +114,8 @@ def named(offered: Sequence[Offer], name: str) -> Offer:
                 f"{name}: no environment {environment!r} serves it; these do: {have}"
             )
         return there[0]
-    return next((o for o in same if not o.missing and o.first), same[0])
+    firsts = [o for o in same if o.first]  # an alias may mean several targets
+    return next((o for o in firsts if not o.missing), firsts[0])
 
 
 def _spellings(target: TargetSpec) -> set[str]:
@@ -133,7 +138,8 @@ def _served(place: Place, backends: Sequence[Backend]) -> Iterator[tuple[TargetS
 
 
 def _is_found(place: Place, backend: Backend) -> bool:
-    """An environment without a target list serves what its probe finds; CPU where it could not be probed."""
+    """An environment without a target list serves what its probe finds, and should serve the CPU."""
     if place.problem:
         return backend.reference
-    return not backend.missing(place.found) or backend.provider in place.found.providers
+    able = not backend.missing(place.found) or backend.provider in place.found.providers
+    return able or backend.reference

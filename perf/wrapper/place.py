@@ -17,14 +17,16 @@ from perf.wrapper import environments
 
 def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     """Every target of every environment; environments that are needed are built where allowed."""
-    specs = (*specifications.load(specifications.file()), *specifications.given(options.env))
+    specs = specifications.given(specifications.load(specifications.file()), options.env)
     gpus = tuple(g.name for g in devices.gpus())
     known = backends.discover()
     kept = {s.name: backends.kept_elsewhere(Path(s.backend)) for s in specs if s.backend}
     names = wanted_names(options)
     if build:
         _build([s for s in specs if _is_needed(s, names, (*known, *kept.values()), gpus)])
-    resolved = [environments.resolve(s, gpus) for s in specs]
+    programs = (b.program(options.trtexec, options.workspace) for b in known)
+    trtexec = next(filter(None, programs), "")
+    resolved = [environments.resolve(s, gpus, trtexec) for s in specs]
     return targets.offers(
         [Place(r.spec, r.environment, r.found, r.problem) for r in resolved], known, kept
     )

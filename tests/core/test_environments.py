@@ -53,7 +53,35 @@ def test_the_files_of_this_repository_are_right(name: str) -> None:
 
 
 def test_an_interpreter_given_by_flag_serves_what_its_probe_finds() -> None:
-    assert environments.given({"n": "/opt/python"}) == (EnvironmentSpec("n", "/opt/python"),)
+    old = EnvironmentSpec("old", "current")
+    assert environments.given([old], {"n": "/opt/python"}) == (
+        old,
+        EnvironmentSpec("n", "/opt/python"),
+    )
+
+
+def test_an_interpreter_given_under_a_name_of_the_file_takes_its_place(tmp_path: Path) -> None:
+    specs = load(
+        tmp_path,
+        """
+        [a]
+        requirements = ["onnxruntime-gpu==1.31.1"]
+        targets = ["CUDAExecutionProvider"]
+        env = { LD_LIBRARY_PATH = "/lib" }
+        size_mib = 2150
+        needs_gpu = true
+        default = false
+        options.CUDAExecutionProvider = { prefer_nhwc = "1" }
+        [b]
+        python = "current"
+        """,
+    )
+    a, b = environments.given(specs, {"a": "/opt/python"})
+    assert (a.python, a.requirements, a.needs_gpu) == ("/opt/python", (), False)
+    assert environments.interpreter(a) == "/opt/python"
+    assert (a.targets, a.variables) == (("CUDAExecutionProvider",), {"LD_LIBRARY_PATH": "/lib"})
+    assert (a.options, a.default) == (specs[0].options, False)
+    assert b == specs[1]
 
 
 def test_paths_are_meant_from_the_files_own_folder(tmp_path: Path) -> None:
