@@ -76,6 +76,11 @@ class Found:
     trtexec: str = ""
 
 
+def _no_program(_trtexec: str, _workspace: str) -> str:
+    """An engine that is a library."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Backend:
     """One engine's way of loading and running models; a module ends with BACKEND = Backend(…)."""
@@ -84,10 +89,14 @@ class Backend:
     open: Callable[[Cell, Path], AbstractContextManager[Session]]  # imports its engine in here
     missing: Callable[[Found], str]  # why it cannot run there and what would fix it; "": it can
     provider: str = ""  # the EP that nodes must be placed on; "" : cannot say
-    preload: tuple[str, ...] = ()  # what a host may import before it forks
+    preload: tuple[str, ...] = ()  # what its worker needs, which a host may import before it forks
     builds: bool = False  # builds engines: never run beside anything
     needs_gpu: bool = False
+    program: Callable[[str, str], str] = _no_program  # path of its own, from --trtexec and -w
     half_artefact: bool = False  # reduced precision is a converted model, not a flag
+    half_wanted: bool = (
+        False  # some versions take a flag, others the converted model, if it can be made
+    )
     default_options: Mapping[str, str] = field(default_factory=dict)
     options_flag: str = ""  # the flag that sets its options: trt_ep_options, cuda_ep_options
     takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options

@@ -81,6 +81,7 @@ class PackageSession:
 
     def __init__(self, cell: Cell, trt: Any, cuda: Cuda, engine: Any, header: Header) -> None:
         self.cached: bool | None = None
+        self.versions = {str(trt.__name__): str(trt.__version__)}
         self._cell, self._trt, self._cuda, self._engine = cell, trt, cuda, engine
         self._header = header
         self._context = engine.create_execution_context()

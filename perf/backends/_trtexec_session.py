@@ -52,6 +52,7 @@ class ProgramSession:
         run: Callable[[Sequence[str], Path], Ran],
     ) -> None:
         self.cached: bool | None = None
+        self.versions = {"trtexec": program.version_text}
         self._cell, self._folder, self._program, self._run = cell, folder, program, run
         self._model = model_for(cell, program.weakly_typed)
         self._header = _onnx_header.read(Path(self._model))

@@ -139,6 +139,8 @@ BACKEND = Backend(
     missing=_missing,
     builds=True,
     needs_gpu=True,
+    program=find,
+    half_wanted=True,  # TensorRT 10 has a builder flag; 11 builds what the converted model says
     options_flag="trt_ep_options",  # like is built like: the EP's workspace and builder level hold here too
     takes_profiles=True,
 )

@@ -26,6 +26,7 @@ from perf.core.system import SystemInfo
 
 TENSORRT = "TensorrtExecutionProvider"  # whose columns the predecessor names
 INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto.DataType: uint8 … int64, uint32, uint64
+BENEATH = ("numpy", "onnxruntime", "torch")  # loaded beside an engine that is none of them
 Pair: TypeAlias = tuple[Record, CellRow]
 
 
@@ -203,7 +204,7 @@ def _session(row: CellRow) -> SessionPart:
 
 def _success(record: Record, row: CellRow) -> SuccessRow:
     cell = record.cell
-    engine, version = _engine(row)
+    engine, version = _engine(record, row)
     return SuccessRow(
         engine=engine,
         version=version,
@@ -266,8 +267,11 @@ def _metrics(record: Record, row: CellRow) -> MetricsRow:
     )
 
 
-def _engine(row: CellRow) -> tuple[str, str]:
-    """ORT by the distribution that carries it, where there is one; else the target and what it told."""
+def _engine(record: Record, row: CellRow) -> tuple[str, str]:
+    """ORT by the distribution that carries it, else the engine as its launches name it, else the target."""
+    told = [pair for x in record.launches for pair in x.versions.items() if pair[0] not in BENEATH]
+    if told and not row.provider:
+        return told[-1]
     for name, version in row.versions.items():
         if name.startswith("onnxruntime"):
             return "onnxruntime", version

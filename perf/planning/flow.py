@@ -228,15 +228,14 @@ def _converted(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress]) -> 
                 ("numpy", "onnx"))
         ]  # fmt: skip
         made = fold.artefact(answer.events)
+        if not isinstance(answer.launch.outcome, Passed):
+            made = None
         for p in same:
-            if made is None or not isinstance(answer.launch.outcome, Passed):
-                p.end(
-                    ArtefactFailed(
-                        f"{precision.value} model: {answer.failed or _said(answer.launch.outcome)}"
-                    )
-                )
-            else:
+            if made is not None:
                 p.cell = replace(p.cell, model=replace(p.cell.model, path_fp16=made.path))
+            elif p.backend.half_artefact:
+                why = answer.failed or _said(answer.launch.outcome)
+                p.end(ArtefactFailed(f"{precision.value} model: {why}"))
 
 
 def engine_cache(kitchen: Kitchen, cell: Cell) -> Path:
@@ -259,7 +258,8 @@ def _key(*parts: object) -> str:
 
 def _converts(p: Progress) -> bool:
     reduced = p.cell.target.precision is not cells.Precision.FP32
-    return reduced and p.backend.half_artefact and p.cell.model.path_fp16 is None
+    converted = p.backend.half_artefact or p.backend.half_wanted
+    return reduced and converted and p.cell.model.path_fp16 is None
 
 
 def _uses_half_data(p: Progress) -> bool:

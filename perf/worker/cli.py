@@ -68,7 +68,7 @@ def _go(options: Options, words: Sequence[str]) -> int:
     gpus = devices.gpus()
     device = options.devices[0] if options.devices else 0
     models = () if options.list else model_files.load(request.source(options))
-    offered = here.offers(gpus, device, request.wanted_names(options))
+    offered = here.offers(gpus, device, options)
     if options.list:
         return listing.show(offered, gpus)
     targets = request.chosen(offered, options)

@@ -13,15 +13,16 @@ from perf.core import environments as specifications
 from perf.core.cell import Environment
 from perf.core.devices import Gpu, alone
 from perf.core.environments import QUIET, EnvironmentSpec
-from perf.core.options import BadRequestError
+from perf.core.options import BadRequestError, Options
 from perf.planning import targets
+from perf.planning.request import wanted_names
 from perf.planning.targets import Offer, Place
 from perf.worker import probe
 
 _READ_AT_START = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH")
 
 
-def offers(gpus: Sequence[Gpu], device: int, names: Iterable[str]) -> tuple[Offer, ...]:
+def offers(gpus: Sequence[Gpu], device: int, options: Options) -> tuple[Offer, ...]:
     """Every target of every environment; those of other interpreters say why they cannot run in this one.
 
     Sets this process's environment variables, before the engine is imported. Raises BadRequestError for a
@@ -31,16 +32,20 @@ def offers(gpus: Sequence[Gpu], device: int, names: Iterable[str]) -> tuple[Offe
     mine = sorted((s for s in specs if _is_this(s)), key=lambda s: s.python == "current")
     mine = mine or [EnvironmentSpec("current", "current")]
     others = [s for s in specs if s not in mine]
-    _refuse_elsewhere(names, others)
+    _refuse_elsewhere(wanted_names(options), others)
     late = {s.name: unset(s.variables) for s in mine}
     settle({k: v for s in mine for k, v in s.variables.items()}, gpus, device)
     kept = {s.name: backends.kept_elsewhere(Path(s.backend)) for s in specs if s.backend}
     seen = tuple(g.name for g in gpus)
+    known = backends.discover()
+    trtexec = next(
+        filter(None, (b.program(options.trtexec, options.workspace) for b in known)), ""
+    )
     places = [
-        *(_here(s, seen, late[s.name]) for s in mine),
+        *(_here(s, seen, late[s.name], trtexec) for s in mine),
         *(_elsewhere(s, seen) for s in others),
     ]
-    return targets.offers(places, backends.discover(), kept)
+    return targets.offers(places, known, kept)
 
 
 def refuse_without_onnx() -> None:
@@ -88,11 +93,13 @@ def _another(spec: EnvironmentSpec) -> str:
     )
 
 
-def _here(spec: EnvironmentSpec, gpus: tuple[str, ...], late: Mapping[str, str]) -> Place:
+def _here(
+    spec: EnvironmentSpec, gpus: tuple[str, ...], late: Mapping[str, str], trtexec: str
+) -> Place:
     told = probe.look(spec.plugin)
     found = Found(
         providers=tuple(told["providers"]), versions=told["versions"], gpus=gpus,
-        plugin_devices=tuple(told["plugin_devices"]), errors=told["errors"],
+        plugin_devices=tuple(told["plugin_devices"]), errors=told["errors"], trtexec=trtexec,
     )  # fmt: skip
     environment = Environment(spec.name, sys.executable, spec.variables, found.versions)
     problem = specifications.lacking(spec, found.errors)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from perf import backends
-from perf.backends import Backend, DeviceMemoryExhausted, Unsupported
+from perf.backends import Backend, DeviceMemoryExhausted, Session, Unsupported
 from perf.core import cell as cells
 from perf.core import codec
 from perf.core.cell import Cell, TestSet
@@ -155,7 +155,7 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
     account.begin(Stage.CREATE)
     began = time.monotonic()
     with backend.open(cell, folder) as session:
-        account.tell(Created(time.monotonic() - began, session.cached))
+        _tell_created(account, began, session)
         for i, (given, feed) in enumerate(zip(cell.sets, feeds, strict=True)):
             account.begin(Stage.RUN)
             began = time.monotonic()
@@ -187,7 +187,7 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
     account.begin(Stage.CREATE)
     began = time.monotonic()
     with backend.open(cell, folder) as session:
-        account.tell(Created(time.monotonic() - began, session.cached))
+        _tell_created(account, began, session)
         account.begin(Stage.TIME)
         account.tell(session.time(feeds, cell))
         _tell_memory(account, baseline)
@@ -201,6 +201,12 @@ def _load(cell: Cell, account: _Account) -> Backend:
     backend = backends.of_cell(cell)
     account.tell(Versions(_loaded_versions()))
     return backend
+
+
+def _tell_created(account: _Account, began_s: float, session: Session) -> None:
+    account.tell(Created(time.monotonic() - began_s, session.cached))
+    if told := getattr(session, "versions", None):  # of an engine that is no module, or loads late
+        account.tell(Versions(told))
 
 
 def _tell_where(account: _Account, placement: Any, attested: Any) -> None:

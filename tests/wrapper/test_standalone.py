@@ -1,0 +1,123 @@
+"""Standalone TensorRT through the real wrapper: a fake trtexec and a fake NVML, which we do not own."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from perf.core.record import Passed, Skipped
+from tests import models
+from tests.asking import ROOT, Said, ask
+from tests.fakes.trt_cells import FAKE
+
+NVML = str(ROOT / "tests" / "fakes" / "nvml")
+QUICK = ("-i", "zoo", "-t", "10", "--launches", "2", "-r", "both", "--models", "relu")
+ALONE, EP = "Standalone_TRT", "TensorrtExecutionProvider"
+
+
+def program(home: Path) -> Path:
+    """A trtexec below the folder of the run, where -w lets it be found."""
+    path = home / "TensorRT-10.6" / "bin" / "trtexec"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(FAKE)!r}, run_name='__main__')\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def run(home: Path, *words: str, **variables: str) -> Said:
+    return ask(home, *QUICK, *words, env={"PYTHONPATH": NVML, **variables})
+
+
+@pytest.fixture(scope="module")
+def said(shared_home: Path) -> Said:
+    program(shared_home)
+    return run(shared_home, "-e", "cpu", EP, ALONE, f"{ALONE}_fp16", "--no_install")
+
+
+def test_it_is_offered_where_trtexec_is_found(home: Path) -> None:
+    before = run(home, "--list").out.splitlines()
+    line = next(x for x in before if x.startswith(f"{ALONE} "))
+    assert "no trtexec (--trtexec, below -w, TENSORRT_HOME, PATH)" in line
+    path = program(home)
+    after = run(home, "--list").out.splitlines()
+    assert next(x for x in after if x.startswith(f"{ALONE} ")).endswith("runs here")
+    path = path.rename(home / "elsewhere")
+    named = run(home, "--list", "--trtexec", str(path)).out.splitlines()
+    assert next(x for x in named if x.startswith(f"{ALONE} ")).endswith("runs here")
+
+
+def test_it_is_validated_timed_and_told_in_the_columns_of_any_cell(said: Said) -> None:
+    assert said.status == 1  # the TensorRT EP was named, and cannot run here
+    record = said.records[f"relu::{ALONE}"]
+    assert record.outcome == Passed()
+    assert [x.name for x in record.launches] == ["check", "measure_0", "measure_1"]
+    row = said.cells[record.cell.id]
+    assert (row["check"], row["compared_outputs"]) == ("checked", 2)
+    assert row["samples"] == 20
+    assert row["p50_ms"] == pytest.approx(0.25 + 2.5 + 0.125, rel=0.01)
+    assert row["parts_p50_ms"]["h2d"] == 0.25
+    assert (row["io"], row["gpu_only"], row["math_mode"]) == ("host", False, "fp32")
+    assert row["engine_cached"] is True
+    assert row["creation_cold_s"] > 0
+    assert row["creation_second_s"] > 0
+    assert row["gpu_baseline_mib"] == 500
+    assert row["cpu_gain_pairs"] == 2
+
+
+def test_the_wide_tables_have_its_columns_and_the_gain_of_the_ep_over_it(said: Said) -> None:
+    (latency,) = said.table("latency")
+    assert float(latency[f"{ALONE} mean (ms)"]) == pytest.approx(2.88, rel=0.01)
+    assert latency["TRT_Standalone_gain(%)"] == ""  # the EP did not run: nothing is claimed
+    assert latency[f"{EP} status"] == "Skipped"
+    (status,) = said.table("status")
+    assert (status["CPUExecutionProvider"], status[ALONE]) == ("Pass", "Pass")
+    (session,) = said.table("session")
+    assert float(session[f"{ALONE} session creation time (s)"]) > 0
+    success = {r["cell"]: r for r in said.table("success")}[f"relu::{ALONE}"]
+    assert (success["engine"], success["version"][:4]) == ("trtexec", "10.6")
+    assert isinstance(said.records[f"relu::{EP}"].outcome, Skipped)
+
+
+def test_half_precision_by_the_builders_flag(said: Said) -> None:
+    record = said.records[f"relu::{ALONE}_fp16"]
+    assert record.outcome == Passed()
+    (check, *_) = record.launches
+    assert check.attested is not None
+    assert check.attested.precision == "fp16"
+
+
+def test_a_model_that_half_precision_cannot_hold_is_lost_to_versions_without_a_flag_alone(
+    home: Path,
+) -> None:
+    program(home)
+    big = np.array([1e6], np.float32)  # more than fp16 holds: its conversion is refused
+    node = helper.make_node("Mul", ["x", "big"], ["y"], name="scale")
+    x, shape = models.noise(0, (2, 8)), (2, 8)
+    models.write(
+        home / "models" / "big", [node], {"x": shape}, {"y": shape}, [({"x": x}, {"y": x * big})],
+        parameters={"big": big},
+    )  # fmt: skip
+    words = ("-r", "validate", "--models", "big", "-e", f"{ALONE}_fp16")
+    flagged = run(home, *words).records[f"big::{ALONE}_fp16"]
+    assert flagged.outcome == Passed()
+    typed = run(home, *words, FAKE_TRTEXEC_VERSION="11.1").records[f"big::{ALONE}_fp16"]
+    assert isinstance(typed.outcome, Skipped)
+    assert "it needs the fp16 artefact, and there is none" in typed.outcome.reason
+
+
+def test_version_11_is_built_from_the_converted_model(home: Path) -> None:
+    program(home)
+    log = home / "said.jsonl"
+    said = run(
+        home, "-r", "validate", "-e", f"{ALONE}_fp16",
+        FAKE_TRTEXEC_VERSION="11.1", FAKE_TRTEXEC_LOG=str(log),
+    )  # fmt: skip
+    assert said.records[f"relu::{ALONE}_fp16"].outcome == Passed()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (built,) = {word for line in lines for word in line if word.startswith("--onnx=")}
+    assert built.endswith("model.fp16.onnx")
