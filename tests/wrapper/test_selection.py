@@ -1,0 +1,102 @@
+"""Which cells a run holds: by model, by expression, by what failed before, by one id; from any source."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import models
+from tests.asking import Said, ask, one_line
+from tests.conftest import made_home
+
+QUICK = ("-i", "zoo", "-t", "3", "--launches", "1", "-r", "both")
+CPU = "CPUExecutionProvider"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Said:
+    """A run in which one cell of six fails, in both its io modes."""
+    home = made_home(tmp_path_factory.mktemp("selection") / "home")
+    models.linear(home / "models" / "wrong", error=1.0)
+    return ask(home, *QUICK, "-b", "both", "--run_id", "first")
+
+
+def cells(said: Said) -> list[str]:
+    assert said.status == 0, said.err
+    return list(said.cells)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--models", "relu"], [f"relu::{CPU}", f"relu::{CPU}[io=device]"]),
+        (["--models", "re*", "lin*", "-k", "io=device"],
+         [f"linear::{CPU}[io=device]", f"relu::{CPU}[io=device]"]),
+        (["-k", "relu and not io=device"], [f"relu::{CPU}"]),
+        (["--rerun", f"linear::{CPU}[io=device]"], [f"linear::{CPU}[io=device]"]),
+    ],
+)  # fmt: skip
+def test_cells_are_chosen_by_model_by_expression_and_by_id(
+    first: Said, words: list[str], wanted: list[str]
+) -> None:
+    said = ask(first.results.parent, *QUICK, "-b", "both", *words, out="chosen")
+    assert cells(said) == wanted
+
+
+def test_what_failed_in_the_latest_run_is_run_again_and_nothing_else(first: Said) -> None:
+    home = first.results.parent
+    failed = [f"wrong::{CPU}", f"wrong::{CPU}[io=device]"]
+    assert [i for i, c in first.cells.items() if c["status"] == "Fail"] == failed
+    again = ask(home, *QUICK, "-b", "both", "--rerun", "failed")
+    assert cells(again) == failed
+    better = ask(home, *QUICK, "-b", "both", "--rerun", "failed", "--atol", "2")
+    assert cells(better) == failed
+    assert {c["status"] for c in better.cells.values()} == {"Pass"}
+    none = ask(home, *QUICK, "-b", "both", "--rerun", "failed")
+    assert none.status == 2
+    assert f"--rerun failed: no cell failed in run {better.run.run_id}" in one_line(none)
+
+
+def test_a_bare_file_is_a_model_with_the_data_beside_it(home: Path) -> None:
+    said = ask(home, "-m", "models/relu/model.onnx", *QUICK)
+    assert cells(said) == [f"relu::{CPU}"]
+    alone = shutil.copy(home / "models" / "relu" / "model.onnx", home / "alone.onnx")
+    random = ask(home, "-m", Path(alone).name, "-i", "random", "-t", "3", "--launches", "1")
+    assert cells(random) == [f"alone::{CPU}"]
+    assert random.cells[f"alone::{CPU}"]["status"] == "Pass"
+    stored = ask(home, "-m", Path(alone).name, *QUICK)
+    detail = stored.cells[f"alone::{CPU}"]["detail"]
+    assert "no test_data_set_N/input_M.pb; use -i random" in detail
+
+
+def test_the_words_of_the_predecessor_are_understood(home: Path) -> None:
+    for path in (home / "models").rglob("input_0.pb"):
+        path.rename(path.with_name("input0.pb"))
+    said = ask(
+        home, "-r", "both", "-i", "fix", "-t", "3", "--launches", "1", "-w", "./", "--fp16",
+        "--track_memory", "--ep_list", "CPUExecutionProvider  AzureExecutionProvider", "--models", "relu",
+    )  # fmt: skip
+    assert cells(said) == [f"relu::{CPU}", "relu::AzureExecutionProvider"]
+    one = ask(home, *QUICK, "--ep", "CPUExecutionProvider", "--models", "relu")
+    assert cells(one) == [f"relu::{CPU}"]
+
+
+def test_a_list_is_found_below_the_workspace(home: Path) -> None:
+    (home / "below").mkdir()
+    (home / "models").rename(home / "below" / "models")
+    said = ask(home, *QUICK, "-w", "below", "--models", "relu")
+    assert cells(said) == [f"relu::{CPU}"]
+
+
+def test_integers_without_a_range_are_declined_with_the_override_to_write(home: Path) -> None:
+    models.lookup(home / "models" / "lookup")
+    for path in (home / "models" / "lookup").glob("test_data_set_*"):
+        shutil.rmtree(path)
+    said = ask(
+        home, "-m", "models/lookup/model.onnx", "-i", "random", "-r", "both", "-t", "3",
+        "--shape", "ids=2x3",
+    )  # fmt: skip
+    (row,) = said.cells.values()
+    assert row["status"] == "Skipped"
+    assert "range" in row["detail"]
+    assert said.status == 3  # nothing could be measured
