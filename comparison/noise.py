@@ -148,8 +148,9 @@ def sequential_error(profile: Profile | None, rule: Rule) -> str:
         )
     bound = 100 * (1 - 0.05 ** (1 / total)) if flagged == 0 else None
     most = f", so at most {bound:.2g} % with 95 % confidence" if bound else ""
-    again = " confirmed by fresh pairs" if rule.confirm else ""
-    return f"Each cell: {flagged} of {total} comparisons with itself were flagged{again}{most} ({whence})."
+    again = " and confirmed" if rule.confirm else ""
+    told = f"of {total} cells compared with themselves, {flagged} were flagged{again}{most}"
+    return f"Per cell: {told} ({whence})."
 
 
 def stored_error(profile: Profile | None, rate: float) -> str:

@@ -16,7 +16,7 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scipy.stats import beta, mannwhitneyu
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from comparison import change, noise  # noqa: E402
+from comparison.calibrate import FEWEST_BLOCKS, noise_of  # noqa: E402
 from comparison.facts import CellFacts, LaunchFacts, Metric  # noqa: E402
 from comparison.noise import Noise  # noqa: E402
 from perf.core.evidence import Improved, Regressed, Rule, decide  # noqa: E402
@@ -181,6 +182,27 @@ def within_bound(
     return judge
 
 
+def calibrated(*, canary: bool) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
+    """Ours on the later half of the blocks, with noise calibrated on the earlier half."""
+
+    def call(blocks: Sequence[Rounds], arm: str) -> Iterator[Called]:
+        full = [b[:LAUNCHES] for b in blocks if "CA" in b[0]]
+        earlier, later = full[: len(full) // 2], full[len(full) // 2 :]
+        if len(earlier) < FEWEST_BLOCKS:
+            return
+        cells = [(_cell(b, "A1"), _cell(b, "CA").launches) for b in earlier]
+        launches = [
+            change.divided(a.launches, beside, Metric.P50) if canary else a.launches
+            for a, beside in cells
+        ]
+        logs = [[math.log(x.values[Metric.P50]) for x in part] for part in launches]
+        known = noise_of(logs, statistics.median if canary else min)
+        known = replace(known, drift=max(known.drift, noise.LEAST_DRIFT))
+        yield from stored(within_bound(known, canary=canary))(later, arm)
+
+    return call
+
+
 RULES: Mapping[str, Callable[[Sequence[Rounds], str], Iterable[Called]]] = {
     "interleaved pairs, sequential, confirmed (ours)": interleaved(Rule()),
     "the same without confirmation": interleaved(Rule(confirm=False)),
@@ -191,8 +213,10 @@ RULES: Mapping[str, Callable[[Sequence[Rounds], str], Iterable[Called]]] = {
     f"stored, least p25 of {LAUNCHES} differs by > 2.5 %": stored(least_differs),
     "stored, within the built-in bound (ours)": stored(
         within_bound(noise.BUILT_IN[Metric.P50], canary=False)),
+    "stored, within calibrated noise (ours)": calibrated(canary=False),
     "stored with canary (ours)": stored(
         within_bound(noise.BUILT_IN_CANARY[Metric.P50], canary=True)),
+    "stored with canary, calibrated (ours)": calibrated(canary=True),
 }  # fmt: skip
 
 
@@ -215,6 +239,8 @@ def table(models: Sequence[Sequence[Rounds]]) -> Iterator[str]:
         told = {arm: [c for blocks in models for c in rule(blocks, arm)] for arm in ARMS}
         cells = [rate(told[arm], slower_only=arm != "A2") for arm in ARMS]
         everything = [c for x in told.values() for c in x]
+        if not everything:
+            continue
         cost = [
             f"{statistics.fmean(getattr(c, k) for c in everything):.1f}"
             for k in ("launches", "wall_s")

@@ -107,7 +107,7 @@ def test_the_error_of_the_sequential_rule_is_stated_from_the_profile() -> None:
     measured = noise.Measured(Noise(0.01, 0.01), 60, 12, false_alarms=0.0, comparisons=300)
     profile = noise.Profile("m", "2026-11-26", {"c/latency_p50": measured})
     told = noise.sequential_error(profile, Rule())
-    assert "0 of 300 comparisons with itself were flagged" in told
+    assert "of 300 cells compared with themselves, 0 were flagged and confirmed" in told
     assert "at most 0.99 % with 95 % confidence" in told  # 1 - 0.05 ** (1 / 300)
 
 
