@@ -153,7 +153,9 @@ class Cell:
     sets: tuple[TestSet, ...] = ()
     cache: str = ""  # where engines are cached; the check launch builds, the rest load
     plugin: Mapping[str, str] = field(default_factory=dict)  # library, ep_name, registration
-    device: int = 0
+    device: int = 0  # position among the GPUs this process may use
+    gpu: str = ""  # that GPU's UUID and name; "" where none is needed
+    gpu_name: str = ""
     workspace: str = ""
     trtexec: str = ""
 

@@ -95,7 +95,7 @@ class Options:
     keep_cache: str
     builds: int
     retry_throttled: int
-    devices: tuple[int, ...]
+    devices: str
 
     @property
     def validates(self) -> bool:

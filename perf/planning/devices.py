@@ -4,7 +4,8 @@ import importlib
 import os
 from typing import Any
 
-from perf.core.devices import Gpu, visible
+from perf.core.devices import Gpu, chosen, visible
+from perf.core.options import BadRequestError
 
 MIB = 1024 * 1024
 
@@ -32,6 +33,16 @@ def gpus(nvml: Any = None, setting: str | None = None) -> tuple[Gpu, ...]:
             continue  # one broken board does not hide the others
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES") if setting is None else setting
     return visible(tuple(found), chosen)
+
+
+def used(gpus: tuple[Gpu, ...], wanted: str) -> tuple[Gpu, ...]:
+    """The devices that `--devices` names, the first one where it names none; raises BadRequestError."""
+    if not wanted:
+        return gpus[:1]
+    try:
+        return chosen(gpus, wanted)
+    except ValueError as e:
+        raise BadRequestError(str(e)) from e
 
 
 def started(nvml: Any) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from perf.core import builds, profiles, tolerances
 from perf.core import models as model_files
-from perf.core import profiles, tolerances
 from perf.core.cell import (
     Cell,
     Environment,
@@ -20,9 +20,10 @@ from perf.core.cell import (
     Tolerance,
     sealed,
 )
+from perf.core.devices import Gpu
 from perf.core.evidence import Rule
 from perf.core.options import BadRequestError, EpOptions, Options
-from perf.planning import select, sides
+from perf.planning import devices, select, sides
 from perf.planning.targets import Offer
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
@@ -43,25 +44,24 @@ def plan(
     offers: Sequence[Offer],
     options: Options,
     only: Callable[[str], bool] = lambda _id: True,
+    gpus: tuple[Gpu, ...] = (),
 ) -> tuple[Planned, ...]:
-    """Every cell asked for, models outermost, in the order given; raises BadRequestError for none."""
-    for given in options.ep_options:
-        if not any(_means(given, o) for o in offers):
-            named = ", ".join(o.label for o in offers)
-            raise BadRequestError(
-                f"--ep_options {given.target}: no target of this run is meant; they are {named}"
-            )
+    """Every cell asked for, models outermost, in the order given; raises BadRequestError for none.
+
+    `gpus` are those this process may use; a model's cells share one, and models take turns with them.
+    """
+    boards = devices.used(gpus, options.devices)
+    _refuse(offers, options, boards)
     wanted = _matching(models, options.models)
     matches = select.expression(options.select)
     out = []
-    for model in wanted:
+    for number, model in enumerate(wanted):
         digests = _inputs_digests(model, options)
+        board = boards[number % len(boards)] if boards else None
         for offer in offers:
             for cell in _variants(model, offer, options, offers, digests):
                 if matches(cell.id) and only(cell.id):
-                    out.append(
-                        Planned(sealed(cell), offer, offer.missing if not options.force else "")
-                    )
+                    out.append(_planned(cell, offer, options, gpus, board))
     if not out:
         what = f"{len(models)} models and {len(offers)} targets"
         raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
@@ -74,18 +74,50 @@ def plan(
         sides.check(options.ab, [(p.offer, p.cell) for p in out])
         out = [p for p in out if any(sides.means(n, p.offer, p.cell) for n in options.ab)]
     if options.canary and options.benchmarks:
-        out = [*_canaries(offers, options), *out]
+        out = [*_canaries(offers, options, gpus), *out]
     return tuple(out)
 
 
-def _canaries(offers: Sequence[Offer], options: Options) -> Iterator[Planned]:
+def _refuse(offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]) -> None:
+    """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
+    for given in options.ep_options:
+        if not any(_means(given, o) for o in offers):
+            named = ", ".join(o.label for o in offers)
+            raise BadRequestError(
+                f"--ep_options {given.target}: no target of this run is meant; they are {named}"
+            )
+    try:
+        profiles.for_backend(options.trt_profile)
+    except ValueError as e:
+        raise BadRequestError(str(e)) from e
+    if options.canary and len(boards) > 1:
+        raise BadRequestError(
+            f"--canary watches one device, and --devices {options.devices} names {len(boards)}"
+        )
+
+
+def _canaries(
+    offers: Sequence[Offer], options: Options, gpus: tuple[Gpu, ...]
+) -> Iterator[Planned]:
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
     (found,) = model_files.load(CANARY_MODEL)
     model = replace(found, name=CANARY)
     digests = _inputs_digests(model, options)
     for offer in offers:
         cell = _cell(model, offer, options, {}, Io.HOST, "", digests)
-        yield Planned(sealed(cell), offer, offer.missing if not options.force else "")
+        yield _planned(
+            cell, offer, options, gpus, next(iter(devices.used(gpus, options.devices)), None)
+        )
+
+
+def _planned(
+    cell: Cell, offer: Offer, options: Options, gpus: tuple[Gpu, ...], board: Gpu | None
+) -> Planned:
+    """A cell that is final, on its device where it needs one."""
+    if board is not None and offer.backend.needs_gpu:
+        place = gpus.index(board)
+        cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
+    return Planned(sealed(cell), offer, offer.missing if not options.force else "")
 
 
 def by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
@@ -125,7 +157,9 @@ def _variants(
                 parts.append(_spelled(options.session_config))
             parts += [f"{k}={'x'.join(map(str, v))}" for k, v in options.shape.items()]
             merged = {**plain, **extra.options}
-            yield _cell(model, offer, options, merged, io, ",".join(parts), digests)
+            cell = _cell(model, offer, options, merged, io, ",".join(parts), digests)
+            for built in builds.expanded(cell, options.builds if offer.backend.builds else 1):
+                yield replace(built, id=_id(model, offer, built.variant))
 
 
 def _cell(
@@ -142,10 +176,10 @@ def _cell(
     precision = offer.target.precision
     half_data = precision is Precision.FP16 and model.test_data_fp16 is not None
     flagged: Mapping[str, str] = getattr(options, backend.options_flag, {})
-    profile = profiles.to_options(profiles.parse_all(options.trt_profile))
+    profile = profiles.for_backend(options.trt_profile)
     defaults = spec.options.get(offer.target.label, {})
     return Cell(
-        id=f"{model.name}::{label}" + (f"[{variant}]" if variant else ""),
+        id=_id(model, offer, variant),
         digest="",
         model=model,
         target=Target(offer.target.name, precision, spec.name, label),
@@ -170,10 +204,13 @@ def _cell(
         benchmarked=options.benchmarks,
         min_ep_share=options.min_ep_share,
         plugin={**spec.plugin, **({"file": spec.backend} if spec.backend else {})},
-        device=options.devices[0] if options.devices else 0,
         workspace=str(Path(options.workspace).absolute()),
         trtexec=options.trtexec,
     )  # fmt: skip
+
+
+def _id(model: ModelFile, offer: Offer, variant: str) -> str:
+    return f"{model.name}::{offer.label}" + (f"[{variant}]" if variant else "")
 
 
 def _identity(environment: Environment) -> Environment:

@@ -38,7 +38,8 @@ def run(words: Sequence[str]) -> int:
     missing = here.unset(variables)
     if missing or cell.environment.python != sys.executable:
         _warn(cell, words, missing)
-    here.settle(variables, devices.gpus(), cell.device)
+    gpus = devices.gpus()
+    here.settle(variables, gpus[min(cell.device, len(gpus) - 1) :][:1])
     # a folder of the same depth as a stored launch's, and never one of those
     ask = Ask(
         kind, kind.value, path, path.parent / f"again_{kind.value}", cell.environment, (), cell

@@ -66,13 +66,15 @@ def _options(words: Sequence[str]) -> Options:
 def _go(options: Options, words: Sequence[str]) -> int:
     results = Path(options.perf_result_path).absolute()
     gpus = devices.gpus()
-    device = options.devices[0] if options.devices else 0
+    used = devices.used(gpus, options.devices)[:1]  # a process holds one
+    options = replace(options, devices=used[0].uuid) if used else options
     models = () if options.list else model_files.load(request.source(options))
-    offered = here.offers(gpus, device, options)
+    offered = here.offers(used, options)
     if options.list:
         return listing.show(offered, gpus)
     targets = request.chosen(offered, options)
-    planned = planning.plan(models, targets, options, rerun_filter(options, results))
+    only = rerun_filter(options, results)
+    planned = planning.plan(models, targets, options, only, gpus)
     if options.dry_run:
         listing.show_plan(planned, options)
         return closing.OK

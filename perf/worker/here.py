@@ -22,7 +22,7 @@ from perf.worker import probe
 _READ_AT_START = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH")
 
 
-def offers(gpus: Sequence[Gpu], device: int, options: Options) -> tuple[Offer, ...]:
+def offers(used: Sequence[Gpu], options: Options) -> tuple[Offer, ...]:
     """Every target of every environment; those of other interpreters say why they cannot run in this one.
 
     Sets this process's environment variables, before the engine is imported. Raises BadRequestError for a
@@ -34,9 +34,9 @@ def offers(gpus: Sequence[Gpu], device: int, options: Options) -> tuple[Offer, .
     others = [s for s in specs if s not in mine]
     _refuse_elsewhere(wanted_names(options), others)
     late = {s.name: unset(s.variables) for s in mine}
-    settle({k: v for s in mine for k, v in s.variables.items()}, gpus, device)
+    settle({k: v for s in mine for k, v in s.variables.items()}, used)
     kept = {s.name: backends.kept_elsewhere(Path(s.backend)) for s in specs if s.backend}
-    seen = tuple(g.name for g in gpus)
+    seen = tuple(g.name for g in used)
     known = backends.discover()
     trtexec = next(
         filter(None, (b.program(options.trtexec, options.workspace) for b in known)), ""
@@ -58,12 +58,12 @@ def refuse_without_onnx() -> None:
         )
 
 
-def settle(variables: Mapping[str, str], gpus: Sequence[Gpu], device: int) -> None:
-    """Give this process the variables that a worker of its own would have been started with."""
+def settle(variables: Mapping[str, str], used: Sequence[Gpu]) -> None:
+    """Give this process the variables that a worker of its own would have been started with, and its GPU."""
     os.environ.update(QUIET)
     os.environ.update(variables)
-    if gpus:
-        os.environ.update(alone(gpus[min(device, len(gpus) - 1)]))
+    for gpu in used[:1]:
+        os.environ.update(alone(gpu))
 
 
 def unset(variables: Mapping[str, str]) -> dict[str, str]:

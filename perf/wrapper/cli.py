@@ -43,7 +43,8 @@ def _go(options: Options, words: Sequence[str]) -> int:
     models = model_files.load(request.source(options))
     offered = place.offers(options, build=options.install and not options.dry_run)
     targets = request.chosen(offered, options)
-    planned = planning.plan(models, targets, options, rerun_filter(options, results))
+    only = rerun_filter(options, results)
+    planned = planning.plan(models, targets, options, only, devices.gpus())
     if options.dry_run:
         listing.show_plan(planned, options)
         return OK

@@ -1,6 +1,7 @@
 """Models times targets times variants: which cells, in which order, with which identity."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from perf.backends import Found
 from perf.core import codec
 from perf.core import models as model_files
 from perf.core.cell import Cell, Environment, Io, Tolerance
+from perf.core.devices import Gpu
 from perf.core.environments import EnvironmentSpec
 from perf.core.options import BadRequestError, parse
 from perf.planning import plan as planning
@@ -42,11 +44,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def planned(found: Path, *words: str, places: tuple[Place, ...] = PLACES) -> tuple[Planned, ...]:
+def planned(
+    found: Path,
+    *words: str,
+    places: tuple[Place, ...] = PLACES,
+    gpus: tuple[Gpu, ...] = (),
+) -> tuple[Planned, ...]:
     options = parse(words)
     offered = targets.offers(places, backends.discover(), {})
     chosen = targets.chosen(offered, options.ep_list or ("cpu", "ov"), fp16=options.fp16)
-    return planning.plan(model_files.load(found), chosen, options)
+    return planning.plan(model_files.load(found), chosen, options, gpus=gpus)
 
 
 def ids(found: Path, *words: str) -> list[str]:
@@ -214,3 +221,71 @@ def test_nothing_to_run_says_what_there_was(found: Path) -> None:
         BadRequestError, match="--models 'vgg' matches none of: linear, lookup, relu"
     ):
         planned(found, "--models", "vgg")
+
+
+TENSORRT = (
+    place("current", CPU, "TensorrtExecutionProvider", "CUDAExecutionProvider"),
+)  # an ORT build with all three
+TWO = tuple(Gpu(i, f"GPU-{i}a", "NVIDIA L4", 24_000.0, "580", "13.0", 72.0) for i in (0, 1))
+
+
+def test_repeated_builds_are_cells_of_their_own_of_targets_that_build(found: Path) -> None:
+    cells = [
+        p.cell
+        for p in planned(
+            found, "--models", "relu", "-e", "cpu", "trt", "--builds", "3", places=TENSORRT
+        )
+    ]
+    trt = "relu::TensorrtExecutionProvider"
+    assert [c.id for c in cells] == [f"relu::{CPU}", *(f"{trt}[build={i}]" for i in (1, 2, 3))]
+    assert [c.options.get("build") for c in cells] == [None, "1", "2", "3"]
+    assert len({c.digest for c in cells}) == 4
+    assert all(c.digest for c in cells)
+
+
+def test_models_take_turns_with_the_devices_and_a_models_cells_share_one(found: Path) -> None:
+    words = ("-e", "cpu", "trt", "cuda", "--devices", "1,0")
+    at = {p.cell.id: p.cell for p in planned(found, *words, places=TENSORRT, gpus=TWO)}
+    for model, device in (("linear", 1), ("lookup", 0), ("relu", 1)):
+        for name in ("TensorrtExecutionProvider", "CUDAExecutionProvider"):
+            cell = at[f"{model}::{name}"]
+            assert (cell.device, cell.gpu) == (device, TWO[device].uuid)
+            assert cell.gpu_name == "NVIDIA L4"
+        assert at[f"{model}::{CPU}"].gpu == ""
+    first = planned(found, "-e", "trt", places=TENSORRT, gpus=TWO)
+    assert {p.cell.gpu for p in first} == {"GPU-0a"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--devices", "2"), "--devices 2: no one device is '2'; visible: 0=NVIDIA L4"),
+        (("--devices", "0,0"), "0 is named twice"),
+        (
+            ("--devices", "0,1", "--canary"),
+            "--canary watches one device, and --devices 0,1 names 2",
+        ),
+        (("--trt_profile", "x=1x3:2x3"), "expected name=MIN:OPT:MAX"),
+    ],
+)
+def test_devices_and_profiles_that_cannot_be(
+    found: Path, words: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(BadRequestError, match=re.escape(says)):
+        planned(found, "-e", "cpu", *words, gpus=TWO)
+
+
+def test_optimisation_profiles_reach_every_target_that_takes_them_and_no_other(
+    found: Path,
+) -> None:
+    place_ = replace(TENSORRT[0], found=replace(TENSORRT[0].found, trtexec="/opt/trtexec"))
+    words = ("--models", "linear", "--trt_profile", "x=1x8:2x8:4x8", "-e")
+    cells = planned(found, *words, "cpu", "cuda", "trt", "trtexec", "rtx", places=(place_,))
+    told = {p.cell.target.label: p.cell.options.get("trt_profile_max_shapes") for p in cells}
+    assert told == {
+        CPU: None,
+        "CUDAExecutionProvider": None,
+        "TensorrtExecutionProvider": "x:4x8",
+        "Standalone_TRT": "x:4x8",
+        "TensorRT_RTX": "x:4x8",
+    }
