@@ -22,7 +22,9 @@ def main(argv: Sequence[str]) -> int:
     """`serve FD WRAPPER MODULE…` forks on request; `one REQUEST_JSON WRAPPER` is a launch by itself."""
     if argv[0] == "one":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # under a prefix, of its death
-        _work(json.loads(argv[1]), wrapper=None)
+        request = json.loads(argv[1])
+        _settle(Path(request["folder"]))
+        _work(request)
     control = socket.socket(fileno=int(argv[1]))
     wrapper = int(argv[2])
     for name in argv[3:]:
@@ -58,7 +60,7 @@ def _fork(request: dict[str, Any], wrapper: int, control: socket.socket) -> int:
     if middle == 0:
         _middle(request, wrapper, control, write_end)
     os.close(write_end)
-    os.waitpid(middle, 0)
+    os.waitpid(middle, 0)  # only now is the leaf the wrapper's own to wait for
     told = os.read(read_end, 16)
     os.close(read_end)
     return int(told)
@@ -75,20 +77,20 @@ def _middle(
         os._exit(0)
     os.close(write_end)
     control.close()
+    os.setsid()
+    _settle(Path(request["folder"]))  # while the middle one ends
     while (parent := os.getppid()) != wrapper:
         if parent not in (me, host):
             os._exit(0)  # the wrapper is gone and someone else adopted us
-        time.sleep(0.0002)
-    os.setsid()
+        time.sleep(0.0001)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != wrapper:  # it died between the two lines above
         os._exit(0)
-    _work(request, wrapper)
+    _work(request)
 
 
-def _work(request: dict[str, Any], wrapper: int | None) -> NoReturn:
-    """Become a worker: output to the launch's log, stacks on SIGTERM, then the stages; never returns."""
-    folder = Path(request["folder"])
+def _settle(folder: Path) -> None:
+    """Make the launch's folder and log a worker's own; stacks on SIGTERM."""
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -100,6 +102,11 @@ def _work(request: dict[str, Any], wrapper: int | None) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the wrapper's to act on
     faulthandler.enable(file=2)
     faulthandler.register(signal.SIGTERM, file=2, all_threads=True, chain=False)
+
+
+def _work(request: dict[str, Any]) -> NoReturn:
+    """Run the stages of a launch and end with their status; never returns."""
+    folder = Path(request["folder"])
     from perf.worker import stages
 
     status = stages.run(request["kind"], Path(request["job"]), folder)

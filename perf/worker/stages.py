@@ -1,5 +1,6 @@
 """What a worker does with one launch, stage by stage, each begun in the journal before it is tried."""
 
+import codecs
 import contextlib
 import json
 import os
@@ -57,6 +58,7 @@ class _Account:
 def rehearse() -> None:
     """What a host does once, so that no child need: import backends, learn what is read and told."""
     backends.discover()
+    codecs.lookup("ascii")  # /proc is read in it
     codec.learn(Cell, PrepareJob, *EVENTS)
 
 
