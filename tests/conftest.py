@@ -15,6 +15,7 @@ def own_leases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EP_PERF_LEASES", str(tmp_path_factory.mktemp("leases")))
         patch.setenv("COLUMNS", "120")
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")  # the tests mean a machine without a GPU
         yield
 
 

@@ -47,6 +47,7 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["--resume", "never"], "no run there (no run.json)"),
         (["--rerun", "failed"], "no run there (no run.json)"),
         (["--exec_prefix", "nice"], "--exec_prefix needs --isolation spawn"),
+        (["--devices", "3"], "--devices 3: "),
         (["--cpu_affinity", "999"], "--cpu_affinity 999: this machine's cores are"),
         (["--ep_options", "cdua:a=1"], "--ep_options cdua: no target of this run is meant"),
     ],

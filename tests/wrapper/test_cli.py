@@ -47,10 +47,10 @@ FLAGS: dict[str, tuple[list[str], dict[str, Any]]] = {
          "min_ep_share": 0.5},
     ),
     "session": (
-        ["-g", "basic", "-b", "--tf32", "-w", ".", "--trtexec", "/opt/trtexec", "--devices", "0",
+        ["-g", "basic", "-b", "--tf32", "-w", ".", "--trtexec", "/opt/trtexec",
          "--session_config", "session.intra_op.allow_spinning=0"],
         {"graph_optimization": "basic", "io": Io.DEVICE, "tf32": True, "trtexec": "/opt/trtexec",
-         "device": 0, "session_config": {"session.intra_op.allow_spinning": "0"}, "benchmarked": True},
+         "session_config": {"session.intra_op.allow_spinning": "0"}, "benchmarked": True},
     ),
     "options": (
         ["--ep_options", "cpu:use_arena=0"],
