@@ -204,7 +204,7 @@ class OrtSession:
         """run(i), between tensors bound to the device; the device is done when it returns."""
         where, number = self._opening.device, self._opening.device_id
         if not where:
-            raise Unsupported("ORT binds no tensors in this plug-in's memory: use --no_io_binding")
+            raise Unsupported("ORT binds no tensors in this plug-in's memory: use -b off")
         bindings = []
         for feed in feeds:
             binding = self._session.io_binding()
@@ -214,9 +214,7 @@ class OrtSession:
                 )
             for output in self._session.get_outputs():
                 if not str(output.type).startswith("tensor("):
-                    raise Unsupported(
-                        f"output {output.name!r} is {output.type}: use --no_io_binding"
-                    )
+                    raise Unsupported(f"output {output.name!r} is {output.type}: use -b off")
                 on_host = "string" in str(output.type)
                 binding.bind_output(
                     output.name, "cpu" if on_host else where, 0 if on_host else number

@@ -26,9 +26,7 @@ def value(array: "np.ndarray") -> Any:
     from perf.worker import inputs
 
     if array.dtype.kind in "OUS":
-        raise Unsupported(
-            "onnxruntime makes no value of its own from strings: use --no_io_binding"
-        )
+        raise Unsupported("onnxruntime makes no value of its own from strings: use -b off")
     if not isinstance(array, inputs.Coded):
         return OrtValue.ortvalue_from_numpy(array)
     plain = np.ascontiguousarray(np.asarray(array))
@@ -48,11 +46,11 @@ def on_device(name: str, array: Any, device: str, number: int) -> Any:
     from perf.worker import inputs
 
     if array is None or isinstance(array, list):
-        raise Unsupported(f"input {name!r} is no tensor and cannot be bound: use --no_io_binding")
+        raise Unsupported(f"input {name!r} is no tensor and cannot be bound: use -b off")
     if device == "cpu":
         return value(array)
     if isinstance(array, inputs.Coded):
-        raise Unsupported(f"input {name!r} is of a type that numpy lacks: use --no_io_binding")
+        raise Unsupported(f"input {name!r} is of a type that numpy lacks: use -b off")
     return OrtValue.ortvalue_from_numpy(array, device, number)
 
 

@@ -70,7 +70,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("rerun", "only cells that failed in the latest run, or one cell id", "", "", _WHAT, str, "failed|ID"),
     Flag("shape", "an input's shape, name=8x3x224x224", (), "", _WHAT, shapes, "NAME=DIMS", "+", repeated=True),
     Flag("ep_options", "options of one target, or with [name] a variant of it: TARGET[name]:key=value,…", (), "",
-         _WHAT, ep_options, "TARGET:K=V,…", repeated=True),
+         _WHAT, ep_options, "TARGET:K=V,…", "+", repeated=True),
     Flag("session_config", "ORT session configuration entry", {}, "", _WHAT, merged_pairs, "K=V", repeated=True),
     Flag("min_ep_share", "least share of nodes on the EP asked for; less is FellBack", 0.0, "", _WHAT, _share,
          "0…1"),

@@ -39,7 +39,7 @@ def words(value: str | Iterable[str]) -> tuple[str, ...]:
 
 def flat(value: Iterable[Any]) -> tuple[Any, ...]:
     """What several uses of a repeatable flag gave, in order."""
-    return tuple(x for v in value for x in ([v] if isinstance(v, str) else v))
+    return tuple(x for v in value for x in (v if isinstance(v, (list, tuple)) else [v]))
 
 
 _PAIR = re.compile(r"(?:^|,)(?=[A-Za-z_][\w.]*=)")
@@ -88,7 +88,7 @@ def ep_options(value: Iterable[Any]) -> tuple[Any, ...]:
     from perf.core.options import EpOptions
 
     out = []
-    for item in value:
+    for item in flat(value):
         if isinstance(item, EpOptions):
             out.append(item)
             continue

@@ -59,6 +59,8 @@ def conduct(
             )
             screen.end(records, host, folder, written)
             return 128 + signal if signal else status(records, options)
+        except BrokenPipeError:
+            raise  # who read our output has seen enough; that is no fault of the disk
         except OSError as e:
             print(f"error: {_cut_short(e, folder, resumable=resumable)}", file=sys.stderr)
             return INCOMPLETE

@@ -21,7 +21,7 @@ def resumed(words: Sequence[str], options: Options) -> Options:
     stored = run_folder.read_json(run.root / "run.json")
     if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
         raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
-    old = command_line.build(stored["options"])
+    old = command_line.build({f.name: stored["options"].get(f.name, f.default) for f in flags()})
     given = command_line.explicit(words)
     for flag in flags():
         if flag.plan and flag.name in given:

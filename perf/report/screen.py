@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -17,6 +18,9 @@ from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
 from perf.report import terminal
 
+OF_ENGINES = re.compile(
+    r"(ORT_|ONNX|CUDA_|NVIDIA_|CUDNN_|CUBLAS_|TENSORRT|TRT_|OPENVINO|OV_|OMP_|KMP_|MKL_|LD_LIBRARY_PATH|LD_PRELOAD)"
+)  # variables that change what an engine does
 OF_ONE_RUN = (
     "resume",
     "run_id",
@@ -90,9 +94,12 @@ def _heard_or_not(stream: TextIO) -> Iterator[None]:
 
 
 def rerun_command(record: Record, command: Sequence[str]) -> str:
-    """A command to paste that runs just this cell again, its environment's variables included."""
+    """A command to paste that runs just this cell again, engines' variables included.
+
+    Those of environments.toml come with it; what the user had set for this run is repeated here.
+    """
     c = record.cell
-    variables = [f"{k}={shlex.quote(v)}" for k, v in c.environment.variables.items()]
+    variables = [f"{k}={shlex.quote(v)}" for k, v in os.environ.items() if OF_ENGINES.match(k)]
     given = respelled(
         command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN)
     )

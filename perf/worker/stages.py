@@ -190,6 +190,10 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
     began = time.monotonic()
     with backend.open(cell, folder) as session:
         _tell_created(account, began, session)
+        account.begin(Stage.RUN)
+        began = time.monotonic()
+        session.infer(feeds[0])
+        account.tell(FirstRun(time.monotonic() - began))
         account.begin(Stage.TIME)
         account.tell(session.time(feeds, cell))
         _tell_memory(account, baseline)

@@ -34,5 +34,10 @@ def test_an_exception_is_told_only_where_the_engine_said_nothing(tmp_path: Path)
     assert log.tail(written(tmp_path, "words\n" + RAISED)) == ("words",)
 
 
+def test_colours_go_and_errors_come_before_warnings(tmp_path: Path) -> None:
+    text = "\x1b[1;31mat [E:onnxruntime:, x.cc:1] failed\x1b[m\n\x1b[0;93mat [W:onnxruntime:, y.cc:2] hm\x1b[m\n"
+    assert log.tail(written(tmp_path, text)) == ("at [E:onnxruntime:, x.cc:1] failed",)
+
+
 def test_a_log_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     assert log.tail(tmp_path / "none.log") == ()
