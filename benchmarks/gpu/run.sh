@@ -33,8 +33,6 @@ assemble || exit 3
 site=$("$python" -c 'import nvidia, os; print(next(iter(nvidia.__path__)))')
 libraries=$(find "$site" -name 'lib*.so*' -printf '%h\n' | sort -u | paste -sd:)
 driver=$(dirname "$(find /usr/local/nvidia /usr/lib -name 'libcuda.so.1' 2>/dev/null | head -n 1)")
-without=$(echo "$libraries" | tr : '\n' | grep -v cudnn | paste -sd:)
-
 cat >"$work/environments.toml" <<TOML
 [current]
 python = "current"
@@ -47,12 +45,6 @@ targets = [
 ]
 env = { PYTHONPATH = "$work/ort", LD_LIBRARY_PATH = "$libraries:$driver" }
 
-[crippled]                     # the same without cuDNN: the EP must not fall back in silence
-python = "$python"
-targets = ["CUDAExecutionProvider"]
-default = false
-env = { PYTHONPATH = "$work/crippled", LD_LIBRARY_PATH = "$without:$driver" }
-
 [faults]                       # a fake engine that really breaks the device
 python = "$python"
 targets = ["CudaFaults"]
@@ -60,15 +52,24 @@ default = false
 backend = "$root/benchmarks/gpu/cuda_faults.py"
 env = { LD_LIBRARY_PATH = "$driver" }
 TOML
-# A crippled environment must not find cuDNN beside the interpreter either: a copy whose preload finds nothing.
-if [ ! -d "$work/crippled" ]; then cp -rs "$work/ort" "$work/crippled"; fi
-
 wrapper() { (cd "$work" && "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" -o "$out/result" "$@"); }
 limit() { # seconds, flags: SIGTERM leaves the tables written
     local seconds=$1
     shift
     (cd "$work" && timeout -k 10 "$seconds" "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" \
         -o "$out/result" "$@")
+    echo "exit $?"
+}
+crippled() { # in a mount namespace of its own: empty folders over pip's CUDA libraries, broken ones first on the path
+    mkdir -p "$work/empty" "$work/broken" "$work/without"
+    for library in libcudnn.so.9 libcublasLt.so.13 libcublas.so.13; do echo broken >"$work/broken/$library"; done
+    sed "s#LD_LIBRARY_PATH = \"#LD_LIBRARY_PATH = \"$work/broken:#" "$work/environments.toml" >"$work/without/environments.toml"
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    unshare --mount bash -c '
+        for folder in cudnn cu13; do mount --bind "$1/empty" "$2/$folder" || exit 9; done
+        cd "$1/without" && shift 2 && exec timeout -k 10 60 "$@"' - "$work" "$site" \
+        "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" -o "$out/result" --run_id crippled \
+        -r both -t 5 --launches 1 -i zoo --models squeezenet -e cuda --timeout 50
     echo "exit $?"
 }
 events() {
@@ -92,8 +93,8 @@ limit 60 --run_id faults -r validate -i zoo --models squeezenet --jobs 1 -e Cuda
     --ep_options 'CudaFaults[trap]:how=trap' 'CudaFaults[illegal]:how=illegal' 'CudaFaults[oom]:how=oom'
 say "a model too large for the card"
 limit 90 -m "$work/too_large" --run_id oom -r validate -i zoo -e cuda --timeout 80
-say "a library taken away"
-limit 60 --run_id crippled -r validate -i zoo --models squeezenet -e CUDAExecutionProvider@crippled --timeout 50
+say "libraries taken away"
+crippled
 say "device-resident timing against CUDA events, and a bare session.run loop"
 events
 say "both io modes, CPU, CUDA, CUDA fp16"

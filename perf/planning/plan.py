@@ -203,7 +203,7 @@ def _cell(
         checked=options.check,
         benchmarked=options.benchmarks,
         min_ep_share=options.min_ep_share,
-        plugin={**spec.plugin, **({"file": spec.backend} if spec.backend else {})},
+        plugin={**spec.plugin, **_kept_elsewhere(spec.backend)},
         workspace=str(Path(options.workspace).absolute()),
         trtexec=options.trtexec,
     )  # fmt: skip
@@ -211,6 +211,13 @@ def _cell(
 
 def _id(model: ModelFile, offer: Offer, variant: str) -> str:
     return f"{model.name}::{offer.label}" + (f"[{variant}]" if variant else "")
+
+
+def _kept_elsewhere(path: str) -> dict[str, str]:
+    """A backend's file and its digest: an edited one asks another question."""
+    if not path:
+        return {}
+    return {"file": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
 
 
 def _identity(environment: Environment) -> Environment:
