@@ -30,7 +30,7 @@ def memory(record: Record) -> Facts:
 
 
 def counters(record: Record) -> Facts:
-    """GPU counters of the timed stages; energy is the sum over launches for the sum of their runs."""
+    """Counters of the timed stages; energy is the sum over launches for the sum of their runs."""
     told = [(x.gpu_counters, x) for x in launches(record) if x.gpu_counters]
     found, last = [c for c, _ in told], latency(record)
     power = _weighted(found, [c.average_w for c in found])
@@ -40,6 +40,11 @@ def counters(record: Record) -> Facts:
     rate = ratio(1000.0, last.summary.mean if last else None)
     gap = None if by_counter is None or integrated is None else integrated - by_counter
     return {
+        "gpu": record.cell.gpu_name,
+        "gpu_uuid": record.cell.gpu,
+        "cpu_energy_j_per_run": rounded(
+            _per_run((x.cpu_energy_j, x) for x in launches(record)), 9
+        ),
         "energy_counter_j_per_run": rounded(by_counter, 9),
         "energy_integrated_j_per_run": rounded(integrated, 9),
         "energy_disagreement_pct": ratio(gap * 100 if gap is not None else None, by_counter),

@@ -109,7 +109,12 @@ class CellRow:
     gpu_baseline_mib: float | None = col("GPU memory in that scope before the launch")
     gpu_scope: str = col("process: the worker's tree; device: all there was on the device")
     gpu_by_stage_mib: Mapping[str, float] = col("peak in each stage of that launch, absolute")
-    # GPU counters over the timed stage
+    # energy and the GPU's counters over the timed stage
+    gpu: str = col("name of the GPU the cell ran on; empty: it needs none")
+    gpu_uuid: str = col("that GPU's UUID")
+    cpu_energy_j_per_run: float | None = col(
+        "RAPL, all CPU packages, others' work included; CPU targets, where readable"
+    )
     energy_counter_j_per_run: float | None = col("from the board's energy counter")
     energy_integrated_j_per_run: float | None = col("from power samples, integrated")
     energy_disagreement_pct: float | None = col("integrated less counter, of the counter")

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from perf.core.cell import ModelFile
+from perf.core.journal import Noted
 from perf.core.options import Options
 from perf.core.record import Launch, LaunchKind
-from perf.planning.flow import WORKS, Ask, Kitchen, Progress
+from perf.planning.flow import WORKS, Answer, Ask, Kitchen, Progress
 
 
 def rounds(
@@ -34,6 +36,14 @@ def ask(kitchen: Kitchen, p: Progress, number: int, again: int = 0) -> Ask:
         p.cell.environment, WORKS + p.backend.preload, p.cell, alone=True, gpu=p.backend.needs_gpu,
         round=number,
     )  # fmt: skip
+
+
+def noted(answer: Answer) -> Answer:
+    """The answer with a note that it took a throttled launch's place."""
+    launch = answer.launch
+    still = "; it was throttled too" if throttled(launch) else ""
+    text = f"{launch.name} took the place of a launch whose device was throttled{still}"
+    return replace(answer, launch=replace(launch, notes=(*launch.notes, Noted("retried", text))))
 
 
 def throttled(launch: Launch) -> bool:

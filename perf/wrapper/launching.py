@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from perf.core import fold, journal, run_folder
 from perf.core.devices import Gpu
 from perf.core.journal import Noted
+from perf.core.leases import Lease
 from perf.core.options import Options
 from perf.core.record import Ending, EnvironmentFailed, Launch, LaunchKind
 from perf.planning.flow import Answer, Ask, expectation
-from perf.wrapper import processes
+from perf.wrapper import processes, rapl
 from perf.wrapper.nvml import Sampler
 from perf.wrapper.starting import CannotStart, Request
 from perf.wrapper.supervise import Running, Supervisor
@@ -17,10 +19,15 @@ from perf.wrapper.supervise import Running, Supervisor
 NOTHING = fold.Expectation()
 
 
+DAY_S = 24 * 3600.0
+
+
 @dataclass
 class _InFlight:
     ask: Ask
     sampler: Sampler | None
+    energy: rapl.Sampler | None
+    shared: Lease | None  # of the engine cache that runs share, while it may be written
     accompanied: bool
 
 
@@ -28,8 +35,16 @@ class Launcher:
     """Carries out asks on a supervisor, several at once where asked to."""
 
     def __init__(
-        self, supervisor: Supervisor, options: Options, gpus: tuple[Gpu, ...], boot_id: str
+        self,
+        supervisor: Supervisor,
+        options: Options,
+        gpus: tuple[Gpu, ...],
+        boot_id: str,
+        run_id: str = "",
+        notice: Callable[[str], None] = lambda _line: None,
     ) -> None:
+        self._run_id = run_id
+        self._notice = notice
         self._supervisor = supervisor
         self._options = options
         self._gpus = gpus
@@ -47,16 +62,19 @@ class Launcher:
         if answer := _finished(ask):
             return answer
         run_folder.clear(ask.folder)
-        sampler = self._sampler(ask)
+        sampler, energy = self._sampler(ask), _energy(ask)
         request = Request(
             ask.kind, ask.job, ask.folder, ask.environment, ask.preload, self._options.timeout,
-            self._options.memory_limit, self._isolation(ask), self._prefix(ask), _watcher(sampler),
+            self._options.memory_limit, self._isolation(ask), self._prefix(ask), _watcher(sampler, energy),
         )  # fmt: skip
+        shared = self._shared(ask)
         try:
             running = self._supervisor.start(request)
         except CannotStart as e:
+            if shared:
+                shared.release()
             return _could_not_start(ask, str(e))
-        self._flying[running.pid] = _InFlight(ask, sampler, bool(self._flying))
+        self._flying[running.pid] = _InFlight(ask, sampler, energy, shared, bool(self._flying))
         if len(self._flying) > 1:
             for flying in self._flying.values():
                 flying.accompanied = True
@@ -73,6 +91,8 @@ class Launcher:
 
     def _ended(self, running: Running, ending: Ending) -> Answer:
         flying = self._flying.pop(running.pid)
+        if flying.shared:
+            flying.shared.release()
         ask = flying.ask
         events = journal.read(ask.folder / "journal.jsonl")
         launch = fold.launch(
@@ -85,6 +105,8 @@ class Launcher:
         )  # fmt: skip
         if not self._options.track_memory:
             launch = replace(launch, host_memory=None)
+        if flying.energy:
+            launch = replace(launch, cpu_energy_j=flying.energy.finish(events))
         if flying.sampler:
             memory, counters = flying.sampler.finish(events)
             notes = tuple(Noted("gpu", text) for text in flying.sampler.notes)
@@ -102,6 +124,20 @@ class Launcher:
         sampler = Sampler(self._gpus[min(device, len(self._gpus) - 1)])
         sampler.baseline()
         return sampler
+
+    def _shared(self, ask: Ask) -> Lease | None:
+        """The lease of a cache that runs share, for the launch that builds what is not there.
+
+        Not every engine locks what it writes. Raises Interrupted where a signal ends the wait.
+        """
+        cell = ask.cell
+        if not (self._options.keep_cache and ask.kind is LaunchKind.CHECK and cell and cell.cache):
+            return None
+        cache = Path(cell.cache)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        lease = Lease(f"engines {cache.name}", self._run_id, DAY_S, cache.parent)
+        lease.acquire(sleep=self._supervisor.pause, waiting=self._notice)
+        return lease
 
     def _isolation(self, ask: Ask) -> str:
         return self._options.isolation if ask.cell else "host"
@@ -125,10 +161,22 @@ def _finished(ask: Ask) -> Answer | None:
     return Answer(ask, journal.read(ask.folder / "journal.jsonl"), launch.ending, launch)
 
 
-def _watcher(sampler: Sampler | None) -> Callable[[int], None] | None:
-    if sampler is None:
+def _energy(ask: Ask) -> rapl.Sampler | None:
+    """Of the CPU, while a launch without a GPU is timed, where its counters can be read."""
+    if ask.gpu or ask.kind is not LaunchKind.MEASURE:
         return None
-    return lambda pid: sampler.sample(processes.tree(pid))
+    sampler = rapl.Sampler(rapl.POWERCAP)
+    return sampler if sampler.readable else None
+
+
+def _watcher(sampler: Sampler | None, energy: rapl.Sampler | None) -> Callable[[int], None] | None:
+    def watch(pid: int) -> None:
+        if sampler:
+            sampler.sample(processes.tree(pid))
+        if energy:
+            energy.sample()
+
+    return watch if sampler or energy else None
 
 
 def _could_not_start(ask: Ask, why: str) -> Answer:

@@ -47,6 +47,11 @@ class Sampler:
         self._packages = _packages(powercap)
         self._next_s = -math.inf
 
+    @property
+    def readable(self) -> bool:
+        """Whether there is a package whose counter can be read."""
+        return bool(self._packages)
+
     def sample(self) -> None:
         """Take one sample, at most every 20 ms; a counter that fails ends the series."""
         now = self._clock()

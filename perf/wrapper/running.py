@@ -15,7 +15,7 @@ from perf.planning.bans import Bans
 from perf.planning.plan import Planned
 from perf.planning.targets import Offer
 from perf.report.screen import Screen
-from perf.wrapper.launching import Launcher
+from perf.wrapper.launching import DAY_S, Launcher
 from perf.wrapper.schedule import Run
 from perf.wrapper.supervise import Interrupted, Supervisor
 
@@ -32,11 +32,12 @@ def run(
     def work(
         folder: RunFolder, host: SystemInfo, screen: Screen, records: dict[str, Record]
     ) -> int:
-        quiet = Lease.measuring(folder.run_id, wait_s=24 * 3600.0)
-        with Supervisor() as supervisor, contextlib.closing(quiet):
+        with Supervisor() as supervisor, contextlib.ExitStack() as held:
             doing = Run(
                 kitchen=closing.kitchen(offered, options, folder),
-                launcher=Launcher(supervisor, options, host.gpus, host.boot_id),
+                launcher=Launcher(
+                    supervisor, options, host.gpus, host.boot_id, folder.run_id, screen.notice
+                ),
                 bans=Bans(folder.results, folder.run_id),
                 jobs=options.jobs or command_line.default_jobs(),
                 finished=screen.ended,
@@ -44,10 +45,18 @@ def run(
                 doing=screen.progress,
             )
             try:
-                quiet.acquire(sleep=supervisor.pause, waiting=screen.notice)
+                for lease in _leases(planned, folder.run_id):
+                    held.callback(lease.release)
+                    lease.acquire(sleep=supervisor.pause, waiting=screen.notice)
                 doing.go(planned)
             except Interrupted as e:
                 return int(e.args[0])
         return 0
 
     return closing.conduct(planned, options, results, ["benchmark_wrapper.py", *words], work)
+
+
+def _leases(planned: Sequence[Planned], run_id: str) -> Sequence[Lease]:
+    """A run's devices, then the machine's quiet: in one order in all runs, so that none wait in a ring."""
+    uuids = sorted({p.cell.gpu for p in planned if p.cell.gpu and not p.skip})
+    return (*(Lease.gpu(u, run_id, DAY_S) for u in uuids), Lease.measuring(run_id, DAY_S))

@@ -148,6 +148,7 @@ class Run:
             if not measuring.throttled(answer.launch):
                 break
             answer = self.launcher.run(measuring.ask(self.kitchen, p, number, again))
+            answer = measuring.noted(answer)
         return answer
 
     def _known(self, p: Progress) -> bool:

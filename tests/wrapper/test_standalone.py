@@ -2,12 +2,15 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import helper
 
+from perf.core.leases import Lease
 from perf.core.record import Passed, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask
@@ -30,7 +33,9 @@ def program(home: Path) -> Path:
 
 
 def run(home: Path, *words: str, **variables: str) -> Said:
-    return ask(home, *QUICK, *words, env={"PYTHONPATH": NVML, **variables})
+    """A run on a machine that has the fake's boards."""
+    boards = {"PYTHONPATH": NVML, "CUDA_VISIBLE_DEVICES": "0,1,2"}
+    return ask(home, *QUICK, *words, env={**boards, **variables})
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +126,99 @@ def test_version_11_is_built_from_the_converted_model(home: Path) -> None:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (built,) = {word for line in lines for word in line if word.startswith("--onnx=")}
     assert built.endswith("model.fp16.onnx")
+
+
+def test_an_engine_cache_that_runs_share_is_built_once_and_its_second_run_is_not_cold(
+    home: Path,
+) -> None:
+    program(home)
+    words = ("-e", ALONE, "--keep_cache", "engines", "--launches", "1")
+    first = run(home, *words, "--run_id", "first").records[f"relu::{ALONE}"]
+    assert first.launches[0].created is not None
+    assert (first.launches[0].created.cached, first.launches[0].cold) == (False, True)
+    engines = list((home / "engines").glob("*/*.engine"))
+    assert len(engines) == 1
+    again = run(home, *words, "--run_id", "again")
+    second = again.records[f"relu::{ALONE}"]
+    assert second.outcome == Passed()
+    assert second.launches[0].created is not None
+    assert (second.launches[0].created.cached, second.launches[0].cold) == (True, False)
+    assert again.cells[second.cell.id]["creation_cold_s"] is None
+    assert again.cells[second.cell.id]["creation_second_s"] > 0
+    assert list((home / "engines").glob("*/*.engine")) == engines
+
+
+def test_who_writes_the_shared_cache_is_waited_for(home: Path) -> None:
+    program(home)
+    words = ("-e", ALONE, "--keep_cache", "engines", "-r", "validate")
+    run(home, *words)
+    (lock,) = (home / "engines").glob("*.lock")
+    what = lock.stem.removeprefix("ep-perf-")
+    with ThreadPoolExecutor() as pool, Lease(what, "another", folder=lock.parent) as lease:
+        assert lease.path == lock
+        waiting = pool.submit(run, home, *words)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=4)
+        lease.release()
+        said = waiting.result(timeout=60)
+    assert said.err.startswith("waiting for run another (pid ")
+    assert said.records[f"relu::{ALONE}"].outcome == Passed()
+
+
+def test_launches_that_ran_throttled_are_repeated_as_often_as_asked(home: Path) -> None:
+    program(home)
+    reasons = home / "reasons"
+    reasons.write_text("0x40")  # nvml.h: hardware thermal slowdown
+    words = ("-e", ALONE, "-t", "100", "--retry_throttled", "2", "--launches", "1")
+    models.relu(home / "models" / "one", sets=1)
+    said = run(home, *words, "--models", "one", FAKE_NVML_REASONS=str(reasons))
+    record = said.records[f"one::{ALONE}"]
+    assert [x.name for x in record.launches] == ["check", "measure_0_again_2"]
+    folder = said.run.cell(record.cell)
+    tried = {"measure_0", "measure_0_again_1", "measure_0_again_2"}
+    assert {p.name for p in folder.glob("measure_*")} == tried
+    row = said.cells[record.cell.id]
+    assert (row["throttled_share"], row["throttle_reasons"]) == (1.0, ["hw_thermal_slowdown"])
+    assert (
+        "retried: measure_0_again_2 took the place of a launch whose device was throttled; "
+        "it was throttled too"
+    ) in row["notes"]
+    reasons.write_text("0x0")
+    calm = run(home, *words, "--models", "one", FAKE_NVML_REASONS=str(reasons))
+    launches = calm.records[f"one::{ALONE}"].launches
+    assert [x.name for x in launches] == ["check", "measure_0"]
+
+
+def test_models_are_spread_over_devices_that_a_run_holds_for_itself(home: Path) -> None:
+    program(home)
+    log = home / "said.jsonl"
+    words = ("-r", "validate", "--models", "*", "-e", ALONE, "--devices", "0,1")
+    variables = {"FAKE_NVML_BOARDS": "3", "FAKE_TRTEXEC_LOG": str(log)}
+    with ThreadPoolExecutor() as pool, Lease.gpu("GPU-1000", "another") as lease:
+        waiting = pool.submit(partial(run, home, *words, **variables))
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=4)
+        assert not log.exists()
+        lease.release()
+        said = waiting.result(timeout=60)
+    assert said.err.startswith("waiting for run another (pid ")
+    boards = {i: (c["gpu"], c["gpu_uuid"]) for i, c in said.cells.items()}
+    assert boards == {
+        f"linear::{ALONE}": ("Imaginary 100", "GPU-0000"),
+        f"relu::{ALONE}": ("Imaginary 100", "GPU-1000"),
+    }
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    used = {word for line in lines for word in line if word.startswith("--device=")}
+    assert used == {"--device=0", "--device=1"}
+    hidden = run(home, "-e", ALONE, "--devices", "1", CUDA_VISIBLE_DEVICES="2", **variables)
+    assert hidden.err == "error: --devices 1: no one device is '1'; visible: 0=Imaginary 100\n"
+    assert hidden.status == 2
+
+
+def test_engines_are_built_as_often_as_asked(home: Path) -> None:
+    program(home)
+    said = run(home, "-e", ALONE, "--builds", "2", "--launches", "1")
+    ids = [f"relu::{ALONE}[build={i}]" for i in (1, 2)]
+    assert list(said.cells) == ids
+    built = [said.records[i].launches[0].created for i in ids]
+    assert [b.cached for b in built if b] == [False, False]
