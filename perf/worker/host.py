@@ -48,9 +48,18 @@ def unfit_to_fork() -> str:
     threads = sum(1 for _ in Path("/proc/self/task").iterdir())
     if threads != 1:
         return f"{threads} threads: a fork would copy their locks without them"
-    if "libcuda.so" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace"):
+    if is_loaded("libcuda.so.1"):
         return "the CUDA driver is loaded: its state does not survive a fork"
     return ""
+
+
+def is_loaded(soname: str) -> bool:
+    """Whether a library of this name is mapped already; nothing is loaded by asking."""
+    try:
+        ctypes.CDLL(soname, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+    except OSError:
+        return False
+    return True
 
 
 def _fork(request: dict[str, Any], wrapper: int, control: socket.socket) -> int:
