@@ -44,6 +44,14 @@ def resumed(words: Sequence[str], options: Options) -> Options:
     return replace(old, **(now_kept | told))
 
 
+def asked(words: Sequence[str], options: Options, results: Path) -> list[str]:
+    """The words that made this run: those of the run that is resumed, else this command line's."""
+    if not options.resume:
+        return list(words)
+    told = run_folder.read_json(RunFolder(results, options.resume).root / "run.json")
+    return [str(word) for word in told.get("command", ())[1:]]
+
+
 def stored(options: Options) -> dict[str, object]:
     """Options as run.json keeps them."""
     return {f.name: codec.encode(getattr(options, f.name)) for f in flags()}

@@ -13,7 +13,7 @@ from perf.planning import devices, listing, request
 from perf.planning import plan as planning
 from perf.planning.answering import answered
 from perf.planning.closing import OK
-from perf.planning.resume import rerun_filter, resumed
+from perf.planning.resume import asked, rerun_filter, resumed
 from perf.wrapper import place, running
 
 
@@ -48,4 +48,4 @@ def _go(options: Options, words: Sequence[str]) -> int:
     if options.dry_run:
         listing.show_plan(planned, options)
         return OK
-    return running.run(planned, offered, options, results, words)
+    return running.run(planned, offered, options, results, asked(words, options, results))

@@ -128,6 +128,10 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(
     said = Said(0, out, err, home / "result")
     assert {p: p.read_bytes() for p in kept} == kept
     assert steady(said) == steady(whole)
+    if fed == "zoo":  # the command to paste is that of the run, not of its resumption
+        (again,) = [x for x in out.splitlines() if "--rerun wrong::CPUExecutionProvider" in x]
+        assert "--seed 7" in again
+        assert "--resume" not in again
     assert list(said.cells) == list(whole.cells)
     assert_gone(home, process.pid)
 
