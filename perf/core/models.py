@@ -221,6 +221,8 @@ def _comparison(value: str, where: str) -> Comparison:
 
 def _of_folder(folder: Path) -> Iterator[ModelFile]:
     """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
+    if (folder / "run.json").is_file():
+        return  # a run's own folder below the models: its prepared inputs are no models
     if test_sets(folder):
         yield _in_folder(folder)
         return

@@ -83,6 +83,15 @@ def test_models_of_one_name_in_a_directory_are_told_apart_by_their_parents(tmp_p
     assert [m.name for m in model_files.load(tmp_path)] == ["net_a", "net_b"]
 
 
+def test_runs_that_lie_below_the_models_are_none(tmp_path: Path) -> None:
+    models.relu(tmp_path / "relu")
+    prepared = tmp_path / "result" / "one" / "inputs" / "relu" / "0" / "test_data_set_0"
+    prepared.mkdir(parents=True)
+    (tmp_path / "result" / "one" / "run.json").write_text("{}")
+    (tmp_path / "result" / "latest").symlink_to("one")
+    assert [m.name for m in model_files.load(tmp_path)] == ["relu"]
+
+
 def test_two_models_beside_one_set_of_data_are_refused(tmp_path: Path) -> None:
     folder = models.relu(tmp_path / "relu")
     shutil.copy(folder / "model.onnx", folder / "again.onnx")
