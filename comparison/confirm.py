@@ -11,7 +11,8 @@ from comparison.facts import CellFacts, Metric
 from comparison.judge import Criteria, verdicts
 from comparison.pair import ACROSS, Matched, match
 from comparison.records import read_run, split
-from comparison.verdict import Faster, Line, Same, Slower, Unclear, Verdict, change_of, name
+from comparison.verdict import Faster, Line, Same, Slower, Unclear, Verdict, change_of
+from perf.core.latency import OVERHEAD_BOUND_MS
 
 OLD, NEW = "previous", "current"  # environments of the fresh run
 
@@ -38,7 +39,7 @@ def confirm(
     groups: dict[Group, list[Line]] = defaultdict(list)
     told: dict[int, Line] = {}
     for i, line in enumerate(lines):
-        if isinstance(line.verdict, Slower | Faster) and line.verdict.suspect:
+        if isinstance(line.verdict, Slower | Faster | Unclear) and line.verdict.suspect:
             found = _group(cells[line.cell])
             if isinstance(found, Group):
                 groups[found].append(line)
@@ -84,6 +85,8 @@ def _asked(
         "--env", f"{OLD}={group.previous}", f"{NEW}={group.current}",
         "--models", *sorted({x.model for x in suspects}), "--max_minutes", f"{minutes:g}",
     ]  # fmt: skip
+    if any(_overhead_bound(x) for x in suspects):  # launches forked from one host share its layout
+        words += ["--isolation", "spawn"]
     folder = harness.run(words, results, f"confirm-{time.time_ns():x}")
     a, b = split(read_run(folder), *labels)
     found = verdicts(match(a, b, ACROSS), a, b, criteria)
@@ -95,21 +98,29 @@ def _asked(
     }
 
 
+def _overhead_bound(line: Line) -> bool:
+    change = change_of(line.verdict)
+    if change is None or line.metric not in (Metric.P50, Metric.MEAN):
+        return False
+    return min(change.previous, change.current) < OVERHEAD_BOUND_MS
+
+
 def settled(line: Line, answer: Verdict | None) -> Line:
     """A suspect after its re-run: confirmed, taken back, or still a suspect."""
     if answer is None:
         return line
     change = change_of(answer)
     what = f"{100 * (change.ratio - 1):+.1f} %" if change else ""
+    seen = change_of(line.verdict)
     match answer:
-        case Slower(c, _, note) | Faster(c, _, note) if name(answer) == name(line.verdict):
+        case Slower(c, _, note) | Faster(c, _, note) if seen and (c.ratio > 1) == (seen.ratio > 1):
             kind = type(answer)
             return replace(line, verdict=kind(c, suspect=False, note=f"confirmed interleaved: {note}"),
                            confirmed=f"confirmed: {what}")  # fmt: skip
         case Same(c, note):
             return replace(line, verdict=Same(c, f"a suspect ({_was(line)}), not confirmed"),
                            confirmed=f"not confirmed: {what} in {note}")  # fmt: skip
-        case Unclear(why, _, _):
+        case Unclear(why):
             return replace(line, confirmed=f"still open interleaved: {why}")
         case _:
             return replace(line, verdict=Unclear(f"a suspect ({_was(line)}), contradicted interleaved"),

@@ -84,6 +84,7 @@ class CellFacts:
     accuracy: Accuracy | None = None
     placement: PlacementFacts | None = None
     disturbances: tuple[str, ...] = ()  # what was seen on the machine while it was measured
+    disturbed: float = 0.0  # share of its measure launches that others, or throttling, held up
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ LEAST: Mapping[Metric, float] = {
 }
 # An engine's arenas and a host's own pages differ by some MiB from process to process: no change in memory.
 LEAST_MIB = 8.0
+BUSY = 0.5  # of the launches
 # Status is judged whatever differs: a failure after an update is what people look for.
 IRRELEVANT: Mapping[Metric, frozenset[str]] = {
     Metric.ACCURACY: frozenset({"protocol", "io"}),
@@ -230,6 +231,13 @@ def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
         return _line(w.matched, w.metric, Same(c))
     if believed:
         suspect = w.noise is not None
+        if suspect and _was_busy(w):
+            why = "beyond the noise, but most of its launches were held up on a busy machine"
+            return _line(
+                w.matched,
+                w.metric,
+                Unclear(f"{why}; ask again when it is quiet, or by --confirm", c, suspect=True),
+            )
         kind = Slower if c.ratio > 1 else Faster
         return _line(
             w.matched, w.metric, kind(c, suspect, f"beyond the {w.origin}" if suspect else "")
@@ -244,6 +252,12 @@ def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
     if needed is None:
         why += "; only --confirm or an --ab run would tell"
     return _line(w.matched, w.metric, Unclear(why, c, needed))
+
+
+def _was_busy(w: _Open) -> bool:
+    """Whether the slower side's launches were mostly held up by others: that is not the cell's doing."""
+    slower = w.matched.current if w.change.ratio > 1 else w.matched.previous
+    return slower is not None and UNITS[w.metric] != "MiB" and slower.disturbed > BUSY
 
 
 def _line(m: Matched, metric: Metric, verdict: Verdict) -> Line:

@@ -54,6 +54,9 @@ def _facts(row: CellRow) -> CellFacts:
         accuracy=_accuracy(row),
         placement=_placement(row),
         disturbances=tuple(_disturbances(row)),
+        disturbed=1.0
+        if row.throttled_share or row.gpu_others
+        else (row.preempted_launches or 0) / (row.launches or 1),
     )
 
 

@@ -89,6 +89,7 @@ def facts(found: Record, host: Mapping[str, str]) -> CellFacts:
         accuracy=_accuracy(check.compared) if check else None,
         placement=_placement(cell, check) if check else None,
         disturbances=_disturbances(found),
+        disturbed=_disturbed(found),
     )
 
 
@@ -187,6 +188,20 @@ def _disturbances(found: Record) -> tuple[str, ...]:
     if any(c.others for c in counters):
         out.append("another process on the GPU")
     return tuple(out)
+
+
+def _disturbed(found: Record) -> float:
+    """Share of the measure launches that did not have the machine to themselves."""
+    measured = latency.launches(found)
+    held_up = [
+        latency.preempted(x)
+        or (
+            x.gpu_counters is not None
+            and bool(x.gpu_counters.throttled_share or x.gpu_counters.others)
+        )
+        for x in measured
+    ]
+    return sum(held_up) / len(held_up) if held_up else 0.0
 
 
 def engine_versions(versions: Mapping[str, str]) -> str:

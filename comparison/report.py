@@ -149,19 +149,30 @@ def _row(line: Line) -> tuple[Value, ...]:
 
 
 def _merged(lines: Sequence[Line]) -> list[tuple[tuple[str, ...], str]]:
-    """Texts of each line, and why; metrics of a cell that cannot be compared for one reason are one."""
+    """Texts of each line, and why. What a cell says alike about several metrics is one line: what cannot
+    be compared, what was not measured, and, under the first of its metrics, what is unclear."""
     out: list[tuple[tuple[str, ...], str]] = []
+    heads: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
-        cells, why = _cells(line), _why(line)
-        if out and isinstance(line.verdict, NotComparable | Removed | Added):
-            before, reason = out[-1]
-            if (before[:2], reason) == (cells[:2], why):
-                first, _, more = before[2].partition(" and ")
-                count = int(more.partition(" ")[0] or 0) + 1
-                out[-1] = (*before[:2], f"{first} and {count} more", *before[3:]), why
-                continue
-        out.append((cells, why))
+        heads.setdefault(_theme(line), []).append(line)
+    for alike in heads.values():
+        first = min(alike, key=lambda x: list(Metric).index(x.metric))
+        cells = list(_cells(first))
+        if len(alike) > 1:
+            cells[2] += f" and {len(alike) - 1} more"
+        out.append((tuple(cells), _why(first)))
     return out
+
+
+def _theme(line: Line) -> tuple[str, ...]:
+    """Lines of one theme are shown as one."""
+    match line.verdict:
+        case Unclear():
+            return "Unclear", line.cell
+        case NotComparable() | Removed() | Added():
+            return word(line), line.cell, _why(line)
+        case _:
+            return word(line), line.cell, line.metric.value
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -207,7 +218,9 @@ def _sight(detectable: float) -> str:
     """The smallest change that could have been seen."""
     if detectable < 1:
         return f"could see {100 * detectable:.1f} %"
-    return f"could see a factor of {1 + detectable:.2g}"
+    if detectable < 9:
+        return f"could see a factor of {1 + detectable:.2g}"
+    return "could see next to nothing"
 
 
 def _percent(log_ratio: float) -> str:

@@ -60,6 +60,7 @@ class Unclear:
     why: str
     change: Change | None = None
     launches_needed: int | None = None
+    suspect: bool = False  # beyond the noise, on a machine too busy to believe it
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def text_of(verdict: Verdict) -> str:
     match verdict:
         case Same(_, note) | Faster(_, _, note) | Slower(_, _, note):
             return note
-        case Unclear(why, _, needed):
+        case Unclear(why, _, needed, _):
             return why + (f"; {needed} launches a side would tell" if needed else "")
         case Broke(what) | Fixed(what) | Added(what, _) | Removed(what):
             return what

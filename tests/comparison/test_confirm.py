@@ -41,7 +41,7 @@ def line(verdict: Verdict) -> Line:
         (Slower(change(1.3), False, "14 pairs"), "Slower", False, "confirmed: +30.0 %"),
         (Same(change(1.01), "7 pairs"), "Same", None, "not confirmed: +1.0 % in 7 pairs"),
         (Unclear("open after 9 pairs", change(1.2)), "Slower", True, "still open interleaved"),
-        (Faster(change(0.8), False, "14 pairs"), "Unclear", None, "contradicted: -20.0 %"),
+        (Faster(change(0.8), False, "14 pairs"), "Unclear", False, "contradicted: -20.0 %"),
         (None, "Slower", True, ""),
     ],
 )
@@ -80,15 +80,8 @@ def test_a_false_suspect_is_taken_back_by_a_real_rerun(
         )  # fmt: skip
         assert said.status == 0, said
         runs.append(said.results / name_)
-    path = next(runs[0].glob("cells/*/*/*/record.json"))
-    old = record.read(path)
-    shorter = tuple(
-        replace(x, timed=replace(x.timed, samples_ns=tuple(s // 20 for s in x.timed.samples_ns)))
-        if isinstance(x.timed, Timed)
-        else x
-        for x in old.launches
-    )
-    record.write(replace(old, launches=shorter), path)
+    quieter(runs[0], shorter=20)
+    quieter(runs[1], shorter=1)
     monkeypatch.chdir(home)
     status = main(Question.LATENCY, ["-p", "a", "-c", "b", "-o", "plain.csv"])
     assert status == 1
@@ -104,6 +97,21 @@ def test_a_false_suspect_is_taken_back_by_a_real_rerun(
     assert len(rows) == 1
     assert "Slower,true" not in rows[0]
     assert "not confirmed" in rows[0] or "still open interleaved" in rows[0]
+
+
+def quieter(run: Path, shorter: int) -> None:
+    """Make a run's samples shorter, and its launches undisturbed, whatever this machine was doing."""
+    path = next(run.glob("cells/*/*/*/record.json"))
+    old = record.read(path)
+    launches = tuple(
+        replace(x, timed=replace(
+            x.timed, samples_ns=tuple(s // shorter for s in x.timed.samples_ns), run_delay_ns=0
+        ))
+        if isinstance(x.timed, Timed)
+        else x
+        for x in old.launches
+    )  # fmt: skip
+    record.write(replace(old, launches=launches), path)
 
 
 def _records(folder: Path) -> tuple[record.Record, ...]:
