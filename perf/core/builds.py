@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from perf.core.cell import Cell
 from perf.core.gap import median_ms
 from perf.core.record import Record, check_launch
-from perf.core.statistics import Spread, spread
+from perf.core.rows import col
+from perf.core.statistics import Spread, ratio, rounded, spread
 
 OPTION = "build"  # cell.options: which of several builds; it changes the engine's cache key and nothing else
 
@@ -21,6 +22,39 @@ class Builds:
     speed: Spread | None  # None: fewer than two builds published a latency
     relative_norms: tuple[float, ...]  # each build's largest, over its outputs
     outcomes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildsRow:
+    """A cell whose engine was built more than once."""
+
+    model: str = col("name in the model list")
+    ep: str = col("target")
+    builds: int = col("engines built from the same model (--builds)")
+    published: int = col("of these, with a latency")
+    median_ms: float | None = col("median of the builds' medians")
+    half_range_ms: float | None = col("half the range of the builds' medians")
+    spread_pct: float | None = col("half_range_ms of median_ms")
+    medians_ms: tuple[float, ...] = col("each build's median over its launches' medians")
+    relative_norms: tuple[float, ...] = col("each build's largest distance from the reference")
+    outcomes: tuple[str, ...] = col("each build's exact outcome's name")
+
+
+def table(records: Sequence[Record]) -> tuple[BuildsRow, ...]:
+    """A row per cell that was built more than once."""
+    return tuple(_row(b) for b in spreads(records))
+
+
+def _row(b: Builds) -> BuildsRow:
+    half = b.speed.half_range if b.speed else None
+    middle = b.speed.median if b.speed else None
+    return BuildsRow(
+        model=b.model, ep=b.target, builds=len(b.outcomes), published=len(b.medians_ms),
+        median_ms=rounded(middle), half_range_ms=rounded(half),
+        spread_pct=rounded(ratio(half * 100 if half is not None else None, middle), 3),
+        medians_ms=tuple(round(m, 6) for m in b.medians_ms), relative_norms=b.relative_norms,
+        outcomes=b.outcomes,
+    )  # fmt: skip
 
 
 def expanded(cell: Cell, builds: int) -> tuple[Cell, ...]:

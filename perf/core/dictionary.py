@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from perf.core import gains, latency, outcomes, resources, rows, statistics
+from perf.core import builds, gains, gap, latency, outcomes, resources, rows, statistics
 
 INTRODUCTION = """\
 # What every column means
@@ -71,6 +71,19 @@ TABLES: tuple[tuple[str, type, str, str], ...] = (
         "A row per model (`Model`); each of these for every target in turn.",
     ),
     ("benchmark_system_info_RUN.csv", rows.SystemRow, "", "A row per fact."),
+    (
+        "result/RUN/gap.csv",
+        gap.GapRow,
+        "",
+        "A row per term of the difference between the TensorRT EP and TensorRT alone; there where a "
+        "model and precision has both.",
+    ),
+    (
+        "result/RUN/builds.csv",
+        builds.BuildsRow,
+        "",
+        "A row per cell whose engine was built more than once; there with `--builds`.",
+    ),
 )
 FIGURES: tuple[tuple[str, Callable[..., object]], ...] = (
     ("Quantiles", statistics.quantile),
@@ -81,7 +94,8 @@ FIGURES: tuple[tuple[str, Callable[..., object]], ...] = (
     ("When a latency is published", latency.published),
     ("Launches marked preempted", latency.preempted),
     ("Memory", resources.memory),
-    ("GPU counters", resources.counters),
+    ("Energy and GPU counters", resources.counters),
+    ("The gap between the TensorRT EP and TensorRT alone", gap.gaps),
     ("Error types", outcomes.error_type),
 )
 KINDS: Mapping[type, str] = {

@@ -8,6 +8,8 @@ from perf.core.cell import Io
 from perf.core.journal import Attested, Placement
 from perf.core.latency import NS_PER_MS, launches
 from perf.core.record import Record, check_launch
+from perf.core.rows import col
+from perf.core.statistics import rounded
 
 EP, ALONE = "TensorrtExecutionProvider", "Standalone_TRT"
 
@@ -36,6 +38,34 @@ class Gap:
     def total_ms(self) -> float:
         """What is to be explained; negative where the EP is faster."""
         return self.subject_ms - self.base_ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapRow:
+    """One term of one gap."""
+
+    model: str = col("name in the model list")
+    ep: str = col("the TensorRT EP's target")
+    alone: str = col("TensorRT's own target, of the same precision and inputs")
+    ep_ms: float | None = col("median over launches of their medians, host to host")
+    alone_ms: float | None = col("the same of TensorRT alone")
+    gap_ms: float | None = col("ep_ms - alone_ms: the terms add up to it")
+    term: str = col("transfers, off TensorRT, precision, CUDA graph, rest")
+    ms: float | None = col("its part of the gap; empty: not measured, so inside the rest")
+    facts: str = col("what was seen beside it")
+
+
+def table(records: Sequence[Record]) -> tuple[GapRow, ...]:
+    """A row per term of every gap."""
+    return tuple(
+        GapRow(
+            model=g.model, ep=g.subject, alone=g.base, ep_ms=rounded(g.subject_ms),
+            alone_ms=rounded(g.base_ms), gap_ms=rounded(g.total_ms), term=t.name,
+            ms=rounded(t.ms), facts=t.facts,
+        )
+        for g in gaps(records)
+        for t in g.terms
+    )  # fmt: skip
 
 
 def gaps(records: Sequence[Record]) -> tuple[Gap, ...]:

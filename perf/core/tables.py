@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from perf.core import codec, gains, views
+from perf.core import codec, gains, occasional, views
 from perf.core.dossier import cell_row
 from perf.core.record import Record
 from perf.core.rows import CellRow, Value, header_of
@@ -39,7 +39,8 @@ def write_all(
     *,
     label: str = "",
 ) -> tuple[Path, ...]:
-    """Write the seven tables, cells.csv and cells.jsonl, each all at once; returns their paths.
+    """Write the seven tables, cells.csv, cells.jsonl, and gap.csv and builds.csv where there is a gap to
+    split or an engine was built again, each all at once; returns their paths.
 
     Records come in plan order. Every file is written aside and flushed before the first takes its
     place; raises OSError where the disk refuses one, with nothing half-written.
@@ -49,6 +50,8 @@ def write_all(
         result_folder / f"benchmark_{t.name}_{run_id}.csv": to_csv(t.header, t.rows)
         for t in views.seven(list(zip(records, rows, strict=True)), host)
     }
+    for t in occasional.tables(records):
+        texts[run_folder / f"{t.name}.csv"] = to_csv(t.header, t.rows)
     texts[run_folder / "cells.csv"] = to_csv(header_of(CellRow), [views.values(r) for r in rows])
     texts[run_folder / "cells.jsonl"] = "".join(to_json(row) + "\n" for row in rows)
     _replace_all(texts)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from perf.core import gains, outcomes
+from perf.core import builds, gains, gap, outcomes
 from perf.core.record import Record
 from perf.core.rows import CellRow
 from perf.core.system import SystemInfo, specs
@@ -16,8 +16,14 @@ Cells = Sequence[tuple[Record, CellRow]]
 
 
 def all_sections(cells: Cells, host: SystemInfo, width: int) -> tuple[Section, ...]:
-    """Latency, gains, status, metrics, failing cells and the system; those with nothing to say left out."""
-    found = (latency(cells), gain(cells), status(cells, width), metrics(cells), failing(cells))
+    """Latency, gains, what explains them, status, metrics, failing cells and the system.
+
+    Those with nothing to say are left out.
+    """
+    found = (
+        latency(cells), gain(cells), apart(cells), rebuilt(cells), status(cells, width),
+        metrics(cells), failing(cells),
+    )  # fmt: skip
     return (*(s for s in found if s.rows), system(host))
 
 
@@ -52,6 +58,42 @@ def gain(cells: Cells) -> Section:
         Column("95 % interval", True),
     )
     return Section("Models/EPs gains", (*columns, Column("pairs", True)), tuple(rows))
+
+
+def apart(cells: Cells) -> Section:
+    """What the TensorRT EP's time differs by from TensorRT's alone, and the parts that were measured."""
+    rows: list[tuple[str, ...]] = []
+    for g in gap.gaps([r for r, _ in cells]):
+        beside = max(g.subject_ms, g.base_ms)
+        times = f"{milliseconds(g.subject_ms, beside)} less {milliseconds(g.base_ms, beside)}"
+        rows.append(
+            (f"{g.model}: {g.subject} - {g.base}", milliseconds(g.total_ms, beside), times)
+        )
+        rows += [
+            (f"  {t.name}", milliseconds(t.ms, beside) or "not measured", t.facts) for t in g.terms
+        ]
+    columns = (Column("Gap and its terms", firm=True), Column("ms", True), Column("facts"))
+    return Section("TensorRT EP and TensorRT alone (ms)", columns, tuple(rows))
+
+
+def rebuilt(cells: Cells) -> Section:
+    """How engines that were built from the same model differ, in speed and from the reference."""
+    rows = tuple(
+        (
+            f"{b.model} / {b.ep}",
+            f"{b.published} of {b.builds}",
+            milliseconds(b.median_ms),
+            milliseconds(b.half_range_ms, b.median_ms),
+            "" if b.spread_pct is None else f"{b.spread_pct:.1f}",
+            f"{min(b.relative_norms):.2g} to {max(b.relative_norms):.2g}"
+            if b.relative_norms
+            else "",
+        )
+        for b in builds.table([r for r, _ in cells])
+    )
+    heads = ("builds", "median (ms)", "±", "± %", "off the reference")
+    columns = (Column("Model / EP", firm=True), *(Column(h, right=True) for h in heads))
+    return Section("Engines built again", columns, rows)
 
 
 def status(cells: Cells, width: int) -> Section:

@@ -1,13 +1,15 @@
 """The gap between the TensorRT EP and TensorRT alone: terms add up; what was not measured has no ms."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perf.core import builds, gap
+from perf.core import builds, gap, tables
 from perf.core.cell import (
     Cell,
     Environment,
@@ -20,6 +22,7 @@ from perf.core.cell import (
 )
 from perf.core.journal import Attested, Compared, Placement, Timed
 from perf.core.record import Ending, Launch, LaunchKind, Mismatched, Passed, Record
+from tests.core import hand_made
 
 MS = 1_000_000
 
@@ -102,6 +105,38 @@ def test_no_gap_without_both_sides_published_host_to_host() -> None:
     assert gap.gaps([ep, replace(alone, outcome=Mismatched("y", "wrong"))]) == ()
     assert gap.gaps([ep, record(gap.ALONE, 3.0, io=Io.DEVICE)]) == ()
     assert gap.gaps([ep, replace(alone, cell=replace(alone.cell, inputs_digest="other"))]) == ()
+
+
+def test_a_row_per_term_in_a_table_of_the_runs_folder(tmp_path: Path) -> None:
+    ep = record(gap.EP, 4.0, placement=PARTIAL, attested=1.0)
+    alone = record(gap.ALONE, 3.0, parts=PARTS, attested=1.0)
+    written = tables.write_all([ep, alone], hand_made.host(), tmp_path, tmp_path, "RUN")
+    assert tmp_path / "gap.csv" in written
+    with (tmp_path / "gap.csv").open(encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    terms = ["transfers", "off TensorRT", "precision", "CUDA graph", "rest"]
+    assert [r["term"] for r in rows] == terms
+    assert {(r["model"], r["ep"], r["alone"], r["gap_ms"]) for r in rows} == {
+        ("m", gap.EP, gap.ALONE, "1.0")
+    }
+    assert [r["ms"] for r in rows] == ["", "0.25", "0.0", "0.0", "0.75"]
+    assert rows[0]["facts"] == "the EP was not run with io=device"
+    assert not (tmp_path / "builds.csv").exists()
+
+
+def test_builds_of_one_engine_are_a_row_of_a_table_of_their_own(tmp_path: Path) -> None:
+    made = [
+        record(gap.EP, ms, options={"build": str(i)}, variant=f"build={i}")
+        for i, ms in ((1, 4.0), (2, 5.0), (3, 4.4))
+    ]
+    tables.write_all(made, hand_made.host(), tmp_path, tmp_path, "RUN")
+    with (tmp_path / "builds.csv").open(encoding="utf-8", newline="") as f:
+        (row,) = csv.DictReader(f)
+    assert (row["model"], row["ep"], row["builds"], row["published"]) == ("m", gap.EP, "3", "3")
+    assert row["medians_ms"] == "[4.0,5.0,4.4]"
+    assert (row["median_ms"], row["half_range_ms"], row["spread_pct"]) == ("4.4", "0.5", "11.364")
+    assert row["relative_norms"] == "[0.004,0.005,0.0044]"
+    assert not (tmp_path / "gap.csv").exists()
 
 
 ms = st.floats(0.01, 1e4)

@@ -126,6 +126,28 @@ def test_every_section_is_there_and_fits_80_columns() -> None:
     assert "  TensorrtExecutionProvider_fp16  Skipped  Skipped" in found
 
 
+def test_a_gap_is_split_and_builds_are_held_beside_each_other() -> None:
+    alone = made.benchmarked(made.cell(target="Standalone_TRT", provider=""), (0.9,) * 5, {})
+    rebuilt = [
+        made.benchmarked(
+            made.cell(target="Standalone_TRT", provider="", variant=f"build={i}",
+                      options={"build": str(i)}),
+            (ms,) * 5, {},
+        )
+        for i, ms in ((1, 0.9), (2, 1.1))
+    ]  # fmt: skip
+    found = printed((*RECORDS, alone, *rebuilt), 100)
+    at = found.index("== TensorRT EP and TensorRT alone (ms) ==")
+    assert found[at + 3].split()[-4:] == ["1.100", "2.000", "less", "0.900"]
+    assert found[at + 4].startswith("  transfers ")
+    assert "not measured" in found[at + 4]  # the EP was not run with io=device
+    (off,) = (x for x in found if x.startswith("  off TensorRT "))
+    assert off.split()[2] == "0.100"  # kernels of other providers, from the profile
+    at = found.index("== Engines built again ==")
+    assert found[at + 3].split()[:6] == ["squeezenet", "/", "Standalone_TRT", "2", "of", "2"]
+    assert "1.000" in found[at + 3]
+
+
 @pytest.mark.parametrize("targets", [1, 3, 12])
 def test_many_targets_stay_readable_at_80_columns(targets: int) -> None:
     cells = [made.cell(target=f"Number{i}ExecutionProvider") for i in range(targets)]
