@@ -22,7 +22,7 @@ from perf.core.environments import (
     lacking,
     load,
 )
-from perf.wrapper.starting import ROOT, environment_variables
+from perf.wrapper.starting import ROOT, die_with_the_wrapper, environment_variables
 
 PROBE_TIMEOUT_S = 120.0
 
@@ -100,7 +100,7 @@ def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any
             done = subprocess.run(
                 argv, env=environment_variables(environment), cwd=ROOT, capture_output=True,
                 text=True, errors="replace", timeout=PROBE_TIMEOUT_S, check=False,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL, preexec_fn=die_with_the_wrapper,
             )  # fmt: skip
         except OSError as e:
             return (

@@ -150,14 +150,15 @@ def _popen(
     try:
         return subprocess.Popen(
             list(argv), env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            pass_fds=pass_fds, start_new_session=True, preexec_fn=_die_with_the_wrapper, cwd=ROOT,
+            pass_fds=pass_fds, start_new_session=True, preexec_fn=die_with_the_wrapper, cwd=ROOT,
         )  # fmt: skip
     except OSError as e:
         told = "environments.toml or --env" if argv[0] == environment.python else "--exec_prefix"
         raise CannotStart(f"{argv[0]}: {e.strerror}; check {told}") from e
 
 
-def _die_with_the_wrapper() -> None:
+def die_with_the_wrapper() -> None:
+    """In a child, before its program: whoever kills the wrapper leaves none of its children."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
