@@ -118,3 +118,18 @@ def test_a_profile_survives_its_file() -> None:
     assert where.name == "some-machine.json"
     assert noise.load("some-machine") == profile
     assert noise.load("another") is None
+
+
+def test_it_launches_by_itself_and_the_comparison_then_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    words = ["-m", "models", "-e", "cpu", "--models", "linear", "--launches", "16"]
+    assert calibrate.main(words) == 0
+    assert "linear::CPUExecutionProvider/latency_p50: 16 launches" in capfd.readouterr().out
+    profile = noise.load(noise.machine_id())
+    assert profile
+    assert profile.cells["linear::CPUExecutionProvider/latency_p50"].groups == 3
+    run = next(Path("result").glob("calibrate-*"))
+    main(Question.ALL, ["-p", str(run), "-c", str(run)])
+    assert "judged by this machine's noise, calibrated 20" in capfd.readouterr().out
