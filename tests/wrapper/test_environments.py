@@ -10,7 +10,7 @@ import pytest
 from perf.core.environments import EnvironmentSpec
 from perf.core.record import Passed
 from perf.wrapper import environments
-from tests.asking import ROOT, Said, ask, command
+from tests.asking import CURRENT, ROOT, Said, ask, command
 
 QUICK = ("-i", "zoo", "-t", "4", "--launches", "2", "-r", "both")
 BEFORE = f"before={ROOT}/.envs/ort_before/bin/python"
@@ -170,3 +170,38 @@ def test_building_an_unknown_environment_names_those_there_are(tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == f"error: {path}: no environment 'b'; it has a\n"
+
+
+def test_an_interpreter_given_under_a_name_of_the_file_serves_its_targets_as_they_stand(
+    home: Path,
+) -> None:
+    (home / "environments.toml").write_text(
+        '[openvino]\nrequirements = ["no-such-package==9.9"]\nneeds_gpu = true\n'
+        'targets = ["OpenVINOExecutionProvider"]\n'
+        'options.OpenVINOExecutionProvider = { num_of_threads = "1" }\n'
+        '[current]\npython = "current"\n',
+        encoding="utf-8",
+    )
+    given = ("--env", f"openvino={ROOT}/.envs/openvino/bin/python")
+    said = ask(home, *QUICK, *given, "-e", "ov", "--models", "relu")
+    assert said.status == 0, said
+    (record,) = said.records.values()
+    assert record.cell.id == "relu::OpenVINOExecutionProvider"
+    assert record.cell.environment.python == f"{ROOT}/.envs/openvino/bin/python"
+    assert record.cell.options["num_of_threads"] == "1"
+
+
+def test_an_environment_without_onnxruntime_serves_what_needs_none(home: Path) -> None:
+    """The real TensorRT for RTX; the GPU is a fake's."""
+    (home / "environments.toml").write_text(
+        f'[rtx]\npython = "{ROOT}/.envs/rtx/bin/python"\ntargets = ["TensorRT_RTX"]\n{CURRENT}',
+        encoding="utf-8",
+    )
+    boards = {"PYTHONPATH": f"{ROOT}/tests/fakes/nvml", "CUDA_VISIBLE_DEVICES": "0"}
+    lines = ask(home, "--list", env=boards).out.splitlines()
+    told = {x.split()[0]: x for x in lines if "cannot run" in x or "runs here" in x}
+    assert told["TensorRT_RTX"].endswith("runs here")
+    bare = ask(home, "--list", "--env", f"alone={ROOT}/.envs/rtx/bin/python", env=boards).out
+    cpu = next(x for x in bare.splitlines() if x.startswith("CPUExecutionProvider@alone "))
+    assert "environment alone cannot import onnxruntime (ModuleNotFoundError" in cpu
+    assert f"`{ROOT}/.envs/rtx/bin/python -m pip install onnxruntime` fixes it" in cpu
