@@ -1,6 +1,8 @@
 """Standalone TensorRT through the real wrapper: a fake trtexec and a fake NVML, which we do not own."""
 
 import json
+import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from perf.core import run_folder
 from perf.core.leases import Lease
 from perf.core.record import Passed, Skipped
 from tests import models
@@ -222,3 +225,22 @@ def test_engines_are_built_as_often_as_asked(home: Path) -> None:
     assert list(said.cells) == ids
     built = [said.records[i].launches[0].created for i in ids]
     assert [b.cached for b in built if b] == [False, False]
+
+
+def test_benchmark_py_finds_trtexec_too_and_holds_the_named_device_alone(home: Path) -> None:
+    path = program(home)
+    argv = [sys.executable, str(ROOT / "benchmark.py"), "-m", "models", "-o", "result", *QUICK[:4],
+            "--models", "relu", "-e", ALONE, "--trtexec", str(path), "--devices", "1"]  # fmt: skip
+    log = home / "said.jsonl"
+    boards = {"PYTHONPATH": NVML, "CUDA_VISIBLE_DEVICES": "0,1", "FAKE_NVML_BOARDS": "2"}
+    done = subprocess.run(
+        argv, cwd=home, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, **boards, "FAKE_TRTEXEC_LOG": str(log)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = run_folder.records(run_folder.latest(home / "result"))
+    assert record.outcome == Passed()
+    assert record.cell.gpu == "GPU-1000"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    used = {word for line in lines for word in line if word.startswith("--device=")}
+    assert used == {"--device=0"}  # the one that CUDA_VISIBLE_DEVICES leaves this process
