@@ -1,0 +1,82 @@
+"""The README's commands are what its reader can type: each is parsed, planned or run as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import models
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SWITCHES = (
+    "--list",
+    "--help",
+    "--resume",
+    "--rerun failed",
+)  # they need no plan, or an earlier run
+
+
+def commands() -> list[str]:
+    """Lines of code blocks that are typed, without their comments."""
+    found = []
+    for block in re.findall(r"^```\n(.*?)^```", README, re.M | re.S):
+        for line in block.splitlines():
+            word = line.removeprefix("$ ")
+            if re.match(r"(\./perf\.sh|python3?|make) ?", word) and (
+                line.startswith("$ ") or "$ " not in block
+            ):
+                found.append(word.split("  #")[0].split("        #")[0].strip())
+    return list(dict.fromkeys(found))
+
+
+COMMANDS = commands()
+PLANNED = [
+    c for c in COMMANDS
+    if re.match(r"python3? benchmark(_wrapper)?\.py", c) and not c.endswith(SWITCHES)
+    and "models/model_list.json" not in c
+]  # fmt: skip
+
+
+def test_the_readme_opens_with_its_two_commands() -> None:
+    assert COMMANDS[:2] == ["./perf.sh", "make test"]
+    assert "\ntest:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert len(PLANNED) >= 6
+
+
+@pytest.mark.parametrize("command", PLANNED)
+def test_a_run_can_be_planned_as_written(command: str, tmp_path: Path) -> None:
+    models.identity(tmp_path / "net", shape=(1, 3, 4, 4))
+    words = shlex.split(command)[1:]
+    swapped = {
+        "net.onnx": str(tmp_path / "net" / "model.onnx"),
+        "mine=/path/to/python": f"mine={sys.executable}",
+    }
+    words = [swapped.get(w, w) for w in words]
+    done = subprocess.run(
+        [sys.executable, *words, "--dry_run", "--no_install"], cwd=ROOT, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cells" in done.stdout
+
+
+def test_list_and_help_answer() -> None:
+    for command in (c for c in COMMANDS if c.endswith(("--list", "--help"))):
+        done = subprocess.run(
+            [sys.executable, *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "CPUExecutionProvider" in done.stdout or "usage" in done.stdout
+
+
+def test_flags_that_the_readme_names_exist() -> None:
+    from perf.core.flags import flags
+
+    known = {f.name for f in flags()} | {"help", "converter", "update_lock", "setup"}
+    named = {w.replace("-", "_") for w in re.findall(r"(?<![\w-])--([a-z][a-z_-]+)", README)}
+    assert {n for n in named if n not in known and n.removeprefix("no_") not in known} <= {
+        "downloads", "make_test_data", "shape", "range", "value", "no_",
+    }  # fmt: skip
