@@ -24,6 +24,7 @@ from scipy.stats import beta, mannwhitneyu
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import page  # noqa: E402
 from comparison import change, noise  # noqa: E402
 from comparison.calibrate import FEWEST_BLOCKS, noise_of  # noqa: E402
 from comparison.facts import CellFacts, LaunchFacts, Metric  # noqa: E402
@@ -231,34 +232,50 @@ def rate(called: Sequence[Called], slower_only: bool) -> str:
     return text if slower_only else f"{text}, ≤ {100 * bound:.2g} %"
 
 
-def table(models: Sequence[Sequence[Rounds]]) -> Iterator[str]:
-    """Markdown lines for some models together."""
-    yield "| rule | A/A flagged | +5 % found | +10 % found | +20 % in a quarter found | launches | s each |"
-    yield "|---|---|---|---|---|--:|--:|"
+def rows(models: Sequence[Sequence[Rounds]]) -> Iterator[tuple[str, ...]]:
+    """A rule, what it flagged and found, and what a comparison cost, for some models together."""
     for name, rule in RULES.items():
         told = {arm: [c for blocks in models for c in rule(blocks, arm)] for arm in ARMS}
-        cells = [rate(told[arm], slower_only=arm != "A2") for arm in ARMS]
         everything = [c for x in told.values() for c in x]
         if not everything:
             continue
-        cost = [
-            f"{statistics.fmean(getattr(c, k) for c in everything):.1f}"
-            for k in ("launches", "wall_s")
-        ]
-        yield f"| {name} | {' | '.join([*cells, *cost])} |"
+        launches = statistics.fmean(c.launches for c in everything)
+        wall_s = statistics.fmean(c.wall_s for c in everything)
+        cells = [rate(told[arm], slower_only=arm != "A2") for arm in ARMS]
+        yield name, *cells, f"{launches:.1f}", f"{wall_s:.1f}"
+
+
+def table(name: str, models: Sequence[Sequence[Rounds]]) -> page.Table:
+    """One table of the page."""
+    blocks = [b for part in models for b in part]
+    launches = sum(len(r) for b in blocks for r in b)
+    p50s = [statistics.median(b[0]["A1"].samples_ns) / 1e6 for b in blocks]
+    return page.Table(
+        name="comparison",
+        command="python benchmarks/comparison/evaluate.py DATA, DATA by collect.py beside it",
+        header=("rule", "A/A flagged", "+5 % found", "+10 % found", "+20 % in a quarter found",
+                "launches", "s each"),
+        rows=tuple(rows(models)),
+        notes=(
+            f"{name}: {len(blocks)} blocks on fresh hosts, {launches} launches of {Rule().runs} runs, p50 "
+            f"{min(p50s):.1f}-{max(p50s):.1f} ms, one thread on one core; slowdowns were spun inside the "
+            "timed region",
+            "≤ is the 95 % upper bound of Clopper and Pearson; stored comparisons share launches, so that "
+            "theirs is optimistic",
+        ),
+    )  # fmt: skip
 
 
 def main() -> int:
-    """Print a table over all models, then one for each."""
+    """Print a table for each model, then the one over all, which --write puts into the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("data", type=Path, nargs="+")
-    found = read(parser.parse_args().data)
-    parts = [("all models", list(found.values())), *((m, [b]) for m, b in sorted(found.items()))]
-    for name, models in parts:
-        blocks = [b for part in models for b in part]
-        launches = sum(len(r) for b in blocks for r in b)
-        print(f"\n{name}: {len(blocks)} blocks, {launches} launches\n")
-        print("\n".join(table(models)))
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md too")
+    given = parser.parse_args()
+    found = read(given.data)
+    for name, blocks in sorted(found.items()):
+        page.publish(table(name, [blocks]), into_page=False)
+    page.publish(table(", ".join(sorted(found)), list(found.values())), into_page=given.write)
     return 0
 
 
