@@ -1,7 +1,6 @@
 """Real launches of the real harness, made one at a time for a benchmark to look at."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from perf import backends
 from perf.core import cell as cells
 from perf.core import options as command_line
 from perf.core.cell import Cell
+from perf.core.leases import Lease
 from perf.core.record import Launch, LaunchKind, Passed
 from perf.planning.flow import WORKS, Ask
 from perf.wrapper.launching import Launcher
@@ -86,6 +86,6 @@ class Launches:
         return launch
 
 
-def busy() -> str:
-    """What else the machine does, as the kernel's load average tells it."""
-    return f"load average {os.getloadavg()[0]:.1f}"
+def quiet() -> Lease:
+    """The machine's quiet, which other runs of the harness wait for; waits for one that holds it."""
+    return Lease.measuring("benchmarks", wait_s=1800.0)

@@ -45,7 +45,7 @@ def _measured(job: Path, scratch: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds of each round: wall of host, spawn and bare, and the floor inside the bare one."""
     out: dict[str, list[float]] = defaultdict(list)
     rng = random.Random(0)
-    with Supervisor() as supervisor:
+    with harness.quiet(), Supervisor() as supervisor:
         launches = {how: harness.Launches(supervisor, job, scratch / how, how) for how in BARS_MS}
         launches["host"].one()  # starts the host: once per environment, not per launch
         for _ in range(rounds):
