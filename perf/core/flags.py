@@ -3,12 +3,29 @@
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 def _same(value: Any) -> Any:
     return value
+
+
+@dataclass(frozen=True)
+class EpOptions:
+    """Options for one target; with a name they make a variant beside the plain cell."""
+
+    target: str
+    name: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds a launch may take, and, where given, each of its stages."""
+
+    launch_s: float = 1800.0
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,9 +48,9 @@ class Flag:
     plan: bool = True
 
 
-def words(value: str | Iterable[str]) -> tuple[str, ...]:
-    """Several words, or one quoted string of them, as seed 004's README writes it."""
-    parts = [value] if isinstance(value, str) else value
+def words(value: str | Iterable[Any]) -> tuple[str, ...]:
+    """Several words, or one quoted string of them as seed 004's README writes it, over several uses."""
+    parts = flat([value] if isinstance(value, str) else value)
     return tuple(w for part in parts for w in part.split())
 
 
@@ -83,10 +100,8 @@ def shapes(value: Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[int, ...
     return dict(shape(text) for text in flat(value))
 
 
-def ep_options(value: Iterable[Any]) -> tuple[Any, ...]:
+def ep_options(value: Iterable[Any]) -> tuple[EpOptions, ...]:
     """`TARGET:key=value,…` or `TARGET[name]:key=value,…`; TARGET itself may hold one ':' (cuda:fp16)."""
-    from perf.core.options import EpOptions
-
     out = []
     for item in flat(value):
         if isinstance(item, EpOptions):
@@ -102,10 +117,8 @@ def ep_options(value: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(out)
 
 
-def timeouts(value: Any) -> Any:
+def timeouts(value: Any) -> Timeouts:
     """`1800`, or stages apart: `build=3600,run=300`."""
-    from perf.core.options import Timeouts
-
     if isinstance(value, Timeouts):
         return value
     if isinstance(value, Mapping):
@@ -192,10 +205,3 @@ def prefix(value: str) -> str:
     """A command line that shlex can split."""
     shlex.split(value)
     return value
-
-
-def flags() -> tuple[Flag, ...]:
-    """All flags, in the order --help shows them."""
-    from perf.core.flag_table import FLAGS
-
-    return FLAGS

@@ -4,32 +4,16 @@ import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from perf.core.flags import Flag, flags
+from perf.core.flag_table import FLAGS
+from perf.core.flags import EpOptions, Flag, Timeouts
 
 
 class BadRequestError(Exception):
     """The request was wrong; the message is the one line that says what, where and what to do."""
-
-
-@dataclass(frozen=True)
-class EpOptions:
-    """Options for one target; with a name they make a variant beside the plain cell."""
-
-    target: str
-    name: str
-    options: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds a launch may take, and, where given, each of its stages."""
-
-    launch_s: float = 1800.0
-    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +103,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The parser; hyphens and underscores are one, and every switch that is on has its --no_ form."""
     out = _Parser(prog=prog, description=__doc__, allow_abbrev=False)
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for flag in flags():
+    for flag in FLAGS:
         group = groups.setdefault(flag.group, out.add_argument_group(flag.group))
         group.add_argument(*_spellings(flag), dest=flag.name, help=flag.help, **_keywords(flag))
         if flag.switch:
@@ -136,7 +120,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def parse(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> Options:
     """Read a command line; raises BadRequestError with one line for the user."""
     given = vars(parser(prog).parse_args(normalised(argv)))
-    return build({f.name: given.get(f.name, f.default) for f in flags()})
+    return build({f.name: given.get(f.name, f.default) for f in FLAGS})
 
 
 def explicit(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> frozenset[str]:
@@ -147,12 +131,12 @@ def explicit(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> frozens
 def build(values: Mapping[str, Any]) -> Options:
     """Turn flag values, as argparse or run.json hold them, into Options."""
     converted: dict[str, Any] = {}
-    for flag in flags():
+    for flag in FLAGS:
         try:
             converted[flag.name] = flag.convert(values[flag.name])
         except (ValueError, TypeError) as e:
             raise BadRequestError(f"--{flag.name} {values[flag.name]}: {e}") from e
-    options = Options(**converted)  # flags() and Options hold the same names
+    options = Options(**converted)  # FLAGS and Options hold the same names
     _agree(options)
     return options
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from perf.core.flags import Flag, flags
+from perf.core.flag_table import FLAGS
+from perf.core.flags import Flag
 from perf.core.options import normalised, parser
 
 
@@ -11,7 +12,7 @@ def respelled(argv: Sequence[str], leave_out: Collection[str]) -> list[str]:
     """The flags that `argv` gives, with their values as given, less those named in `leave_out`."""
     given = vars(parser("").parse_args(normalised(argv)))
     out: list[str] = []
-    for flag in flags():
+    for flag in FLAGS:
         if flag.name in given and flag.name not in leave_out:
             out += _words(flag, given[flag.name])
     return out

@@ -22,7 +22,8 @@ from perf.core.cell import (
 )
 from perf.core.devices import Gpu
 from perf.core.evidence import Rule
-from perf.core.options import BadRequestError, EpOptions, Options
+from perf.core.flags import EpOptions
+from perf.core.options import BadRequestError, Options
 from perf.planning import devices, select, sides
 from perf.planning.targets import Offer
 

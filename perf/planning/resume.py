@@ -6,7 +6,7 @@ from pathlib import Path
 
 from perf.core import codec, outcomes, run_folder
 from perf.core import options as command_line
-from perf.core.flags import flags
+from perf.core.flag_table import FLAGS
 from perf.core.options import BadRequestError, Options
 from perf.core.run_folder import RunFolder
 from perf.planning.request import wanted_names
@@ -21,9 +21,9 @@ def resumed(words: Sequence[str], options: Options) -> Options:
     stored = run_folder.read_json(run.root / "run.json")
     if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
         raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
-    old = command_line.build({f.name: stored["options"].get(f.name, f.default) for f in flags()})
+    old = command_line.build({f.name: stored["options"].get(f.name, f.default) for f in FLAGS})
     given = command_line.explicit(words)
-    for flag in flags():
+    for flag in FLAGS:
         if flag.plan and flag.name in given:
             now, then = getattr(options, flag.name), getattr(old, flag.name)
             if now != then:
@@ -31,7 +31,7 @@ def resumed(words: Sequence[str], options: Options) -> Options:
                     f"--{flag.name} {now!r} differs from {then!r} of run {run.run_id}: "
                     "leave it out to resume, or start a new run"
                 )
-    now_kept = {f.name: getattr(options, f.name) for f in flags() if not f.plan}
+    now_kept = {f.name: getattr(options, f.name) for f in FLAGS if not f.plan}
     told: dict[str, object] = {
         "resume": run.run_id,
         "run_id": run.run_id,
@@ -54,7 +54,7 @@ def asked(words: Sequence[str], options: Options, results: Path) -> list[str]:
 
 def stored(options: Options) -> dict[str, object]:
     """Options as run.json keeps them."""
-    return {f.name: codec.encode(getattr(options, f.name)) for f in flags()}
+    return {f.name: codec.encode(getattr(options, f.name)) for f in FLAGS}
 
 
 def rerun_filter(options: Options, results: Path) -> Callable[[str], bool]:

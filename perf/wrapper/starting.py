@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from perf.core.cell import Environment
 from perf.core.environments import QUIET
-from perf.core.options import Timeouts
+from perf.core.flags import Timeouts
 from perf.core.record import LaunchKind
 
 PR_SET_PDEATHSIG = 1

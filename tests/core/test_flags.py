@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perf.core import flags
+from perf.core.flag_table import FLAGS
 
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.]{0,8}", fullmatch=True)
 VALUES = st.text(st.characters(codec="ascii", exclude_characters="=\n"), max_size=12).map(
@@ -50,10 +51,10 @@ def test_io_binding_understands_the_predecessors_values(value: object, meant: st
 
 
 def test_every_flag_says_what_it_does_in_one_line() -> None:
-    for flag in flags.flags():
+    for flag in FLAGS:
         assert flag.help
         assert "\n" not in flag.help
-    names = [f.name for f in flags.flags()]
-    shorts = [f.short for f in flags.flags() if f.short]
+    names = [f.name for f in FLAGS]
+    shorts = [f.short for f in FLAGS if f.short]
     assert len(set(names)) == len(names)
     assert len(set(shorts)) == len(shorts)

@@ -6,8 +6,9 @@ from dataclasses import fields
 import pytest
 
 from perf.core import codec, options
-from perf.core.flags import Flag, flags
-from perf.core.options import BadRequestError, EpOptions, Options, Timeouts, parse
+from perf.core.flag_table import FLAGS
+from perf.core.flags import EpOptions, Flag, Timeouts
+from perf.core.options import BadRequestError, Options, parse
 
 VALUES = {
     "running_mode": "both", "input_data": "zoo", "graph_enablement": "basic", "isolation": "spawn",
@@ -47,7 +48,7 @@ def test_short_flags_and_long_flags_are_one() -> None:
     assert (short.io_binding, short.input_data) == ("on", "zoo")
 
 
-@pytest.mark.parametrize("flag", flags(), ids=lambda f: f.name)
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda f: f.name)
 def test_every_flag_is_there_with_underscores_and_with_hyphens(flag: Flag) -> None:
     values = [] if flag.switch or flag.counted else VALUES.get(flag.name, "word").split()
     more = ["--isolation", "spawn"] if flag.name == "exec_prefix" else []
@@ -59,14 +60,14 @@ def test_every_flag_is_there_with_underscores_and_with_hyphens(flag: Flag) -> No
 
 
 def test_every_switch_has_its_no_form() -> None:
-    for flag in (f for f in flags() if f.switch):
+    for flag in (f for f in FLAGS if f.switch):
         assert getattr(parse([f"--no_{flag.name}"]), flag.name) is False
         assert getattr(parse([f"--no-{flag.name.replace('_', '-')}"]), flag.name) is False
         assert getattr(parse([f"--no_{flag.name}", f"--{flag.name}"]), flag.name) is True
 
 
 def test_the_table_of_flags_and_the_options_hold_the_same_names() -> None:
-    assert {f.name for f in fields(Options)} == {f.name for f in flags()}
+    assert {f.name for f in fields(Options)} == {f.name for f in FLAGS}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,7 @@ def test_the_table_of_flags_and_the_options_hold_the_same_names() -> None:
         ["-e", "CPUExecutionProvider OpenVINOExecutionProvider"],
         ["--ep_list=CPUExecutionProvider OpenVINOExecutionProvider"],
         ["--ep-list", "CPUExecutionProvider  OpenVINOExecutionProvider "],
+        ["-e", "CPUExecutionProvider", "-e", "OpenVINOExecutionProvider"],
     ],
 )
 def test_a_list_of_eps_is_words_or_one_quoted_string(words: list[str]) -> None:
@@ -176,7 +178,7 @@ def test_options_survive_the_way_through_run_json() -> None:
         ["-e", "cpu", "--ep_options", "cpu[v]:a=b,c", "--shape", "x=1x2", "--timeout", "build=9",
          "--env", "n=/p", "--cpu_affinity", "0-1", "--trt_profile", "x=1:2:3", "-b", "both", "-vv"]
     )  # fmt: skip
-    stored = json.loads(json.dumps({f.name: codec.encode(getattr(o, f.name)) for f in flags()}))
+    stored = json.loads(json.dumps({f.name: codec.encode(getattr(o, f.name)) for f in FLAGS}))
     assert options.build(stored) == o
 
 

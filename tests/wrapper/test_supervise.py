@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from perf.core import fold, journal
+from perf.core.flags import Timeouts
 from perf.core.fold import Expectation
 from perf.core.journal import Stage
-from perf.core.options import Timeouts
 from perf.core.record import (
     Crashed,
     Ending,
