@@ -21,9 +21,9 @@ from perf.core.cell import (
     Io,
     Protocol,
 )
+from perf.core.flags import Timeouts
 from perf.core.fold import Expectation
 from perf.core.journal import Created, Stage, Timed
-from perf.core.options import Timeouts
 from perf.core.record import Crashed, LaunchKind, Outcome, OutOfMemory, Passed, Raised, TimedOut
 from perf.wrapper.starting import Request
 from perf.wrapper.supervise import Supervisor
