@@ -41,7 +41,7 @@ def launch(
 def test_without_a_driver_there_is_nothing_and_nothing_is_raised() -> None:
     """Against the real binding where this machine has no NVIDIA driver; against error 12 everywhere."""
     fake = FakeNvml(errors={"nvmlInit": 12})
-    assert gpus(fake) == ()
+    assert gpus(fake, "0") == ()
     (gpu,) = gpus(FakeNvml(), "0")
     sampler = nvml.Sampler(gpu, fake)
     sampler.baseline()
@@ -74,7 +74,7 @@ def test_the_environment_variable_is_read_where_nothing_else_is_given(
 
 def test_one_broken_board_does_not_hide_the_other() -> None:
     fake = FakeNvml(boards=2, errors={"nvmlDeviceGetHandleByIndex0": 15})
-    assert [g.index for g in gpus(fake)] == [1]
+    assert [g.index for g in gpus(fake, "1")] == [1]
 
 
 def test_memory_is_that_of_the_process_tree_by_stage() -> None:
