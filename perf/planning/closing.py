@@ -11,7 +11,7 @@ from typing import TypeAlias
 from perf.core import codec, run_folder, system, tables
 from perf.core.cell import Environment
 from perf.core.options import Options
-from perf.core.record import NotRun, Passed, Record
+from perf.core.record import EnvironmentFailed, NotRun, Passed, Record, Skipped
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
 from perf.planning import devices, sides
@@ -142,12 +142,16 @@ def complete(
 
 
 def status(records: Sequence[Record], options: Options) -> int:
-    """The exit status of a run that reached its end."""
+    """The exit status of a run that reached its end.
+
+    A target could not run at all where each of its cells was skipped or found no environment; a model that is
+    broken, or banned, says nothing of the target.
+    """
     named = wanted_names(options)
     by_target: dict[str, bool] = {}
     for r in records:
-        ran = bool(r.launches)
-        by_target[r.cell.target.label] = by_target.get(r.cell.target.label, False) or ran
+        could = not isinstance(r.outcome, (Skipped, EnvironmentFailed))
+        by_target[r.cell.target.label] = by_target.get(r.cell.target.label, False) or could
     if not any(by_target.values()):
         return SOMETHING_WRONG if named else INCOMPLETE
     if named and not all(by_target.values()):
