@@ -7,7 +7,7 @@ from pathlib import Path
 from perf import backends
 from perf.backends import Backend
 from perf.core import environments as specifications
-from perf.core.environments import EnvironmentSpec
+from perf.core.environments import EnvironmentsError, EnvironmentSpec
 from perf.core.options import Options
 from perf.planning import devices, targets
 from perf.planning.request import wanted_names
@@ -20,7 +20,7 @@ def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     specs = specifications.given(specifications.load(specifications.file()), options.env)
     gpus = tuple(g.name for g in devices.gpus())
     known = backends.discover()
-    kept = {s.name: backends.kept_elsewhere(Path(s.backend)) for s in specs if s.backend}
+    kept = {s.name: _kept(s) for s in specs if s.backend}
     names = wanted_names(options)
     if build:
         _build([s for s in specs if _is_needed(s, names, (*known, *kept.values()), gpus)])
@@ -30,6 +30,15 @@ def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     return targets.offers(
         [Place(r.spec, r.environment, r.found, r.problem) for r in resolved], known, kept
     )
+
+
+def _kept(spec: EnvironmentSpec) -> Backend:
+    """The backend that an environment brings; raises EnvironmentsError for a file that is none."""
+    try:
+        return backends.kept_elsewhere(Path(spec.backend))
+    except Exception as e:  # it is anybody's code
+        told = e.strerror if isinstance(e, OSError) else str(e).removeprefix(f"{spec.backend}: ")
+        raise EnvironmentsError(f"[{spec.name}]: backend {spec.backend}: {told}") from e
 
 
 def _is_needed(

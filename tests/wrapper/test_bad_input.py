@@ -134,6 +134,26 @@ def test_a_wrong_environments_file_is_one_line(home: Path) -> None:
     refused(home, says="[a]: 'numpy' is not pinned; write name==version")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No such file or directory"),
+        ("x = = 1", "invalid syntax (mine.py, line 1)"),
+        ("x = 1", "no BACKEND = Backend(…) at its end"),
+        ("1 / 0", "division by zero"),
+    ],
+)
+def test_a_backend_kept_elsewhere_that_is_none_is_one_line(
+    home: Path, text: str | None, says: str
+) -> None:
+    if text is not None:
+        (home / "mine.py").write_text(text, encoding="utf-8")
+    (home / "environments.toml").write_text(
+        '[mine]\npython = "current"\nbackend = "mine.py"\n', encoding="utf-8"
+    )
+    refused(home, says=f"[mine]: backend {home}/mine.py: {says}")
+
+
 # Interpreters
 
 
