@@ -184,6 +184,15 @@ def test_a_signal_reaches_a_run_that_waits_for_another(home: Path, tmp_path: Pat
         holder.communicate("")
 
 
+def test_a_spawned_worker_dies_with_a_killed_wrapper(home: Path) -> None:
+    process = begun(home, *RUN, "--isolation", "spawn", "-t", "100000", "--models", "relu")
+    stop(
+        home, process, signal.SIGKILL,
+        lambda: bool(list((home / "result").rglob("measure_0/journal.jsonl"))),
+    )  # fmt: skip
+    assert_gone(home, process.pid)
+
+
 def interrupted(home: Path, *words: str) -> None:
     """A run killed while its last model is being measured."""
     process = begun(home, *RUN, *words)
