@@ -103,5 +103,14 @@ def rerun_command(record: Record, command: Sequence[str]) -> str:
     given = respelled(
         command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN)
     )
-    argv = ["python", command[0], *given, "-e", c.target.label, "--rerun", c.id]
+    argv = [_interpreter(), command[0], *given, "-e", c.target.label, "--rerun", c.id]
     return " ".join([*variables, *(shlex.quote(a) for a in argv)])
+
+
+def _interpreter() -> str:
+    """How to type this Python here: a fresh machine has no `python`, and its python3 no packages."""
+    for name in ("python", "python3"):
+        if shutil.which(name) == sys.executable:
+            return name
+    found = Path(sys.executable)
+    return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)
