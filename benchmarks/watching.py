@@ -1,5 +1,6 @@
 """Watches a real wrapper process from outside: its CPU time and its resident memory, against the clock."""
 
+import resource
 import subprocess
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ class Watched:
     ended_s: float
     status: int
     output: str
+    tree_cpu_s: float  # of the process and of all its descendants that were reaped
 
     @property
     def wall_s(self) -> float:
@@ -39,7 +41,7 @@ class Watched:
 def watch(argv: Sequence[str], log: Path, every_s: float = 0.1) -> Watched:
     """Run a command to its end, its output in `log`, looking at it every `every_s` seconds."""
     looks: list[Look] = []
-    began = time.monotonic()
+    began, spent = time.monotonic(), _children_cpu_s()
     with log.open("wb") as out:
         process = subprocess.Popen(list(argv), stdout=out, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -48,7 +50,13 @@ def watch(argv: Sequence[str], log: Path, every_s: float = 0.1) -> Watched:
             time.sleep(every_s)
     ended = time.monotonic()
     text = log.read_text(encoding="utf-8", errors="replace")
-    return Watched(tuple(looks), began, ended, process.returncode, text)
+    spent = _children_cpu_s() - spent
+    return Watched(tuple(looks), began, ended, process.returncode, text, spent)
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def look(pid: int) -> Look | None:
