@@ -220,7 +220,7 @@ def test_absent_optionals_and_sequences_are_fed(tmp_path: Path) -> None:
 
 
 def test_device_io_of_what_is_no_tensor_is_declined(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="use --no_io_binding"):
+    with pytest.raises(Unsupported, match="use -b off"):
         _ort_values.on_device("s", [f32([1])], "cpu", 0)
 
 
