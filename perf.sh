@@ -8,6 +8,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
 venv=$here/.venv/bin/python
 
+give_up() { # what failed and what to do: the run cannot be completed
+    echo "error: $1" >&2
+    exit 3
+}
+
 set_up() { # what: run or dev
     local stamp=$here/.venv/.ep-perf-$1 wanted packages
     wanted=$(cat "$here/constraints.txt" "$here/pyproject.toml" | sha256sum)
@@ -19,7 +24,10 @@ set_up() { # what: run or dev
     else
         echo "installing into .venv: the harness's packages and what lint and tests need (about 520 MiB on disk)" >&2
     fi
-    [ -x "$venv" ] || "$python" -m venv "$here/.venv"
+    if ! "$venv" -m pip --version >/dev/null 2>&1; then # none yet, or one that was left half made
+        "$python" -m venv --clear "$here/.venv" >&2 ||
+            give_up "$python cannot make .venv; on Debian and Ubuntu apt-get install python3-venv, then run this again"
+    fi
     packages=$("$venv" - "$here/pyproject.toml" "$1" <<'PYTHON'
 import sys, tomllib
 from pathlib import Path
@@ -32,19 +40,21 @@ PYTHON
     # Package names hold no blanks: one a line, split here on purpose.
     # shellcheck disable=SC2086
     "$venv" -m pip install -qq --disable-pip-version-check --no-warn-script-location \
-        -c "$here/constraints.txt" $packages >&2
+        -c "$here/constraints.txt" $packages >&2 ||
+        give_up "pip could not install into .venv; behind a mirror set PIP_INDEX_URL, without a network PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR, then run this again"
     echo "$wanted" >"$stamp"
     exec 9>&-
 }
 
 install=yes
+only=
 models=default
 mode=(-r both)
 times=(-t 20)
 for flag in "$@"; do
     case "$flag" in
-    --setup) set_up run && exit ;;
-    --setup=dev) set_up dev && exit ;;
+    --setup) only=run ;;
+    --setup=dev) only=dev ;;
     --list | -h | --help) install=never ;;
     --no_install | --no-install) [ "$install" = never ] || install=no ;;
     -m* | --model_source* | --model-source*) models=given ;;
@@ -57,6 +67,10 @@ done
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "error: $python is not there or older than 3.11; install Python 3.11 or set PYTHON=/path/to/python3.11" >&2
     exit 2
+fi
+if [ -n "$only" ]; then
+    set_up "$only"
+    exit
 fi
 if [ "$install" = yes ]; then set_up run; fi
 if [ ! -x "$venv" ]; then venv=$(command -v "$python"); fi
