@@ -196,8 +196,8 @@ def _stage(low: Sequence[float], tail: Sequence[float], rule: Rule) -> Decision:
         a, b = estimate(low[:k], rule.floor), estimate(tail[:k], rule.floor)
         evidence = Evidence(a, b, k)
         here, there = side(a, limit, rule.z), side(b, tail_limit, rule.z)
-        here = here if _signs_agree(low[:k], limit, here, rule) else None
-        there = there if _signs_agree(tail[:k], tail_limit, there, rule) else None
+        here = here if _signs_agree(low[:k], here, rule) else None
+        there = there if _signs_agree(tail[:k], there, rule) else None
         if 1 in (here, there) and -1 not in (here, there):
             return Regressed(evidence, in_tail=here != 1)
         if -1 in (here, there) and 1 not in (here, there):
@@ -219,10 +219,10 @@ def side(e: Estimate, limit: float, z: float) -> int | None:
     return 0 if -limit <= low and high <= limit else None
 
 
-def _signs_agree(log_ratios: Sequence[float], limit: float, to: int | None, rule: Rule) -> bool:
-    """Whether so many pairs beyond the limit are improbable where half would be (Dixon & Mood 1946)."""
+def _signs_agree(log_ratios: Sequence[float], to: int | None, rule: Rule) -> bool:
+    """The sign test (Dixon & Mood, JASA 41 (1946) 557-566): are so many pairs to one side improbable?"""
     if to not in (1, -1):
         return True
-    n, beyond = len(log_ratios), sum(x * to > limit for x in log_ratios)
-    ways = sum(math.comb(n, i) for i in range(beyond, n + 1))
+    n, alike = len(log_ratios), sum(x * to > 0 for x in log_ratios)
+    ways = sum(math.comb(n, i) for i in range(alike, n + 1))
     return ways <= rule.sign * (1 << n)
