@@ -22,6 +22,7 @@ from perf.wrapper.starting import Request, Starter
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 1.0  # between SIGTERM, at which a worker dumps its stacks, and SIGKILL
 LOG_LIMIT = 64 << 20
+LOG_END = 1 << 20  # of a longer log, what is kept when its launch has ended
 TICK_S = 0.25  # how often logs are looked at while nothing ends
 WATCH_S = 0.02  # how often memory is looked at where a limit or a device asks for it
 
@@ -173,6 +174,7 @@ class Supervisor:
         os.waitid(os.P_PIDFD, r.pidfd, os.WEXITED | os.WNOWAIT)
         wall = time.monotonic() - r.began_s
         _kill_group(r.pid)
+        _bound_log(r.request.folder / "output.log", keep=LOG_END)
         told = os.waitid(os.P_PIDFD, r.pidfd, os.WEXITED)
         os.close(r.pidfd)
         self._running.remove(r)
@@ -196,10 +198,16 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _bound_log(path: Path) -> None:
+def _bound_log(path: Path, keep: int = 0) -> None:
+    """Empty a log that is too long; `keep` bytes of its end stay, where nobody writes any more."""
     with contextlib.suppress(OSError):
         if path.stat().st_size > LOG_LIMIT:
+            with path.open("rb") as f:
+                f.seek(-keep, os.SEEK_END)
+                end = f.read(keep)
             os.truncate(path, 0)  # opened for append: writing goes on at the new end
+            if end:
+                path.write_bytes(end)
 
 
 _STAGES: Mapping[str, tuple[Stage, ...]] = {

@@ -64,6 +64,7 @@ ZOO: list[tuple[str, str, Outcome]] = [
     ("segfault", "create", Crashed(Stage.CREATE, "SIGSEGV")),
     ("segfault", "run", Crashed(Stage.RUN, "SIGSEGV")),
     ("segfault", "place", Crashed(Stage.PLACE, "SIGSEGV")),
+    ("segfault", "time", Crashed(Stage.TIME, "SIGSEGV")),
     ("segfault", "close", Crashed(Stage.CLOSE, "SIGSEGV")),
     ("abort", "create", Crashed(Stage.CREATE, "SIGABRT")),
     ("sigkill", "run", Crashed(Stage.RUN, "SIGKILL")),
@@ -82,7 +83,8 @@ ZOO: list[tuple[str, str, Outcome]] = [
 def test_each_way_to_die_has_its_outcome(
     supervisor: Supervisor, tmp_path: Path, isolation: str, how: str, where: str, expected: Outcome
 ) -> None:
-    outcome, _ = launch(supervisor, tmp_path, isolation, how, where)
+    kind = LaunchKind.MEASURE if where == "time" else LaunchKind.CHECK
+    outcome, _ = launch(supervisor, tmp_path, isolation, how, where, kind)
     assert outcome == expected
     log = (tmp_path / "launch" / "output.log").read_text(errors="replace")
     if how in ("segfault", "abort"):
@@ -153,7 +155,9 @@ def test_a_flood_of_output_neither_stops_the_worker_nor_fills_the_disk(
 ) -> None:
     outcome, _ = launch(supervisor, tmp_path, isolation, "flood", "run")
     assert outcome == Passed()
-    assert (tmp_path / "launch" / "output.log").stat().st_size < 1200 << 20
+    log = (tmp_path / "launch" / "output.log").read_bytes()
+    assert len(log) <= 64 << 20
+    assert log.endswith(b"the end of the flood\n")
 
 
 def test_a_stage_has_a_deadline_of_its_own(supervisor: Supervisor, tmp_path: Path) -> None:
