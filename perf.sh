@@ -77,6 +77,6 @@ if [ ! -x "$venv" ]; then venv=$(command -v "$python"); fi
 if [ "$install" = never ]; then # the standard library is enough, before anything is installed
     exec "$venv" "$here/benchmark_wrapper.py" "$@"
 fi
-if [ "$models" = default ]; then (cd "$here" && "$venv" -m setup_models.offline); fi
+if [ "$models" = default ]; then (cd "$here" && "$venv" -m setup_models.offline) || exit 3; fi
 if [ "$models" = default ] && [ "$PWD" != "$here" ]; then mode+=(-m "$here/model_list.json"); fi
 exec "$venv" "$here/benchmark_wrapper.py" "${mode[@]}" -i zoo "${times[@]}" "$@"
