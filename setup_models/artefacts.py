@@ -89,8 +89,12 @@ def key(
     converter_version: str,
     op_block_list: Sequence[str] = (),
     node_block_list: Sequence[str] = (),
+    calibration: str = "",
 ) -> str:
-    """32 hex digits that change with anything that can change the artefact; order does not count."""
+    """32 hex digits that change with anything that can change the artefact; order does not count.
+
+    `calibration` is the digest of the test sets that an int8 artefact is calibrated on.
+    """
     parts = {
         "source": source_sha256,
         "precision": precision,
@@ -99,5 +103,6 @@ def key(
         "ops": sorted(set(op_block_list)),
         "nodes": sorted(set(node_block_list)),
         "recipe": RECIPE,
+        "calibration": calibration,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from perf.core import models as model_lists
-from setup_models import datasets, inputs, lock, offline, optypes, packages, rows, weights
+from setup_models import datasets, inputs, lock, offline, optypes, packages, rows, store, weights
 from setup_models.refusals import RefusalError, run_command
 
 COLUMNS = ("model", "MiB", "opset/IR", "inputs", "sets", "artefacts", "sha256", "state")
@@ -90,28 +89,10 @@ def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
         fed=fed,
         sets=len(sets),
         sets_with_outputs=sum(bool(datasets.tensor_files(each, "output")) for each in sets),
-        artefacts=(*own, *artefacts_of(sha256, artefact_folders)),
+        artefacts=(*own, *store.precisions(sha256, artefact_folders)),
         sha256=sha256,
         lacks=tuple(lacks),
     )
-
-
-def artefacts_of(source_sha256: str, folders: Iterable[Path]) -> list[str]:
-    """The precisions of this source's artefacts, by the reports and jobs that lie in the folders."""
-    found = set()
-    for record in (path for folder in folders for path in sorted(folder.glob("*.json"))):
-        try:
-            content = json.loads(record.read_text(encoding="utf-8"))
-            if content.get("source_sha256") == source_sha256:  # a report of setup_models.half
-                found.add(str(content["precision"]))
-            elif (
-                content["model"]["sha256"] == source_sha256
-                and Path(content["destination"]).is_file()
-            ):
-                found.add(str(content["precision"]))  # the job of a run that made one
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # another's file, or one being written
-    return sorted(found)
 
 
 def table(findings: Sequence[Finding]) -> list[str]:
@@ -134,8 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--results", type=Path, default=Path("result"), help="where runs keep artefacts"
     )
+    parser.add_argument("--keep_cache", type=Path, help="the folder that runs share artefacts in")
     given = parser.parse_args(arguments)
-    folders = sorted(path for path in given.results.glob("*/cache/*") if path.is_dir())
+    places = [*given.results.glob("*/cache/*")]
+    places += given.keep_cache.glob("*") if given.keep_cache else ()
+    folders = sorted(path for path in places if path.is_dir())
     findings = [look(each, folders) for each in listed(given.source)]
     print("\n".join(table(findings)))
     return 1 if any(each.lacks for each in findings) else 0

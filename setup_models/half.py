@@ -6,13 +6,13 @@ import argparse
 import dataclasses
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never, get_args
 
-from perf.core.models import digest
+from perf.core.models import data_digest, digest
+from setup_models import scratch
 from setup_models.artefacts import (
     DIFFERENCE_LIMITS,
     Check,
@@ -57,6 +57,18 @@ def named(precision: str) -> Precision:
     raise ConversionError(f"no converter makes {precision} models")
 
 
+def key_of(source_sha256: str, request: Request) -> str:
+    """The key of what `request` makes of that source with the converter that is installed here.
+
+    Int8 also depends on the test sets it is calibrated on. Raises ConversionError without the
+    converter.
+    """
+    calibrated = data_digest(request.calibration) if request.precision == "int8" else ""
+    version = converter_version(request.converter)
+    blocks = request.op_block_list, request.node_block_list
+    return key(source_sha256, request.precision, request.converter, version, *blocks, calibrated)
+
+
 def convert(source: Path, destination: Path, request: Request) -> Report:
     """Make the artefact at `destination`, atomically, or raise ConversionError and leave nothing.
 
@@ -69,14 +81,13 @@ def convert(source: Path, destination: Path, request: Request) -> Report:
     source_sha256 = digest(source)
     began_s = time.monotonic()
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".converting.") as scratch:
-        draft = Path(scratch) / destination.name
+    with scratch.folder(destination.parent, ".converting.") as folder:
+        draft = folder / destination.name
         conversion, check = _made_and_checked(source, draft, request)
-        size_bytes = sum(path.stat().st_size for path in Path(scratch).iterdir())
-        _put_in_place(Path(scratch), destination)
-    blocks = request.op_block_list, request.node_block_list
+        size_bytes = sum(path.stat().st_size for path in folder.iterdir())
+        _put_in_place(folder, destination)
     return Report(
-        key=key(source_sha256, request.precision, request.converter, version, *blocks),
+        key=key_of(source_sha256, request),
         source=str(source),
         source_sha256=source_sha256,
         precision=request.precision,
@@ -115,9 +126,9 @@ def _made_and_checked(source: Path, draft: Path, request: Request) -> tuple[Conv
     return conversion, check
 
 
-def _put_in_place(scratch: Path, destination: Path) -> None:
+def _put_in_place(folder: Path, destination: Path) -> None:
     """External data first, the model last: a model that is there is complete."""
-    for path in sorted(scratch.iterdir(), key=lambda path: path.name == destination.name):
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == destination.name):
         path.replace(destination.with_name(path.name))
 
 
@@ -148,12 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         report = convert(given.source, given.destination, request)
     except RefusalError as refusal:
-        _write_json(given.report, {"failed": str(refusal)})
+        write_json(given.report, {"failed": str(refusal)})
         raise
     except Exception as error:  # whatever broke, the caller gets one line and no artefact
-        _write_json(given.report, {"failed": f"{type(error).__name__}: {error}"})
+        write_json(given.report, {"failed": f"{type(error).__name__}: {error}"})
         raise ConversionError(f"{type(error).__name__}: {error}") from error
-    _write_json(given.report, dataclasses.asdict(report))
+    write_json(given.report, dataclasses.asdict(report))
     distance = report.check.relative_difference
     found = "" if distance is None else f": relative difference {distance:.2g}"
     print(
@@ -164,7 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write_json(path: Path | None, content: object) -> None:
+def write_json(path: Path | None, content: object) -> None:
+    """Write it in one step; nothing where nobody asked for it."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

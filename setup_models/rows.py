@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from setup_models import scratch
 from setup_models.refusals import RefusalError
 
 Row = dict[str, Any]
 FILE_NAME = "model_list.json"
+PLACING = "placing.json"  # in a workshop: which folders are about to move out of it
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,12 @@ def put(models: Path, additions: Sequence[Addition], list_path: Path) -> None:
 
     Names are checked under the lock, so that a run beside this one cannot take them meanwhile.
     """
-    with _locked(models):
+    with scratch.locked(models):
         require_new(models, additions, list_path)
         rows = [*read(list_path), *(row for addition in additions for row in addition.rows)]
         placed: list[Path] = []
         try:
+            _announce(additions, list_path)
             for addition in additions:
                 if addition.staged is not None:
                     addition.staged.replace(models / addition.name)
@@ -107,8 +107,8 @@ def workshop(models: Path) -> Iterator[Path]:
     existed = models.is_dir()
     try:
         models.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=models, prefix=".making.") as scratch:
-            yield Path(scratch)
+        with scratch.folder(models, ".making.", lambda left: _take_back(models, left)) as folder:
+            yield folder
     except OSError as error:
         raise RefusalError(f"{models}: {error.strerror or error}") from error
     finally:
@@ -116,13 +116,31 @@ def workshop(models: Path) -> Iterator[Path]:
             models.rmdir()
 
 
-@contextlib.contextmanager
-def _locked(models: Path) -> Iterator[None]:
-    # The folder itself is locked: no lock file to leave behind.
+def _announce(additions: Sequence[Addition], list_path: Path) -> None:
+    """Say in the workshop which folders will leave it, for who finds it after a kill."""
+    staged = {each.name: each.staged for each in additions if each.staged is not None}
+    for workplace in {folder.parent for folder in staged.values()}:
+        content = {
+            "list": str(list_path.absolute()),
+            "names": [row["model_name"] for each in additions for row in each.rows],
+            "folders": {name: folder.stat().st_ino for name, folder in staged.items()},
+        }
+        (workplace / PLACING).write_text(json.dumps(content), encoding="utf-8")
 
-    handle = os.open(models, os.O_RDONLY)
+
+def _take_back(models: Path, workplace: Path) -> None:
+    """Remove the folders that a killed run had moved into place and not yet listed.
+
+    Told from folders that came later by their inodes; a run whose list was written had finished.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        content = json.loads((workplace / PLACING).read_text(encoding="utf-8"))
+        listed = {row.get("model_name") for row in read(Path(content["list"]))}
+        if listed & set(content["names"]):
+            return
+        for name, inode in content["folders"].items():
+            folder = models / name
+            if folder.is_dir() and folder.stat().st_ino == inode:
+                shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RefusalError):
+        return  # it had announced nothing, or the list cannot be read: then nothing is taken

@@ -6,11 +6,10 @@ import argparse
 import contextlib
 import hashlib
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from setup_models import running, weights
+from setup_models import running, scratch, weights
 from setup_models.refusals import RefusalError, run_command
 
 
@@ -45,8 +44,8 @@ def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
         why = running.reason(error) or type(error).__name__
         raise RefusalError(f"{source}: symbolic shape inference failed: {why}") from error
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".shapes.") as scratch:
-        draft = Path(scratch) / destination.name
+    with scratch.folder(destination.parent, ".shapes.") as folder:
+        draft = folder / destination.name
         draft.write_bytes(inferred.SerializeToString())
         for file in data_files:
             beside = destination.parent / file.relative_to(source.parent)

@@ -101,7 +101,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("check", "hold one run against the reference before timing", True, "", _HOW, bool, switch=True),
     Flag("force", "benchmark cells that failed validation too", False, "", _HOW, bool, switch=True),
     Flag("install", "build missing environments", True, "", _HOW, bool, switch=True, plan=False),
-    Flag("keep_cache", "share engine caches between runs in this folder", "", "", _HOW, str, "DIR"),
+    Flag("keep_cache", "share engine caches and converted models between runs in this folder", "", "", _HOW, str, "DIR"),
     Flag("builds", "build engines this many times and report the spread", 1, "", _HOW, at_least(1, int), "N"),
     Flag("retry_throttled", "repeat launches that ran throttled, at most this often", 0, "", _HOW,
          at_least(0, int), "N"),

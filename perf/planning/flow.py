@@ -214,14 +214,15 @@ def _referenced(
 
 
 def _converted(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress]) -> Flow:
-    """Give reduced-precision cells their converted model, made once per precision."""
+    """Give reduced-precision cells their converted model, made once per precision, kept by key."""
     from perf.planning.jobs import ArtefactJob
 
     for precision in dict.fromkeys(p.cell.target.precision for p in mine):
         same = [p for p in mine if p.cell.target.precision is precision]
         folder = kitchen.run.cache(f"{model.sha256[:16]}-{precision.value}")
-        destination = folder / f"model.{precision.value}.onnx"
-        job = ArtefactJob(model, precision.value, str(destination), model.test_data or "")
+        shared = kitchen.options.keep_cache
+        kept = Path(shared).absolute() if shared else folder.parent
+        job = ArtefactJob(model, precision.value, str(kept), model.test_data or "")
         run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
         (answer,) = yield [
             Ask(LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", kitchen.own,

@@ -59,6 +59,7 @@ def rehearse() -> None:
     """What a host does once, so that no child need: import backends, learn what is read and told."""
     backends.discover()
     codecs.lookup("ascii")  # /proc is read in it
+    platform.python_version()  # parsed once, then remembered
     codec.learn(Cell, PrepareJob, *EVENTS)
 
 
@@ -116,7 +117,7 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:
-    from setup_models import half
+    from setup_models import half, store
 
     account.begin(Stage.CONVERT)
     blocked = job.model.half
@@ -126,9 +127,9 @@ def _convert(job: ArtefactJob, account: _Account) -> None:
         node_block_list=tuple(blocked.get("node_block_list", ())),
         calibration=Path(job.calibration) if job.calibration else None,
     )
-    report = half.convert(Path(job.model.path), Path(job.destination), request)
-    told = {k: str(v) for k, v in codec.encode(report).items() if not isinstance(v, dict)}
-    account.tell(Artefact(job.destination, told))
+    kept = store.kept(Path(job.model.path), Path(job.destination), request)
+    told = {k: str(v) for k, v in kept.report.items() if not isinstance(v, dict)}
+    account.tell(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
 
 
 def _reference(cell: Cell, folder: Path, account: _Account) -> None:

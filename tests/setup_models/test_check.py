@@ -53,22 +53,6 @@ def test_a_whole_model_is_one_row(
     assert len(shown) == 2
 
 
-def test_artefacts_are_found_by_report_and_by_a_runs_job(tmp_path: Path) -> None:
-    (tmp_path / "made.onnx").write_bytes(b"x")
-    made, gone = str(tmp_path / "made.onnx"), str(tmp_path / "gone.onnx")
-    records = {
-        "report": {"source_sha256": "aa", "precision": "int8"},
-        "job": {"model": {"sha256": "aa"}, "precision": "fp16", "destination": made},
-        "unfinished": {"model": {"sha256": "aa"}, "precision": "bf16", "destination": gone},
-        "anothers": {"source_sha256": "bb", "precision": "bf16"},
-        "stranger": ["not", "ours"],
-    }
-    for name, record in records.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(record))
-    (tmp_path / "torn.json").write_text("{")
-    assert check.artefacts_of("aa", [tmp_path]) == ["fp16", "int8"]
-
-
 def test_a_missing_file_comes_with_the_command_that_fetches_it(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
