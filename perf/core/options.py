@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from perf.core.evidence import Rule
 from perf.core.flag_table import FLAGS
 from perf.core.flags import EpOptions, Flag, Timeouts
+
+
+LAUNCHES = 5  # per cell, where nobody says
+MOST_PAIRS = 2 * Rule().cap  # of an A/B: a decision, and its confirmation
 
 
 class BadRequestError(Exception):
@@ -136,6 +141,8 @@ def build(values: Mapping[str, Any]) -> Options:
             converted[flag.name] = flag.convert(values[flag.name])
         except (ValueError, TypeError) as e:
             raise BadRequestError(f"--{flag.name} {values[flag.name]}: {e}") from e
+    if converted["launches"] is None:
+        converted["launches"] = MOST_PAIRS if converted["ab"] else LAUNCHES
     options = Options(**converted)  # FLAGS and Options hold the same names
     _agree(options)
     return options

@@ -11,8 +11,6 @@ from perf.planning import sides
 from perf.planning.flow import Progress
 
 RULE = Rule()
-MOST_ROUNDS = 2 * RULE.cap  # a decision, and its confirmation
-UNSAID_LAUNCHES = 5  # the default of other runs, which would decide nothing here
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def rounds(
     chance = random.Random(f"{options.seed}:{model}:ab")
     going = couples(options.ab, progress)
     orders: list[tuple[Couple, list[Progress]]] = []
-    for number in range(MOST_ROUNDS if options.launches == UNSAID_LAUNCHES else options.launches):
+    for number in range(options.launches):
         if number % 2:
             orders = [(c, order[::-1]) for c, order in reversed(orders)]
         else:
