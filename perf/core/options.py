@@ -12,7 +12,6 @@ from perf.core.evidence import Rule
 from perf.core.flag_table import FLAGS
 from perf.core.flags import EpOptions, Flag, Timeouts
 
-
 LAUNCHES = 5  # per cell, where nobody says
 MOST_PAIRS = 2 * Rule().cap  # of an A/B: a decision, and its confirmation
 
