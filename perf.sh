@@ -51,6 +51,7 @@ only=
 models=default
 mode=(-r both)
 times=(-t 20)
+inputs=(-i zoo)
 for flag in "$@"; do
     case "$flag" in
     --setup) only=run ;;
@@ -60,7 +61,8 @@ for flag in "$@"; do
     -m* | --model_source* | --model-source*) models=given ;;
     -t* | --test_times* | --test-times* | --min_time* | --min-time*) times=() ;;
     -r* | --running_mode* | --running-mode*) mode=() ;;
-    --resume*) mode=() times=() ;;
+    -i* | --input_data* | --input-data*) inputs=() ;;
+    --resume*) mode=() times=() inputs=() models=resumed ;; # its plan stands in its run.json
     esac
 done
 
@@ -79,4 +81,4 @@ if [ "$install" = never ]; then # the standard library is enough, before anythin
 fi
 if [ "$models" = default ]; then (cd "$here" && "$venv" -m setup_models.offline) || exit 3; fi
 if [ "$models" = default ] && [ "$PWD" != "$here" ]; then mode+=(-m "$here/model_list.json"); fi
-exec "$venv" "$here/benchmark_wrapper.py" "${mode[@]}" -i zoo "${times[@]}" "$@"
+exec "$venv" "$here/benchmark_wrapper.py" "${mode[@]}" "${inputs[@]}" "${times[@]}" "$@"
