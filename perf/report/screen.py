@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from perf.core import gains
+from perf.core.environments import HARNESS
 from perf.core.options import Options
 from perf.core.record import Passed, Record, Skipped
 from perf.core.respelling import respelled
@@ -103,7 +104,8 @@ def rerun_command(record: Record, command: Sequence[str]) -> str:
     given = respelled(
         command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN)
     )
-    argv = [_interpreter(), command[0], *given, "-e", c.target.label, "--rerun", c.id]
+    program = _from_here(HARNESS / command[0])
+    argv = [_interpreter(), program, *given, "-e", c.target.label, "--rerun", c.id]
     return " ".join([*variables, *(shlex.quote(a) for a in argv)])
 
 
@@ -112,5 +114,9 @@ def _interpreter() -> str:
     for name in ("python", "python3"):
         if shutil.which(name) == sys.executable:
             return name
-    found = Path(sys.executable)
-    return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)
+    return _from_here(Path(sys.executable))
+
+
+def _from_here(path: Path) -> str:
+    """A path as one would type it in the current folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
