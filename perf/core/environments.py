@@ -95,14 +95,16 @@ def lacking(
     spec: EnvironmentSpec, errors: Mapping[str, str], modules: Sequence[str] = ("numpy",)
 ) -> str:
     """What an environment must have and cannot import, with the command that fixes it; "" for nothing."""
-    for module in modules:
-        if module in errors:
-            package = spec.requirements[0] if spec.requirements else module
-            return (
-                f"environment {spec.name} cannot import {module} ({errors[module]}); "
-                f"`{interpreter(spec)} -m pip install {package}` fixes it"
-            )
-    return ""
+    lost = [m for m in modules if m in errors]
+    if not lost:
+        return ""
+    absent = [m for m in lost if f"No module named {m!r}" in errors[m]]
+    names = absent if lost[0] in absent else lost[:1]  # one that is there may only want another
+    packages = dict.fromkeys(spec.requirements[0] if spec.requirements else m for m in names)
+    return (
+        f"environment {spec.name} cannot import {' and '.join(names)} ({errors[names[0]]}); "
+        f"`{interpreter(spec)} -m pip install {' '.join(packages)}` fixes it"
+    )
 
 
 def given(

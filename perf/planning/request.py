@@ -1,6 +1,8 @@
 """What a command line points at: the list of models, and the targets by their names."""
 
+import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,10 +33,19 @@ def chosen(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
     """The offers that a request means; raises BadRequestError, or NothingMeasurableError for none."""
     out = targets.chosen(offered, wanted_names(options), fp16=options.fp16)
     if not out:
-        problems = (o.place.problem or (o.backend.reference and o.missing) for o in offered)
-        why = next(filter(None, problems), "")
+        told = [o.missing for o in offered if o.backend.reference]
+        why = next(filter(None, [*told, *(o.place.problem for o in offered)]), "")
         raise NothingMeasurableError(f"no target can run here: {why or '--list says why'}")
     return out
+
+
+def check_reader() -> None:
+    """Models are prepared by this interpreter: raises NothingMeasurableError where it has no onnx."""
+    if importlib.util.find_spec("onnx") is None:
+        raise NothingMeasurableError(
+            f"{sys.executable} has no onnx, which reads models and their data; "
+            f"`{sys.executable} -m pip install onnx` fixes it"
+        )
 
 
 def check_cores(options: Options) -> None:

@@ -70,8 +70,8 @@ def _missing(place: Place, backend: Backend) -> str:
     if backend.needs_gpu and not place.found.gpus:
         return NO_DEVICE
     return (
-        place.problem
-        or lacking(place.spec, place.found.errors, backend.preload)
+        lacking(place.spec, place.found.errors, backend.preload)
+        or place.problem
         or backend.missing(place.found)
     )
 

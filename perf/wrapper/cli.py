@@ -48,4 +48,5 @@ def _go(options: Options, words: Sequence[str]) -> int:
     if options.dry_run:
         listing.show_plan(planned, options)
         return OK
+    request.check_reader()
     return running.run(planned, offered, options, results, asked(words, options, results))

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from perf.core.record import ArtefactFailed, Outcome, Passed, Raised
 from tests import models
-from tests.asking import CURRENT, QUICK, Said, ask, one_line
+from tests.asking import CURRENT, QUICK, ROOT, Said, ask, one_line
 
 
 def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
@@ -179,7 +179,19 @@ def test_an_interpreter_without_its_packages_gets_the_command_that_fixes_it(home
     bare = home / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     (home / "environments.toml").write_text('[a]\npython = "bare/bin/python"\n', encoding="utf-8")
-    refused(home, says=f"`{bare}/bin/python -m pip install numpy` fixes it", status=3)
+    refused(home, says=f"`{bare}/bin/python -m pip install numpy onnxruntime` fixes it", status=3)
+
+
+def test_an_interpreter_of_the_wrapper_without_onnx_gets_the_command_that_fixes_it(
+    home: Path,
+) -> None:
+    without = str(ROOT / ".envs" / "openvino" / "bin" / "python")  # an engine and numpy, no onnx
+    (home / "environments.toml").write_text(CURRENT, encoding="utf-8")
+    said = ask(home, *QUICK, "-e", "ov", python=without)
+    assert (said.status, said.out) == (3, "")
+    assert one_line(said).endswith(f"`{without} -m pip install onnx` fixes it")
+    assert not said.results.exists()
+    assert ask(home, "--list", python=without).status == 0
 
 
 # Models and their data
