@@ -140,7 +140,7 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(
 def test_a_signal_ends_a_run_with_its_tables_and_a_row_for_what_was_not_run(
     home: Path, number: signal.Signals, status: int
 ) -> None:
-    process = begun(home, *RUN, "--jobs", "1")
+    process = begun(home, *RUN, "--jobs", "1", "-t", "20000")  # long enough to be met
     done = home / "result"
     stop(home, process, number, lambda: bool(list(done.rglob("measure_1/journal.jsonl"))))
     assert process.returncode == status

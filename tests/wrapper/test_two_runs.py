@@ -1,32 +1,70 @@
 """Two runs at once on one machine and into one folder: both complete, neither measures beside the other."""
 
+import contextlib
+import os
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from perf.core.record import LaunchKind, Passed, Record
 from perf.core.run_folder import RunFolder, records
-from tests.asking import ask, command
+from tests.asking import ROOT, ask, command
 
 RUN = ("-m", "models", "-o", "result", "-i", "zoo", "-t", "50", "--launches", "3", "-r", "both")
+HOLD = (
+    "import sys; from perf.core.leases import Lease\n"
+    "with Lease.measuring('other'): print('held', flush=True); sys.stdin.read()"
+)
 
 
+@pytest.fixture
+def leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases of this test alone, so that who waits waits for what the test holds."""
+    folder = tmp_path / "leases"
+    folder.mkdir()
+    monkeypatch.setenv("EP_PERF_LEASES", str(folder))
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    """The machine is measured by another process for as long as this lasts."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as holder:  # fmt: skip
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield
+        holder.communicate("")
+
+
+def begun(home: Path, run_id: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(*RUN, "--run_id", run_id), cwd=home, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def waiting(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+@pytest.mark.usefixtures("leases")
 def test_two_runs_into_one_folder_take_turns_and_both_are_right(home: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            command(*RUN, "--run_id", name), cwd=home, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for name in ("one", "two")
-    ]  # fmt: skip
+    names = ("one", "two")
+    with busy():
+        processes = [begun(home, name) for name in names]
+        for process in processes:
+            assert waiting(process).startswith("waiting for run other (pid ")
     said = [p.communicate(timeout=120) for p in processes]
     assert [p.returncode for p in processes] == [0, 0], said
-    waited = [err for _, err in said if err]
-    assert len(waited) == 1
-    assert waited[0].startswith("waiting for run ")
-    spans = [spanned(records(RunFolder(home / "result", name))) for name in ("one", "two")]
-    first, second = sorted(spans)
+    first, second = sorted(spanned(records(RunFolder(home / "result", n))) for n in names)
     assert first[1] <= second[0]  # no launch of one lies within the other
-    for name, (out, _) in zip(("one", "two"), said, strict=True):
+    for name, (out, _) in zip(names, said, strict=True):
         assert out.strip().endswith("2 cells: 2 Passed.")
         status = home / "result" / f"benchmark_status_{name}.csv"
         assert status.read_text() == "Model,CPUExecutionProvider\nlinear,Pass\nrelu,Pass\n"
@@ -46,14 +84,8 @@ def spanned(of: tuple[Record, ...]) -> tuple[float, float]:
     )
 
 
-def test_two_processes_on_one_run_id_one_is_refused(home: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            command(*RUN, "--run_id", "same"), cwd=home, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
+def test_of_two_processes_on_one_run_id_one_is_refused(home: Path) -> None:
+    processes = [begun(home, "same") for _ in range(2)]
     said = [p.communicate(timeout=120) for p in processes]
     assert sorted(p.returncode for p in processes) == [0, 2]
     (err,) = [err for (_, err), p in zip(said, processes, strict=True) if p.returncode == 2]
@@ -62,15 +94,13 @@ def test_two_processes_on_one_run_id_one_is_refused(home: Path) -> None:
     assert "choose another --run_id" in err
 
 
+@pytest.mark.usefixtures("leases")
 def test_resuming_a_run_that_still_runs_is_refused(home: Path) -> None:
-    with subprocess.Popen(
-        command(*RUN, "--run_id", "busy"), cwd=home, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        while not (home / "result" / "busy" / "run.json").exists():
-            assert process.poll() is None
+    with busy():
+        process = begun(home, "busy")
+        assert waiting(process).startswith("waiting for run other")
         said = ask(home, "--resume", "busy")
-        out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=120)
     assert said.status == 2
     assert "run busy is being written by another process" in said.err
     assert (process.returncode, "2 Passed." in out) == (0, True)
