@@ -1,6 +1,7 @@
 """Asks the wrapper as a user does, in a process of its own, and reads what it leaves behind."""
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -78,3 +79,12 @@ def one_line(said: Said) -> str:
     assert len(lines) == 1, said.err
     assert lines[0].startswith("error: ")
     return lines[0]
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file below a folder, by its digest."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
