@@ -5,9 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import models
 from tests.asking import CURRENT
+
+# Examples are not timed (a busy machine is no bug), and a failing one is printed rather than stored.
+settings.register_profile(
+    "tests", deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)  # fmt: skip
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)
