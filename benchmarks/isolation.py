@@ -3,9 +3,10 @@
     python -m benchmarks.isolation [--rounds 40] [--write]
 
 In each round, in random order: a launch forked by a host, a launch spawned afresh, and a bare script that
-imports numpy and onnxruntime, makes the same session and the same 3 runs. The floor is what session and
-runs took inside the bare script of the same round; a launch's cost is its wall time, from the wrapper's
-decision to its durable answer, less that floor.
+imports numpy and onnxruntime, makes the same session and the same runs. A launch's wall time is from its
+start to its end as the wrapper saw them; its cost is that time less the session and the runs that it told
+of. Beyond the floor is less those of the bare script of the same round: the difference of the two is what a
+session and its runs cost more in a process that shares its host's pages.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks import harness, page
+from perf.core.record import Launch
 from perf.core.statistics import median_interval
 from perf.wrapper.supervise import Supervisor
 
@@ -42,57 +44,63 @@ def main() -> None:
 
 
 def _measured(job: Path, scratch: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round: wall of host, spawn and bare, and the floor inside the bare one."""
+    """Seconds of each round, by what they are of: each way's wall, its cost, its book-keeping; the floor."""
     out: dict[str, list[float]] = defaultdict(list)
     rng = random.Random(0)
     with harness.quiet(), Supervisor() as supervisor:
         launches = {how: harness.Launches(supervisor, job, scratch / how, how) for how in BARS_MS}
         launches["host"].one()  # starts the host: once per environment, not per launch
         for _ in range(rounds):
-            for how in rng.sample(["host", "spawn", "bare"], 3):
+            for how in rng.sample([*BARS_MS, "bare"], len(BARS_MS) + 1):
                 began = time.monotonic()
                 if how == "bare":
-                    told = harness.bare(job, RUNS, 0)
+                    told = harness.bare(job, RUNS + 1, 0)  # a launch has its first run besides
                     out["floor"].append(told.created_s + told.runs_s)
+                    out["bare"].append(time.monotonic() - began)
+                    out["bare cost"].append(out["bare"][-1] - out["floor"][-1])
                 else:
                     launch = launches[how].one()
-                wall = time.monotonic() - began
-                out[how].append(wall)
-                if how != "bare":
-                    created = launch.created.seconds if launch.created else 0.0
-                    spent = sum(launch.timed.samples_ns) / 1e9 if launch.timed else 0.0
-                    out[f"{how} own"].append(wall - created - spent)
+                    wall = launch.ending.wall_s
+                    out[how].append(wall)
+                    out[f"{how} cost"].append(wall - _useful_s(launch))
+                    out[f"{how} books"].append(time.monotonic() - began - wall)
     return out
 
 
-def _table(walls: dict[str, list[float]], rounds: int, model: str) -> page.Table:
-    rows = [
-        ("floor (session + runs)", page.ms(statistics.median(walls["floor"])), "0", "", "", "")
-    ]
-    for how in ("host", "spawn", "bare"):
-        over = [w - f for w, f in zip(walls[how], walls["floor"], strict=True)]
-        interval = median_interval(over, 0.95)
-        bounds = page.ms((interval.low, interval.high)) if interval else ""
-        own = page.ms(statistics.median(walls[f"{how} own"])) if how != "bare" else ""
-        name = how if how != "bare" else "bare script (imports numpy, onnxruntime)"
-        bar = f"<= {BARS_MS[how]}" if how in BARS_MS else ""
+def _useful_s(launch: Launch) -> float:
+    """What a launch is made for: its session and its runs, as it told of them."""
+    if launch.created is None or launch.timed is None:
+        raise RuntimeError(f"{launch.name} told of no session or no runs")
+    first = launch.first_run.seconds if launch.first_run else 0.0
+    return launch.created.seconds + first + sum(launch.timed.samples_ns) / 1e9
+
+
+def _table(found: dict[str, list[float]], rounds: int, model: str) -> page.Table:
+    rows = []
+    for how in (*BARS_MS, "bare"):
+        cost = found[f"{how} cost"]
+        interval = median_interval(cost, 0.95)
+        over = [w - f for w, f in zip(found[how], found["floor"], strict=True)]
         rows.append(
             (
-                name,
-                page.ms(statistics.median(walls[how])),
+                how,
+                page.ms(statistics.median(found[how])),
+                page.ms(statistics.median(cost)),
+                page.ms((interval.low, interval.high)) if interval else "",
+                f"<= {BARS_MS[how]}" if how in BARS_MS else "",
                 page.ms(statistics.median(over)),
-                bounds,
-                own,
-                bar,
+                page.ms(statistics.median(found[f"{how} books"])) if how in BARS_MS else "",
             )
         )
+    floor = page.ms(statistics.median(found["floor"]))
     return page.Table(
         "isolation",
         f"python -m benchmarks.isolation --rounds {rounds}",
-        ("a launch by", "wall ms", "beyond the floor ms", "95 % interval", "beyond its own ms", "bar ms"),
+        ("launched by", "wall ms", "beyond session and runs ms", "95 % interval", "bar ms",
+         "beyond the floor ms", "folder, journal, launch.json ms"),
         tuple(rows),
-        (f"{model}, {RUNS} runs, medians of {rounds} interleaved rounds; a launch includes its folder, "
-         "its journal read and folded, and launch.json; its own: the session and runs that it told of.",),
+        (f"{model}, 1 + {RUNS} runs, medians of {rounds} interleaved rounds; floor {floor} ms. bare: a "
+         "script that imports numpy and onnxruntime and does the same, with no journal and no verdict.",),
     )  # fmt: skip
 
 

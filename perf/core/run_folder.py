@@ -167,8 +167,11 @@ def records(run: RunFolder) -> tuple[Record, ...]:
 
 def clear(folder: Path) -> Path:
     """An empty folder, whatever a killed run left there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     return folder
 
 

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,13 +34,14 @@ def main(argv: Sequence[str]) -> int:
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page it inherited
     control.send(json.dumps({"ready": os.getpid()}).encode())
+    spare: _Spare | None = None
     while request := control.recv(1 << 20):
-        if reason := unfit_to_fork():
+        if spare is None and (reason := unfit_to_fork()):
             control.send(json.dumps({"refused": reason}).encode())
-        else:
-            control.send(
-                json.dumps({"pid": _fork(json.loads(request), wrapper, control)}).encode()
-            )
+            continue
+        used = spare or _spare(wrapper, control)
+        control.send(json.dumps({"pid": used.start(request)}).encode())
+        spare = None if unfit_to_fork() else _spare(wrapper, control)  # while that one loads
     return 0
 
 
@@ -62,40 +64,69 @@ def is_loaded(soname: str) -> bool:
     return True
 
 
-def _fork(request: dict[str, Any], wrapper: int, control: socket.socket) -> int:
-    """Fork twice, so that the orphaned leaf falls to the wrapper, a subreaper; returns the leaf's pid."""
-    read_end, write_end = os.pipe()
+@dataclass(frozen=True)
+class _Spare:
+    """A worker forked ahead of its request. Its parent, the middle, ends when it is needed: orphaned, the
+    worker falls to the wrapper, a subreaper, which then sees its end at first hand."""
+
+    middle: int
+    worker: int
+    request: int  # pipe to the worker; closed without a word, it ends
+    end: int  # pipe to the middle, which ends when this is closed
+
+    def start(self, request: bytes) -> int:
+        """Hand the request over; returns the pid, which by then is the wrapper's own to wait for."""
+        os.write(self.request, request)
+        os.close(self.request)
+        os.close(self.end)
+        os.waitpid(self.middle, 0)
+        return self.worker
+
+
+def _spare(wrapper: int, control: socket.socket) -> _Spare:
+    request, end, told = os.pipe(), os.pipe(), os.pipe()
+    host = os.getpid()
     middle = os.fork()
     if middle == 0:
-        _middle(request, wrapper, control, write_end)
-    os.close(write_end)
-    os.waitpid(middle, 0)  # only now is the leaf the wrapper's own to wait for
-    told = os.read(read_end, 16)
-    os.close(read_end)
-    return int(told)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != host:  # it died before the line above
+            os._exit(0)
+        control.close()
+        os.close(request[1])
+        os.close(end[1])
+        _middle(wrapper, request[0], end[0], told[1])
+    for fd in (request[0], end[0], told[1]):
+        os.close(fd)
+    worker = int(os.read(told[0], 16))
+    os.close(told[0])
+    return _Spare(middle, worker, request[1], end[1])
 
 
-def _middle(
-    request: dict[str, Any], wrapper: int, control: socket.socket, write_end: int
-) -> NoReturn:
-    host = os.getppid()
-    me = os.getpid()
-    leaf = os.fork()
-    if leaf:
-        os.write(write_end, str(leaf).encode())
+def _middle(wrapper: int, request: int, end: int, told: int) -> NoReturn:
+    """Fork the worker, say so, and stay until it is needed, or until the host is gone."""
+    middle = os.getpid()
+    worker = os.fork()
+    if worker:
+        os.write(told, str(worker).encode())
+        os.read(end, 1)
         os._exit(0)
-    os.close(write_end)
-    control.close()
+    os.close(end)
+    os.close(told)
+    given = os.read(request, 1 << 16)
+    os.close(request)
+    if not given:
+        os._exit(0)  # the host ended without a request
+    asked = json.loads(given)
     os.setsid()
-    _settle(Path(request["folder"]))  # while the middle one ends
+    _settle(Path(asked["folder"]))  # while the middle one ends
     while (parent := os.getppid()) != wrapper:
-        if parent not in (me, host):
+        if parent != middle:
             os._exit(0)  # the wrapper is gone and someone else adopted us
         time.sleep(0.0001)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != wrapper:  # it died between the two lines above
         os._exit(0)
-    _work(request)
+    _work(asked)
 
 
 def _settle(folder: Path) -> None:

@@ -1,6 +1,16 @@
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
+
+import pytest
 
 from perf.worker import host
+from perf.wrapper import processes
 
 
 def test_a_library_is_found_loaded_without_loading_it() -> None:
@@ -17,3 +27,54 @@ def test_a_host_with_a_second_thread_does_not_fork() -> None:
     stop.set()
     thread.join()
     assert "threads" in reason
+
+
+SERVING = """
+import os, socket, subprocess, sys, time
+mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+words = ["serve", str(theirs.fileno()), str(os.getpid()), "numpy"]
+host = subprocess.Popen([sys.executable, "-m", "perf.worker.host", *words], pass_fds=[theirs.fileno()])
+theirs.close()
+mine.recv(4096)
+mine.send(b'{"kind": "check", "job": "/nowhere", "folder": "/nowhere"}')
+mine.recv(4096)
+mine.send(b'{"kind": "check", "job": "/nowhere", "folder": "/nowhere"}')
+mine.recv(4096)
+print(host.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("killed", ["host", "wrapper"])
+def test_a_spare_worker_outlives_neither_its_host_nor_the_wrapper(killed: str) -> None:
+    quiet = {"OPENBLAS_NUM_THREADS": "1"}  # a second thread, and the host would not fork
+    wrapper = subprocess.Popen(
+        [sys.executable, "-c", SERVING], stdout=subprocess.PIPE, env={**os.environ, **quiet}
+    )
+    assert wrapper.stdout is not None
+    host_pid = int(wrapper.stdout.readline())
+    ours = processes.tree(host_pid)
+    deadline = time.monotonic() + 20
+    while len(ours) < 3 and time.monotonic() < deadline:  # host, middle, spare
+        time.sleep(0.02)
+        ours = processes.tree(host_pid)
+    spares = len(ours) - 1
+    if killed == "wrapper":
+        wrapper.kill()  # with no death signal between them here: the host sees its end as no more requests
+    else:
+        os.kill(host_pid, signal.SIGKILL)
+    while (left := living(ours)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    wrapper.kill()
+    wrapper.communicate()
+    assert (spares, left) == (2, [])
+
+
+def living(pids: frozenset[int]) -> list[int]:
+    """Those that are neither gone nor zombies that nobody has waited for yet."""
+    states = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+            states[pid] = stat.rpartition(")")[2].split()[0]
+    return [pid for pid, state in states.items() if state != "Z"]
