@@ -232,7 +232,7 @@ def _copy(
 ) -> None:
     while True:
         try:
-            chunk = response.read(CHUNK_BYTES)
+            chunk = response.read1(CHUNK_BYTES)  # what is there: a kill then costs no more
         except http.client.IncompleteRead as error:
             _write(file, error.partial)
             raise _TransientError("the connection broke in the middle") from error
@@ -243,7 +243,7 @@ def _copy(
         _write(file, chunk)
         have += len(chunk)
         note(have)
-    if total is not None and have < total:  # read(n) does not raise IncompleteRead
+    if total is not None and have < total:  # read1 does not raise IncompleteRead
         raise _TransientError(f"the server promised {total} bytes and sent {have}")
 
 

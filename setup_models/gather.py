@@ -79,7 +79,9 @@ def understand(text: str, base: Path, shop: Shop, pins: Mapping[str, Pin]) -> li
         return _folder(path)
     if path.is_file():
         raise RefusalError(f"{path}: not an archive; for a single model: setup_models.add {path}")
-    if shop.update_lock and "/" not in text:
+    if "/" in text:
+        raise RefusalError(f"{text}: no such file or folder ({path})")
+    if shop.update_lock:
         pins = {pin.name: pin for pin in hub.survey()}
     named = match(pins, text)
     if not named:

@@ -55,7 +55,10 @@ def require_new(models: Path, additions: Sequence[Addition], list_path: Path) ->
         if not name or "/" in name or "\0" in name or name.startswith("."):
             raise RefusalError(f"{name!r} cannot name a model's folder; give --name")
         if addition.staged is not None and (models / name).exists():
-            raise RefusalError(f"{models / name}: already there; remove it first, or give --name")
+            raise RefusalError(
+                f"{models / name}: already there; remove it first, or choose another name or "
+                "--models folder"
+            )
     for row in (row for addition in additions for row in addition.rows):
         name = row["model_name"]
         if name in taken:

@@ -8,4 +8,6 @@ if [ "$#" -eq 0 ]; then
     echo "error: which archives? usage: $0 URL… [--models FOLDER] [--update-lock]" >&2
     exit 2
 fi
-exec "${PYTHON:-python3}" "$here/setup_onnx_zoo.py" "$@"
+own=$here/../.venv/bin/python # what perf.sh sets up
+if [ ! -x "$own" ]; then own=python3; fi
+exec "${PYTHON:-$own}" "$here/setup_onnx_zoo.py" "$@"

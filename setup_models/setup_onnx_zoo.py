@@ -11,8 +11,15 @@ from pathlib import Path
 if __package__ in {None, ""}:  # called by its path, as the predecessor's users do
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from setup_models import gather, hub, lock, rows
 from setup_models.refusals import RefusalError, run_command
+
+try:
+    from setup_models import gather, hub, lock, rows
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: {sys.executable} lacks {error.name}; run ./perf.sh --setup once, then call this "
+        "with .venv/bin/python"
+    ) from None
 
 EPILOG = """\
 WHAT is a zoo model's name (wildcards work: 'resnet*-v1-7'), an https:// or file:// link or a path

@@ -21,6 +21,7 @@ class Served:
     promise: int | None = None  # a lying Content-Length
     wrong_range: bool = False  # answers 206 with a range that was not asked for
     redirect: str | None = None
+    stall: threading.Event | None = None  # waited for after a drop's bytes, before the hang-up
 
 
 class Server:
@@ -86,6 +87,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         with contextlib.suppress(ConnectionError):
             self.wfile.write(body)
+            if served.stall and promise > len(body):
+                served.stall.wait(60)
         if promise > len(body):
             self.close_connection = True
 

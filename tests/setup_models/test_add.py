@@ -63,7 +63,9 @@ def test_a_name_that_is_taken_is_refused_before_work(tmp_path: Path) -> None:
     source = save(mlp(), tmp_path / "mine.onnx")
     add.add(source, tmp_path / "models", add.Wish("mine"))
     before = tree(tmp_path / "models")
-    with pytest.raises(RefusalError, match="already there; remove it first, or give --name"):
+    with pytest.raises(
+        RefusalError, match="already there; remove it first, or choose another name"
+    ):
         add.add(source, tmp_path / "models", add.Wish("mine"))
     assert tree(tmp_path / "models") == before
     add.add(source, tmp_path / "models", add.Wish("other"))

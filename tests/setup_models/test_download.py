@@ -5,6 +5,8 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from setup_models.download import Patience, Want, fetch, sha256_of, show_progres
 from setup_models.refusals import RefusalError
 from tests.setup_models.serving import Server
 
+ROOT = Path(__file__).resolve().parents[2]
 BODY = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(BODY).hexdigest()
 QUICK = Patience(attempts=4, pause_s=0.01, timeout_s=5.0)
@@ -51,6 +54,28 @@ def test_what_a_failed_run_kept_is_built_upon_by_the_next(server: Server, tmp_pa
     fetch(Want(url, DIGEST), target, patience=QUICK)
     assert sha256_of(target) == DIGEST
     assert server.requests[-1][1] == "bytes=100000-"
+
+
+def test_every_byte_that_came_before_a_kill_is_kept(server: Server, tmp_path: Path) -> None:
+    stall = threading.Event()
+    url = server.put("/m.bin", BODY, drops=[123_456], stall=stall)
+    code = (
+        "import sys; from pathlib import Path; from setup_models.download import Want, fetch; "
+        "fetch(Want(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    target = tmp_path / "m.bin"
+    child = subprocess.Popen([sys.executable, "-c", code, url, str(target)], cwd=ROOT)
+    partial = target.with_name("m.bin.part")
+    deadline = time.monotonic() + 30
+    while not (partial.is_file() and partial.stat().st_size == 123_456):
+        assert time.monotonic() < deadline, "the bytes that came are not on the disk"
+        time.sleep(0.01)
+    child.kill()
+    child.wait(30)
+    stall.set()
+    fetch(Want(url, DIGEST), target, patience=QUICK)
+    assert sha256_of(target) == DIGEST
+    assert server.requests[-1][1] == "bytes=123456-"
 
 
 def test_a_file_that_changed_between_two_runs_comes_whole(server: Server, tmp_path: Path) -> None:

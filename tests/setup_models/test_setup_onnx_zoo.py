@@ -166,6 +166,13 @@ def test_the_shell_front_is_the_same_command(
     assert run_by_path(front, tmp_path).returncode == 2
 
 
+def test_a_python_without_onnx_is_told_which_one_to_take(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", str(SCRIPT), "--list"]  # -S: no installed package is found
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert " lacks " in one_line(done)
+    assert "./perf.sh --setup" in done.stderr
+
+
 def test_two_of_one_name_are_refused(archive: bytes, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for place in (tmp_path, tmp_path / "a"):
@@ -182,6 +189,7 @@ def test_two_of_one_name_are_refused(archive: bytes, tmp_path: Path) -> None:
         (["no-such-model"], "nor a name in the lock"),
         (["http://models.example/a.tar.gz"], "only https:// links"),
         (["ftp://models.example/a.tar.gz"], "only https:// links"),
+        (["file:///nowhere/a.tar.gz"], "no such file or folder (/nowhere/a.tar.gz)"),
         (["file://elsewhere/a.tar.gz"], "names a file of this machine"),
         (["https://models.example/a.onnx"], "not the link of an archive"),
         (["https://models.example/a.zip#sha256=12"], "64 lower-case hex digits"),
