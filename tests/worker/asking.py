@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from perf.core import tolerances
 from perf.core.cell import Cell, Environment, Io, ModelFile, Precision, Protocol, Target, TestSet
@@ -49,3 +50,11 @@ def cell(model: ModelFile, provider: str = "CPUExecutionProvider", **more: Any) 
 def f32(values: object) -> np.ndarray:
     """A float32 array, of any rank."""
     return np.array(values, np.float32)
+
+
+def put(folder: Path, number: int, stem: str, array: np.ndarray, name: str) -> None:
+    """Store a tensor in a test set of a model's folder."""
+    home = folder / f"test_data_set_{number}"
+    home.mkdir(parents=True, exist_ok=True)
+    tensor = numpy_helper.from_array(np.asarray(array), name)
+    (home / f"{stem}.pb").write_bytes(tensor.SerializeToString())

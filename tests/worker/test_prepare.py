@@ -1,27 +1,17 @@
+"""Stored test data become tensors of the model's inputs, by name, by position, of every type."""
+
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from perf.backends import Unsupported
-from perf.core.cell import InputOverride
 from perf.worker import inputs
 from perf.worker.prepare import BadModel, PrepareRequest, prepare, set_folders
 from tests import models
-from tests.worker.asking import f32, model_file, stored_sets
-
-RANDOM = PrepareRequest("random", seed=3, sets=2)
-
-
-def put(folder: Path, number: int, stem: str, array: np.ndarray, name: str) -> None:
-    home = folder / f"test_data_set_{number}"
-    home.mkdir(parents=True, exist_ok=True)
-    tensor = numpy_helper.from_array(np.asarray(array), name)
-    (home / f"{stem}.pb").write_bytes(tensor.SerializeToString())
+from tests.worker.asking import f32, model_file, put, stored_sets
 
 
 def adder(path: Path) -> Path:
@@ -116,72 +106,6 @@ def test_every_kind_of_tensor_survives(tmp_path: Path, array: np.ndarray, kind: 
     assert fed.tolist() == np.asarray(array).tolist()
 
 
-@pytest.mark.parametrize("cut", [0, 1, 10, 100, -1])
-def test_a_truncated_model_is_named(tmp_path: Path, cut: int) -> None:
-    folder = models.linear(tmp_path / "m")
-    file = folder / "model.onnx"
-    file.write_bytes(file.read_bytes()[:cut])
-    with pytest.raises(BadModel, match=r"model\.onnx: truncated, or not an ONNX model"):
-        stored_sets(folder, tmp_path / "o")
-
-
-@given(st.binary(max_size=200))
-def test_bytes_that_are_no_model_raise_one_line(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
-    folder = tmp_path_factory.mktemp("m")
-    (folder / "model.onnx").write_bytes(data)
-    with pytest.raises((BadModel, Unsupported)) as told:
-        prepare(model_file(folder), PrepareRequest("zoo"), folder / "o")
-    assert "\n" not in str(told.value).strip()
-
-
-def external(folder: Path, location: str, *, size: int | None = None) -> Path:
-    models.linear(folder)
-    model = onnx.load(folder / "model.onnx")
-    weight = model.graph.initializer[0]
-    raw = weight.raw_data
-    weight.ClearField("raw_data")
-    weight.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(raw)))):
-        entry = weight.external_data.add()
-        entry.key, entry.value = key, value
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
-    if size is not None:
-        (folder / location).write_bytes(b"\0" * size)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("location", "size", "says"),
-    [
-        ("weights.bin", None, "'weights.bin' is missing"),
-        ("weights.bin", 5, "'weights.bin' has 5 bytes"),
-        ("../outside.bin", 500, "outside the model's folder"),
-        ("/etc/hostname", None, "outside the model's folder"),
-    ],
-)
-def test_external_data_must_be_there_and_inside(
-    tmp_path: Path, location: str, size: int | None, says: str
-) -> None:
-    folder = external(tmp_path / "m", location, size=size)
-    with pytest.raises(BadModel, match=says):
-        stored_sets(folder, tmp_path / "o")
-
-
-def test_external_data_behind_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> None:
-    folder = external(tmp_path / "m", "weights.bin")
-    (tmp_path / "elsewhere.bin").write_bytes(b"\0" * 500)
-    (folder / "weights.bin").symlink_to(tmp_path / "elsewhere.bin")
-    with pytest.raises(BadModel, match="outside the model's folder"):
-        stored_sets(folder, tmp_path / "o")
-
-
-def test_external_data_are_not_read(tmp_path: Path) -> None:
-    folder = external(tmp_path / "m", "weights.bin", size=500)
-    assert len(stored_sets(folder, tmp_path / "o")) == 2
-
-
 @pytest.mark.parametrize(
     ("array", "says"),
     [
@@ -229,66 +153,6 @@ def test_fp16_data_are_cast_for_a_model_of_fp16_inputs(tmp_path: Path) -> None:
     model = model_file(folder, path_fp16=str(half / "model.onnx"))
     one = prepare(model, PrepareRequest("zoo", use_fp16_data=True), tmp_path / "o")[0]
     assert {t.onnx_type for t in (*one.inputs, *one.outputs)} == {TensorProto.FLOAT16}
-
-
-def test_random_data_repeat_for_a_seed_and_differ_between_sets_and_seeds(tmp_path: Path) -> None:
-    model = model_file(models.linear(tmp_path / "m"))
-    first, again, other = (
-        [
-            inputs.load(s)["x"]
-            for s in prepare(model, PrepareRequest("random", seed, 2), tmp_path / name)
-        ]
-        for seed, name in ((3, "a"), (3, "b"), (4, "c"))
-    )
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first[0], first[1])
-    assert not np.array_equal(first, other)
-    assert first[0].shape == (1, 8)
-    assert 0 <= first[0].min() < first[0].max() < 1
-
-
-def test_random_integers_stay_within_the_stored_ones(tmp_path: Path) -> None:
-    folder = models.lookup(tmp_path / "m")
-    put(folder, 0, "input_0", np.full((50, 20), 3), "ids")
-    sets = prepare(model_file(folder), RANDOM, tmp_path / "o")
-    assert set(np.unique(inputs.load(sets[0])["ids"])) == {0, 1, 2, 3}
-    assert sets[0].outputs == ()
-
-
-def test_random_integers_without_stored_ones_need_a_range(tmp_path: Path) -> None:
-    folder = models.lookup(tmp_path / "m")
-    bare = model_file(folder, inputs={"ids": InputOverride(shape=(40, 20))})
-    object.__setattr__(bare, "test_data", None)
-    with pytest.raises(Unsupported, match=r'"inputs": \{"ids": \{"range": \[0, 1\]\}\}'):
-        prepare(bare, RANDOM, tmp_path / "o")
-    object.__setattr__(bare, "inputs", {"ids": InputOverride(shape=(40, 20), range=(2, 5))})
-    drawn = inputs.load(prepare(bare, RANDOM, tmp_path / "o")[0])["ids"]
-    assert set(np.unique(drawn)) == {2, 3, 4, 5}
-
-
-def test_random_shapes_need_a_shape_where_nothing_tells(tmp_path: Path) -> None:
-    bare = model_file(models.linear(tmp_path / "m", sets=0))
-    with pytest.raises(Unsupported, match="--shape x=1x8"):
-        prepare(bare, RANDOM, tmp_path / "o")
-    asked = PrepareRequest("random", shapes={"x": (5, 8)})
-    assert prepare(bare, asked, tmp_path / "o")[0].inputs[0].shape == (5, 8)
-    with pytest.raises(BadModel, match="no input 'z' to override; it has x"):
-        prepare(bare, PrepareRequest("random", shapes={"z": (5, 8)}), tmp_path / "o")
-    with pytest.raises(BadModel, match="5x7 is asked for"):
-        prepare(bare, PrepareRequest("random", shapes={"x": (5, 7)}), tmp_path / "o")
-
-
-def test_a_flags_shape_wins_over_the_model_list_and_is_refused_for_stored_data(
-    tmp_path: Path,
-) -> None:
-    model = model_file(
-        models.linear(tmp_path / "m"), inputs={"x": InputOverride(shape=(2, 8), value=0.5)}
-    )
-    asked = PrepareRequest("random", shapes={"x": (3, 8)})
-    drawn = inputs.load(prepare(model, asked, tmp_path / "o")[0])["x"]
-    np.testing.assert_array_equal(drawn, np.full((3, 8), 0.5, np.float32))
-    with pytest.raises(Unsupported, match="needs random inputs"):
-        prepare(model, PrepareRequest("zoo", shapes={"x": (3, 8)}), tmp_path / "p")
 
 
 def test_the_models_folder_is_left_alone(tmp_path: Path) -> None:
