@@ -139,12 +139,19 @@ def build(values: Mapping[str, Any]) -> Options:
         try:
             converted[flag.name] = flag.convert(values[flag.name])
         except (ValueError, TypeError) as e:
-            raise BadRequestError(f"--{flag.name} {values[flag.name]}: {e}") from e
+            raise BadRequestError(f"--{flag.name} {_as_given(values[flag.name])}: {e}") from e
     if converted["launches"] is None:
         converted["launches"] = MOST_PAIRS if converted["ab"] else LAUNCHES
     options = Options(**converted)  # FLAGS and Options hold the same names
     _agree(options)
     return options
+
+
+def _as_given(value: Any) -> str:
+    """A flag's words, of all its uses, as they were typed."""
+    if isinstance(value, list | tuple):
+        return " ".join(_as_given(v) for v in value)
+    return str(value)
 
 
 def _agree(o: Options) -> None:

@@ -23,6 +23,14 @@ def listed(folder: Path, *entries: dict[str, Any]) -> Path:
     return path
 
 
+def test_a_checksum_may_be_spelled_in_capitals(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "relu")
+    sha256 = model_files.digest(folder / "model.onnx").upper()
+    (tmp_path / "list.json").write_text(json.dumps([entry(sha256=sha256)]))
+    (model,) = model_files.load(tmp_path / "list.json")
+    assert model.sha256 == sha256.lower()
+
+
 def entry(**more: Any) -> dict[str, Any]:
     return {"model_name": "relu", "working_directory": "relu", "model_path": "model.onnx",
             "test_data_path": ".", **more}  # fmt: skip
