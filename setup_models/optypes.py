@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx
 
@@ -30,13 +30,13 @@ def used(model: onnx.ModelProto) -> set[str]:
 
 
 def without(model: onnx.ModelProto, element: str) -> set[str]:
-    """The op types with an input that takes float but not `element` ("float16", "bfloat16").
+    """The op types with an input or output that may be float but not `element` ("float16", …).
 
     Such nodes must stay fp32: DequantizeLinear has float16 scales from opset 19 on, Conv takes
-    bfloat16 from opset 22 on.
+    bfloat16 from opset 22 on, ConstantOfShape gives it from opset 20 on.
     """
     version = opset(model)
-    lacking = {op for op in used(model) if any(map(_only_float(element), _inputs(op, version)))}
+    lacking = {op for op in used(model) if any(map(_only_float(element), _ends(op, version)))}
     return lacking - CONVERTED_IN_PART
 
 
@@ -54,12 +54,22 @@ def _only_float(element: str) -> Callable[[set[str]], bool]:
 def _inputs(op_type: str, version: int) -> list[set[str]]:
     """The element types that each input of the op takes."""
     schema = _schema(op_type, version)
-    if schema is None:
-        return []
+    return [] if schema is None else _types(schema, schema.inputs)
+
+
+def _ends(op_type: str, version: int) -> list[set[str]]:
+    """The element types that each input and output of the op may have."""
+    schema = _schema(op_type, version)
+    return [] if schema is None else _types(schema, [*schema.inputs, *schema.outputs])
+
+
+def _types(
+    schema: onnx.defs.OpSchema, ends: Sequence[onnx.defs.OpSchema.FormalParameter]
+) -> list[set[str]]:
     allowed = {each.type_param_str: each.allowed_type_strs for each in schema.type_constraints}
     return [
         {text.removeprefix("tensor(").removesuffix(")") for text in allowed.get(name, [name])}
-        for name in (each.type_str for each in schema.inputs)
+        for name in (each.type_str for each in ends)
     ]
 
 

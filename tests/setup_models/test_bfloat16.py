@@ -45,6 +45,19 @@ def test_bf16_keeps_in_fp32_what_the_opset_cannot_do(tmp_path: Path) -> None:
     assert types["w"] == TensorProto.FLOAT
 
 
+def test_what_gives_no_bf16_stays_fp32_too(tmp_path: Path) -> None:
+    shape = numpy_helper.from_array(np.array([1, 8], np.int64), "shape")
+    one = numpy_helper.from_array(np.ones(1, np.float32))
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["ones"], "ones", value=one),
+        helper.make_node("Add", ["x", "ones"], ["y"], "add"),
+    ]
+    source = save(model_of(nodes, [shape]), tmp_path / "model.onnx")
+    report = half.convert(source, tmp_path / "bf16.onnx", Request("bf16"))
+    assert "kept fp32, opset 17 has no bf16 for them: ConstantOfShape" in report.notes
+    onnx.checker.check_model(onnx.load(str(tmp_path / "bf16.onnx")), full_check=True)
+
+
 def test_bf16_refuses_an_opset_that_does_not_know_it(tmp_path: Path) -> None:
     source = save(mlp(opset=12), tmp_path / "model.onnx")
     with pytest.raises(ConversionError, match="bf16 needs opset 13 or later, the model has 12"):
