@@ -21,7 +21,7 @@ lint: setup-dev
 test: setup-dev
 	$(PYTHON) -m setup_models.offline
 	$(PYTHON) -m perf.wrapper.environments openvino nxrt rtx
-	$(PYTHON) -m perf.wrapper.environments --file tests/environments.toml ort_before
+	$(PYTHON) -m perf.wrapper.environments --file tests/environments.toml ort_before ort_gpu
 	$(PYTHON) -m pytest -q
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root

@@ -4,29 +4,57 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, _ort, _trt_ep, cuda
+from perf.backends import (
+    Backend,
+    Found,
+    Session,
+    TargetSpec,
+    Unsupported,
+    _ort,
+    _trt_ep,
+    _trt_options,
+    cuda,
+)
 from perf.core.cell import Cell, Precision
 
 NAME = "TensorrtExecutionProvider"
 OURS = frozenset(("build", "gpu_only"))  # options of a cell that are none of the provider's
+NEEDS = "tensorrt-cu13>=10.13,<11 and CUDA 13 with cuDNN 9 on the library path"
 NEWEST = 10  # the major version that ORT's provider is linked against; 11 has no fp16 builder flag
+
+
+class LibraryMissingError(Exception):
+    """A library that ONNX Runtime's TensorRT provider needs is not there; the message names it."""
 
 
 @contextlib.contextmanager
 def open_(cell: Cell, launch_dir: Path) -> Iterator[Session]:
-    """A session on TensorRT, then CUDA, then the CPU; the first session of a cache builds its engines."""
+    """A session on TensorRT, then CUDA, then the CPU; the first session of a cache builds its engines.
+
+    Raises Unsupported for an option that the library does not know, LibraryMissingError where it cannot load.
+    """
+    given = options(cell)
+    library = _trt_options.library()
+    if reason := _trt_options.unknown(given, library):
+        raise Unsupported(reason)
     cuda.preload(cell)
     device = cuda.device(cell)
     beneath = {"device_id": str(device), "use_tf32": str(int(cell.tf32))}
     providers: _ort.Providers = (
-        (NAME, options(cell)),
+        (NAME, given),
         (cuda.NAME, beneath),
         ("CPUExecutionProvider", {}),
     )
     opening = _ort.Opening(
         cell.model.path, providers, device="cuda", device_id=device, cached=_cached(cell)
     )
-    with _ort.opened(cell, launch_dir, opening) as session:
+    with contextlib.ExitStack() as held:
+        try:
+            session = held.enter_context(_ort.opened(cell, launch_dir, opening))
+        except RuntimeError as e:
+            if "install TensorRT" not in str(e) or not (why := _trt_options.cannot_load(library)):
+                raise
+            raise LibraryMissingError(f"TensorRT cannot be loaded: {why}; it needs {NEEDS}") from e
         yield _trt_ep.WatchedSession(session, cell)
 
 
