@@ -143,7 +143,8 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
     declared = entry.get("sha256")
     if declared and declared.lower() != sha256:
         raise ModelListError(
-            f"{where}: {path} has sha256 {sha256}, the list says {declared}; fetch it again, or correct the list"
+            f"{where}: {path} has sha256 {sha256}, the list says {declared}; "
+            "fetch it again, or correct the list"
         )
     half = _file(folder / given, where) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
