@@ -47,6 +47,7 @@ def main() -> None:
         folder = Path(scratch)
         tiny = [_written(folder / "models", op) for op in ("Relu", "Identity")]
         subjects = [
+            Subject("squeezenet", ("--models", "squeezenet"), 40, 5),
             Subject("inception_v1", ("--models", "inception_v1"), 20, 3),
             *(Subject(p.stem, ("-m", str(p)), 5000, 500, share=0.25) for p in tiny),
         ]
