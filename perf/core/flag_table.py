@@ -121,6 +121,6 @@ FLAGS: tuple[Flag, ...] = (
     Flag("json", "the plan as JSON", False, "", _RUN, bool, switch=True, plan=False),
     Flag("list", "targets, why each can or cannot run here, what would fix it", False, "", _RUN, bool,
          switch=True, plan=False),
-    Flag("verbose", "more", 0, "v", _RUN, int, counted=True, plan=False),
-    Flag("quiet", "less", 0, "q", _RUN, int, counted=True, plan=False),
+    Flag("verbose", "a line for every launch as it begins", 0, "v", _RUN, int, counted=True, plan=False),
+    Flag("quiet", "no line per cell; twice: the last line alone", 0, "q", _RUN, int, counted=True, plan=False),
 )  # fmt: skip

@@ -59,8 +59,10 @@ class Screen:
                 print(count, "\n".join(lines), flush=True)
 
     def progress(self, text: str) -> None:
-        """What is being done now, on a terminal only, in place of what was done before."""
-        if self._level >= 0 and sys.stderr.isatty():
+        """What is being done now: by -v a line each, else on a terminal only, in place of the one before."""
+        if self._level > 0:
+            self.notice(text)
+        elif self._level == 0 and sys.stderr.isatty():
             room = shutil.get_terminal_size().columns - 1
             with _heard_or_not(sys.stderr):
                 print(f"\r{text[:room]:<{room}}\r", end="", file=sys.stderr, flush=True)

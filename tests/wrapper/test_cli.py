@@ -231,6 +231,13 @@ def test_quiet_leaves_the_last_line_alone(home: Path) -> None:
     assert len(list((home / "result").glob("benchmark_*.csv"))) == 7
 
 
+def test_verbose_tells_every_launch_as_it_begins(home: Path) -> None:
+    told = ask(home, *QUICK, "-v", "--models", "relu").err.splitlines()
+    assert [x for x in told if x.startswith("measuring")] == [
+        f"measuring relu::CPUExecutionProvider, launch {n}" for n in (1, 2)
+    ]
+
+
 def test_an_unreadable_output_ends_nothing(home: Path) -> None:
     """`… | head -1`: who reads our output may stop; the run and its tables do not."""
     argv = shlex.join(command("-m", "models", "-o", "result", *QUICK))
