@@ -156,7 +156,11 @@ class OrtSession:
                 assigned  # there was no room for a second session: shares of nodes, none of time
             )
         placed = assigned or placement.from_profile(profile)
-        return replace(placed, host_time_us=placement.host_times(profile))
+        return replace(
+            placed,
+            host_time_us=placement.host_times(profile),
+            partition_us=placement.partition_times(profile),
+        )
 
     def attested(self) -> Attested | None:
         """Of a converted model, by the types of the tensors of its kernels in the profiled run."""

@@ -243,6 +243,8 @@ def _placement(record: Record) -> Facts:
         "ops_on_ep": mine,
         "ratio_of_ops_on_ep": ratio(mine, total),
         "partitions_on_ep": found.partitions.get(provider) if found else None,
+        "partition_nodes": found.partition_nodes.get(provider, ()) if found else (),
+        "partition_us": found.partition_us.get(provider, {}) if found else {},
         "host_time_us": rounded(spent, 3),
         "host_time_on_ep_us": rounded(own, 3),
         "ratio_of_time_on_ep": ratio(own, spent),

@@ -174,7 +174,10 @@ def _off_tensorrt(subject: Record) -> Term:
 
 def _partitions(placed: Placement) -> str:
     count = placed.partitions.get(EP, 0)
-    return f"{count} partition" + ("" if count == 1 else "s")
+    each = ", ".join(map(str, placed.partition_nodes.get(EP, ())))
+    return (
+        f"{count} partition" + ("" if count == 1 else "s") + (f" (nodes: {each})" if each else "")
+    )
 
 
 def _precision(subject: Record, base: Record) -> Term:

@@ -38,6 +38,10 @@ class Placement:
     partitions: Mapping[str, int]  # provider -> subgraphs it was given
     host_time_us: Mapping[str, float] = field(default_factory=dict)
     # provider -> host-side kernel time of one profiled run (launch time for asynchronous devices)
+    partition_nodes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # provider -> nodes of each of its subgraphs; left out where every one is a single node
+    partition_us: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    # provider -> subgraph that it compiled -> host time of the profiled run
 
 
 @dataclass(frozen=True)

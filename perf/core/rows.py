@@ -135,6 +135,8 @@ class CellRow:
     ops_on_ep: int | None = col("nodes on the provider asked for")
     ratio_of_ops_on_ep: float | None = col("ops_on_ep / total_ops; empty for a folded graph")
     partitions_on_ep: int | None = col("subgraphs the provider was given")
+    partition_nodes: tuple[int, ...] = col("nodes of each; empty where all are single nodes")
+    partition_us: Mapping[str, float] = col("compiled subgraph -> host time of one profiled run")
     host_time_us: float | None = col("host-side kernel time of one profiled run, all providers")
     host_time_on_ep_us: float | None = col("of it on the EP (launch time, if asynchronous)")
     ratio_of_time_on_ep: float | None = col("host_time_on_ep_us / host_time_us")

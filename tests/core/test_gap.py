@@ -55,7 +55,7 @@ def record(
 
 PARTIAL = Placement(
     "graph_assignment", {gap.EP: 90, "CUDAExecutionProvider": 10}, {}, {gap.EP: 3},
-    {gap.EP: 900.0, "CUDAExecutionProvider": 250.0},
+    {gap.EP: 900.0, "CUDAExecutionProvider": 250.0}, {gap.EP: (60, 20, 10)},
 )  # fmt: skip
 PARTS = {"h2d": 0.2, "compute": 2.7, "d2h": 0.1}
 
@@ -72,7 +72,9 @@ def test_every_term_that_was_measured_and_the_rest_add_up_to_the_gap() -> None:
     assert (ms["precision"], ms["CUDA graph"]) == (0.0, 0.0)
     assert ms["rest"] == pytest.approx(0.25)
     facts = {t.name: t.facts for t in found.terms}
-    assert facts["off TensorRT"].startswith("3 partitions, 10 of 100 nodes off TensorRT")
+    assert facts["off TensorRT"].startswith(
+        "3 partitions (nodes: 60, 20, 10), 10 of 100 nodes off TensorRT"
+    )
     assert "0.8 ms in the EP, 0.3 ms alone" in facts["transfers"]
     assert facts["precision"] == "EP 100% fp32, alone 100% fp32"
 

@@ -114,5 +114,28 @@ def test_a_bodys_time_goes_to_its_own_provider(tmp_path: Path) -> None:
     assert placement.from_profile(path).nodes == {"A": 3, "B": 1, "C": 1}
 
 
+def test_time_of_each_subgraph_that_a_provider_compiled(tmp_path: Path) -> None:
+    """Named as TensorRT's are, in a profile written by hand; OpenVINO's are seen in wrapper/test_fallback.py."""
+    trt, run = (
+        "TensorrtExecutionProvider",
+        {"cat": "Session", "name": "model_run", "dur": 1, "tid": 1},
+    )
+    kernels = [
+        (f"{trt}_TRTKernel_graph_g_1_{i}_{i}", f"TRTKernel_graph_g_1_{i}", trt) for i in (0, 1)
+    ]
+    events = [run | {"ts": 0, "args": {}}]
+    events += [event(name, 1 + i, 900, p, op) for i, (name, op, p) in enumerate(kernels)]
+    events.append(run | {"ts": 2000, "args": {}})
+    events += [
+        event(name, 2010 + 100 * i, 40 + i, p, op) for i, (name, op, p) in enumerate(kernels)
+    ]
+    events.append(event("Det_3", 2300, 7, CPU, "Det"))
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(events))
+    assert placement.partition_times(path) == {
+        trt: {"TRTKernel_graph_g_1_0_0": 40.0, "TRTKernel_graph_g_1_1_1": 41.0}
+    }
+
+
 def test_an_ort_without_assignment_says_so() -> None:
     assert placement.from_session(object()) is None

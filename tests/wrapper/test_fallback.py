@@ -126,6 +126,10 @@ def test_partial_placement_passes_with_its_share_and_fails_below_the_gate(tmp_pa
     assert row["outcome"] == "Passed"
     assert (row["ops_on_ep"], row["total_ops"], row["ratio_of_ops_on_ep"]) == (4, 5, 0.8)
     assert row["ops_elsewhere"] == {"CPUExecutionProvider/Det": 1}
+    assert row["partitions_on_ep"] == 2
+    assert sorted(row["partition_nodes"]) == [1, 3]  # before Det and after it
+    assert len(row["partition_us"]) == 2
+    assert sum(row["partition_us"].values()) == pytest.approx(row["host_time_on_ep_us"])
     assert row["p50_ms"] > 0
     said = ask(home, *words, "--min_ep_share", "0.9")
     gated = said.cells["determinants::OpenVINOExecutionProvider"]
