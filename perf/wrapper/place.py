@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perf import backends
-from perf.backends import Backend
+from perf.backends import Backend, Found
 from perf.core import environments as specifications
+from perf.core.cell import Environment
 from perf.core.environments import EnvironmentsError, EnvironmentSpec
 from perf.core.options import Options
 from perf.planning import devices, targets
 from perf.planning.request import wanted_names
 from perf.planning.targets import Offer, Place
 from perf.wrapper import environments
+
+NOT_ASKED_FOR = "not looked into: none of its targets was asked for"
 
 
 def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
@@ -22,14 +25,20 @@ def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     known = backends.discover()
     kept = {s.name: _kept(s) for s in specs if s.backend}
     names = wanted_names(options)
+    every = (*known, *kept.values())
     if build:
-        _build([s for s in specs if _is_needed(s, names, (*known, *kept.values()), gpus)])
+        _build([s for s in specs if _is_needed(s, names, every, gpus)])
     programs = (b.program(options.trtexec, options.workspace) for b in known)
     trtexec = next(filter(None, programs), "")
-    resolved = [environments.resolve(s, gpus, trtexec) for s in specs]
-    return targets.offers(
-        [Place(r.spec, r.environment, r.found, r.problem) for r in resolved], known, kept
-    )
+    places = []
+    for spec in specs:
+        if build and not _is_asked_for(spec, names, every):  # a run pays for the probes it needs
+            found = Found(gpus=gpus)
+            places.append(Place(spec, Environment(spec.name, ""), found, NOT_ASKED_FOR))
+            continue
+        r = environments.resolve(spec, gpus, trtexec)
+        places.append(Place(r.spec, r.environment, r.found, r.problem))
+    return targets.offers(places, known, kept)
 
 
 def _kept(spec: EnvironmentSpec) -> Backend:
@@ -45,8 +54,14 @@ def _is_needed(
     spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend], gpus: Sequence[str]
 ) -> bool:
     """Whether a run needs this environment built: its targets are named, or run by default."""
-    if not environments.needs_building(spec) or (spec.needs_gpu and not gpus):
-        return False
+    needed = environments.needs_building(spec) and (not spec.needs_gpu or bool(gpus))
+    return needed and _is_asked_for(spec, names, known)
+
+
+def _is_asked_for(spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend]) -> bool:
+    """Whether any of an environment's targets may be among those asked for."""
+    if spec.python == "current" or not (spec.targets or spec.plugin or spec.backend):
+        return True  # it serves whatever its probe finds, references among it
     if not names:
         return spec.default
     served = {spec.plugin["target"].lower()} if spec.plugin else {t.lower() for t in spec.targets}
