@@ -2,8 +2,10 @@
 
 import shlex
 import shutil
+import signal as signals
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -54,9 +56,10 @@ def conduct(
             signal = work(folder, host, screen, done)
             why = "interrupted" if signal else "the run ended before it"
             records = complete(planned, done, folder.run_id, why)
-            written = tables.write_all(
-                records, host, folder.root, folder.results, folder.run_id, label=options.label
-            )
+            with _undisturbed():
+                written = tables.write_all(
+                    records, host, folder.root, folder.results, folder.run_id, label=options.label
+                )
             screen.end(records, host, folder, written)
             return 128 + signal if signal else status(records, options)
         except BrokenPipeError:
@@ -70,6 +73,17 @@ def _first(folder: RunFolder, command: Sequence[str]) -> Sequence[str]:
     """The command that began the run: a resumed one names few of its flags."""
     told = run_folder.read_json(folder.root / "run.json")
     return tuple(told["command"]) if told and told.get("command") else command
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that would end us wait: a second or two of writing tables is what the run was for."""
+    held = {signals.SIGINT, signals.SIGTERM, signals.SIGHUP}
+    before = signals.pthread_sigmask(signals.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signals.pthread_sigmask(signals.SIG_SETMASK, before)
 
 
 def _cut_short(error: OSError, folder: RunFolder, *, resumable: bool) -> str:
