@@ -26,7 +26,6 @@ class Wish:
     overrides: inputs.Overrides = field(default_factory=inputs.Overrides)
     sets: int = 2
     seed: int = SEED
-    link: bool = False  # external data hard-linked instead of copied
     cross_check: bool = True
 
 
@@ -67,7 +66,7 @@ def stage(path: Path, staged: Path, wish: Wish) -> tuple[reference.Made, rows.Ro
     )
     shutil.copyfile(path, staged / path.name)
     for file in data_files:
-        weights.bring(file, staged / file.relative_to(path.parent), link=wish.link)
+        weights.bring(file, staged / file.relative_to(path.parent))
     row: rows.Row = {
         "model_name": wish.name,
         "working_directory": f"./{wish.name}/",
@@ -155,7 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--name", help="default: the file's name")
     parser.add_argument("--models", type=Path, default=Path("models"), help="default ./models")
-    parser.add_argument("--link", action="store_true", help="hard-link external data, do not copy")
     add_input_options(parser)
     given = parser.parse_args(arguments)
     if given.sets < 1:
@@ -166,7 +164,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overrides,
         given.sets,
         given.seed,
-        given.link,
         not given.no_cross_check,
     )
     list_path, made = add(given.model, given.models, wish)

@@ -22,8 +22,8 @@ def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
     """Write the model with inferred shapes to `destination`, atomically; how many values got one.
 
     TensorRT's parser needs this for models whose subgraphs or custom ops hide their shapes.
-    External data is hard-linked beside, or copied. Raises RefusalError without sympy, where
-    inference fails, and where `destination` lies in the model's own folder.
+    External data is copied beside. Raises RefusalError without sympy, where inference fails, and
+    where `destination` lies in the model's own folder.
     """
     model = weights.read_structure(source)
     if destination.resolve().parent == source.resolve().parent:
@@ -49,7 +49,7 @@ def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
         draft.write_bytes(inferred.SerializeToString())
         for file in data_files:
             beside = destination.parent / file.relative_to(source.parent)
-            weights.bring(file.resolve(), beside, link=True)
+            weights.bring(file.resolve(), beside)
         draft.replace(destination)
     return sum(value.type.tensor_type.HasField("shape") for value in inferred.graph.value_info)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import shutil
+import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -12,6 +13,7 @@ from onnx import external_data_helper, shape_inference
 from setup_models.graphs import all_graphs
 from setup_models.refusals import RefusalError
 
+COPY_BYTES = 16 << 20
 MESSAGE_LIMIT_BYTES = 2_000_000_000  # a protobuf message holds less than 2 GiB
 
 
@@ -79,18 +81,34 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     )
 
 
-def bring(file: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a data file to `target`, or hard-link it where the file system lets it."""
+def bring(file: Path, target: Path) -> None:
+    """Copy a data file to `target`, its holes as holes.
+
+    Never a link, hard or symbolic: onnx refuses external data that is one.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    if link:
+    with file.open("rb") as source, target.open("wb") as copy:
+        for start, end in _stretches(source.fileno()):
+            source.seek(start)
+            copy.seek(start)
+            while chunk := source.read(min(end - source.tell(), COPY_BYTES)):
+                copy.write(chunk)
+        copy.truncate(file.stat().st_size)
+
+
+def _stretches(handle: int) -> Iterator[tuple[int, int]]:
+    """Where a file holds data, as [start, end) in bytes; the rest of it are holes."""
+    end = 0
+    while True:
         try:
-            target.hardlink_to(file)
-            return
+            start = os.lseek(handle, end, os.SEEK_DATA)
         except OSError as error:
-            if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
+            if error.errno != errno.ENXIO:
                 raise
-    shutil.copyfile(file, target)
+            return  # no data from there on
+        end = os.lseek(handle, start, os.SEEK_HOLE)
+        yield start, end
 
 
 def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:

@@ -172,10 +172,11 @@ def big_model(folder: Path, size_bytes: int) -> Path:
 def test_a_model_past_two_gib_is_added_with_its_external_data(tmp_path: Path) -> None:
     source = big_model(tmp_path / "big", (2 << 30) + 4096)
     assert (source.parent / "weights.bin").stat().st_blocks * 512 < 1 << 20  # a hole, truly
-    _, made = add.add(source, tmp_path / "models", add.Wish("big", link=True))
+    _, made = add.add(source, tmp_path / "models", add.Wish("big"))
     assert made.notes[0] == "not cross-checked: the weights are too large"
-    linked = tmp_path / "models" / "big" / "weights.bin"
-    assert linked.samefile(source.parent / "weights.bin")
+    brought = tmp_path / "models" / "big" / "weights.bin"
+    assert brought.stat().st_size == (source.parent / "weights.bin").stat().st_size
+    assert brought.stat().st_nlink == 1  # onnx refuses external data that is hard-linked
     x = datasets.read_tensors(tmp_path / "models" / "big" / "test_data_set_0", "input", ["x"])["x"]
     y = datasets.read_tensors(tmp_path / "models" / "big" / "test_data_set_0", "output", ["y"])[
         "y"
