@@ -78,12 +78,18 @@ def _first(folder: RunFolder, command: Sequence[str]) -> Sequence[str]:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Signals that would end us wait: a second or two of writing tables is what the run was for."""
-    held = {signals.SIGINT, signals.SIGTERM, signals.SIGHUP}
-    before = signals.pthread_sigmask(signals.SIG_BLOCK, held)
+    heard: list[int] = []
+    before = {
+        n: signals.signal(n, lambda number, _frame: heard.append(number))
+        for n in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
+    }
     try:
         yield
     finally:
-        signals.pthread_sigmask(signals.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signals.signal(number, handler)
+        for number in heard:
+            signals.raise_signal(number)
 
 
 def _cut_short(error: OSError, folder: RunFolder, *, resumable: bool) -> str:
