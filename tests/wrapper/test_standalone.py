@@ -1,5 +1,6 @@
 """Standalone TensorRT through the real wrapper: a fake trtexec and a fake NVML, which we do not own."""
 
+import csv
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from onnx import helper
 
 from perf.core import run_folder
 from perf.core.leases import Lease
-from perf.core.record import Passed, Skipped
+from perf.core.record import Passed, PrecisionNotAttained, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask
 from tests.fakes.trt_cells import FAKE
@@ -119,6 +120,30 @@ def test_a_model_that_half_precision_cannot_hold_is_lost_to_versions_without_a_f
     assert "it needs the fp16 artefact, and there is none" in typed.outcome.reason
 
 
+@pytest.mark.parametrize("version", ["10.6", "11.1"])
+def test_an_engine_that_is_not_in_the_precision_asked_for_is_no_result(
+    home: Path, version: str
+) -> None:
+    """TensorRT was asked for fp16 and its inspector tells fp32: it ended well, and that is not enough."""
+    program(home)
+    layers = home / "layers.json"
+    tensor = [{"Name": "t", "Format/Datatype": "Row major linear FP32 format"}]
+    one = {"LayerType": "CaskConvolution", "Inputs": tensor, "Outputs": tensor}
+    layers.write_text(json.dumps({"Layers": [{**one, "Name": f"/conv{i}"} for i in range(30)]}))
+    said = run(
+        home, "-e", f"{ALONE}_fp16",
+        FAKE_TRTEXEC_VERSION=version, FAKE_TRTEXEC_LAYERS=str(layers),
+    )  # fmt: skip
+    record = said.records[f"relu::{ALONE}_fp16"]
+    assert record.outcome == PrecisionNotAttained("fp16", 0.0)
+    assert [x.name for x in record.launches] == ["check"]
+    row = said.cells[record.cell.id]
+    assert (row["status"], row["p50_ms"], row["attested_layer_share"]) == ("Fail", None, 0.0)
+    assert row["attested_source"] == "engine inspector: 30 fp32"
+    (fail,) = said.table("fail")
+    assert fail["exact outcome"] == "PrecisionNotAttained(fp16, 0.0%)"
+
+
 def test_version_11_is_built_from_the_converted_model(home: Path) -> None:
     program(home)
     log = home / "said.jsonl"
@@ -184,6 +209,8 @@ def test_launches_that_ran_throttled_are_repeated_as_often_as_asked(home: Path) 
     assert {p.name for p in folder.glob("measure_*")} == tried
     row = said.cells[record.cell.id]
     assert (row["throttled_share"], row["throttle_reasons"]) == (1.0, ["hw_thermal_slowdown"])
+    assert "throttled" in row["marks"]
+    assert f"throttled: one::{ALONE}\n" in said.out
     assert (
         "retried: measure_0_again_2 took the place of a launch whose device was throttled; "
         "it was throttled too"
@@ -223,11 +250,29 @@ def test_models_are_spread_over_devices_that_a_run_holds_for_itself(home: Path) 
 def test_engines_are_built_as_often_as_asked(home: Path) -> None:
     program(home)
     models.relu(home / "models" / "one", sets=1)
-    said = run(home, "-e", ALONE, "--builds", "2", "--launches", "1", "--models", "one")
+    words = ("-e", ALONE, "--builds", "2", "--launches", "1", "--models", "one", "--rtol", "1e-3")
+    said = run(home, *words, FAKE_TRTEXEC="differ")
     ids = [f"one::{ALONE}[build={i}]" for i in (1, 2)]
     assert list(said.cells) == ids
     built = [said.records[i].launches[0].created for i in ids]
     assert [b.cached for b in built if b] == [False, False]
+    row = told_of_builds(said)
+    assert (row["builds"], row["published"], row["outcomes"]) == ("2", "2", '["Passed","Passed"]')
+    middle, half = float(row["median_ms"]), float(row["half_range_ms"])
+    slow, fast = middle + half, middle - half
+    assert sorted(json.loads(row["medians_ms"])) == pytest.approx([fast, slow])
+    assert float(row["spread_pct"]) == pytest.approx(100 * half / middle, rel=1e-3)
+    assert half > 0
+    norms = json.loads(row["relative_norms"])
+    assert len(norms) == 2
+    assert norms[0] != norms[1]
+
+
+def told_of_builds(said: Said) -> dict[str, str]:
+    """The one row of builds.csv."""
+    with (said.run.root / "builds.csv").open(encoding="utf-8", newline="") as f:
+        (row,) = csv.DictReader(f)
+    return row
 
 
 def test_benchmark_py_finds_trtexec_too_and_holds_the_named_device_alone(home: Path) -> None:
