@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from setup_models import running, scratch, weights
+from perf.core.models import digest
+from setup_models import half, running, scratch, weights
 from setup_models.refusals import RefusalError, run_command
 
 
 def key(source_sha256: str, converter_version: str) -> str:
     """32 hex digits that change with the source and with the version of what infers."""
     return hashlib.sha256(f"shapes {source_sha256} {converter_version}".encode()).hexdigest()[:32]
+
+
+def kept(source: Path, root: Path) -> Path:
+    """The model with shapes in `<root>/<key>`; made if it is not there, whoever else asks meanwhile.
+
+    Raises RefusalError as `infer` does.
+    """
+    version = half.converter_version("onnxruntime")
+    path = root / key(digest(source), version) / "model.shapes.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():  # the model comes last: where it is, its data is too
+            infer(source, path)
+    return path
 
 
 def infer(source: Path, destination: Path, *, auto_merge: bool = True) -> int:

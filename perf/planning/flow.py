@@ -132,18 +132,21 @@ def set_up(kitchen: Kitchen, model: ModelFile, progress: Sequence[Progress]) -> 
             yield from _fed(kitchen, model, mine, half=half)
     yield from _converted(kitchen, model, [p for p in progress if p.alive and _converts(p)])
     alive = [p for p in progress if p.alive]
-    answers = yield [_check(kitchen, p) for p in alive]
+    answers = yield [_check(kitchen, p, "check") for p in alive]
     for p, answer in zip(alive, answers, strict=True):
         p.add(answer)
+    from perf.planning import shaping  # it speaks of asks and answers too
+
+    yield from shaping.again(kitchen, model, alive, _check)
 
 
-def _check(kitchen: Kitchen, p: Progress) -> Ask:
+def _check(kitchen: Kitchen, p: Progress, name: str) -> Ask:
     if p.backend.builds:
         p.cell = replace(p.cell, cache=str(engine_cache(kitchen, p.cell)))
     cells.write(p.cell, _made(kitchen.run.cell(p.cell)) / "cell.json")
     return Ask(
-        LaunchKind.CHECK, "check", kitchen.run.cell(p.cell) / "cell.json",
-        kitchen.run.launch(p.cell, "check"), p.cell.environment, WORKS + p.backend.preload, p.cell,
+        LaunchKind.CHECK, name, kitchen.run.cell(p.cell) / "cell.json",
+        kitchen.run.launch(p.cell, name), p.cell.environment, WORKS + p.backend.preload, p.cell,
         alone=p.backend.builds, gpu=p.backend.needs_gpu,
     )  # fmt: skip
 
@@ -220,9 +223,9 @@ def _converted(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress]) -> 
     for precision in dict.fromkeys(p.cell.target.precision for p in mine):
         same = [p for p in mine if p.cell.target.precision is precision]
         folder = kitchen.run.cache(f"{model.sha256[:16]}-{precision.value}")
-        shared = kitchen.options.keep_cache
-        kept = Path(shared).absolute() if shared else folder.parent
-        job = ArtefactJob(model, precision.value, str(kept), model.test_data or "")
+        job = ArtefactJob(
+            model, precision.value, str(artefacts(kitchen)), model.test_data or ""
+        )  # fmt: skip
         run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
         (answer,) = yield [
             Ask(LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", kitchen.own,
@@ -237,6 +240,12 @@ def _converted(kitchen: Kitchen, model: ModelFile, mine: Sequence[Progress]) -> 
             elif p.backend.half_artefact:
                 why = answer.failed or _said(answer.launch.outcome)
                 p.end(ArtefactFailed(f"{precision.value} model: {why}"))
+
+
+def artefacts(kitchen: Kitchen) -> Path:
+    """Where converted models are kept by key: the run's own folder, or the one that runs share."""
+    shared = kitchen.options.keep_cache
+    return Path(shared).absolute() if shared else kitchen.run.root / "cache"
 
 
 def engine_cache(kitchen: Kitchen, cell: Cell) -> Path:

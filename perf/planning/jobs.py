@@ -21,7 +21,7 @@ class PrepareJob:
 
 @dataclass(frozen=True)
 class ArtefactJob:
-    """A model to be converted to another precision, once per source, converter and options.
+    """A model to be converted to another precision (or given shapes), once per source and options.
 
     `destination` is a folder; the artefact lies in it under a key of all that can change it.
     """

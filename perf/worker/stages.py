@@ -117,9 +117,13 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:
-    from setup_models import half, store
+    from setup_models import half, shapes, store
 
     account.begin(Stage.CONVERT)
+    if job.precision == "shapes":
+        shaped = shapes.kept(Path(job.model.path), Path(job.destination))
+        account.tell(Artefact(str(shaped), {"precision": "shapes"}))
+        return
     blocked = job.model.half
     request = half.Request(
         precision=half.named(job.precision),
