@@ -88,8 +88,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signals.signal(number, handler)
-        for number in heard:
-            signals.raise_signal(number)
+        for told in heard:
+            signals.raise_signal(told)
 
 
 def _cut_short(error: OSError, folder: RunFolder, *, resumable: bool) -> str:
