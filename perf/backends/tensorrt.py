@@ -10,11 +10,14 @@ from perf.backends import (
     Session,
     TargetSpec,
     Unsupported,
+    _onnx_header,
     _ort,
     _trt_ep,
     _trt_options,
+    _trt_values,
     cuda,
 )
+from perf.core import profiles
 from perf.core.cell import Cell, Precision
 
 NAME = "TensorrtExecutionProvider"
@@ -33,7 +36,7 @@ def open_(cell: Cell, launch_dir: Path) -> Iterator[Session]:
 
     Raises Unsupported for an option that the library does not know, LibraryMissingError where it cannot load.
     """
-    given = options(cell)
+    given = options(cell) | completed_profiles(cell)
     library = _trt_options.library()
     if reason := _trt_options.unknown(given, library):
         raise Unsupported(reason)
@@ -76,6 +79,20 @@ def options(cell: Cell) -> dict[str, str]:
             "trt_timing_cache_path": cell.cache,
         }
     return out | {k: v for k, v in cell.options.items() if k not in OURS}
+
+
+def completed_profiles(cell: Cell) -> dict[str, str]:
+    """Explicit profiles of all dynamic inputs, where one was given: ORT refuses them for only some.
+
+    The others get what covers the shapes fed. Raises Unsupported for a profile that does not serve those.
+    """
+    if not any(cell.options.get(k) for k in profiles.KEYS):
+        return {}
+    header = _onnx_header.read(Path(cell.model.path))
+    try:
+        return dict(profiles.to_options(_trt_values.profiles_for(cell, header)))
+    except ValueError as e:
+        raise Unsupported(str(e)) from e
 
 
 def _cached(cell: Cell) -> bool:

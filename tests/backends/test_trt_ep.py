@@ -1,17 +1,21 @@
 """The TensorRT EP's cache under watch: a fake engine that rebuilds as ORT's does, a fake tensorrt that reads."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
-from perf.backends import Tensors
+from perf.backends import Tensors, Unsupported
 from perf.backends._trt_ep import RebuiltError, WatchedSession, engines
-from perf.backends.tensorrt import options
-from perf.core.cell import Cell
+from perf.backends.tensorrt import completed_profiles, options
+from perf.core.cell import Cell, TensorFile
 from perf.core.journal import Timed
+from perf.core.profiles import parse_all, to_options
 from tests.fakes.tensorrt_fake import FakeCudart, FakeTensorRT
 from tests.fakes.trt_cells import cell, half
 
@@ -102,6 +106,43 @@ def test_options_of_the_harness_are_not_given_to_the_provider(tmp_path: Path) ->
     got = options(c)
     assert "build" not in got
     assert got["trt_builder_optimization_level"] == "4"
+
+
+def test_a_profile_of_one_input_is_completed_for_the_others_and_serves_what_is_fed(
+    tmp_path: Path,
+) -> None:
+    """ORT wants explicit profiles of all dynamic inputs or of none; an input of fixed shape has none."""
+    c = cell(tmp_path, sets=3)
+    assert completed_profiles(c) == {}
+    model = adding(tmp_path / "two.onnx")
+    fed = tuple(
+        replace(s, inputs=tuple(shaped(n, i + 1) for n in ("a", "b")))
+        for i, s in enumerate(c.sets)
+    )
+    asked = to_options(parse_all(["a=1x3:2x3:8x3"]))
+    c = replace(c, model=replace(c.model, path=str(model)), sets=fed, options=asked)
+    assert completed_profiles(c) == {
+        "trt_profile_min_shapes": "a:1x3,b:1x3",
+        "trt_profile_opt_shapes": "a:2x3,b:1x3",
+        "trt_profile_max_shapes": "a:8x3,b:3x3",
+    }
+    narrow = replace(c, options=to_options(parse_all(["a=1x3:2x3:2x3"])))
+    with pytest.raises(Unsupported, match="'a' is fed 3x3, outside 1x3…2x3; widen the profile"):
+        completed_profiles(narrow)
+
+
+def shaped(name: str, rows: int) -> TensorFile:
+    return TensorFile(name, "/nowhere", 1, (rows, 3))
+
+
+def adding(path: Path) -> Path:
+    """y = a + b, both of any number of rows."""
+    values = [helper.make_tensor_value_info(n, 1, ["n", 3]) for n in ("a", "b", "y")]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["a", "b"], ["y"])], "g", values[:2], values[2:]
+    )
+    onnx.save(helper.make_model(graph), path)
+    return path
 
 
 def test_a_process_with_one_device_alone_calls_it_0(
