@@ -37,4 +37,6 @@ def show_plan(planned: Sequence[Planned], options: Options) -> None:
         if options.benchmarks
         else "1 check launch"
     )
-    print(f"{len(planned)} cells, {able} can run here; {each} each")
+    print(
+        f"{len(planned)} cell{'' if len(planned) == 1 else 's'}, {able} can run here; {each} each"
+    )

@@ -24,6 +24,7 @@ class Place:
     environment: Environment
     found: Found
     problem: str = ""
+    to_build: bool = False  # a run would build it first, so a plan counts on it
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def _missing(place: Place, backend: Backend) -> str:
     """Why a backend cannot run in an environment, and what would fix it; "" where it can."""
     if backend.needs_gpu and not place.found.gpus:
         return NO_DEVICE
+    if place.to_build:
+        return ""
     return (
         lacking(place.spec, place.found.errors, backend.preload)
         or place.problem

@@ -26,8 +26,12 @@ def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
     kept = {s.name: _kept(s) for s in specs if s.backend}
     names = wanted_names(options)
     every = (*known, *kept.values())
+    planned = options.dry_run and options.install and not options.list
+    needed = [s for s in specs if (build or planned) and _is_needed(s, names, every, gpus)]
     if build:
-        _build([s for s in specs if _is_needed(s, names, every, gpus)])
+        _build(needed)
+    elif needed:
+        _say(f"environments that a run would build: {_told(needed)}")
     programs = (b.program(options.trtexec, options.workspace) for b in known)
     trtexec = next(filter(None, programs), "")
     places = []
@@ -37,7 +41,8 @@ def offers(options: Options, *, build: bool) -> tuple[Offer, ...]:
             places.append(Place(spec, Environment(spec.name, ""), found, NOT_ASKED_FOR))
             continue
         r = environments.resolve(spec, gpus, trtexec)
-        places.append(Place(r.spec, r.environment, r.found, r.problem))
+        to_build = r.buildable and spec in needed
+        places.append(Place(r.spec, r.environment, r.found, r.problem, to_build))
     return targets.offers(places, known, kept)
 
 
@@ -84,12 +89,15 @@ def _is_asked_for(spec: EnvironmentSpec, names: Sequence[str], known: Sequence[B
 def _build(specs: Sequence[EnvironmentSpec]) -> None:
     if not specs:
         return
-    total = sum(s.size_mib for s in specs)
-    names = ", ".join(s.name for s in specs)
-    _say(f"environments to build: {names} (about {total} MiB on disk in .envs/)")
+    _say(f"environments to build: {_told(specs)}")
     for spec in specs:
         if problem := environments.build(spec, _say):
             _say(f"warning: {problem}")
+
+
+def _told(specs: Sequence[EnvironmentSpec]) -> str:
+    total = sum(s.size_mib for s in specs)
+    return f"{', '.join(s.name for s in specs)} (about {total} MiB on disk in .envs/)"
 
 
 def _say(text: str) -> None:

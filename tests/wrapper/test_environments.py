@@ -146,6 +146,21 @@ def test_an_environment_that_is_not_built_says_its_size_and_how(home: Path) -> N
     assert "environment never is not built, about 7 MiB; leave out --no_install" in detail
 
 
+def test_a_plan_counts_on_what_a_run_would_build_first(home: Path) -> None:
+    (home / "environments.toml").write_text(
+        f'{CURRENT}[never]\nrequirements = ["no-such-package==9.9"]\n'
+        'targets = ["OpenVINOExecutionProvider"]\nsize_mib = 7\n',
+        encoding="utf-8",
+    )
+    said = ask(home, "--dry_run", "--models", "relu")
+    assert said.out.splitlines()[1] == "relu::OpenVINOExecutionProvider"
+    assert said.err == (
+        "environments that a run would build: never (about 7 MiB on disk in .envs/)\n"
+    )
+    assert "OpenVINO" not in ask(home, "--dry_run", "--no_install", "--models", "relu").out
+    assert not (ROOT / ".envs" / "never").exists()
+
+
 def test_a_probe_that_hangs_or_crashes_is_a_line(tmp_path: Path) -> None:
     for text, says in (
         ("#!/bin/sh\nexit 7\n", "its probe ended with 7"),
