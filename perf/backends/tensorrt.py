@@ -1,7 +1,7 @@
 """The TensorRT execution provider of onnxruntime-gpu, its engines cached, in fp32 or by its fp16 flag."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perf.backends import (
@@ -84,15 +84,34 @@ def options(cell: Cell) -> dict[str, str]:
 def completed_profiles(cell: Cell) -> dict[str, str]:
     """Explicit profiles of all dynamic inputs, where one was given: ORT refuses them for only some.
 
-    The others get what covers the shapes fed. Raises Unsupported for a profile that does not serve those.
+    The others get what covers the shapes fed. A profile of a tensor inside the model stays as it is: where a
+    graph is cut, a partition's inputs want them too. Several profiles of one input are ORT's own, and left to
+    it. Raises Unsupported for a profile that does not serve what is fed, or is of no tensor of the model.
     """
-    if not any(cell.options.get(k) for k in profiles.KEYS):
-        return {}
-    header = _onnx_header.read(Path(cell.model.path))
     try:
-        return dict(profiles.to_options(_trt_values.profiles_for(cell, header)))
+        given = profiles.from_options(cell.options)
+    except ValueError:
+        return {}
+    if not given:
+        return {}
+    model = Path(cell.model.path)
+    inputs = {v.name: v.dynamic for v in _onnx_header.read(model).inputs}
+    inner = [p for p in given if p.name not in inputs]
+    if inner and (unknown := _absent(model, [p.name for p in inner])):
+        raise Unsupported(f"--trt_profile: the model has no tensor {unknown!r}")
+    try:
+        whole = profiles.merged(
+            [p for p in given if p.name in inputs], _trt_values.fed_shapes(cell)
+        )
+        return dict(profiles.to_options([*(p for p in whole if inputs[p.name]), *inner]))
     except ValueError as e:
         raise Unsupported(str(e)) from e
+
+
+def _absent(model: Path, names: Sequence[str]) -> str:
+    """The first of these names that is nowhere in the model's bytes, "" where all are there."""
+    data = model.read_bytes()
+    return next((n for n in names if n.encode() not in data), "")
 
 
 def _cached(cell: Cell) -> bool:

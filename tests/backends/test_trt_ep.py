@@ -129,6 +129,13 @@ def test_a_profile_of_one_input_is_completed_for_the_others_and_serves_what_is_f
     narrow = replace(c, options=to_options(parse_all(["a=1x3:2x3:2x3"])))
     with pytest.raises(Unsupported, match="'a' is fed 3x3, outside 1x3…2x3; widen the profile"):
         completed_profiles(narrow)
+    inner = replace(c, options=to_options(parse_all(["a=1x3:2x3:8x3", "inner=1x3:2x3:8x3"])))
+    assert completed_profiles(inner)["trt_profile_max_shapes"] == "a:8x3,b:3x3,inner:8x3"
+    astray = replace(c, options=to_options(parse_all(["aa=1x3:2x3:8x3"])))
+    with pytest.raises(Unsupported, match="no tensor 'aa'"):
+        completed_profiles(astray)
+    several = {f"trt_profile_{k}_shapes": "a:1x3,a:2x3" for k in ("min", "opt", "max")}
+    assert completed_profiles(replace(c, options=several)) == {}  # as given, for ORT to judge
 
 
 def shaped(name: str, rows: int) -> TensorFile:
@@ -136,11 +143,13 @@ def shaped(name: str, rows: int) -> TensorFile:
 
 
 def adding(path: Path) -> Path:
-    """y = a + b, both of any number of rows."""
+    """y = relu(a + b), both of any number of rows."""
     values = [helper.make_tensor_value_info(n, 1, ["n", 3]) for n in ("a", "b", "y")]
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["a", "b"], ["y"])], "g", values[:2], values[2:]
-    )
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["inner"]),
+        helper.make_node("Relu", ["inner"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", values[:2], values[2:])
     onnx.save(helper.make_model(graph), path)
     return path
 
