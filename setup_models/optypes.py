@@ -30,13 +30,14 @@ def used(model: onnx.ModelProto) -> set[str]:
 
 
 def without(model: onnx.ModelProto, element: str) -> set[str]:
-    """The op types with an input or output that may be float but not `element` ("float16", …).
+    """The op types that take float but not `element` ("float16", "bfloat16"), or give it only.
 
     Such nodes must stay fp32: DequantizeLinear has float16 scales from opset 19 on, Conv takes
-    bfloat16 from opset 22 on, ConstantOfShape gives it from opset 20 on.
+    bfloat16 from opset 22 on, ConstantOfShape gives it from opset 20 on. Outputs count where no
+    input has the type: LayerNormalization takes float16 and gives its statistics as float.
     """
     version = opset(model)
-    lacking = {op for op in used(model) if any(map(_only_float(element), _ends(op, version)))}
+    lacking = {op for op in used(model) if any(map(_only_float(element), _telling(op, version)))}
     return lacking - CONVERTED_IN_PART
 
 
@@ -57,10 +58,13 @@ def _inputs(op_type: str, version: int) -> list[set[str]]:
     return [] if schema is None else _types(schema, schema.inputs)
 
 
-def _ends(op_type: str, version: int) -> list[set[str]]:
-    """The element types that each input and output of the op may have."""
+def _telling(op_type: str, version: int) -> list[set[str]]:
+    """The element types of the inputs, or of the outputs where no input may be float."""
+    taken = _inputs(op_type, version)
     schema = _schema(op_type, version)
-    return [] if schema is None else _types(schema, [*schema.inputs, *schema.outputs])
+    if schema is None or any("float" in each for each in taken):
+        return taken
+    return _types(schema, schema.outputs)
 
 
 def _types(

@@ -85,6 +85,9 @@ def test_float_constants_become_initializers_where_the_format_allows(
         ("MatMul", 17, "bfloat16", False),
         ("LayerNormalization", 17, "float16", False),
         ("Resize", 13, "float16", False),
+        ("ConstantOfShape", 17, "bfloat16", True),
+        ("ConstantOfShape", 20, "bfloat16", False),
+        ("ConstantOfShape", 17, "float16", False),
         ("NoSuchOp", 17, "float16", False),
     ],
 )
