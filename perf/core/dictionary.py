@@ -122,7 +122,8 @@ def kind(hint: Any) -> str:
 
 
 def _tables() -> Iterator[str]:
-    names = ", ".join(f"`{d.header}`" for d in gains.KNOWN) + " and `EP_CPU_gain(%)`"
+    names = ", ".join(f"`{d.header}`" for d in gains.KNOWN)
+    names += " (of a variant with its `[variant]`) and `EP_CPU_gain(%)`"
     for file, row, before, what in TABLES:
         hints = typing.get_type_hints(row)
         yield f"\n## {file}\n\n{what.replace('GAINS', names)}\n"

@@ -34,13 +34,50 @@ BASELINE = "CPUExecutionProvider"  # every other target's gain is over this one
 
 def definitions(columns: Sequence[str]) -> tuple[Definition, ...]:
     """The gain columns that a table with these target columns has, the predecessor's first."""
-    known = tuple(d for d in KNOWN if d.subject in columns and d.base in columns)
     over_cpu = tuple(
-        Definition(f"{c}_CPU_gain(%)", c, BASELINE)
+        Definition(f"{c}_CPU_gain(%)", c, base)
         for c in columns
-        if c != BASELINE and BASELINE in columns
+        if (base := _base(c, BASELINE, columns))
     )
-    return known + over_cpu
+    return predecessors(columns) + over_cpu
+
+
+def predecessors(columns: Sequence[str]) -> tuple[Definition, ...]:
+    """The predecessor's four gains, as far as these columns have both sides.
+
+    A variant is set against the base's variant that shares most with it (its io mode, its shapes) and adds
+    nothing of its own.
+    """
+    return tuple(
+        Definition(d.header + _bracketed(c), c, base)
+        for d in KNOWN
+        for c in columns
+        if _target(c) == d.subject and (base := _base(c, d.base, columns))
+    )
+
+
+def _base(subject: str, target: str, columns: Sequence[str]) -> str:
+    """The column of `target` that `subject` is held against, "" for none."""
+    fitting = [
+        c
+        for c in columns
+        if c != subject and _target(c) == target and _variant(c) <= _variant(subject)
+    ]
+    return max(fitting, key=lambda c: len(_variant(c)), default="")
+
+
+def _target(column: str) -> str:
+    return column.removesuffix(_bracketed(column))
+
+
+def _variant(column: str) -> frozenset[str]:
+    return frozenset(_bracketed(column)[1:-1].split(",")) - {""}
+
+
+def _bracketed(column: str) -> str:
+    """A column's variant as column_of() wrote it, brackets included; "" for none."""
+    begin = column.find("[")
+    return column[begin:] if begin > 0 and column.endswith("]") else ""
 
 
 def column_of(record: Record) -> str:
@@ -68,12 +105,15 @@ def gain(base: Record, subject: Record) -> PairedGain | None:
 
 def over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, ...]:
     """The gain of each record over the baseline of its model; None where there is none to tell."""
-    bases = {r.cell.model.name: r for r in reversed(records) if column_of(r) == BASELINE}
-    found = [bases.get(r.cell.model.name) for r in records]
-    return tuple(
-        None if base is None or base is record else gain(base, record)
-        for base, record in zip(found, records, strict=True)
-    )
+    by_model: dict[str, dict[str, Record]] = {}
+    for r in reversed(records):
+        by_model.setdefault(r.cell.model.name, {})[column_of(r)] = r
+    out = []
+    for r in records:
+        beside = by_model[r.cell.model.name]
+        base = _base(column_of(r), BASELINE, tuple(beside))
+        out.append(gain(beside[base], r) if base else None)
+    return tuple(out)
 
 
 def _place(launch: Launch) -> tuple[str, int]:

@@ -44,9 +44,8 @@ def gain(cells: Cells) -> Section:
     rows: list[tuple[str, ...]] = []
     for model, mine in _by_model(cells).items():
         by_column = {gains.column_of(r): r for r, _ in mine}
-        for d in gains.KNOWN:
-            base, subject = by_column.get(d.base), by_column.get(d.subject)
-            found = gains.gain(base, subject) if base and subject else None
+        for d in gains.predecessors(tuple(by_column)):
+            found = gains.gain(by_column[d.base], by_column[d.subject])
             if found and found.interval:
                 text = f"{found.percent:.2f} %" if found.claimed else "not claimed"
                 bounds = f"[{found.interval.low:.2f}, {found.interval.high:.2f}]"

@@ -90,3 +90,22 @@ def test_columns_have_the_predecessors_gains_first_and_then_every_target_over_th
         "TensorrtExecutionProvider_fp16[v]_CPU_gain(%)",
     ]
     assert gains.definitions((made.CUDA,)) == ()
+
+
+def test_variants_of_a_whole_run_are_set_against_each_other() -> None:
+    """-b on, --shape and --session_config make a variant of every cell, the baseline's too."""
+    cpu, cuda = (replace(r, cell=replace(r.cell, variant="io=device,x=8x3")) for r in (BASE, FAST))
+    assert gains.over_baseline((cpu, cuda)) == (None, gains.gain(BASE, FAST))
+    columns = tuple(gains.column_of(r) for r in (cpu, cuda))
+    (over,) = gains.definitions(columns)
+    assert (over.base, over.subject) == columns
+
+
+def test_a_variant_is_set_against_the_variant_of_the_base_that_is_most_like_it() -> None:
+    both = (made.CUDA, f"{made.CUDA}[io=device]", made.TRT, f"{made.TRT}[io=device]",
+            f"{made.TRT}[io=device,mine]", f"{made.CUDA}[graph]")  # fmt: skip
+    assert [(d.header, d.base, d.subject) for d in gains.definitions(both)] == [
+        ("TRT_CUDA_gain(%)", made.CUDA, made.TRT),
+        ("TRT_CUDA_gain(%)[io=device]", f"{made.CUDA}[io=device]", f"{made.TRT}[io=device]"),
+        ("TRT_CUDA_gain(%)[io=device,mine]", f"{made.CUDA}[io=device]", f"{made.TRT}[io=device,mine]"),
+    ]  # fmt: skip
