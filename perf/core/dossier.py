@@ -252,6 +252,7 @@ def _placement(record: Record) -> Facts:
         "attested_layer_share": attested.layer_share if attested else None,
         "attested_time_share": attested.time_share if attested else None,
         "attested_source": attested.source if attested else "",
+        "precision_regime": attested.regime if attested else "",
     }
 
 

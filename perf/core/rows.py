@@ -145,6 +145,9 @@ class CellRow:
     attested_layer_share: float | None = col("share of layers really in the precision asked for")
     attested_time_share: float | None = col("share of layer time really in that precision")
     attested_source: str = col("who attests it")
+    precision_regime: str = col(
+        "how it was asked for: by a builder's flag, or by the model's types"
+    )
     # validation, the worst over outputs and sets
     compared_outputs: int | None = col("outputs held against a reference, over all sets")
     max_abs: float | None = col("largest absolute difference")

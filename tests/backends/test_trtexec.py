@@ -1,8 +1,6 @@
 """Standalone TensorRT against a fake trtexec, a program we do not own, that computes or misbehaves."""
 
 import json
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,24 +11,12 @@ from onnx import TensorProto
 from perf import backends
 from perf.backends import DeviceMemoryExhausted, Unsupported, trtexec
 from perf.backends._trtexec_output import BadOutputError
-from perf.core import cell as cells
-from perf.core import fold, journal
 from perf.core.cell import (
-    Cell,
-    Environment,
     Io,
     Protocol,
 )
-from perf.core.flags import Timeouts
-from perf.core.fold import Expectation
-from perf.core.journal import Created, Stage, Timed
-from perf.core.record import Crashed, LaunchKind, Outcome, OutOfMemory, Passed, Raised, TimedOut
-from perf.wrapper.starting import Request
-from perf.wrapper.supervise import Supervisor
 from tests.fakes.trt_cells import cell, feeds, half, model
 
-FAKE = Path(__file__).parents[1] / "fakes" / "trtexec" / "trtexec.py"
-HERE = Environment("tests", sys.executable)
 VERSIONS = ("8.6", "10.6", "11.1")
 
 
@@ -234,64 +220,3 @@ def test_a_named_trtexec_that_is_not_there_is_declined(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="no such executable"), trtexec.BACKEND.open(c, tmp_path):
         pass
     assert trtexec.find(str(tmp_path / "nowhere"), "") == ""
-
-
-@pytest.fixture
-def supervisor() -> Iterator[Supervisor]:
-    with Supervisor() as s:
-        yield s
-
-
-def launched(
-    s: Supervisor, c: Cell, folder: Path, kind: LaunchKind, timeout_s: float = 60.0
-) -> tuple[Outcome, tuple[journal.Event, ...]]:
-    """One launch of a real worker under the real supervisor."""
-    job = folder / "cell.json"
-    cells.write(c, job)
-    request = Request(kind, job, folder / "launch", HERE, (), Timeouts(timeout_s), 0.0, "spawn")
-    ending = s.run(request)
-    events = journal.read(folder / "launch" / "journal.jsonl")
-    return fold.fold(events, ending, Expectation(precision="fp32")), events
-
-
-def test_a_check_and_a_measure_launch_pass(tmp_path: Path, supervisor: Supervisor) -> None:
-    c = cell(tmp_path, profile=False)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    outcome, events = launched(supervisor, c, tmp_path / "a", LaunchKind.CHECK)
-    assert outcome == Passed()
-    assert next(e for e in events if isinstance(e, Created)).cached is False
-    outcome, events = launched(supervisor, c, tmp_path / "b", LaunchKind.MEASURE)
-    assert outcome == Passed()
-    assert len(next(e for e in events if isinstance(e, Timed)).samples_ns) == 20
-    assert "Starting inference" in (tmp_path / "b/launch/output.log").read_text()
-
-
-@pytest.mark.parametrize(
-    ("how", "expected"),
-    [
-        ("segfault", Crashed(Stage.CREATE, "SIGSEGV")),
-        ("failed_memory", OutOfMemory),
-        ("failed_parse", Raised),
-    ],
-)
-def test_every_way_of_dying_comes_to_one_outcome(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    supervisor: Supervisor,
-    how: str,
-    expected: object,
-) -> None:
-    monkeypatch.setenv("FAKE_TRTEXEC", how)
-    outcome, _ = launched(supervisor, cell(tmp_path), tmp_path, LaunchKind.CHECK, 3.0)
-    assert outcome == expected if not isinstance(expected, type) else isinstance(outcome, expected)
-
-
-def test_one_that_hangs_and_ignores_sigterm_dies_with_its_cell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor
-) -> None:
-    monkeypatch.setenv("FAKE_TRTEXEC", "ignore_term")
-    outcome, _ = launched(supervisor, cell(tmp_path), tmp_path, LaunchKind.CHECK, 3.0)
-    assert outcome == TimedOut(Stage.CREATE, 3.0)
-    pid = int((tmp_path / "launch" / "fake_pid").read_text())
-    assert not Path(f"/proc/{pid}").exists()

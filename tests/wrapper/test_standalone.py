@@ -140,6 +140,9 @@ def test_an_engine_that_is_not_in_the_precision_asked_for_is_no_result(
     row = said.cells[record.cell.id]
     assert (row["status"], row["p50_ms"], row["attested_layer_share"]) == ("Fail", None, 0.0)
     assert row["attested_source"] == "engine inspector: 30 fp32"
+    regime = {"10.6": "weakly typed --fp16", "11.1": "strongly typed model"}[version]
+    assert row["precision_regime"].startswith("TensorRT 1")
+    assert row["precision_regime"].endswith(regime)
     (fail,) = said.table("fail")
     assert fail["exact outcome"] == "PrecisionNotAttained(fp16, 0.0%)"
 
