@@ -58,5 +58,7 @@ def run(
 
 def _leases(planned: Sequence[Planned], run_id: str) -> Sequence[Lease]:
     """A run's devices, then the machine's quiet: in one order in all runs, so that none wait in a ring."""
+    if all(p.skip for p in planned):
+        return ()  # nothing will be launched
     uuids = sorted({p.cell.gpu for p in planned if p.cell.gpu and not p.skip})
     return (*(Lease.gpu(u, run_id, DAY_S) for u in uuids), Lease.measuring(run_id, DAY_S))

@@ -1,12 +1,10 @@
 """A run killed at any point is finished by --resume as if nothing had happened, and leaves no survivor."""
 
 import json
-import os
 import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from perf.core.record import NotRun
 from tests import models
-from tests.asking import ROOT, Said, ask, command, one_line
+from tests.asking import Said, ask, command, one_line
 from tests.conftest import made_home
 
 RUN = ("-i", "zoo", "-t", "6", "--launches", "3", "-r", "both", "--seed", "7")
@@ -155,33 +153,6 @@ def test_a_signal_ends_a_run_with_its_tables_and_a_row_for_what_was_not_run(
     assert again.status == 0
     assert {c["status"] for c in again.cells.values()} == {"Pass"}
     assert {len(r.launches) for r in again.records.values()} == {4}
-
-
-def test_a_signal_reaches_a_run_that_waits_for_another(home: Path, tmp_path: Path) -> None:
-    leases = tmp_path / "leases"
-    leases.mkdir()
-    hold = (
-        "import sys; from perf.core.leases import Lease\n"
-        "with Lease.measuring('other'): print('held', flush=True); sys.stdin.read()"
-    )
-    environment = {**os.environ, "EP_PERF_LEASES": str(leases), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, env=environment,
-    ) as holder:  # fmt: skip
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        process = subprocess.Popen(
-            command("-m", "models", "-o", "result", *RUN), cwd=home, stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, text=True, env=environment,
-        )  # fmt: skip
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line.startswith(f"waiting for run other (pid {holder.pid}, since 20")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 143
-        process.stderr.close()
-        holder.communicate("")
 
 
 def test_a_spawned_worker_dies_with_a_killed_wrapper(home: Path) -> None:

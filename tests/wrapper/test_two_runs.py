@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,3 +105,21 @@ def test_resuming_a_run_that_still_runs_is_refused(home: Path) -> None:
     assert said.status == 2
     assert "run busy is being written by another process" in said.err
     assert (process.returncode, "2 Passed." in out) == (0, True)
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_signal_reaches_a_run_that_waits(home: Path) -> None:
+    with busy():
+        process = begun(home, "one")
+        assert waiting(process).startswith("waiting for run other (pid ")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    assert process.returncode == 143
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_run_of_which_nothing_can_run_waits_for_nobody(home: Path) -> None:
+    with busy():
+        said = ask(home, "-e", "CUDAExecutionProvider")
+    assert (said.status, said.err) == (1, "")
+    assert {r["CUDAExecutionProvider"] for r in said.table("status")} == {"Skipped"}
