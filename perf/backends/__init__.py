@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 Tensors: TypeAlias = Mapping[str, "np.ndarray"]
+BENEATH = (
+    "beneath."  # before the names of options of the provider that runs what a backend's own leaves
+)
 
 
 class Unsupported(Exception):
@@ -99,6 +102,9 @@ class Backend:
     )
     default_options: Mapping[str, str] = field(default_factory=dict)
     options_flag: str = ""  # the flag that sets its options: trt_ep_options, cuda_ep_options
+    beneath_flag: str = (
+        ""  # the flag that sets those of the provider beneath it, named beneath.NAME
+    )
     takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named

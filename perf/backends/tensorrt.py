@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perf.backends import (
+    BENEATH,
     Backend,
     Found,
     Session,
@@ -36,20 +37,13 @@ def open_(cell: Cell, launch_dir: Path) -> Iterator[Session]:
 
     Raises Unsupported for an option that the library does not know, LibraryMissingError where it cannot load.
     """
-    given = options(cell) | completed_profiles(cell)
+    asked = providers(cell)
     library = _trt_options.library()
-    if reason := _trt_options.unknown(given, library):
+    if reason := _trt_options.unknown(asked[0][1], library):
         raise Unsupported(reason)
     cuda.preload(cell)
-    device = cuda.device(cell)
-    beneath = {"device_id": str(device), "use_tf32": str(int(cell.tf32))}
-    providers: _ort.Providers = (
-        (NAME, given),
-        (cuda.NAME, beneath),
-        ("CPUExecutionProvider", {}),
-    )
     opening = _ort.Opening(
-        cell.model.path, providers, device="cuda", device_id=device, cached=_cached(cell)
+        cell.model.path, asked, device="cuda", device_id=cuda.device(cell), cached=_cached(cell)
     )
     with contextlib.ExitStack() as held:
         try:
@@ -59,6 +53,19 @@ def open_(cell: Cell, launch_dir: Path) -> Iterator[Session]:
                 raise
             raise LibraryMissingError(f"TensorRT cannot be loaded: {why}; it needs {NEEDS}") from e
         yield _trt_ep.WatchedSession(session, cell)
+
+
+def providers(cell: Cell) -> _ort.Providers:
+    """TensorRT, then CUDA for the nodes that it leaves, with the options the user gave CUDA; then the CPU."""
+    beneath = {
+        k.removeprefix(BENEATH): v for k, v in cell.options.items() if k.startswith(BENEATH)
+    }
+    device = {"device_id": str(cuda.device(cell)), "use_tf32": str(int(cell.tf32))}
+    return (
+        (NAME, options(cell) | completed_profiles(cell)),
+        (cuda.NAME, device | beneath),
+        ("CPUExecutionProvider", {}),
+    )
 
 
 def options(cell: Cell) -> dict[str, str]:
@@ -78,7 +85,8 @@ def options(cell: Cell) -> dict[str, str]:
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": cell.cache,
         }
-    return out | {k: v for k, v in cell.options.items() if k not in OURS}
+    mine = {k: v for k, v in cell.options.items() if k not in OURS and not k.startswith(BENEATH)}
+    return out | mine
 
 
 def completed_profiles(cell: Cell) -> dict[str, str]:
@@ -152,5 +160,6 @@ BACKEND = Backend(
     builds=True,
     needs_gpu=True,
     options_flag="trt_ep_options",
+    beneath_flag="cuda_ep_options",
     takes_profiles=True,
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from perf.backends import BENEATH
 from perf.core import builds, profiles, tolerances
 from perf.core import models as model_files
 from perf.core.cell import (
@@ -177,6 +178,7 @@ def _cell(
     precision = offer.target.precision
     half_data = precision is Precision.FP16 and model.test_data_fp16 is not None
     flagged: Mapping[str, str] = getattr(options, backend.options_flag, {})
+    beneath: Mapping[str, str] = getattr(options, backend.beneath_flag, {})
     profile = profiles.for_backend(options.trt_profile)
     defaults = spec.options.get(offer.target.label, {})
     return Cell(
@@ -192,6 +194,7 @@ def _cell(
             **defaults,
             **(profile if backend.takes_profiles else {}),
             **flagged,
+            **{f"{BENEATH}{k}": v for k, v in beneath.items()},
             **extra,
         },
         session_config=options.session_config,

@@ -1,3 +1,5 @@
+"""What the CUDA and TensorRT backends ask of ONNX Runtime, and say is missing: no engine is loaded here."""
+
 import os
 from pathlib import Path
 
@@ -51,6 +53,18 @@ def test_tensorrt_gets_its_precision_caches_and_profiles(
     assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(cache)
     assert options["trt_profile_max_shapes"] == "x:8x3"
     assert cache.is_dir()
+
+
+def test_what_tensorrt_leaves_runs_on_cuda_with_cuda_s_options() -> None:
+    """The second provider, as seed 004's table has it; given in --cuda_ep_options."""
+    asked = asking(options={"beneath.cudnn_conv_algo_search": "DEFAULT", "trt_dla_enable": "0"})
+    (first, mine), (second, beneath), (last, _) = tensorrt.providers(asked)
+    assert (first, second, last) == BUILT
+    assert "trt_dla_enable" in mine
+    assert not any("cudnn" in k for k in mine)
+    assert beneath == {
+        "device_id": "0", "use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT",
+    }  # fmt: skip
 
 
 def test_without_a_cache_no_engine_is_kept() -> None:

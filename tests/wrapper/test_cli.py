@@ -93,6 +93,7 @@ def test_flags_of_the_gpu_targets_stand_in_their_cells(flags_home: Path) -> None
     plain = options["relu::TensorrtExecutionProvider_fp16"]
     deep = options["relu::TensorrtExecutionProvider_fp16[deep]"]
     assert plain["trt_profile_min_shapes"] == "x:1x8"
+    assert plain["beneath.cudnn_conv_algo_search"] == "DEFAULT"  # CUDA runs what TensorRT leaves
     assert plain["trt_profile_max_shapes"] == "x:4x8"
     assert deep == {**plain, "trt_builder_optimization_level": "5"}
     assert "trt_profile_min_shapes" not in options["relu::CUDAExecutionProvider"]
