@@ -83,14 +83,18 @@ class Run:
 def probed(path: str, text: str) -> Program:
     """Read what `--help` printed; raises Unsupported where that is no trtexec's help."""
     banner = _BANNER.search(text)
-    flags = frozenset(
-        m.group(1) for m in _FLAG.finditer(text) if "[deprecated]" not in m.group(2).lower()
-    )
+    flags = frozenset(m.group(1) for m in _FLAG.finditer(text) if _works(*m.groups()))
     if "--loadEngine" not in flags or "--exportTimes" not in flags:
         raise Unsupported(
             f"{path}: its --help is not that of a trtexec with --exportTimes (8 or later)"
         )
     return Program(path, version_of(banner.group(1)) if banner else (), flags)
+
+
+def _works(flag: str, words: str) -> bool:
+    """Deprecated flags do nothing in 11 and have successors before it; --fp16 works while it is named."""
+    told = words.lower()
+    return "no-op" not in told and ("[deprecated]" not in told or flag == "--fp16")
 
 
 def version_of(text: str) -> tuple[int, ...]:

@@ -90,6 +90,28 @@ def test_one_that_hangs_and_ignores_sigterm_dies_with_its_cell(
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("hang_timed", TimedOut(Stage.TIME, 6.0)),
+        ("segfault_timed", Crashed(Stage.TIME, "SIGSEGV")),
+    ],
+)
+def test_in_the_timed_stage_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    supervisor: Supervisor,
+    how: str,
+    expected: Outcome,
+) -> None:
+    """The engine was built and has answered; then it hangs, or crashes, while it is timed."""
+    monkeypatch.setenv("FAKE_TRTEXEC", how)
+    c = cell(tmp_path, profile=False)
+    outcome, events = launched(supervisor, c, tmp_path, LaunchKind.MEASURE, 6.0)
+    assert outcome == expected
+    assert not any(isinstance(e, Timed) for e in events)
+
+
 def test_it_dies_with_a_worker_that_is_killed_where_no_wrapper_is_left_to_kill_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

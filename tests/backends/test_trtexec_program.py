@@ -59,6 +59,18 @@ def test_what_is_deprecated_is_not_taken_for_a_capability() -> None:
     assert "--fp16" not in ELEVEN.flags
 
 
+def test_a_deprecated_half_precision_flag_is_one_until_it_does_nothing() -> None:
+    """Weak typing is deprecated in the last versions of 10; no help text of theirs was at hand."""
+    text = (RECORDED / "help_10.6.txt").read_text()
+    old = "--fp16                      Enable"
+    assert old in text
+    fading = probed("trtexec", text.replace(old, "--fp16    [Deprecated] Enable"))
+    assert fading.weakly_typed
+    assert not probed(
+        "trtexec", text.replace(old, "--fp16    [Deprecated] A no-op. Enable")
+    ).weakly_typed
+
+
 def test_half_precision_is_a_flag_where_there_is_one_and_the_model_where_not() -> None:
     half = replace(BUILD, precision=Precision.FP16)
     assert "--fp16" in build_line(OLD, half)
