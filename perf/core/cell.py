@@ -98,6 +98,9 @@ class ModelFile:
     comparison: Comparison = Comparison.ELEMENTWISE
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     half: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # op/node block lists
+    problem: str = (
+        ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
+    )
 
 
 @dataclass(frozen=True)

@@ -138,15 +138,9 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             what = "a string" if kind is str else "an object"
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
     folder = root / entry["working_directory"]
-    path = _file(folder / entry["model_path"], where)
+    path = folder / entry["model_path"]
     sha256 = digest(path)
-    declared = entry.get("sha256")
-    if declared and declared.lower() != sha256:
-        raise ModelListError(
-            f"{where}: {path} has sha256 {sha256}, the list says {declared}; "
-            "fetch it again, or correct the list"
-        )
-    half = _file(folder / given, where) if (given := entry.get("model_path_fp16")) else None
+    half = folder / given if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     return ModelFile(
         name=name,
@@ -166,15 +160,20 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
+        problem=_problem(path, half, sha256, entry.get("sha256", "")),
     )
 
 
-def _file(path: Path, where: str) -> Path:
-    if not path.is_file():
-        raise ModelListError(
-            f"{where}: no file {path}; `python -m setup_models.check` says how to get it"
+def _problem(path: Path, half: Path | None, sha256: str, declared: str) -> str:
+    for file in filter(None, (path, half)):
+        if not file.is_file():
+            return f"no file {file}; `python -m setup_models.check` says how to get it"
+    if declared and declared.lower() != sha256:
+        return (
+            f"{path} has sha256 {sha256} (external data included), the list says {declared}; "
+            "fetch it again, or correct the list"
         )
-    return path
+    return ""
 
 
 def _words(value: Any, where: str) -> tuple[str, ...]:

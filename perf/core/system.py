@@ -80,14 +80,14 @@ def gather(
 
 
 def specs(info: SystemInfo) -> tuple[tuple[str, str], ...]:
-    """Every fact as a name and a text, units in the name; what is unknown is left out."""
+    """Every fact as a name and a text, units in the name; what is unknown is "", and has its row."""
     out: list[tuple[str, str]] = []
     names = {"cpu": "CPU", "os": "OS", "cpu_quota_cores": "container CPU quota (cores)"}
     names |= {"memory_mib": "memory (MiB)", "memory_limit_mib": "container memory limit (MiB)"}
     for f in fields(info):
         value = getattr(info, f.name)
-        if isinstance(value, str | int | float) and value != "":
-            text = value if isinstance(value, str) else f"{value:g}"
+        if value is None or isinstance(value, str | int | float):
+            text = "" if value is None else value if isinstance(value, str) else f"{value:g}"
             if isinstance(value, int):
                 text = str(value)
             out.append((names.get(f.name, f.name.replace("_", " ")), text))
@@ -96,6 +96,11 @@ def specs(info: SystemInfo) -> tuple[tuple[str, str], ...]:
         out.append((f"GPU {gpu.uuid}", f"{gpu.name}, {gpu.memory_mib:g} MiB{limit}"))
         out.append((f"GPU {gpu.uuid} driver", gpu.driver))
         out.append((f"GPU {gpu.uuid} CUDA of the driver", gpu.cuda_driver))
+    if not info.gpus:
+        out += [("GPU", ""), ("GPU driver", ""), ("CUDA of the driver", "")]
+    for what, prefix in (("cuDNN", "nvidia-cudnn"), ("TensorRT", "tensorrt")):
+        if not any(v.startswith(prefix) for found in info.environments.values() for v in found):
+            out.append((what, ""))
     for name, python in info.interpreters.items():
         out.append((f"{name}: interpreter", python))
     for name, versions in info.environments.items():

@@ -4,7 +4,7 @@ import shlex
 import shutil
 import signal as signals
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TypeAlias
 from perf.core import codec, run_folder, system, tables
 from perf.core.cell import Environment
 from perf.core.options import Options
-from perf.core.record import EnvironmentFailed, NotRun, Passed, Record, Skipped
+from perf.core.record import EnvironmentFailed, NotRun, Passed, Record
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
 from perf.planning import devices, sides
@@ -61,7 +61,8 @@ def conduct(
                     records, host, folder.root, folder.results, folder.run_id, label=options.label
                 )
             screen.end(records, host, folder, written)
-            return 128 + signal if signal else status(records, options)
+            unable = {p.cell.id for p in planned if p.skip}
+            return 128 + signal if signal else status(records, options, unable)
         except BrokenPipeError:
             raise  # who read our output has seen enough; that is no fault of the disk
         except OSError as e:
@@ -161,16 +162,16 @@ def complete(
     )
 
 
-def status(records: Sequence[Record], options: Options) -> int:
-    """The exit status of a run that reached its end.
+def status(records: Sequence[Record], options: Options, unable: Collection[str] = ()) -> int:
+    """The exit status of a run that reached its end; `unable` are ids of cells that planning had to skip.
 
-    A target could not run at all where each of its cells was skipped or found no environment; a model that is
-    broken, or banned, says nothing of the target.
+    A target could not run at all where each of its cells is one of those, or found no environment; a model
+    that is broken, banned, or whose inputs cannot be fed says nothing of the target.
     """
     named = wanted_names(options)
     by_target: dict[str, bool] = {}
     for r in records:
-        could = not isinstance(r.outcome, (Skipped, EnvironmentFailed))
+        could = r.cell.id not in unable and not isinstance(r.outcome, EnvironmentFailed)
         by_target[r.cell.target.label] = by_target.get(r.cell.target.label, False) or could
     if not any(by_target.values()):
         return SOMETHING_WRONG if named else INCOMPLETE

@@ -124,7 +124,9 @@ WORKS = (
 def set_up(kitchen: Kitchen, model: ModelFile, progress: Sequence[Progress]) -> Flow:
     """Prepare inputs, make references and artefacts, then check every target of one model."""
     for p in progress:
-        if p.planned.skip:
+        if model.problem:
+            p.end(ArtefactFailed(model.problem))
+        elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
     for half in (False, True):
         mine = [p for p in progress if p.alive and _uses_half_data(p) is half]

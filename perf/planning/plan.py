@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -209,12 +210,17 @@ def _cell(
         min_ep_share=options.min_ep_share,
         plugin={**spec.plugin, **_kept_elsewhere(spec.backend)},
         workspace=str(Path(options.workspace).absolute()),
-        trtexec=options.trtexec,
+        trtexec=_program(options.trtexec),
     )  # fmt: skip
 
 
 def _id(model: ModelFile, offer: Offer, variant: str) -> str:
     return f"{model.name}::{offer.label}" + (f"[{variant}]" if variant else "")
+
+
+def _program(path: str) -> str:
+    """A worker has another working directory: a relative path is made absolute, a bare name left to PATH."""
+    return str(Path(path).absolute()) if os.sep in path else path
 
 
 def _kept_elsewhere(path: str) -> dict[str, str]:

@@ -66,7 +66,14 @@ BROKEN = ArtefactFailed("inputs: m.onnx: truncated")
 def test_the_exit_status(
     words: list[str], given: Sequence[tuple[str, Outcome]], status: int
 ) -> None:
-    assert closing.status(records(*given), parse(words)) == status
+    made = records(*given)
+    unable = {r.cell.id for r in made if r.outcome == GONE}
+    assert closing.status(made, parse(words), unable) == status
+
+
+def test_inputs_that_cannot_be_fed_say_nothing_of_the_target() -> None:
+    made = records(("A", Skipped("inputs: give --shape")))
+    assert closing.status(made, parse(["-e", "A"])) == 0
 
 
 def test_every_planned_cell_has_a_record_in_the_plans_order() -> None:

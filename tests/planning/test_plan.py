@@ -289,3 +289,11 @@ def test_optimisation_profiles_reach_every_target_that_takes_them_and_no_other(
         "Standalone_TRT": "x:4x8",
         "TensorRT_RTX": "x:4x8",
     }
+
+
+def test_a_relative_trtexec_is_made_absolute_for_a_worker_elsewhere() -> None:
+    from perf.planning import plan as planning
+
+    assert planning._program("bin/trtexec") == str(Path("bin/trtexec").absolute())
+    assert planning._program("trtexec") == "trtexec"
+    assert planning._program("") == ""

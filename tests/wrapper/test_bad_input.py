@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.record import Passed
+from perf.core.record import ArtefactFailed, Passed
 from tests.asking import CURRENT, QUICK, ROOT, ask, one_line
 
 
@@ -64,10 +64,6 @@ def test_a_wrong_request_is_one_line_and_status_2(
             "list.json[0] (a): 'working_directory' is missing or not a string",
         ),
         (
-            '[{"model_name":"a","working_directory":".","model_path":"a.onnx","test_data_path":"."}]',
-            "list.json[0] (a): no file ",
-        ),
-        (
             '[{"root_working_directory": 3}]',
             "list.json[0]: 'root_working_directory' is not a string",
         ),
@@ -81,15 +77,36 @@ def test_a_malformed_model_list_names_the_place(home: Path, text: str, says: str
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"modle_path": "x"}, "unknown key 'modle_path'; known are"),
+        ({"model_path": "none.onnx"}, "none.onnx; `python -m setup_models.check` says"),
         ({"sha256": "0" * 64}, "the list says " + "0" * 64),
+        ({"model_path_fp16": "half.onnx"}, "half.onnx; `python -m setup_models.check` says"),
+    ],
+)
+def test_a_model_that_is_not_as_listed_harms_no_other(
+    home: Path, change: dict[str, object], says: str
+) -> None:
+    entry = {"model_name": "relu", "working_directory": "models/relu", "model_path": "model.onnx",
+             "test_data_path": "."}  # fmt: skip
+    broken = {**entry, "model_name": "broken", **change}
+    (home / "list.json").write_text(json.dumps([broken, entry]), encoding="utf-8")
+    said = ask(home, "-m", "list.json", *QUICK, "-r", "validate")
+    assert said.status == 0
+    outcomes = {r.cell.model.name: r.outcome for r in said.records.values()}
+    assert outcomes["relu"] == Passed()
+    assert isinstance(outcomes["broken"], ArtefactFailed)
+    assert says in outcomes["broken"].what
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"modle_path": "x"}, "unknown key 'modle_path'; known are"),
         ({"tolerances": {"fp32": {"rtol": 1}}}, '.tolerances.fp32: expected {"rtol": 1e-3'),
         ({"tolerances": [1]}, ".tolerances: expected an object"),
         ({"tolerances": {"fp31": {"rtol": 1, "atol": 1}}}, ".tolerances: 'fp31' is none of fp32"),
         ({"comparison": "roughly"}, "comparison 'roughly' is none of elementwise, unordered"),
         ({"inputs": {"x": {"range": [0]}}}, '.inputs.x: expected {"shape": [1, 3]'),
         ({"inputs": {"x": {"rnge": [0, 1]}}}, ".inputs.x: unknown key 'rnge'"),
-        ({"model_path_fp16": "none.onnx"}, "no file "),
         ({"model_path_fp16": 3}, ".model_path_fp16: expected a string, got 3"),
         ({"model_name": "../relu"}, None),
     ],
