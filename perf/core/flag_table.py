@@ -64,7 +64,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("graph_enablement", "disable, basic, extended, layout or all", "all", "g", _SEED,
          _chosen("disable", "basic", "extended", "layout", "all"), "LEVEL"),
     Flag("trt_ep_options", "k=v,k=v for the TensorRT EP", {}, "", _SEED, merged_pairs, "K=V,…", repeated=True),
-    Flag("cuda_ep_options", "k=v,k=v for the CUDA EP", {}, "", _SEED, merged_pairs, "K=V,…", repeated=True),
+    Flag("cuda_ep_options", "k=v,k=v for the CUDA EP, and for it beneath TensorRT", {}, "", _SEED, merged_pairs, "K=V,…", repeated=True),
     Flag("models", "only models whose name matches one of these patterns", (), "", _WHAT, words, "GLOB", nargs="+",
          repeated=True),
     Flag("select", "only cells whose id model::target[variant] matches: words with and, or, not", "", "k",

@@ -141,6 +141,12 @@ def finished_launch(folder: Path) -> Launch | None:
     return None
 
 
+def finished_launches(run: RunFolder) -> Iterator[Launch]:
+    """Every launch that ended in an earlier part of this run."""
+    found = (finished_launch(path.parent) for path in run.root.rglob("launch.json"))
+    return (launch for launch in found if launch is not None)
+
+
 def write_launch(folder: Path, launch: Launch) -> None:
     """Make one launch durable, so that a resumed run need not repeat it."""
     aside = folder / "launch.tmp"

@@ -1,6 +1,6 @@
 """One launch from ask to answer: started, watched, ended, folded, and made durable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +79,10 @@ class Launcher:
             for flying in self._flying.values():
                 flying.accompanied = True
         return None
+
+    def seen(self, launches: Iterable[Launch]) -> None:
+        """Launches of an earlier part of this run: what is launched now comes after them."""
+        self._order = max([self._order, *(x.order for x in launches)])
 
     def wait(self) -> Answer:
         """The next launch to end, folded and durable; raises Interrupted."""

@@ -40,6 +40,8 @@ class Run:
 
     def go(self, planned: Sequence[Planned]) -> None:
         """Run every cell; raises Interrupted with what is finished in `records`."""
+        if self.options.resume:
+            self.launcher.seen(run_folder.finished_launches(self.kitchen.run))
         canaries = [p for p in planned if p.cell.model.name == CANARY]
         groups = iter(by_model([p for p in planned if p not in canaries]))
         for model, cells in by_model(canaries):

@@ -131,6 +131,8 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(
         assert "--seed 7" in again
         assert "--resume" not in again
     assert list(said.cells) == list(whole.cells)
+    orders = [x.order for r in said.records.values() for x in r.launches]
+    assert len(set(orders)) == len(orders)  # neighbours in time are told apart across the kills
     assert_gone(home, process.pid)
 
 
