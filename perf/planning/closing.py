@@ -166,7 +166,8 @@ def status(records: Sequence[Record], options: Options, unable: Collection[str] 
     """The exit status of a run that reached its end; `unable` are ids of cells that planning had to skip.
 
     A target could not run at all where each of its cells is one of those, or found no environment; a model
-    that is broken, banned, or whose inputs cannot be fed says nothing of the target.
+    that is broken, banned, or whose inputs cannot be fed says nothing of the target. Where each
+    cell is of that last kind, nothing was measurable.
     """
     named = wanted_names(options)
     by_target: dict[str, bool] = {}
@@ -177,6 +178,8 @@ def status(records: Sequence[Record], options: Options, unable: Collection[str] 
         return SOMETHING_WRONG if named else INCOMPLETE
     if named and not all(by_target.values()):
         return SOMETHING_WRONG
+    if all(isinstance(r.outcome, Skipped) for r in records):
+        return INCOMPLETE  # nothing was measurable
     if options.strict and not all(isinstance(r.outcome, Passed) for r in records):
         return SOMETHING_WRONG
     return OK

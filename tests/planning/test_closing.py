@@ -72,8 +72,9 @@ def test_the_exit_status(
 
 
 def test_inputs_that_cannot_be_fed_say_nothing_of_the_target() -> None:
-    made = records(("A", Skipped("inputs: give --shape")))
-    assert closing.status(made, parse(["-e", "A"])) == 0
+    declined = Skipped("inputs: give --shape")
+    assert closing.status(records(("A", declined), ("A", Passed())), parse(["-e", "A"])) == 0
+    assert closing.status(records(("A", declined)), parse(["-e", "A"])) == 3
 
 
 def test_every_planned_cell_has_a_record_in_the_plans_order() -> None:
