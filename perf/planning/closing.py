@@ -13,7 +13,7 @@ from typing import TypeAlias
 from perf.core import codec, run_folder, system, tables
 from perf.core.cell import Environment
 from perf.core.options import Options
-from perf.core.record import EnvironmentFailed, NotRun, Passed, Record
+from perf.core.record import EnvironmentFailed, NotRun, Passed, Record, Skipped
 from perf.core.run_folder import RunFolder
 from perf.core.system import SystemInfo
 from perf.planning import devices, sides
