@@ -10,6 +10,7 @@ session and its runs cost more in a process that shares its host's pages.
 """
 
 import argparse
+import itertools
 import random
 import statistics
 import tempfile
@@ -29,18 +30,20 @@ BARS_MS = {"host": 10, "spawn": 130}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--model", default="squeezenet")
+    parser.add_argument("--models", nargs="+", default=["loop_if", "squeezenet"], metavar="NAME")
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
     )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        job = harness.cell_of(
-            Path(scratch) / "result", "-r", "both", "-i", "zoo", "-e", "cpu", "--models", given.model,
-            "-t", str(RUNS), "--warmup", "0", "--launches", "1",
-        )  # fmt: skip
-        walls = _measured(job, Path(scratch), given.rounds)
-    page.publish(_table(walls, given.rounds, given.model), into_page=given.write)
+    found = {}
+    for model in given.models:
+        with tempfile.TemporaryDirectory() as scratch:
+            job = harness.cell_of(
+                Path(scratch) / "result", "-r", "both", "-i", "zoo", "-e", "cpu", "--models", model,
+                "-t", str(RUNS), "--warmup", "0", "--launches", "1",
+            )  # fmt: skip
+            found[model] = _measured(job, Path(scratch), given.rounds)
+    page.publish(_table(found, given.rounds), into_page=given.write)
 
 
 def _measured(job: Path, scratch: Path, rounds: int) -> dict[str, list[float]]:
@@ -75,14 +78,15 @@ def _useful_s(launch: Launch) -> float:
     return launch.created.seconds + first + sum(launch.timed.samples_ns) / 1e9
 
 
-def _table(found: dict[str, list[float]], rounds: int, model: str) -> page.Table:
+def _table(models: dict[str, dict[str, list[float]]], rounds: int) -> page.Table:
     rows = []
-    for how in (*BARS_MS, "bare"):
+    for (model, found), how in itertools.product(models.items(), (*BARS_MS, "bare")):
         cost = found[f"{how} cost"]
         interval = median_interval(cost, 0.95)
         over = [w - f for w, f in zip(found[how], found["floor"], strict=True)]
         rows.append(
             (
+                model,
                 how,
                 page.ms(statistics.median(found[how])),
                 page.ms(statistics.median(cost)),
@@ -92,14 +96,14 @@ def _table(found: dict[str, list[float]], rounds: int, model: str) -> page.Table
                 page.ms(statistics.median(found[f"{how} books"])) if how in BARS_MS else "",
             )
         )
-    floor = page.ms(statistics.median(found["floor"]))
+    floors = ", ".join(f"{m} {page.ms(statistics.median(f['floor']))}" for m, f in models.items())
     return page.Table(
         "isolation",
         f"python -m benchmarks.isolation --rounds {rounds}",
-        ("launched by", "wall ms", "beyond session and runs ms", "95 % interval", "bar ms",
+        ("model", "launched by", "wall ms", "beyond session and runs ms", "95 % interval", "bar ms",
          "beyond the floor ms", "folder, journal, launch.json ms"),
         tuple(rows),
-        (f"{model}, 1 + {RUNS} runs, medians of {rounds} interleaved rounds; floor {floor} ms. bare: a "
+        (f"1 + {RUNS} runs, medians of {rounds} interleaved rounds; floors in ms: {floors}. bare: a "
          "script that imports numpy and onnxruntime and does the same, with no journal and no verdict.",),
     )  # fmt: skip
 

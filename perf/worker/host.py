@@ -39,9 +39,11 @@ def main(argv: Sequence[str]) -> int:
         if spare is None and (reason := unfit_to_fork()):
             control.send(json.dumps({"refused": reason}).encode())
             continue
-        used = spare or _spare(wrapper, control)
-        control.send(json.dumps({"pid": used.start(request)}).encode())
+        pid = spare.start(request) if spare else 0
+        control.send(json.dumps({"pid": pid or _spare(wrapper, control).start(request)}).encode())
         spare = None if unfit_to_fork() else _spare(wrapper, control)  # while that one loads
+        if spare:
+            control.send(json.dumps({"spare": spare.worker}).encode())
     return 0
 
 
@@ -66,66 +68,61 @@ def is_loaded(soname: str) -> bool:
 
 @dataclass(frozen=True)
 class _Spare:
-    """A worker forked ahead of its request. Its parent, the middle, ends when it is needed: orphaned, the
-    worker falls to the wrapper, a subreaper, which then sees its end at first hand."""
+    """A worker forked ahead of its request. Its parent has ended already: orphaned, it fell to the wrapper, a
+    subreaper, which then sees its end at first hand."""
 
-    middle: int
     worker: int
     request: int  # pipe to the worker; closed without a word, it ends
-    end: int  # pipe to the middle, which ends when this is closed
 
     def start(self, request: bytes) -> int:
-        """Hand the request over; returns the pid, which by then is the wrapper's own to wait for."""
-        os.write(self.request, request)
-        os.close(self.request)
-        os.close(self.end)
-        os.waitpid(self.middle, 0)
+        """Hand the request over; returns the worker's pid, 0 where it was ended as nobody's meanwhile."""
+        try:
+            os.write(self.request, request)
+        except BrokenPipeError:
+            return 0
+        finally:
+            os.close(self.request)
         return self.worker
 
 
 def _spare(wrapper: int, control: socket.socket) -> _Spare:
-    request, end, told = os.pipe(), os.pipe(), os.pipe()
-    host = os.getpid()
+    """Fork twice, and wait for the one in between to be gone."""
+    request, told = os.pipe(), os.pipe()
     middle = os.fork()
     if middle == 0:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != host:  # it died before the line above
-            os._exit(0)
         control.close()
         os.close(request[1])
-        os.close(end[1])
-        _middle(wrapper, request[0], end[0], told[1])
-    for fd in (request[0], end[0], told[1]):
-        os.close(fd)
+        _middle(wrapper, request[0], told[1])
+    os.close(request[0])
+    os.close(told[1])
     worker = int(os.read(told[0], 16))
     os.close(told[0])
-    return _Spare(middle, worker, request[1], end[1])
+    os.waitpid(middle, 0)
+    return _Spare(worker, request[1])
 
 
-def _middle(wrapper: int, request: int, end: int, told: int) -> NoReturn:
-    """Fork the worker, say so, and stay until it is needed, or until the host is gone."""
+def _middle(wrapper: int, request: int, told: int) -> NoReturn:
+    """Fork the worker, say so and end; the worker waits for its request."""
     middle = os.getpid()
     worker = os.fork()
     if worker:
         os.write(told, str(worker).encode())
-        os.read(end, 1)
         os._exit(0)
-    os.close(end)
     os.close(told)
+    while (parent := os.getppid()) != wrapper:
+        if parent != middle:
+            os._exit(0)  # the wrapper is gone and someone else adopted us
+        time.sleep(0.0001)
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != wrapper:  # it died before the line above
+        os._exit(0)
     given = os.read(request, 1 << 16)
     os.close(request)
     if not given:
         os._exit(0)  # the host ended without a request
     asked = json.loads(given)
-    os.setsid()
-    _settle(Path(asked["folder"]))  # while the middle one ends
-    while (parent := os.getppid()) != wrapper:
-        if parent != middle:
-            os._exit(0)  # the wrapper is gone and someone else adopted us
-        time.sleep(0.0001)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != wrapper:  # it died between the two lines above
-        os._exit(0)
+    _settle(Path(asked["folder"]))
     _work(asked)
 
 

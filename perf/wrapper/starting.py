@@ -1,5 +1,6 @@
 """Brings a worker to life, by a host's fork or afresh, and says what its environment sees."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -46,6 +47,22 @@ class Request:
 class _Host:
     process: "subprocess.Popen[bytes]"
     control: socket.socket
+    spare: int = 0  # a worker that waits for the next request, a child of ours already
+
+    def answer(self, flags: int = 0) -> dict[str, int | str]:
+        """The next thing the host says; {} where it is gone. Raises BlockingIOError for silence."""
+        told: dict[str, int | str] = json.loads(self.control.recv(4096, flags) or b"{}")
+        if told.keys() & {"spare", "pid"}:
+            self.spare = int(told.get("spare", 0))
+        return told
+
+    @property
+    def pids(self) -> tuple[int, int]:
+        """The host and its spare worker, as far as it has told."""
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while self.answer(socket.MSG_DONTWAIT):
+                pass
+        return self.process.pid, self.spare
 
 
 class Starter:
@@ -57,8 +74,8 @@ class Starter:
 
     @property
     def pids(self) -> frozenset[int]:
-        """The hosts' own processes."""
-        return frozenset(h.process.pid for h in self._hosts.values())
+        """The hosts and the workers they keep ready."""
+        return frozenset(pid for h in self._hosts.values() for pid in h.pids)
 
     def start(self, request: Request) -> tuple[int, str]:
         """Start one launch; its pid, and whether by host or spawn. Raises CannotStart."""
@@ -81,11 +98,12 @@ class Starter:
             host = self._host(request)
             try:
                 host.control.send(_message(request))
-                answer: dict[str, int] = json.loads(host.control.recv(4096) or b"{}")
+                while "spare" in (answer := host.answer()):
+                    pass
             except (BrokenPipeError, ConnectionResetError):
                 answer = {}
             if "pid" in answer:
-                return answer["pid"]
+                return int(answer["pid"])
             if "refused" in answer:
                 return None
             self._end_host(_key(request))
