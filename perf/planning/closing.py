@@ -44,7 +44,8 @@ def conduct(
     `work` returns the signal that ended it early, 0 where none did. Returns the exit status.
     """
     folder = RunFolder(results, options.run_id or run_folder.new_run_id())
-    used = {p.cell.environment.name: p.cell.environment for p in planned}
+    places = [p.offer.place.environment for p in planned]
+    used = {environment.name: environment for environment in places}
     host = system.gather(tuple(used.values()), devices.gpus())
     with run_folder.owned(folder, fresh=not options.resume):
         try:

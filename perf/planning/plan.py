@@ -33,6 +33,21 @@ CANARY = "canary"  # launched beside every launch, so that what the machine does
 CANARY_MODEL = Path(__file__).resolve().parents[2] / "models/squeezenet/model.onnx"
 
 
+# Packages beside an engine that no worker loads: models and test data are read elsewhere.
+NO_ENGINE = frozenset(
+    (
+        "nvidia-ml-py",
+        "onnx",
+        "onnx-ir",
+        "onnx_ir",
+        "onnxscript",
+        "onnxconverter-common",
+        "ml_dtypes",
+        "ml-dtypes",
+    )
+)
+
+
 @dataclass(frozen=True)
 class Planned:
     """A cell of the run; `skip` says why it cannot run here, "" where it can."""
@@ -232,7 +247,8 @@ def _kept_elsewhere(path: str) -> dict[str, str]:
 
 def _identity(environment: Environment) -> Environment:
     """Versions that can change an answer; an interpreter's other packages cannot."""
-    return replace(environment, versions=dict(sorted(environment.versions.items())))
+    kept = {k: v for k, v in environment.versions.items() if k.lower() not in NO_ENGINE}
+    return replace(environment, versions=dict(sorted(kept.items())))
 
 
 def _protocol(o: Options) -> Protocol:

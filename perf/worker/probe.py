@@ -43,6 +43,7 @@ def look(plugin: Mapping[str, str]) -> dict[str, Any]:
         found["providers"] = list(ort.get_available_providers())
         found["versions"] |= _build_info(ort)
         if plugin:
+            found["versions"] |= _plugin_version(plugin)
             _plugin_devices(ort, plugin, found)
     return found
 
@@ -54,6 +55,13 @@ def _distributions() -> dict[str, str]:
         if name.startswith(INTERESTING):
             seen[name] = dist.version
     return dict(sorted(seen.items()))
+
+
+def _plugin_version(plugin: Mapping[str, str]) -> dict[str, str]:
+    """The distribution that brings a plug-in's library, where the library is named by its package."""
+    package = plugin["library"].partition(":")[0]
+    named = importlib.metadata.packages_distributions().get(package, [])
+    return {name.lower(): importlib.metadata.version(name) for name in named[:1]}
 
 
 def _build_info(ort: Any) -> dict[str, str]:

@@ -297,3 +297,17 @@ def test_a_relative_trtexec_is_made_absolute_for_a_worker_elsewhere() -> None:
     assert planning._program("bin/trtexec") == str(Path("bin/trtexec").absolute())
     assert planning._program("trtexec") == "trtexec"
     assert planning._program("") == ""
+
+
+def test_packages_that_no_worker_loads_are_no_part_of_a_cells_identity() -> None:
+    from perf.core.cell import Environment
+    from perf.planning import plan as planning
+
+    bare = Environment("e", "python", {}, {"numpy": "2", "onnxruntime": "1.31.1"})
+    more = {
+        **bare.versions,
+        "onnxconverter-common": "1.16.0",
+        "nvidia-ml-py": "13",
+        "onnx": "1.23.2",
+    }
+    assert planning._identity(Environment("e", "python", {}, more)) == bare
