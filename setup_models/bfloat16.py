@@ -45,7 +45,7 @@ def from_fp16(model: onnx.ModelProto, original: onnx.ModelProto) -> None:
         for node in graph.node:
             outputs = tuple(renamed.get(name, name) for name in node.output)
             for attribute in node.attribute:
-                _retype(node, attribute, known.get(f"{outputs}.{attribute.name}"))
+                _retype(attribute, known.get(f"{outputs}.{attribute.name}"))
         for value in (*graph.input, *graph.output, *graph.value_info):
             if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
                 value.type.tensor_type.elem_type = TensorProto.BFLOAT16
@@ -78,9 +78,7 @@ def widen(model: onnx.ModelProto) -> None:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
 
 
-def _retype(
-    node: onnx.NodeProto, attribute: onnx.AttributeProto, fp32: npt.NDArray[np.float32] | None
-) -> None:
+def _retype(attribute: onnx.AttributeProto, fp32: npt.NDArray[np.float32] | None) -> None:
     if attribute.name in {"to", "dtype"} and attribute.i == TensorProto.FLOAT16:
         attribute.i = TensorProto.BFLOAT16
     if attribute.t.data_type == TensorProto.FLOAT16:

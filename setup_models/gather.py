@@ -67,7 +67,7 @@ def understand(text: str, base: Path, shop: Shop, pins: Mapping[str, Pin]) -> li
     """What one WHAT, or one line of a links.txt in folder `base`, stands for."""
     path = links.local_path(text, base)
     if path is None:
-        return [_link(text, shop, pins)]
+        return [_link(text, pins)]
     if path.is_file() and archives.is_archive(path):
         return [Parcel(archives.stem(path.name), here=path)]
     if path.is_file() and path.suffix == ".txt":
@@ -92,7 +92,7 @@ def understand(text: str, base: Path, shop: Shop, pins: Mapping[str, Pin]) -> li
     return [Parcel(pin.name, pin=pin) for pin in named]
 
 
-def _link(text: str, shop: Shop, pins: Mapping[str, Pin]) -> Parcel:
+def _link(text: str, pins: Mapping[str, Pin]) -> Parcel:
     url, _, fragment = text.partition("#")
     links.require_safe(url)
     file_name = links.file_name(url)

@@ -77,7 +77,7 @@ def plan(
         digests = _inputs_digests(model, options)
         board = boards[number % len(boards)] if boards else None
         for offer in offers:
-            for cell in _variants(model, offer, options, offers, digests):
+            for cell in _variants(model, offer, options, digests):
                 if matches(cell.id) and only(cell.id):
                     out.append(_planned(cell, offer, options, gpus, board))
     if not out:
@@ -160,7 +160,6 @@ def _variants(
     model: ModelFile,
     offer: Offer,
     options: Options,
-    offers: Sequence[Offer],
     digests: Mapping[bool, str],
 ) -> Iterator[Cell]:
     named = [e for e in options.ep_options if _means(e, offer)]

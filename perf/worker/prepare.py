@@ -61,7 +61,7 @@ def prepare(model: ModelFile, request: PrepareRequest, destination: Path) -> tup
         )
     if not folders and signature.inputs:
         raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
-    _refuse_shapes(model, request, folders)
+    _refuse_shapes(request, folders)
     return tuple(
         _write(f.name, *_stored_set(f, signature, half), destination) for f in folders
     ) or (_write("no_inputs", {}, {}, destination),)
@@ -93,7 +93,7 @@ def _overrides(
     return out
 
 
-def _refuse_shapes(model: ModelFile, request: PrepareRequest, folders: Sequence[Path]) -> None:
+def _refuse_shapes(request: PrepareRequest, folders: Sequence[Path]) -> None:
     if request.shapes and folders:
         name = next(iter(request.shapes))
         raise Unsupported(
