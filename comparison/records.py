@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from comparison.facts import Accuracy, CellFacts, LaunchFacts, Metric, PlacementFacts, Side
-from perf.core import dossier, latency, record
+from perf.core import dossier, latency, outcomes, record
 from perf.core.cell import Cell
 from perf.core.codec import DecodeError
 from perf.core.evidence import slow_end
 from perf.core.journal import Compared
 from perf.core.record import Launch, Record, check_launch
+from perf.core.schema_version import NewerSchemaError
 from perf.core.statistics import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
@@ -46,6 +47,8 @@ def records(folder: Path) -> Iterable[Record]:
     for path in sorted((folder / "cells").glob("*/*/*/record.json")):
         try:
             yield record.read(path)
+        except NewerSchemaError as e:
+            raise UnreadableError(str(e)) from e
         except (OSError, DecodeError, json.JSONDecodeError) as e:
             raise UnreadableError(f"{path}: not a record this version reads ({e})") from e
 
@@ -80,7 +83,7 @@ def facts(found: Record, host: Mapping[str, str]) -> CellFacts:
         variant=cell.variant,
         environment=cell.environment.name,
         interpreter=cell.environment.python,
-        outcome=type(found.outcome).__name__,
+        outcome=outcomes.name(found.outcome),
         detail=_detail(found),
         digest=cell.digest,
         conditions=conditions(found, host),

@@ -23,6 +23,7 @@ from comparison.verdict import (
     text_of,
     word,
 )
+from perf.core.codec import tag_of
 from perf.core.rows import Value
 from perf.report.layout import printable
 
@@ -98,7 +99,7 @@ def markdown(lines: Sequence[Line], summary: Sequence[str]) -> str:
 def counts(lines: Sequence[Line]) -> str:
     """How many lines of each verdict, worst first."""
     found = Counter(name(x.verdict) for x in lines)
-    told = [f"{found[k.__name__]} {k.__name__}" for k in RANK if found[k.__name__]]
+    told = [f"{found[tag]} {tag}" for tag in map(tag_of, RANK) if found[tag]]
     return ", ".join(told) or "nothing to compare"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from comparison.facts import Metric
+from perf.core.codec import tag_of, tagged
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Change:
         return math.log(self.ratio)
 
 
+@tagged("Same")
 @dataclass(frozen=True)
 class Same:
     """No change beyond the threshold was seen; the evidence says how small a one could have been."""
@@ -35,6 +37,7 @@ class Same:
     note: str = ""
 
 
+@tagged("Faster")
 @dataclass(frozen=True)
 class Faster:
     """A measured quantity fell (time or memory)."""
@@ -44,6 +47,7 @@ class Faster:
     note: str = ""
 
 
+@tagged("Slower")
 @dataclass(frozen=True)
 class Slower:
     """A measured quantity rose (time or memory)."""
@@ -53,6 +57,7 @@ class Slower:
     note: str = ""
 
 
+@tagged("Unclear")
 @dataclass(frozen=True)
 class Unclear:
     """More than the threshold, and less than the noise; or no evidence to judge by."""
@@ -63,6 +68,7 @@ class Unclear:
     suspect: bool = False  # beyond the noise, on a machine too busy to believe it
 
 
+@tagged("Broke")
 @dataclass(frozen=True)
 class Broke:
     """It passed and fails now, or its outputs or its placement got worse."""
@@ -71,6 +77,7 @@ class Broke:
     ratio: float | None = None
 
 
+@tagged("Fixed")
 @dataclass(frozen=True)
 class Fixed:
     """It failed and passes now, or its outputs or its placement got better."""
@@ -79,6 +86,7 @@ class Fixed:
     ratio: float | None = None
 
 
+@tagged("Added")
 @dataclass(frozen=True)
 class Added:
     """Only the current side asked this; `fails`: and it failed, which is a new failure."""
@@ -87,6 +95,7 @@ class Added:
     fails: bool = False
 
 
+@tagged("Removed")
 @dataclass(frozen=True)
 class Removed:
     """Only the previous side has an answer to this."""
@@ -94,6 +103,7 @@ class Removed:
     what: str = ""
 
 
+@tagged("NotComparable")
 @dataclass(frozen=True)
 class NotComparable:
     """The two sides did not measure the same thing."""
@@ -123,7 +133,7 @@ class Line:
 
 def name(verdict: Verdict) -> str:
     """The verdict's name, as filters and expected.toml spell it."""
-    return type(verdict).__name__
+    return tag_of(type(verdict))
 
 
 def word(line: Line) -> str:

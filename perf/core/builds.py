@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from perf.core import outcomes
 from perf.core.cell import Cell
 from perf.core.gap import median_ms
 from perf.core.record import Record, check_launch
@@ -89,7 +90,7 @@ def _builds(group: Sequence[Record]) -> Builds:
         medians_ms=medians,
         speed=spread(medians) if len(medians) > 1 else None,
         relative_norms=tuple(n for n in norms if n is not None),
-        outcomes=tuple(type(r.outcome).__name__ for r in group),
+        outcomes=tuple(outcomes.name(r.outcome) for r in group),
     )
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from perf.core import codec
+from perf.core.schema_version import checked, stamp
 
 
 class Precision(StrEnum):
@@ -213,10 +214,10 @@ def sealed(cell: Cell) -> Cell:
 def write(cell: Cell, path: Path) -> None:
     """Write cell.json, whole or not at all."""
     aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(codec.encode(cell), indent=1) + "\n", encoding="utf-8")
+    aside.write_text(json.dumps(stamp(codec.encode(cell)), indent=1) + "\n", encoding="utf-8")
     aside.replace(path)
 
 
 def read(path: Path) -> Cell:
-    """Read cell.json; raises DecodeError or OSError."""
-    return codec.decode(Cell, json.loads(path.read_text(encoding="utf-8")))
+    """Read cell.json; raises DecodeError, NewerSchemaError or OSError."""
+    return codec.decode(Cell, checked(json.loads(path.read_text(encoding="utf-8")), path))

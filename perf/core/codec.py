@@ -1,31 +1,48 @@
-"""Frozen dataclasses to JSON values and back, with unions told apart by a class-name tag."""
+"""Frozen dataclasses to JSON values and back, with unions told apart by a tag that outlives class names."""
 
 import dataclasses
 import enum
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 PLAIN = (int, float, str)
 _JSON = frozenset((int, float, str, bool))  # exactly these: an enum's members are strings too
-TAG = "is"  # the key that names the class where a field's type is a union of dataclasses
+TAG = "is"  # the key that holds the tag where a field's type is a union of dataclasses
+_TAG_OF_CLASS = "_tag"
 
 
 class DecodeError(ValueError):
     """A JSON value does not fit the type it is read as; the message says where and why."""
 
 
+def tagged(tag: str) -> Callable[[type[T]], type[T]]:
+    """A class decorator: the fixed string that stands for a class in files, whatever its name in code."""
+
+    def mark(kind: type[T]) -> type[T]:
+        setattr(kind, _TAG_OF_CLASS, tag)
+        return kind
+
+    return mark
+
+
+def tag_of(kind: type) -> str:
+    """The tag of a class; raises AttributeError for one that was given none."""
+    tag: str = getattr(kind, _TAG_OF_CLASS)
+    return tag
+
+
 def encode(value: Any, *, tag: bool = False) -> Any:
-    """Turn a dataclass tree into JSON values; `tag` adds the class's name to the outermost object."""
+    """Turn a dataclass tree into JSON values; `tag` adds the class's tag to the outermost object."""
     if value is None or type(value) in _JSON:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out = {TAG: type(value).__name__} if tag else {}
-        for name, tagged in _tagged_fields(type(value)):
-            out[name] = encode(getattr(value, name), tag=tagged)
+        out = {TAG: tag_of(type(value))} if tag else {}
+        for name, in_union in _tagged_fields(type(value)):
+            out[name] = encode(getattr(value, name), tag=in_union)
         return out
     if isinstance(value, enum.Enum):
         return value.value
@@ -45,7 +62,7 @@ def decode(kind: type[T], value: Any, where: str = "$") -> T:
 
 def decode_union(kinds: tuple[type[T], ...], value: Any, where: str = "$") -> T:
     """Read a tagged JSON object as one of `kinds`."""
-    by_name = {k.__name__: k for k in kinds}
+    by_name = {tag_of(k): k for k in kinds}
     name = value.get(TAG) if isinstance(value, dict) else None
     if not isinstance(name, str) or name not in by_name:
         raise DecodeError(f"{where}: expected one of {', '.join(by_name)}, got {value!r:.80}")

@@ -3,13 +3,15 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from perf.core import codec
+from perf.core import codec, schema_version
 from perf.core.cell import TestSet
+from perf.core.codec import tagged
 
 
 class Stage(StrEnum):
@@ -44,6 +46,7 @@ class Placement:
     # provider -> subgraph that it compiled -> host time of the profiled run
 
 
+@tagged("Began")
 @dataclass(frozen=True)
 class Began:
     """A stage began at a CLOCK_MONOTONIC time, which is common to both sides of the boundary."""
@@ -52,6 +55,7 @@ class Began:
     at_s: float
 
 
+@tagged("Hello")
 @dataclass(frozen=True)
 class Hello:
     """The worker exists and its account begins."""
@@ -59,8 +63,10 @@ class Hello:
     pid: int
     python: str
     at_s: float
+    schema: int = 1  # of the events that follow
 
 
+@tagged("Versions")
 @dataclass(frozen=True)
 class Versions:
     """Versions of what the worker loaded, as loaded."""
@@ -68,6 +74,7 @@ class Versions:
     versions: Mapping[str, str]
 
 
+@tagged("Declined")
 @dataclass(frozen=True)
 class Declined:
     """The backend or the model's inputs cannot serve this cell, for a reason."""
@@ -75,6 +82,7 @@ class Declined:
     reason: str
 
 
+@tagged("RaisedError")
 @dataclass(frozen=True)
 class RaisedError:
     """An exception ended a stage; `out_of_memory` is host or device where the backend knows it as such."""
@@ -85,6 +93,7 @@ class RaisedError:
     out_of_memory: str = ""
 
 
+@tagged("Created")
 @dataclass(frozen=True)
 class Created:
     """A session was made."""
@@ -93,6 +102,7 @@ class Created:
     cached: bool | None = None  # an engine came from a cache; None: there is none
 
 
+@tagged("FirstRun")
 @dataclass(frozen=True)
 class FirstRun:
     """The first inference of a session."""
@@ -100,6 +110,7 @@ class FirstRun:
     seconds: float
 
 
+@tagged("Prepared")
 @dataclass(frozen=True)
 class Prepared:
     """Test sets as arrays on disk, and the digest of the inputs fed."""
@@ -107,6 +118,7 @@ class Prepared:
     sets: tuple[TestSet, ...]
 
 
+@tagged("Compared")
 @dataclass(frozen=True)
 class Compared:
     """One output of one set held against its reference; counts, not a verdict."""
@@ -123,6 +135,7 @@ class Compared:
     worst_index: tuple[int, ...] = ()
 
 
+@tagged("Unreferenced")
 @dataclass(frozen=True)
 class Unreferenced:
     """Outputs were produced, and there was nothing to hold them against."""
@@ -130,6 +143,7 @@ class Unreferenced:
     set: str
 
 
+@tagged("Placed")
 @dataclass(frozen=True)
 class Placed:
     """The engine's account of where nodes ran."""
@@ -137,6 +151,7 @@ class Placed:
     placement: Placement
 
 
+@tagged("Attested")
 @dataclass(frozen=True)
 class Attested:
     """The share of layers (and of time, where told) that really ran in the precision asked for."""
@@ -148,6 +163,7 @@ class Attested:
     regime: str = ""  # weakly typed builder flag, or strongly typed artefact
 
 
+@tagged("Timed")
 @dataclass(frozen=True)
 class Timed:
     """All samples of one measure launch, in nanoseconds, in order."""
@@ -167,6 +183,7 @@ class Timed:
     # h2d, compute, d2h: of each sample, where the engine times them apart
 
 
+@tagged("HostMemory")
 @dataclass(frozen=True)
 class HostMemory:
     """RSS when loading began and VmHWM at the end, of the worker alone, in MiB."""
@@ -175,6 +192,7 @@ class HostMemory:
     peak_mib: float
 
 
+@tagged("Wrote")
 @dataclass(frozen=True)
 class Wrote:
     """Outputs saved for others to be held against, or another artefact of the launch."""
@@ -182,6 +200,7 @@ class Wrote:
     outputs: tuple[TestSet, ...]
 
 
+@tagged("Artefact")
 @dataclass(frozen=True)
 class Artefact:
     """A converted model was made."""
@@ -190,6 +209,7 @@ class Artefact:
     report: Mapping[str, str]
 
 
+@tagged("Noted")
 @dataclass(frozen=True)
 class Noted:
     """Something worth a line beside the cell, that changes no verdict."""
@@ -198,6 +218,7 @@ class Noted:
     text: str
 
 
+@tagged("Finished")
 @dataclass(frozen=True)
 class Finished:
     """The account is complete; whether the worker survived its last word is for the wrapper to say."""
@@ -246,8 +267,20 @@ def parse(text: bytes) -> tuple[Event, ...]:
 
 
 def read(path: Path) -> tuple[Event, ...]:
-    """Read a journal file; a missing one is an empty account."""
+    """Read a stored journal; a missing one is an empty account. Raises NewerSchemaError."""
+    text = _bytes(path)
+    with suppress(ValueError, RecursionError):  # a torn first line is parse's to judge
+        schema_version.checked(json.loads(text.partition(b"\n")[0]), path)
+    return parse(text)
+
+
+def read_live(path: Path) -> tuple[Event, ...]:
+    """What a worker of this run has told so far, whatever version it claims to speak."""
+    return parse(_bytes(path))
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        return parse(path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError:
-        return ()
+        return b""

@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from perf.core.codec import tag_of
 from perf.core.journal import Stage
 from perf.core.record import (
     ArtefactFailed,
@@ -63,7 +64,7 @@ def error_type(outcome: Outcome) -> str:
 
 def name(outcome: Outcome) -> str:
     """The outcome's name alone: Crashed."""
-    return type(outcome).__name__
+    return tag_of(type(outcome))
 
 
 def exact(outcome: Outcome) -> str:

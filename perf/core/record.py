@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from perf.core import codec
 from perf.core.cell import Cell
+from perf.core.codec import tagged
 from perf.core.journal import (
     Attested,
     Compared,
@@ -21,6 +22,7 @@ from perf.core.journal import (
     Stage,
     Timed,
 )
+from perf.core.schema_version import checked, stamp
 
 
 class KilledFor(StrEnum):
@@ -44,11 +46,13 @@ class Ending:
     wall_s: float = 0.0
 
 
+@tagged("Passed")
 @dataclass(frozen=True)
 class Passed:
     """It ran to its end; outputs were right where they were checked."""
 
 
+@tagged("Mismatched")
 @dataclass(frozen=True)
 class Mismatched:
     """Outputs differ from the reference by more than the tolerance."""
@@ -57,6 +61,7 @@ class Mismatched:
     detail: str
 
 
+@tagged("Raised")
 @dataclass(frozen=True)
 class Raised:
     """An exception, or an exit that no account explains."""
@@ -66,6 +71,7 @@ class Raised:
     message: str
 
 
+@tagged("Crashed")
 @dataclass(frozen=True)
 class Crashed:
     """A signal that was not ours ended the process."""
@@ -74,6 +80,7 @@ class Crashed:
     signal: str
 
 
+@tagged("OutOfMemory")
 @dataclass(frozen=True)
 class OutOfMemory:
     """Memory of the host or the device ran out."""
@@ -82,6 +89,7 @@ class OutOfMemory:
     stage: Stage
 
 
+@tagged("TimedOut")
 @dataclass(frozen=True)
 class TimedOut:
     """The deadline passed."""
@@ -90,6 +98,7 @@ class TimedOut:
     limit_s: float
 
 
+@tagged("FellBack")
 @dataclass(frozen=True)
 class FellBack:
     """Nodes were assigned, and too few of them to the provider asked for."""
@@ -97,6 +106,7 @@ class FellBack:
     reason: str
 
 
+@tagged("PrecisionNotAttained")
 @dataclass(frozen=True)
 class PrecisionNotAttained:
     """Asked for a precision, and almost nothing ran in it."""
@@ -105,6 +115,7 @@ class PrecisionNotAttained:
     share: float
 
 
+@tagged("ArtefactFailed")
 @dataclass(frozen=True)
 class ArtefactFailed:
     """A converted model, a reference or prepared inputs could not be made."""
@@ -112,6 +123,7 @@ class ArtefactFailed:
     what: str
 
 
+@tagged("EnvironmentFailed")
 @dataclass(frozen=True)
 class EnvironmentFailed:
     """The target's environment could not run a worker."""
@@ -119,6 +131,7 @@ class EnvironmentFailed:
     reason: str
 
 
+@tagged("Skipped")
 @dataclass(frozen=True)
 class Skipped:
     """It could not be asked here: no device, or inputs that cannot be fed."""
@@ -126,6 +139,7 @@ class Skipped:
     reason: str
 
 
+@tagged("NotRun")
 @dataclass(frozen=True)
 class NotRun:
     """It was planned and not run: interrupted, banned, or given up."""
@@ -238,7 +252,7 @@ def measured(record: Record) -> tuple[Launch, ...]:
 
 def write(record: Record, path: Path) -> None:
     """Make a record durable: written aside, flushed to disk, then renamed into place."""
-    data = json.dumps(codec.encode(record), separators=(",", ":")).encode() + b"\n"
+    data = json.dumps(stamp(codec.encode(record)), separators=(",", ":")).encode() + b"\n"
     aside = path.with_suffix(".tmp")
     with aside.open("wb") as f:
         f.write(data)
@@ -248,5 +262,5 @@ def write(record: Record, path: Path) -> None:
 
 
 def read(path: Path) -> Record:
-    """Read record.json; raises codec.DecodeError, json.JSONDecodeError or OSError."""
-    return codec.decode(Record, json.loads(path.read_text(encoding="utf-8")))
+    """Read record.json; raises DecodeError, JSONDecodeError, NewerSchemaError or OSError."""
+    return codec.decode(Record, checked(json.loads(path.read_text(encoding="utf-8")), path))

@@ -18,6 +18,7 @@ from perf.core import codec, record
 from perf.core.cell import Cell, safe_name
 from perf.core.options import BadRequestError
 from perf.core.record import Launch, Record
+from perf.core.schema_version import checked, stamp
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,12 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, or None where there is none or it is torn."""
+    """Read JSON, or None where there is none or it is torn; raises NewerSchemaError."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    return checked(told, path)
 
 
 def finished_launch(folder: Path) -> Launch | None:
@@ -150,7 +152,9 @@ def finished_launches(run: RunFolder) -> Iterator[Launch]:
 def write_launch(folder: Path, launch: Launch) -> None:
     """Make one launch durable, so that a resumed run need not repeat it."""
     aside = folder / "launch.tmp"
-    aside.write_text(json.dumps(codec.encode(launch), separators=(",", ":")), encoding="utf-8")
+    aside.write_text(
+        json.dumps(stamp(codec.encode(launch)), separators=(",", ":")), encoding="utf-8"
+    )
     aside.replace(folder / "launch.json")
 
 

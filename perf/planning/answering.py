@@ -10,6 +10,7 @@ from perf.core.environments import EnvironmentsError
 from perf.core.leases import Busy
 from perf.core.models import ModelListError
 from perf.core.options import BadRequestError
+from perf.core.schema_version import NewerSchemaError
 from perf.planning.closing import BAD_REQUEST, INCOMPLETE, OK
 from perf.planning.request import NothingMeasurableError
 
@@ -18,7 +19,7 @@ def answered(work: Callable[[], int]) -> int:
     """The exit status of `work`, or of what it raised, which is told on stderr."""
     try:
         return work()
-    except (BadRequestError, ModelListError, EnvironmentsError) as e:
+    except (BadRequestError, ModelListError, EnvironmentsError, NewerSchemaError) as e:
         return _error(str(e), BAD_REQUEST)
     except (NothingMeasurableError, Busy) as e:
         return _error(str(e), INCOMPLETE)

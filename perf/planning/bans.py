@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from perf.core import outcomes
 from perf.core.cell import Cell
 from perf.core.options import Options
 from perf.core.record import (
@@ -18,6 +19,7 @@ from perf.core.run_folder import ban_key
 from perf.planning.flow import Progress
 
 FILE = "verdicts.jsonl"
+PASSED = outcomes.name(Passed())
 
 
 class Bans:
@@ -38,8 +40,8 @@ class Bans:
 
     def why(self, cell: Cell) -> str:
         """Why a cell must not be benchmarked; "" where nothing speaks against it."""
-        outcome, run = self._latest.get(ban_key(cell, cell.environment.versions), ("Passed", ""))
-        if outcome == Passed.__name__:
+        outcome, run = self._latest.get(ban_key(cell, cell.environment.versions), (PASSED, ""))
+        if outcome == PASSED:
             return ""
         return f"failed validation in run {run} ({outcome}); --force benchmarks it all the same"
 
@@ -56,8 +58,8 @@ class Bans:
         if isinstance(outcome, (Skipped, NotRun, EnvironmentFailed)):
             return  # nothing was learnt of the cell
         key = ban_key(cell, cell.environment.versions)
-        name = type(outcome).__name__
-        if self._latest.get(key, ("", ""))[0] == name == Passed.__name__:
+        name = outcomes.name(outcome)
+        if self._latest.get(key, ("", ""))[0] == name == PASSED:
             return
         self._latest[key] = (name, self._run_id)
         line = (

@@ -15,6 +15,7 @@ from perf.core.cell import Environment
 from perf.core.options import Options
 from perf.core.record import EnvironmentFailed, NotRun, Passed, Record, Skipped
 from perf.core.run_folder import RunFolder
+from perf.core.schema_version import stamp
 from perf.core.system import SystemInfo
 from perf.planning import devices, sides
 from perf.planning.flow import Kitchen, Progress
@@ -119,16 +120,18 @@ def describe(
     if not path.exists():
         run_folder.write_json(
             path,
-            {
-                "run_id": folder.run_id,
-                "label": options.label,
-                "command": list(command),
-                "options": stored(options),
-                "targets": list(dict.fromkeys(p.cell.target.label for p in planned)),
-                "cells": [p.cell.id for p in planned],
-                "ab": [sides.label(name, planned) for name in options.ab],
-                "harness_commit": host.harness_commit,
-            },
+            stamp(
+                {
+                    "run_id": folder.run_id,
+                    "label": options.label,
+                    "command": list(command),
+                    "options": stored(options),
+                    "targets": list(dict.fromkeys(p.cell.target.label for p in planned)),
+                    "cells": [p.cell.id for p in planned],
+                    "ab": [sides.label(name, planned) for name in options.ab],
+                    "harness_commit": host.harness_commit,
+                }
+            ),
         )
     run_folder.write_json(folder.root / "host.json", codec.encode(host))
 

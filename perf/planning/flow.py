@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from perf.backends import Backend
 from perf.core import cell as cells
-from perf.core import codec, fold, run_folder
+from perf.core import codec, fold, outcomes, run_folder
 from perf.core.cell import Cell, Environment, ModelFile, TestSet, safe_name
 from perf.core.fold import Expectation
 from perf.core.journal import Event, Wrote
@@ -290,7 +290,7 @@ def _unprepared(answer: Answer) -> Outcome:
 
 def _said(outcome: Outcome) -> str:
     told = [str(v) for v in vars(outcome).values()]
-    return f"{type(outcome).__name__}: {': '.join(told)}" if told else type(outcome).__name__
+    return ": ".join((outcomes.name(outcome), *told))
 
 
 def _made(folder: Path) -> Path:

@@ -47,7 +47,7 @@ class Launcher:
         with _restored(ask.folder):
             status = _status(ask)
         ending = Ending(status, None, wall_s=time.monotonic() - began)
-        events = journal.read(ask.folder / "journal.jsonl")
+        events = journal.read_live(ask.folder / "journal.jsonl")
         expected = expectation(ask.cell) if ask.cell else fold.Expectation()
         self._order += 1
         launch = replace(

@@ -16,7 +16,7 @@ from typing import Any
 from perf import backends
 from perf.backends import Backend, DeviceMemoryExhausted, Session, Unsupported
 from perf.core import cell as cells
-from perf.core import codec
+from perf.core import codec, schema_version
 from perf.core.cell import Cell, TestSet
 from perf.core.journal import (
     EVENTS,
@@ -66,7 +66,9 @@ def rehearse() -> None:
 def run(kind: str, job: Path, folder: Path) -> int:
     """Do one launch and tell of it; returns the exit status. Nothing here says that it passed."""
     account = _Account(folder)
-    account.tell(Hello(os.getpid(), platform.python_version(), time.monotonic()))
+    account.tell(
+        Hello(os.getpid(), platform.python_version(), time.monotonic(), schema_version.VERSION)
+    )
     return _guarded(account, lambda: _launch(LaunchKind(kind), job, folder, account))
 
 

@@ -98,7 +98,7 @@ class Launcher:
         if flying.shared:
             flying.shared.release()
         ask = flying.ask
-        events = journal.read(ask.folder / "journal.jsonl")
+        events = journal.read_live(ask.folder / "journal.jsonl")
         launch = fold.launch(
             ask.name, ask.kind, events, ending, expectation(ask.cell) if ask.cell else NOTHING
         )

@@ -106,7 +106,7 @@ class Sampler:
             power_w=None if power_mw is None else power_mw / 1000,
             sm_mhz=sm_mhz,
             memory_mhz=memory_mhz,
-            celsius=celsius,
+            celsius=None if celsius is None else float(celsius),
             reasons=reasons,
         )
 

@@ -224,7 +224,7 @@ def _overdue(r: Running, now: float) -> float:
         return limits.launch_s
     if not limits.stages:
         return 0.0
-    events = journal.read(r.request.folder / "journal.jsonl")
+    events = journal.read_live(r.request.folder / "journal.jsonl")
     stage = last_stage(events)
     began = next((e.at_s for e in reversed(events) if isinstance(e, Began)), r.began_s)
     for name, stages in _STAGES.items():
