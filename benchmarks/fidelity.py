@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import harness, page
-from perf.core.statistics import Interval, mean_interval, median_interval
-from perf.wrapper.supervise import Supervisor
+from perf.stats.summary import Interval, mean_interval, median_interval
+from perf.wrapper.supervisor import Supervisor
 
 ISOLATIONS = ("host", "spawn")
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from perf import backends
-from perf.core import cell as cells
-from perf.core import options as command_line
-from perf.core.cell import Cell
-from perf.core.leases import Lease
-from perf.core.record import Launch, LaunchKind, Passed
-from perf.planning.flow import WORKS, Ask
-from perf.wrapper.launching import Launcher
-from perf.wrapper.supervise import Supervisor
+from perf.machine.machine_lock import MachineLock
+from perf.planning.launch import WORKER_PRELOAD, LaunchRequest
+from perf.request import options as command_line
+from perf.schema import cell as cells
+from perf.schema.cell import Cell
+from perf.schema.record import Launch, LaunchKind, Passed
+from perf.wrapper.launcher import ProcessLauncher
+from perf.wrapper.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,29 +56,29 @@ def bare(job: Path, runs: int, warmup: int) -> Bare:
 
 
 class Launches:
-    """Measure launches of one cell, by the harness's own Launcher on its own Supervisor."""
+    """Measure launches of one cell, by the harness's own launcher on its own Supervisor."""
 
     def __init__(self, supervisor: Supervisor, job: Path, folder: Path, isolation: str) -> None:
-        given = cells.read(job)
+        given = cells.read_cell(job)
         self.cell: Cell = replace(given, protocol=replace(given.protocol, isolation=isolation))
         self._job = folder / f"{isolation}.json"
         folder.mkdir(parents=True, exist_ok=True)
-        cells.write(self.cell, self._job)
+        cells.write_cell(self.cell, self._job)
         options = command_line.parse(["--isolation", isolation])
-        self._launcher = Launcher(supervisor, options, (), "")
+        self._launcher = ProcessLauncher(supervisor, options, (), "")
         self._folder = folder
-        self._preload = WORKS + backends.of_cell(self.cell).preload
+        self._preload = WORKER_PRELOAD + backends.backend_of_cell(self.cell).preload
         self._made = 0
 
     def one(self) -> Launch:
         """One launch, its every file included; raises RuntimeError where it did not pass."""
         self._made += 1
         name = f"measure_{self._made}"
-        ask = Ask(
+        request = LaunchRequest(
             LaunchKind.MEASURE, name, self._job, self._folder / name, self.cell.environment,
             self._preload, self.cell,
         )  # fmt: skip
-        launch = self._launcher.run(ask).launch
+        launch = (self._launcher.start(request) or self._launcher.wait()).launch
         if not isinstance(launch.outcome, Passed) or launch.timed is None:
             raise RuntimeError(f"{name} in {self._folder}: {launch.outcome}")
         if launch.isolation != self.cell.protocol.isolation:
@@ -86,6 +86,6 @@ class Launches:
         return launch
 
 
-def quiet() -> Lease:
+def quiet() -> MachineLock:
     """The machine's quiet, which other runs of the harness wait for; waits for one that holds it."""
-    return Lease.measuring("benchmarks", wait_s=1800.0)
+    return MachineLock.measuring("benchmarks", wait_s=1800.0)

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import harness, page, watching
-from perf.core import run_folder
-from perf.core.record import Record, measured
-from perf.core.run_folder import RunFolder
+from perf.results import run_folder
+from perf.results.run_folder import RunFolder
+from perf.schema.record import Record, measure_launches
 
 SHARE_BAR_PERCENT, RSS_BAR_MIB = 1.0, 60.0
 
@@ -32,12 +32,14 @@ def main() -> None:
             "-t", str(given.runs), "--launches", "1",
         )  # fmt: skip
         seen = watching.watch(argv, Path(scratch) / "log")
-        (record,) = run_folder.records(RunFolder(results, (results / "latest").resolve().name))
+        (record,) = run_folder.read_records(
+            RunFolder(results, (results / "latest").resolve().name)
+        )
     page.publish(_table(seen, record, given.runs), into_page=given.write)
 
 
 def _table(seen: watching.Watched, record: Record, runs: int) -> page.Table:
-    timed = measured(record)[0].timed
+    timed = measure_launches(record)[0].timed
     if timed is None:
         raise RuntimeError(f"{record.cell.id} was not timed: {seen.output}")
     during = seen.between(timed.begun_s, timed.ended_s)

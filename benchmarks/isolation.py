@@ -19,9 +19,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks import harness, page
-from perf.core.record import Launch
-from perf.core.statistics import median_interval
-from perf.wrapper.supervise import Supervisor
+from perf.schema.record import Launch
+from perf.stats.summary import median_interval
+from perf.wrapper.supervisor import Supervisor
 
 RUNS = 3
 BARS_MS = {"host": 10, "spawn": 130}

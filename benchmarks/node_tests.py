@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import bare_cases, harness, onnx_cases, page, watching
-from perf.core import run_folder
-from perf.core.record import Mismatched, Outcome, Passed, Raised, Record, Skipped
-from perf.core.run_folder import RunFolder
+from perf.results import run_folder
+from perf.results.run_folder import RunFolder
+from perf.schema.record import Mismatched, Outcome, Passed, Raised, Record, Skipped
 
 WALL_BAR_S = 90
 
@@ -43,7 +43,7 @@ def main() -> None:
                  "--atol", str(bare_cases.ATOL)]  # fmt: skip
         seen = watching.watch(harness.wrapper("-o", str(results), *flags), Path(scratch) / "log")
         run = RunFolder(results, (results / "latest").resolve().name)
-        records = run_folder.records(run)
+        records = run_folder.read_records(run)
         launches = len(list(run.root.glob("**/launch.json")))
         began = time.monotonic()
         bare = _bare(folder, given.jobs)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import harness, page, watching
-from perf.core import run_folder
-from perf.core.record import Launch, LaunchKind
+from perf.results import run_folder
+from perf.schema.record import Launch, LaunchKind
 
 BAR = 1.15
 JOBS = 2
@@ -42,7 +42,7 @@ def main() -> None:
 
 def _launches(run: Path) -> tuple[Launch, ...]:
     """Every launch of a run, those that belong to no cell included, in the order they began."""
-    found = [run_folder.finished_launch(p.parent) for p in run.glob("**/launch.json")]
+    found = [run_folder.read_finished_launch(p.parent) for p in run.glob("**/launch.json")]
     return tuple(sorted((x for x in found if x), key=lambda x: x.began_s))
 
 

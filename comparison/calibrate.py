@@ -15,21 +15,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from comparison import change, harness, noise
-from comparison.facts import CellFacts, LaunchFacts, Metric
+from comparison import change, noise, rerun
+from comparison.cell_summary import CellSummary, LaunchSummary, Metric
 from comparison.judge import MEASURED
 from comparison.noise import Measured, Noise, Profile
-from comparison.records import UnreadableError, read_run
-from perf.core.evidence import (
+from comparison.run_records import UnreadableError, read_run
+from perf.stats.sequential_test import (
     Improved,
     Regressed,
-    Rule,
+    StoppingRule,
     Undecided,
     decide,
-    low_end,
+    p10,
     standard_error,
 )
-from perf.core.statistics import mad
+from perf.stats.summary import mad
 
 BLOCK = 5  # launches of a default run: what stored comparisons are made of
 FEWEST_BLOCKS = 3
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         folders = args.runs or [_launched(args)]
         sides = [read_run(f) for f in folders]
-        cells: dict[str, list[CellFacts]] = defaultdict(list)
+        cells: dict[str, list[CellSummary]] = defaultdict(list)
         for side in sides:
             for cell in side.cells:
                 cells[cell.id].append(cell)
@@ -52,13 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cannot calibrate: {e}", file=sys.stderr)
         return 2
     where = noise.store(profile)
-    print("\n".join(told(profile)))
+    print("\n".join(describe_profile(profile)))
     print(f"stored in {where}")
     return 0
 
 
 def calibrated(
-    cells: Mapping[str, Sequence[CellFacts]], canaries: Sequence[CellFacts] = ()
+    cells: Mapping[str, Sequence[CellSummary]], canaries: Sequence[CellSummary] = ()
 ) -> Profile:
     """The machine's profile from cells asked again and again; raises UnreadableError for too few launches."""
     plain: dict[str, Measured] = {}
@@ -99,7 +99,7 @@ def noise_of(
     return Noise(launch, drift, max(2, min(MOST_DF, len(blocks) - 1)))
 
 
-def told(profile: Profile) -> list[str]:
+def describe_profile(profile: Profile) -> list[str]:
     """The profile for people: a line per cell and metric."""
     out = [f"Noise of this machine ({profile.machine}), {profile.calibrated}:"]
     for key, m in sorted(profile.cells.items()):
@@ -115,7 +115,7 @@ def told(profile: Profile) -> list[str]:
 
 
 def _measured(
-    parts: Sequence[Sequence[LaunchFacts]],
+    parts: Sequence[Sequence[LaunchSummary]],
     metric: Metric,
     centre: Callable[[Sequence[float]], float] = min,
 ) -> Measured | None:
@@ -127,13 +127,13 @@ def _measured(
     return _sequential(found, parts) if metric is Metric.P50 else found
 
 
-def _sequential(found: Measured, parts: Sequence[Sequence[LaunchFacts]]) -> Measured:
+def _sequential(found: Measured, parts: Sequence[Sequence[LaunchSummary]]) -> Measured:
     """A/A comparisons of neighbouring launches by the sequential rule, on windows that do not overlap."""
-    rule, flagged, done, ratios = Rule(), 0, 0, []
+    rule, flagged, done, ratios = StoppingRule(), 0, 0, []
     for part in parts:
         pairs = [(a.samples_ns, b.samples_ns) for a, b in zip(part[::2], part[1::2], strict=False)]
         pairs = [(a, b) for a, b in pairs if a and b]
-        ratios += [math.log(low_end(b) / low_end(a)) for a, b in pairs]
+        ratios += [math.log(p10(b) / p10(a)) for a, b in pairs]
         while not isinstance(decision := decide(pairs, rule), Undecided):
             done += 1
             flagged += isinstance(decision, Regressed | Improved)
@@ -146,8 +146,8 @@ def _sequential(found: Measured, parts: Sequence[Sequence[LaunchFacts]]) -> Meas
 
 
 def _of_boot(
-    launches: Sequence[LaunchFacts], canaries: Sequence[CellFacts]
-) -> Sequence[LaunchFacts]:
+    launches: Sequence[LaunchSummary], canaries: Sequence[CellSummary]
+) -> Sequence[LaunchSummary]:
     """The canary's launches of the same run: those between the first and the last of these."""
     if not launches:
         return ()
@@ -172,7 +172,7 @@ def _worst(found: Mapping[str, Measured]) -> dict[str, Measured]:
     return out
 
 
-def _one_question(parts: Sequence[CellFacts]) -> Sequence[CellFacts]:
+def _one_question(parts: Sequence[CellSummary]) -> Sequence[CellSummary]:
     """Cells of one id from several runs; refused where they were not asked alike."""
     first = parts[0].conditions
     for other in parts[1:]:
@@ -188,7 +188,7 @@ def _launched(args: argparse.Namespace) -> Path:
         "--launches",
         str(args.launches),
         "-t",
-        str(Rule().runs),
+        str(StoppingRule().runs),
         *(["--canary"] if args.canary else []),
     ]
     for flag, value in (
@@ -198,7 +198,7 @@ def _launched(args: argparse.Namespace) -> Path:
     ):
         if value:
             words += [flag, *([value] if isinstance(value, str) else value)]
-    return harness.run(words, args.results, f"calibrate-{time.time_ns():x}")
+    return rerun.run_again(words, args.results, f"calibrate-{time.time_ns():x}")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from comparison.facts import CellFacts, LaunchFacts, Metric
+from comparison.cell_summary import CellSummary, LaunchSummary, Metric
 from comparison.noise import Noise, spread
 from comparison.verdict import Change
-from perf.core.statistics import mad, t_cdf, t_quantile
+from perf.stats.summary import mad, t_cdf, t_quantile
 
 POWER_Z = 0.8416  # normal quantile of 80 % power
 t_at = functools.cache(t_quantile)  # the same few quantiles, for thousands of cells
@@ -23,8 +23,8 @@ class Stored:
     launches: tuple[float, ...]
 
 
-def stored(
-    a: CellFacts, b: CellFacts, metric: Metric, noise: Noise, level: float
+def stored_change(
+    a: CellSummary, b: CellSummary, metric: Metric, noise: Noise, level: float
 ) -> tuple[Change, Noise] | None:
     """Two runs apart in time; None where a side has no such number.
 
@@ -39,11 +39,11 @@ def stored(
     return _weighed(before, after, _widened(noise, before, after), level, "stored", previous)
 
 
-def against_canary(
-    a: CellFacts,
-    b: CellFacts,
-    canary_a: Sequence[LaunchFacts],
-    canary_b: Sequence[LaunchFacts],
+def canary_change(
+    a: CellSummary,
+    b: CellSummary,
+    canary_a: Sequence[LaunchSummary],
+    canary_b: Sequence[LaunchSummary],
     metric: Metric,
     noise: Noise,
     level: float,
@@ -79,7 +79,7 @@ def paired(pairs: Sequence[tuple[float, float]]) -> Change:
     )
 
 
-def _side(cell: CellFacts, metric: Metric) -> Stored | None:
+def _side(cell: CellSummary, metric: Metric) -> Stored | None:
     logs = tuple(math.log(x.values[metric]) for x in cell.launches if metric in x.values)
     if logs:
         return Stored(min(logs), logs)
@@ -89,8 +89,8 @@ def _side(cell: CellFacts, metric: Metric) -> Stored | None:
 
 
 def divided(
-    launches: Sequence[LaunchFacts], canary: Sequence[LaunchFacts], metric: Metric
-) -> list[LaunchFacts]:
+    launches: Sequence[LaunchSummary], canary: Sequence[LaunchSummary], metric: Metric
+) -> list[LaunchSummary]:
     """Each launch's number over that of the canary's launch nearest to it in the run's order."""
     beside = [x for x in canary if metric in x.values]
     if not beside:
@@ -102,12 +102,12 @@ def divided(
     ]
 
 
-def _divided(cell: CellFacts, canary: Sequence[LaunchFacts], metric: Metric) -> Stored | None:
+def _divided(cell: CellSummary, canary: Sequence[LaunchSummary], metric: Metric) -> Stored | None:
     logs = tuple(math.log(x.values[metric]) for x in divided(cell.launches, canary, metric))
     return Stored(statistics.median(logs), logs) if logs else None
 
 
-def _nearest(launch: LaunchFacts, others: Sequence[LaunchFacts]) -> LaunchFacts:
+def _nearest(launch: LaunchSummary, others: Sequence[LaunchSummary]) -> LaunchSummary:
     return min(others, key=lambda x: (abs(x.order - launch.order), x.order))
 
 

@@ -5,6 +5,6 @@ if __name__ == "__main__":
     from pathlib import Path
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the root, not this script's folder
-    from comparison.commands import Question, main
+    from comparison.cli import Question, main
 
     sys.exit(main(Question.ALL))

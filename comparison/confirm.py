@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from comparison import harness
-from comparison.facts import CellFacts, Metric
-from comparison.judge import Criteria, verdicts
-from comparison.pair import ACROSS, Matched, match
-from comparison.records import read_run, split
+from comparison import rerun
+from comparison.cell_summary import CellSummary, Metric
+from comparison.judge import Criteria, judge_cells
+from comparison.match import ACROSS, Matched, match_cells
+from comparison.run_records import read_run, split
 from comparison.verdict import Faster, Line, Same, Slower, Unclear, Verdict, change_of
-from perf.core.latency import OVERHEAD_BOUND_MS
+from perf.results.latency import OVERHEAD_BOUND_MS
 
 OLD, NEW = "previous", "current"  # environments of the fresh run
 
@@ -26,7 +26,7 @@ class Group:
     current: str
 
 
-def confirm(
+def confirm_suspects(
     lines: Sequence[Line],
     matched: Sequence[Matched],
     run: Path,
@@ -81,15 +81,15 @@ def _asked(
 ) -> Mapping[tuple[str, Metric], Verdict]:
     labels = (f"{group.target}@{OLD}", f"{group.target}@{NEW}")
     words = [
-        *harness.as_before(run), "--ab", *labels,
+        *rerun.as_before(run), "--ab", *labels,
         "--env", f"{OLD}={group.previous}", f"{NEW}={group.current}",
         "--models", *sorted({x.model for x in suspects}), "--max_minutes", f"{minutes:g}",
     ]  # fmt: skip
     if any(_overhead_bound(x) for x in suspects):  # launches forked from one host share its layout
         words += ["--isolation", "spawn"]
-    folder = harness.run(words, results, f"confirm-{time.time_ns():x}")
+    folder = rerun.run_again(words, results, f"confirm-{time.time_ns():x}")
     a, b = split(read_run(folder), *labels)
-    found = verdicts(match(a, b, ACROSS), a, b, criteria)
+    found = judge_cells(match_cells(a, b, ACROSS), a, b, criteria)
     by_model = {(x.model, x.metric): x.verdict for x in found}
     return {
         (x.cell, x.metric): by_model[x.model, x.metric]
@@ -132,5 +132,5 @@ def _was(line: Line) -> str:
     return f"{100 * (change.ratio - 1):+.1f} %" if change else "unknown"
 
 
-def _bare(cell: CellFacts) -> str:
+def _bare(cell: CellSummary) -> str:
     return cell.target.partition("@")[0]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from comparison.facts import Metric, Side, passed
-from comparison.records import UnreadableError
-from comparison.verdict import Line, name
+from comparison.cell_summary import Metric, Side, passed
+from comparison.run_records import UnreadableError
+from comparison.verdict import Line, verdict_name
 
 KEYS = {"outcome", "verdict", "metric", "reason", "link"}
 
@@ -37,7 +37,7 @@ class UnexpectedPass:
     known: Known
 
 
-def read(path: Path) -> Mapping[str, Known]:
+def read_expected(path: Path) -> Mapping[str, Known]:
     """Entries by cell id; raises UnreadableError for what is missing, torn or misspelled.
 
     ["squeezenet::CUDAExecutionProvider_fp16"]
@@ -66,7 +66,7 @@ def _known(path: Path, cell: str, entry: Any) -> Known:
     return Known(**{key: str(entry.get(key, "")) for key in KEYS})
 
 
-def apply(
+def apply_expected(
     lines: Sequence[Line], known: Mapping[str, Known], current: Side
 ) -> tuple[tuple[Line, ...], tuple[UnexpectedPass, ...]]:
     """Mark what was expected, and find what was expected to fail and does not."""
@@ -94,4 +94,4 @@ PASSES = ("Passed", "Pass")
 def _fits(entry: Known, line: Line, cell: Any) -> bool:
     if entry.outcome:
         return line.metric is Metric.STATUS and cell is not None and cell.outcome == entry.outcome
-    return name(line.verdict) == entry.verdict and entry.metric in ("", line.metric.value)
+    return verdict_name(line.verdict) == entry.verdict and entry.metric in ("", line.metric.value)

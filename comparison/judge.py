@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from comparison import change, noise, plain
-from comparison.discovery import two_sided
-from comparison.facts import UNITS, CellFacts, LaunchFacts, Metric, Side, failed, passed
+from comparison import change, exact_verdicts, noise
+from comparison.cell_summary import UNITS, CellSummary, LaunchSummary, Metric, Side, failed, passed
+from comparison.false_discovery import two_sided
+from comparison.match import Matched
 from comparison.noise import Noise, Profile
-from comparison.pair import Matched
 from comparison.paired_runs import decided, pairs_of
 from comparison.verdict import (
     Added,
@@ -22,7 +22,7 @@ from comparison.verdict import (
     Unclear,
     Verdict,
 )
-from perf.core.evidence import Rule
+from perf.stats.sequential_test import StoppingRule
 
 MEASURED = (
     Metric.P50,
@@ -60,7 +60,7 @@ class Criteria:
     metrics: frozenset[Metric] = frozenset(Metric)
     threshold: float = LEAST[Metric.P50]
     fdr: float = 0.01  # expected share of false ones among the changes told, over the whole table
-    rule: Rule = field(default_factory=Rule)  # for launches that ran as neighbours
+    rule: StoppingRule = field(default_factory=StoppingRule)  # for launches that ran as neighbours
     paired: bool = False  # both sides come from one A/B run
     profile: Profile | None = None
 
@@ -80,7 +80,7 @@ class _Open:
     origin: str
 
 
-def verdicts(
+def judge_cells(
     matched: Sequence[Matched], previous: Side, current: Side, criteria: Criteria
 ) -> tuple[Line, ...]:
     """One line per cell and metric that either side can speak of."""
@@ -117,21 +117,21 @@ def _alone(m: Matched) -> Line:
     return Line(cell.id, cell.model, cell.target, Metric.STATUS, verdict)
 
 
-def _plain(m: Matched, a: CellFacts, b: CellFacts, asked: frozenset[Metric]) -> Iterable[Line]:
+def _plain(m: Matched, a: CellSummary, b: CellSummary, asked: frozenset[Metric]) -> Iterable[Line]:
     if Metric.STATUS in asked and (a.outcome or b.outcome):
-        verdict = plain.status(a, b)
+        verdict = exact_verdicts.status(a, b)
         yield replace(_line(m, Metric.STATUS, verdict), across=(*m.across, *m.differing))
     if Metric.ACCURACY in asked and a.accuracy and b.accuracy:
         yield _line(
             m,
             Metric.ACCURACY,
-            _blocked(m, Metric.ACCURACY) or plain.accuracy(a.accuracy, b.accuracy),
+            _blocked(m, Metric.ACCURACY) or exact_verdicts.accuracy(a.accuracy, b.accuracy),
         )
     if Metric.PLACEMENT in asked and a.placement and b.placement:
         yield _line(
             m,
             Metric.PLACEMENT,
-            _blocked(m, Metric.PLACEMENT) or plain.placement(a.placement, b.placement),
+            _blocked(m, Metric.PLACEMENT) or exact_verdicts.placement(a.placement, b.placement),
         )
 
 
@@ -211,15 +211,15 @@ def _stored(
     beside = [_canary(s, c) for s, c in zip(sides, (a, b), strict=True)]
     if all(beside):
         expected, origin = noise.expected(criteria.profile, b.id, metric, canary=True)
-        found = change.against_canary(a, b, beside[0], beside[1], metric, expected, level)
+        found = change.canary_change(a, b, beside[0], beside[1], metric, expected, level)
         if found is not None:
             return _Open(m, metric, *found, f"canary, {origin}")
     expected, origin = noise.expected(criteria.profile, b.id, metric, canary=False)
-    found = change.stored(a, b, metric, expected, level)
+    found = change.stored_change(a, b, metric, expected, level)
     return None if found is None else _Open(m, metric, *found, origin)
 
 
-def _canary(side: Side, cell: CellFacts) -> Sequence[LaunchFacts]:
+def _canary(side: Side, cell: CellSummary) -> Sequence[LaunchSummary]:
     same = [c for c in side.canaries if c.target == cell.target] or side.canaries
     return [x for c in same[:1] for x in c.launches]
 

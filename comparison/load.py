@@ -5,25 +5,25 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.facts import Side
-from comparison.foreign import read_rows, read_tables, recognised
-from comparison.long_table import read_long
-from comparison.records import UnreadableError, read_run
+from comparison.cell_summary import Side
+from comparison.cells_table import read_cells_table
+from comparison.legacy_csv import read_rows, read_tables, recognised
+from comparison.run_records import UnreadableError, read_run
 
 RUN_MARK = "run.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class Source:
     """Where a side is, before it is read."""
 
     path: Path
     is_run: bool
 
 
-def side(spec: str, results: Path) -> Side:
+def read_side(spec: str, results: Path) -> Side:
     """Read one side; raises UnreadableError with one line: what, where, what to do next."""
-    found = find(spec, results)
+    found = find_source(spec, results)
     if found.is_run:
         return read_run(found.path)
     if found.path.is_dir():
@@ -34,19 +34,19 @@ def side(spec: str, results: Path) -> Side:
             )
         return read_tables(tables, found.path.name)
     if found.path.suffix == ".jsonl" or {"cell", "digest"} <= set(_columns(found.path)):
-        return read_long(found.path)
+        return read_cells_table(found.path)
     return read_tables([found.path], found.path.name)
 
 
-def find(spec: str, results: Path) -> Found:
+def find_source(spec: str, results: Path) -> Source:
     """The path that a spec means; a path that exists wins over a run id of the same name."""
     if match := re.fullmatch(r"latest(?:~(\d+))?", spec):
-        return Found(_latest(int(match[1] or 0), results), True)
+        return Source(_latest(int(match[1] or 0), results), True)
     for path in (Path(spec), results / spec):
         if path.is_dir():
-            return Found(path, (path / "cells").is_dir() or (path / RUN_MARK).is_file())
+            return Source(path, (path / "cells").is_dir() or (path / RUN_MARK).is_file())
         if path.is_file():
-            return Found(path, False)
+            return Source(path, False)
     raise UnreadableError(
         f"{spec}: no such file, folder or run id below {results}/; known runs: "
         f"{', '.join(p.name for p in runs(results)[:5]) or 'none'}"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from comparison.facts import Metric
-from perf.core.codec import DecodeError, decode, encode
-from perf.core.evidence import Rule
+from comparison.cell_summary import Metric
+from perf.schema.codec import DecodeError, decode, encode
+from perf.stats.sequential_test import StoppingRule
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def store(profile: Profile) -> Path:
     return where
 
 
-def sequential_error(profile: Profile | None, rule: Rule) -> str:
+def sequential_error(profile: Profile | None, rule: StoppingRule) -> str:
     """The error that the sequential rule keeps per cell, in a sentence."""
     known = [m for m in (profile.cells if profile else {}).values() if m.comparisons]
     if profile and known:

@@ -4,31 +4,31 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from comparison.cell_summary import CellSummary, LaunchSummary, Metric
 from comparison.change import POWER_Z
-from comparison.facts import CellFacts, LaunchFacts, Metric
 from comparison.verdict import Change, Faster, Same, Slower, Unclear, Verdict
-from perf.core.evidence import (
+from perf.stats.sequential_test import (
     Evidence,
     Improved,
     Pair,
     Regressed,
-    Rule,
+    StoppingRule,
     Unchanged,
     Undecided,
     Unsettled,
     decide,
-    low_end,
-    over_all,
-    side,
-    slow_end,
-    suited,
+    estimate_over_all,
+    p10,
+    rule_for,
+    sign_of_change,
+    tail_ratio,
 )
 
 NS_PER_MS = 1e6
-Pairs = Sequence[tuple[LaunchFacts, LaunchFacts]]
+Pairs = Sequence[tuple[LaunchSummary, LaunchSummary]]
 
 
-def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
+def pairs_of(a: CellSummary, b: CellSummary) -> Pairs:
     """Launches of the same boot and round, in the order they ran; a launch without partner is left out."""
     partners = {(x.boot_id, x.round): x for x in b.launches}
     found = [
@@ -37,17 +37,17 @@ def pairs_of(a: CellFacts, b: CellFacts) -> Pairs:
     return sorted(found, key=lambda p: min(p[0].order, p[1].order))
 
 
-def decided(pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
+def decided(pairs: Pairs, metric: Metric, rule: StoppingRule) -> Verdict:
     """The rule's decision as a verdict on p50 (the undisturbed end) or on the slow end."""
     samples = [(x.samples_ns, y.samples_ns) for x, y in pairs]
-    rule = suited(samples, rule)
+    rule = rule_for(samples, rule)
     decision = decide(samples, rule)
     if decision.evidence is None:
         return Unclear(f"{len(pairs)} pairs of launches; a first look takes {rule.first}")
     evidence: Evidence = decision.evidence
     tail = metric is Metric.SLOW_END
     told = _change(evidence, samples, metric, rule)
-    where = side(evidence.tail if tail else evidence.low, limit_of(tail, rule), rule.z)
+    where = sign_of_change(evidence.tail if tail else evidence.low, limit_of(tail, rule), rule.z)
     match decision:
         case Unsettled(_, why, contradicted=True):
             return Unclear(why, told)
@@ -67,11 +67,11 @@ def decided(pairs: Pairs, metric: Metric, rule: Rule) -> Verdict:
             return _beside(samples, metric, rule)
 
 
-def _beside(samples: Sequence[Pair], metric: Metric, rule: Rule) -> Verdict:
+def _beside(samples: Sequence[Pair], metric: Metric, rule: StoppingRule) -> Verdict:
     """What all pairs say of the statistic that the decision did not rest on."""
-    tail, found = metric is Metric.SLOW_END, over_all(samples, rule)
+    tail, found = metric is Metric.SLOW_END, estimate_over_all(samples, rule)
     told = _change(found, samples, metric, rule)
-    where = side(found.tail if tail else found.low, limit_of(tail, rule), rule.z)
+    where = sign_of_change(found.tail if tail else found.low, limit_of(tail, rule), rule.z)
     if where is None:
         return Unclear("decided by p50" if tail else "decided by the slow end", told)
     if where == 0:
@@ -80,7 +80,7 @@ def _beside(samples: Sequence[Pair], metric: Metric, rule: Rule) -> Verdict:
     return kind(told, suspect=False, note=_note(found))
 
 
-def limit_of(tail: bool, rule: Rule) -> float:
+def limit_of(tail: bool, rule: StoppingRule) -> float:
     """The log ratio up to which a statistic is unchanged."""
     return math.log1p(rule.tail_threshold if tail else rule.threshold)
 
@@ -89,12 +89,14 @@ def _note(evidence: Evidence) -> str:
     return f"{evidence.pairs_used} pairs"
 
 
-def _change(evidence: Evidence, samples: Sequence[Pair], metric: Metric, rule: Rule) -> Change:
+def _change(
+    evidence: Evidence, samples: Sequence[Pair], metric: Metric, rule: StoppingRule
+) -> Change:
     tail = metric is Metric.SLOW_END
     e = evidence.tail if tail else evidence.low
     low, high = e.interval(rule.z)
     before = [a[: rule.runs] for a, _ in samples if a]
-    previous = median(map(slow_end, before)) if tail else median(map(low_end, before)) / NS_PER_MS
+    previous = median(map(tail_ratio, before)) if tail else median(map(p10, before)) / NS_PER_MS
     return Change(
         ratio=e.ratio,
         low=low,

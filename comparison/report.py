@@ -5,7 +5,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from comparison.facts import UNITS, Metric
+from comparison.cell_summary import UNITS, Metric
 from comparison.verdict import (
     Added,
     Broke,
@@ -19,13 +19,13 @@ from comparison.verdict import (
     Unclear,
     Verdict,
     change_of,
-    name,
     text_of,
-    word,
+    verdict_name,
+    verdict_word,
 )
-from perf.core.codec import tag_of
-from perf.core.rows import Value
 from perf.report.layout import printable
+from perf.results.columns import Value
+from perf.schema.codec import tag_of
 
 HEADER = (
     "cell", "model", "target", "metric", "verdict", "worse", "unit", "previous", "current", "ratio", "low",
@@ -98,7 +98,7 @@ def markdown(lines: Sequence[Line], summary: Sequence[str]) -> str:
 
 def counts(lines: Sequence[Line]) -> str:
     """How many lines of each verdict, worst first."""
-    found = Counter(name(x.verdict) for x in lines)
+    found = Counter(verdict_name(x.verdict) for x in lines)
     told = [f"{found[tag]} {tag}" for tag in map(tag_of, RANK) if found[tag]]
     return ", ".join(told) or "nothing to compare"
 
@@ -143,7 +143,7 @@ def _row(line: Line) -> tuple[Value, ...]:
             None if c.detectable is None else _digits(100 * c.detectable), _digits(c.p), c.basis, *c.launches,
         )  # fmt: skip
     return (
-        line.cell, line.model, line.target, line.metric.value, word(line), worse(line),
+        line.cell, line.model, line.target, line.metric.value, verdict_word(line), worse(line),
         UNITS.get(line.metric, ""), *numbers, text_of(line.verdict), "; ".join(line.across),
         "; ".join(line.disturbances), line.expected, line.confirmed,
     )  # fmt: skip
@@ -171,9 +171,9 @@ def _theme(line: Line) -> tuple[str, ...]:
         case Unclear():
             return "Unclear", line.cell
         case NotComparable() | Removed() | Added():
-            return word(line), line.cell, _why(line)
+            return verdict_word(line), line.cell, _why(line)
         case _:
-            return word(line), line.cell, line.metric.value
+            return verdict_word(line), line.cell, line.metric.value
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     unit = UNITS.get(line.metric, "")
     before = f"{c.previous:.4g} {unit}" if c else ""
     after = f"{c.current:.4g} {unit}" if c else ""
-    return word(line), line.cell, line.metric.value, before, after, _moved(line)
+    return verdict_word(line), line.cell, line.metric.value, before, after, _moved(line)
 
 
 def _moved(line: Line) -> str:

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
-from comparison.facts import Metric
-from perf.core.codec import tag_of, tagged
+from comparison.cell_summary import Metric
+from perf.schema.codec import tag_of, with_tag
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Change:
         return math.log(self.ratio)
 
 
-@tagged("Same")
+@with_tag("Same")
 @dataclass(frozen=True)
 class Same:
     """No change beyond the threshold was seen; the evidence says how small a one could have been."""
@@ -37,7 +37,7 @@ class Same:
     note: str = ""
 
 
-@tagged("Faster")
+@with_tag("Faster")
 @dataclass(frozen=True)
 class Faster:
     """A measured quantity fell (time or memory)."""
@@ -47,7 +47,7 @@ class Faster:
     note: str = ""
 
 
-@tagged("Slower")
+@with_tag("Slower")
 @dataclass(frozen=True)
 class Slower:
     """A measured quantity rose (time or memory)."""
@@ -57,7 +57,7 @@ class Slower:
     note: str = ""
 
 
-@tagged("Unclear")
+@with_tag("Unclear")
 @dataclass(frozen=True)
 class Unclear:
     """More than the threshold, and less than the noise; or no evidence to judge by."""
@@ -68,7 +68,7 @@ class Unclear:
     suspect: bool = False  # beyond the noise, on a machine too busy to believe it
 
 
-@tagged("Broke")
+@with_tag("Broke")
 @dataclass(frozen=True)
 class Broke:
     """It passed and fails now, or its outputs or its placement got worse."""
@@ -77,7 +77,7 @@ class Broke:
     ratio: float | None = None
 
 
-@tagged("Fixed")
+@with_tag("Fixed")
 @dataclass(frozen=True)
 class Fixed:
     """It failed and passes now, or its outputs or its placement got better."""
@@ -86,7 +86,7 @@ class Fixed:
     ratio: float | None = None
 
 
-@tagged("Added")
+@with_tag("Added")
 @dataclass(frozen=True)
 class Added:
     """Only the current side asked this; `fails`: and it failed, which is a new failure."""
@@ -95,7 +95,7 @@ class Added:
     fails: bool = False
 
 
-@tagged("Removed")
+@with_tag("Removed")
 @dataclass(frozen=True)
 class Removed:
     """Only the previous side has an answer to this."""
@@ -103,7 +103,7 @@ class Removed:
     what: str = ""
 
 
-@tagged("NotComparable")
+@with_tag("NotComparable")
 @dataclass(frozen=True)
 class NotComparable:
     """The two sides did not measure the same thing."""
@@ -131,12 +131,12 @@ class Line:
     confirmed: str = ""  # what an interleaved re-run said of a suspect
 
 
-def name(verdict: Verdict) -> str:
+def verdict_name(verdict: Verdict) -> str:
     """The verdict's name, as filters and expected.toml spell it."""
     return tag_of(type(verdict))
 
 
-def word(line: Line) -> str:
+def verdict_word(line: Line) -> str:
     """The verdict as people read it: `Slower (suspect)`, `Larger` for memory."""
     memory = line.metric in (Metric.HOST_MEMORY, Metric.GPU_MEMORY)
     match line.verdict:
@@ -147,7 +147,7 @@ def word(line: Line) -> str:
         case Added(_, True):
             return "Added (fails)"
         case verdict:
-            return name(verdict)
+            return verdict_name(verdict)
 
 
 def change_of(verdict: Verdict) -> Change | None:

@@ -10,20 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from perf.core.models import digest
-from setup_models import inputs, reference, rows, weights
-from setup_models.refusals import RefusalError, run_command
+from perf.conversion import external_data, model_inputs
+from perf.conversion.errors import UserError, run_command
+from perf.request.model_list import digest_model
+from setup_models import model_list_rows, reference
 
 SEED = 20_240_601
 Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class Wish:
+class AddOptions:
     """How a model is to be added."""
 
     name: str
-    overrides: inputs.Overrides = field(default_factory=inputs.Overrides)
+    overrides: model_inputs.Overrides = field(default_factory=model_inputs.Overrides)
     sets: int = 2
     seed: int = SEED
     cross_check: bool = True
@@ -33,29 +34,35 @@ class Wish:
 class Added:
     """A model folder made, and what was made in it."""
 
-    addition: rows.Addition
+    addition: model_list_rows.Addition
     made: reference.Made
 
 
-def add(path: Path, models: Path, wish: Wish) -> tuple[Path, reference.Made]:
+def add(path: Path, models: Path, wish: AddOptions) -> tuple[Path, reference.Made]:
     """Make `models/<name>` from the file, its test sets and references, and add its row.
 
-    Returns the model list's path and what was made. Raises RefusalError and leaves `models` as it
+    Returns the model list's path and what was made. Raises UserError and leaves `models` as it
     was for anything that cannot be made whole.
     """
-    list_path = models / rows.FILE_NAME
-    with rows.workshop(models) as scratch:
+    list_path = models / model_list_rows.FILE_NAME
+    with model_list_rows.workshop(models) as scratch:
         staged = scratch / wish.name
-        rows.require_new(models, [rows.Addition(wish.name, staged, ())], list_path)
+        model_list_rows.require_new(
+            models, [model_list_rows.Addition(wish.name, staged, ())], list_path
+        )
         made, row = stage(path, staged, wish)
-        rows.put(models, [rows.Addition(wish.name, staged, (row,))], list_path)
+        model_list_rows.put_in_place(
+            models, [model_list_rows.Addition(wish.name, staged, (row,))], list_path
+        )
     return list_path, made
 
 
-def stage(path: Path, staged: Path, wish: Wish) -> tuple[reference.Made, rows.Row]:
+def stage(
+    path: Path, staged: Path, wish: AddOptions
+) -> tuple[reference.Made, model_list_rows.Row]:
     """Build the model's folder at `staged`; what was made, and the row that will describe it."""
-    model = weights.read_structure(path)
-    data_files = weights.external_files(path, model)
+    model = external_data.read_structure(path)
+    data_files = external_data.external_files(path, model)
     made = reference.make_sets(
         path,
         staged,
@@ -66,15 +73,17 @@ def stage(path: Path, staged: Path, wish: Wish) -> tuple[reference.Made, rows.Ro
     )
     shutil.copyfile(path, staged / path.name)
     for file in data_files:
-        weights.bring(file, staged / file.relative_to(path.parent))
-    row: rows.Row = {
+        external_data.copy_sparse(file, staged / file.relative_to(path.parent))
+    row: model_list_rows.Row = {
         "model_name": wish.name,
         "working_directory": f"./{wish.name}/",
         "model_path": f"./{PurePosixPath(path.name)}",
         "test_data_path": "./",
-        "sha256": digest(staged / path.name),
+        "sha256": digest_model(staged / path.name),
     }
-    fed = inputs.to_json(inputs.declared(model), made.input_shapes, wish.overrides)
+    fed = model_inputs.to_json(
+        model_inputs.declared_inputs(model), made.input_shapes, wish.overrides
+    )
     if fed:
         row["inputs"] = fed
     return made, row
@@ -82,17 +91,17 @@ def stage(path: Path, staged: Path, wish: Wish) -> tuple[reference.Made, rows.Ro
 
 def parse_overrides(
     shapes: Sequence[str], ranges: Sequence[str], values: Sequence[str], dims: Sequence[str]
-) -> inputs.Overrides:
-    """`name=1x3x224x224`, `name=lo:hi`, `name=16000`, `symbol=4` as Overrides; RefusalError else."""
+) -> model_inputs.Overrides:
+    """`name=1x3x224x224`, `name=lo:hi`, `name=16000`, `symbol=4` as Overrides; UserError else."""
     by_shape = _pairs("--shape", shapes, _shape)
     by_range = _pairs("--range", ranges, _range)
     by_value = _pairs("--value", values, _value)
     names = [*by_shape, *by_range, *by_value]
     found = {
-        name: inputs.Override(by_shape.get(name), by_range.get(name), by_value.get(name))
+        name: model_inputs.Override(by_shape.get(name), by_range.get(name), by_value.get(name))
         for name in names
     }
-    return inputs.Overrides(found, _pairs("--dim", dims, int))
+    return model_inputs.Overrides(found, _pairs("--dim", dims, int))
 
 
 def _pairs(option: str, texts: Sequence[str], parse: Callable[[str], Entry]) -> dict[str, Entry]:
@@ -104,7 +113,7 @@ def _pairs(option: str, texts: Sequence[str], parse: Callable[[str], Entry]) -> 
                 raise ValueError("no name before =")
             found[name] = parse(value)
         except ValueError as error:
-            raise RefusalError(f"{option} {text}: not understood ({error})") from error
+            raise UserError(f"{option} {text}: not understood ({error})") from error
     return found
 
 
@@ -157,9 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_input_options(parser)
     given = parser.parse_args(arguments)
     if given.sets < 1:
-        raise RefusalError("--sets: at least one test set is needed")
+        raise UserError("--sets: at least one test set is needed")
     overrides = parse_overrides(given.shape, given.range, given.value, given.dim)
-    wish = Wish(
+    wish = AddOptions(
         given.name or given.model.stem,
         overrides,
         given.sets,

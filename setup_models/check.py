@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perf.core import models as model_lists
-from setup_models import datasets, inputs, lock, offline, optypes, packages, rows, store, weights
-from setup_models.refusals import RefusalError, run_command
+from perf.conversion import artifact_cache, data_sets, external_data, model_inputs, op_schemas
+from perf.conversion.errors import UserError, run_command
+from perf.request import model_list as model_lists
+from setup_models import model_list_rows, offline, packages
+from setup_models.fetch import lock
 
 COLUMNS = ("model", "MiB", "opset/IR", "inputs", "sets", "artefacts", "sha256", "state")
 
@@ -42,34 +44,34 @@ class Finding:
     lacks: tuple[tuple[str, str], ...] = field(default=())
 
 
-def listed(source: Path) -> list[Listed]:
-    """The models of a list, a folder or one .onnx; RefusalError where there is no such source."""
+def list_models(source: Path) -> list[Listed]:
+    """The models of a list, a folder or one .onnx; UserError where there is no such source."""
     if source.is_dir() or source.suffix == ".onnx":
         try:
-            found = model_lists.load(source)
+            found = model_lists.load_models(source)
         except model_lists.ModelListError as error:
-            raise RefusalError(str(error)) from error
+            raise UserError(str(error)) from error
         return [
             Listed(each.name, Path(each.path), Path(each.test_data) if each.test_data else None)
             for each in found
         ]
     if not source.is_file():
-        raise RefusalError(f"{source}: no such model list, folder or .onnx file")
-    return list(_of_rows(rows.read(source), source))
+        raise UserError(f"{source}: no such model list, folder or .onnx file")
+    return list(_of_rows(model_list_rows.read(source), source))
 
 
-def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
+def examine_model(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
     """Look through one model; never raises for what it finds missing or damaged."""
     if not model.path.is_file():
         return Finding(model, lacks=((f"no file {model.path}", _fetch_command(model)),))
     lacks = []
     try:
-        structure = weights.read_structure(model.path)
-        data_files = weights.external_files(model.path, structure)
-        fed = tuple(_spell(each) for each in inputs.declared(structure))
-    except RefusalError as refusal:
+        structure = external_data.read_structure(model.path)
+        data_files = external_data.external_files(model.path, structure)
+        fed = tuple(_spell(each) for each in model_inputs.declared_inputs(structure))
+    except UserError as refusal:
         return Finding(model, lacks=((str(refusal), _fetch_command(model)),))
-    sha256 = model_lists.digest(model.path)
+    sha256 = model_lists.digest_model(model.path)
     if model.sha256 and model.sha256 != sha256:
         mend = f"set its sha256 to {sha256} if the change is wanted, or fetch it again"
         lacks.append((f"the file is not the listed one ({model.sha256[:12]})", mend))
@@ -77,19 +79,19 @@ def look(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
     if model.path_fp16 is not None and not model.path_fp16.is_file():
         mend = "take model_path_fp16 out of its row to have the harness convert one"
         lacks.append((f"no file {model.path_fp16}", mend))
-    sets = datasets.find_sets(model.test_data) if model.test_data else []
+    sets = data_sets.find_sets(model.test_data) if model.test_data else []
     if not sets:
         mend = f"python -m setup_models.add {model.path} --name {model.name}-with-data"
         lacks.append(("no test data (it runs with -i random only)", mend))
     return Finding(
         model,
         size_bytes=sum(file.stat().st_size for file in (model.path, *data_files)),
-        opset=optypes.opset(structure),
+        opset=op_schemas.opset_of(structure),
         ir_version=structure.ir_version,
         fed=fed,
         sets=len(sets),
-        sets_with_outputs=sum(bool(datasets.tensor_files(each, "output")) for each in sets),
-        artefacts=(*own, *store.precisions(sha256, artefact_folders)),
+        sets_with_outputs=sum(bool(data_sets.tensor_files(each, "output")) for each in sets),
+        artefacts=(*own, *artifact_cache.stored_precisions(sha256, artefact_folders)),
         sha256=sha256,
         lacks=tuple(lacks),
     )
@@ -120,12 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places = [*given.results.glob("*/cache/*")]
     places += given.keep_cache.glob("*") if given.keep_cache else ()
     folders = sorted(path for path in places if path.is_dir())
-    findings = [look(each, folders) for each in listed(given.source)]
+    findings = [examine_model(each, folders) for each in list_models(given.source)]
     print("\n".join(table(findings)))
     return 1 if any(each.lacks for each in findings) else 0
 
 
-def _of_rows(entries: Sequence[rows.Row], source: Path) -> Iterator[Listed]:
+def _of_rows(entries: Sequence[model_list_rows.Row], source: Path) -> Iterator[Listed]:
     root = source.resolve().parent
     for at, entry in enumerate(entries):
         if "root_working_directory" in entry:
@@ -139,7 +141,7 @@ def _of_rows(entries: Sequence[rows.Row], source: Path) -> Iterator[Listed]:
             own = folder / half if half else None
             yield Listed(str(entry["model_name"]), path, data, entry.get("sha256"), own)
         except (KeyError, TypeError) as error:
-            raise RefusalError(f"{source}[{at}]: {error} is missing or not a string") from error
+            raise UserError(f"{source}[{at}]: {error} is missing or not a string") from error
 
 
 def _fetch_command(model: Listed) -> str:
@@ -166,7 +168,7 @@ def _cells(each: Finding) -> tuple[str, ...]:
     )
 
 
-def _spell(each: inputs.Input) -> str:
+def _spell(each: model_inputs.Input) -> str:
     dims = "…" if each.dims is None else "x".join(map(str, each.dims))
     return f"{each.name}:{each.dtype}[{dims}]"
 

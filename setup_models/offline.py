@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from setup_models.refusals import RefusalError, run_command
+from perf.conversion.errors import UserError, run_command
 
 if TYPE_CHECKING:
     from setup_models.generate.made import Made
@@ -139,7 +139,7 @@ def _chosen(names: Sequence[str] | None) -> tuple[Recipe, ...]:
     for name in names or ():
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or list(known)
-            raise RefusalError(f"--only {name}: no such model; did you mean {', '.join(near)}?")
+            raise UserError(f"--only {name}: no such model; did you mean {', '.join(near)}?")
     return tuple(recipe for recipe in RECIPES if not names or recipe.name in names)
 
 
@@ -156,7 +156,7 @@ def _make_all(recipes: Sequence[Recipe], out: Path, *, force: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when every model asked for is there. Raises RefusalError with one clear line."""
+    """The command; 0 when every model asked for is there. Raises UserError with one clear line."""
     asked = _parse(arguments)
     out: Path = asked.out
     recipes = _chosen(asked.only)
@@ -171,12 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(f"{len(recipes)} models are already in {out}")
     except (ImportError, PackageNotFoundError) as error:
-        raise RefusalError(
+        raise UserError(
             f"{sys.executable} lacks {error.name}, which making models needs: "
             "install onnx, onnxruntime and numpy into it"
         ) from error
     except OSError as error:
-        raise RefusalError(
+        raise UserError(
             f"cannot make models in {out}: {error.strerror or error}; "
             "free or choose another folder with --out"
         ) from error

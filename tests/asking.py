@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perf.core import run_folder
-from perf.core.record import Record
-from perf.core.run_folder import RunFolder
+from perf.results import run_folder
+from perf.results.run_folder import RunFolder
+from perf.schema.record import Record
 
 ROOT = Path(__file__).parents[1]
 CURRENT = '[current]\npython = "current"\n'
@@ -32,12 +32,12 @@ class Said:
     @property
     def run(self) -> RunFolder:
         """The newest run there."""
-        return run_folder.latest(self.results)
+        return run_folder.find_run(self.results)
 
     @property
     def records(self) -> dict[str, Record]:
         """Durable records by cell id."""
-        return {r.cell.id: r for r in run_folder.records(self.run)}
+        return {r.cell.id: r for r in run_folder.read_records(self.run)}
 
     @property
     def cells(self) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.record import Passed, Skipped
+from perf.schema.record import Passed, Skipped
 from tests import models
 from tests.asking import QUICK, ask
 

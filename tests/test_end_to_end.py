@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import run_folder
-from perf.core.outcomes import STATUSES
-from perf.core.record import Passed, Raised, Record
-from perf.core.run_folder import RunFolder
+from perf.results import run_folder
+from perf.results.run_folder import RunFolder
+from perf.schema.outcomes import STATUSES
+from perf.schema.record import Passed, Raised, Record
 
 ROOT = Path(__file__).parents[1]
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
@@ -59,8 +59,10 @@ class Run:
     def __init__(self, results: Path, done: "subprocess.CompletedProcess[str]") -> None:
         self.done = done
         self.results = results
-        self.folder: RunFolder = run_folder.latest(results)
-        self.records: dict[str, Record] = {r.cell.id: r for r in run_folder.records(self.folder)}
+        self.folder: RunFolder = run_folder.find_run(results)
+        self.records: dict[str, Record] = {
+            r.cell.id: r for r in run_folder.read_records(self.folder)
+        }
 
     def path(self, table: str) -> Path:
         return self.results / f"benchmark_{table}_{self.folder.run_id}.csv"

@@ -73,7 +73,7 @@ def test_list_and_help_answer() -> None:
 
 
 def test_flags_that_the_readme_names_exist() -> None:
-    from perf.core.flag_table import FLAGS
+    from perf.request.flags import FLAGS
 
     known = {f.name for f in FLAGS} | {"help", "converter", "update_lock", "setup"}
     named = {w.replace("-", "_") for w in re.findall(r"(?<![\w-])--([a-z][a-z_-]+)", README)}

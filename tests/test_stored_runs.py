@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from perf.core import cell as cells
-from perf.core import codec, fold, journal, outcomes, record, run_folder, tables
-from perf.core.cell import digest_of
-from perf.core.record import Outcome, Record
-from perf.core.run_folder import RunFolder
-from perf.core.schema_version import VERSION, NewerSchemaError
-from perf.core.system import SystemInfo
-from perf.planning.flow import expectation
+from perf.machine.system import SystemInfo
+from perf.planning.launch import expectation_of
+from perf.results import run_folder, tables
+from perf.results.run_folder import RunFolder
+from perf.schema import cell as cells
+from perf.schema import codec, fold, journal, outcomes, record
+from perf.schema.cell import digest_of
+from perf.schema.record import Outcome, Record
+from perf.schema.version import VERSION, NewerSchemaError
 from tests.asking import CURRENT, ROOT, ask, command, one_line
 
 STORED = Path(__file__).parent / "stored_runs" / "cb0f346"
@@ -31,7 +32,7 @@ def kept(run_id: str) -> RunFolder:
 
 
 def in_plan_order(run: RunFolder) -> tuple[Record, ...]:
-    by_id = {r.cell.id: r for r in run_folder.records(run)}
+    by_id = {r.cell.id: r for r in run_folder.read_records(run)}
     planned = run_folder.read_json(run.root / "run.json")["cells"]
     return tuple(by_id[cell] for cell in planned)
 
@@ -41,7 +42,7 @@ def host_of(run: RunFolder) -> SystemInfo:
 
 
 def test_a_cell_of_each_outcome_is_read() -> None:
-    found = [r.outcome for run_id in RUNS for r in run_folder.records(kept(run_id))]
+    found = [r.outcome for run_id in RUNS for r in run_folder.read_records(kept(run_id))]
     names = {outcomes.name(o) for o in found}
     assert names == {codec.tag_of(kind) for kind in Outcome.__args__}
     stored = list((STORED / "result").glob("*/cells/*/*/*/record.json"))
@@ -53,24 +54,32 @@ def test_a_stored_cell_keeps_its_identity() -> None:
     stored = sorted(STORED.rglob("cell.json"))
     assert len(stored) > 15
     for path in stored:
-        cell = cells.read(path)
+        cell = cells.read_cell(path)
         assert digest_of(cell) == cell.digest == path.parent.name, path
 
 
 def test_a_stored_journal_folds_to_the_outcome_that_was_recorded() -> None:
     seen = set()
     for path in sorted(STORED.rglob("record.json")):
-        found = record.read(path)
+        found = record.read_record(path)
         for launch in found.launches:
             account = path.parent / launch.name / "journal.jsonl"
             if not account.exists():
                 continue
-            events = journal.read(account)
+            events = journal.read_journal(account)
             lines = account.read_bytes().splitlines()
             assert len(events) == len(lines), account
-            assert fold.fold(events, launch.ending, expectation(found.cell)) == launch.outcome
+            assert fold.fold(events, launch.ending, expectation_of(found.cell)) == launch.outcome
             seen |= {json.loads(line)["is"] for line in lines}
-    assert {"Hello", "Began", "Placed", "Attested", "Timed", "RaisedError", "Declined"} <= seen
+    assert {
+        "Hello",
+        "Began",
+        "Placed",
+        "Attested",
+        "Timed",
+        "RaisedError",
+        "Declined",
+    } <= seen
 
 
 def rows_of(path: Path) -> list[Mapping[str, str]]:
@@ -164,7 +173,9 @@ def test_a_stored_run_is_finished_by_resume(interrupted: Path) -> None:
         "relu::CPUExecutionProvider": "Passed",
         "wrong::CPUExecutionProvider": "Mismatched",
     }
-    old = record.read(next((STORED / "other/interrupted/cells/linear").rglob("record.json")))
+    old = record.read_record(
+        next((STORED / "other/interrupted/cells/linear").rglob("record.json"))
+    )
     assert said.records["linear::CPUExecutionProvider"].launches == old.launches
 
 
@@ -202,8 +213,8 @@ def test_a_journal_of_a_newer_version_is_refused_by_its_name(tmp_path: Path) -> 
     path = tmp_path / "journal.jsonl"
     path.write_text('{"is":"Hello","pid":1,"python":"3.15","at_s":1.0,"schema":99,"new":1}\n')
     with pytest.raises(NewerSchemaError, match=r"journal\.jsonl: written by a newer ep-perf"):
-        journal.read(path)
-    assert journal.read_live(path) == ()
+        journal.read_journal(path)
+    assert journal.read_live_journal(path) == ()
 
 
 def test_a_comparison_with_a_newer_run_names_the_file(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from perf.core.evidence import Rule, Undecided, decide  # noqa: E402
+from perf.stats.sequential_test import StoppingRule, Undecided, decide  # noqa: E402
 
 SLOWDOWNS = {
     "S5": (0.05, 1.0),
@@ -32,7 +32,7 @@ SLOWDOWNS = {
     "Q20": (0.20, 0.25),
 }  # share of p50, of the runs
 FIRST_ROUNDS = 10  # launches of every arm of a block, decided or not: what stored runs are made of
-MOST_ROUNDS = 2 * Rule().cap
+MOST_ROUNDS = 2 * StoppingRule().cap
 
 Line = dict[str, object]
 
@@ -87,7 +87,7 @@ def measure(request: Mapping[str, object]) -> list[int]:
         session.run(None, feed)
     share, how_many = SLOWDOWNS.get(str(request["arm"]), (0.0, 0.0))
     chance, spin_ns = random.Random(str(request["seed"])), int(share * int(str(request["p50_ns"])))
-    spins = [spin_ns if chance.random() < how_many else 0 for _ in range(Rule().runs)]
+    spins = [spin_ns if chance.random() < how_many else 0 for _ in range(StoppingRule().runs)]
     samples, clock = [0] * len(spins), time.perf_counter_ns
     for i, spin in enumerate(spins):
         begun = clock()
@@ -154,7 +154,7 @@ def block(args: argparse.Namespace, p50_ns: int, injected: bool) -> Iterator[Lin
 def undecided(a: Mapping[int, list[int]], b: Mapping[int, list[int]]) -> bool:
     """Whether the rule asks for more pairs."""
     pairs = [(a[n], b[n]) for n in sorted(a.keys() & b.keys())]
-    return isinstance(decide(pairs, Rule()), Undecided)
+    return isinstance(decide(pairs, StoppingRule()), Undecided)
 
 
 def find(name: str) -> Path:

@@ -27,10 +27,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import page  # noqa: E402
 from comparison import change, noise  # noqa: E402
 from comparison.calibrate import FEWEST_BLOCKS, noise_of  # noqa: E402
-from comparison.facts import CellFacts, LaunchFacts, Metric  # noqa: E402
+from comparison.cell_summary import CellSummary, LaunchSummary, Metric  # noqa: E402
 from comparison.noise import Noise  # noqa: E402
-from perf.core.evidence import Improved, Regressed, Rule, decide  # noqa: E402
-from perf.core.statistics import quantile  # noqa: E402
+from perf.stats.sequential_test import Improved, Regressed, StoppingRule, decide  # noqa: E402
+from perf.stats.summary import quantile  # noqa: E402
 
 ARMS = ("A2", "S5", "S10", "Q20")
 LAUNCHES = 10  # a side of a stored comparison
@@ -75,7 +75,7 @@ def read(paths: Sequence[Path]) -> Mapping[str, list[Rounds]]:
     return out
 
 
-def interleaved(rule: Rule) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
+def interleaved(rule: StoppingRule) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
     """The sequential rule, once a block, on fresh hosts."""
 
     def call(blocks: Sequence[Rounds], arm: str) -> Iterator[Called]:
@@ -106,7 +106,7 @@ def one_launch(
 
 
 def stored(
-    judge: Callable[[CellFacts, CellFacts, CellFacts, CellFacts], int],
+    judge: Callable[[CellSummary, CellSummary, CellSummary, CellSummary], int],
 ) -> Callable[[Sequence[Rounds], str], Iterator[Called]]:
     """A rule on the first launches of blocks apart in time: A1 of one, the other arm of another."""
 
@@ -121,9 +121,9 @@ def stored(
     return call
 
 
-def _cell(rounds: Rounds, arm: str) -> CellFacts:
+def _cell(rounds: Rounds, arm: str) -> CellSummary:
     launches = tuple(
-        LaunchFacts(
+        LaunchSummary(
             n,
             n,
             r[arm].began_s,
@@ -133,7 +133,7 @@ def _cell(rounds: Rounds, arm: str) -> CellFacts:
         )
         for n, r in enumerate(rounds)
     )
-    return CellFacts("m::X", "m", "X", launches=launches)
+    return CellSummary("m::X", "m", "X", launches=launches)
 
 
 def mean_differs(tolerance: float) -> Callable[[Launch, Launch], int]:
@@ -154,25 +154,25 @@ def mann_whitney(a: Launch, b: Launch) -> int:
     return 1 if d > 0 else -1
 
 
-def least_differs(a: CellFacts, b: CellFacts, _: CellFacts, __: CellFacts) -> int:
+def least_differs(a: CellSummary, b: CellSummary, _: CellSummary, __: CellSummary) -> int:
     """Least p25 of 10 launches against 10, by more than 2.5 %, noise unknown."""
-    found = change.stored(a, b, Metric.P50, noise.BUILT_IN[Metric.P50], 0.005)
+    found = change.stored_change(a, b, Metric.P50, noise.BUILT_IN[Metric.P50], 0.005)
     d = found[0].log if found else 0.0
     return (d > math.log1p(0.025)) - (-d > math.log1p(0.025))
 
 
 def within_bound(
     known: Noise, *, canary: bool
-) -> Callable[[CellFacts, CellFacts, CellFacts, CellFacts], int]:
+) -> Callable[[CellSummary, CellSummary, CellSummary, CellSummary], int]:
     """Ours: beyond 2.5 %, and improbable (.5 % a side) under the noise expected of such runs."""
 
-    def judge(a: CellFacts, b: CellFacts, beside_a: CellFacts, beside_b: CellFacts) -> int:
+    def judge(a: CellSummary, b: CellSummary, beside_a: CellSummary, beside_b: CellSummary) -> int:
         found = (
-            change.against_canary(
+            change.canary_change(
                 a, b, beside_a.launches, beside_b.launches, Metric.P50, known, 0.005
             )
             if canary
-            else change.stored(a, b, Metric.P50, known, 0.005)
+            else change.stored_change(a, b, Metric.P50, known, 0.005)
         )
         if found is None or found[0].p is None:
             return 0
@@ -205,8 +205,8 @@ def calibrated(*, canary: bool) -> Callable[[Sequence[Rounds], str], Iterator[Ca
 
 
 RULES: Mapping[str, Callable[[Sequence[Rounds], str], Iterable[Called]]] = {
-    "interleaved pairs, sequential, confirmed (ours)": interleaved(Rule()),
-    "the same without confirmation": interleaved(Rule(confirm=False)),
+    "interleaved pairs, sequential, confirmed (ours)": interleaved(StoppingRule()),
+    "the same without confirmation": interleaved(StoppingRule(confirm=False)),
     "predecessor: mean larger at all, one launch a side": one_launch(mean_differs(0.0)),
     "predecessor: mean differs by > 5 %, one launch a side": one_launch(mean_differs(0.05)),
     "predecessor: mean differs by > 10 %, one launch a side": one_launch(mean_differs(0.10)),
@@ -257,7 +257,7 @@ def table(name: str, models: Sequence[Sequence[Rounds]]) -> page.Table:
                 "launches", "s each"),
         rows=tuple(rows(models)),
         notes=(
-            f"{name}: {len(blocks)} blocks on fresh hosts, {launches} launches of {Rule().runs} runs, p50 "
+            f"{name}: {len(blocks)} blocks on fresh hosts, {launches} launches of {StoppingRule().runs} runs, p50 "
             f"{min(p50s):.1f}-{max(p50s):.1f} ms, one thread on one core; slowdowns were spun inside the "
             "timed region",
             "≤ is the 95 % upper bound of Clopper and Pearson; stored comparisons share launches, so that "

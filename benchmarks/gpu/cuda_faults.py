@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from perf.backends import Backend, DeviceMemoryExhausted, Found, TargetSpec, Tensors
-from perf.core.cell import Cell, Precision
-from perf.core.journal import Attested, Placement, Timed
+from perf.backends import Backend, DeviceMemoryExhausted, ProbeResult, TargetSpec, Tensors
+from perf.schema.cell import Cell, Precision
+from perf.schema.journal import Placement, PrecisionEvidence, Timed
 
 OUT_OF_MEMORY = 2
 _PTX = b"""
@@ -80,7 +80,7 @@ class _Session:
         """It cannot say."""
         return None
 
-    def attested(self) -> Attested | None:
+    def precision_evidence(self) -> PrecisionEvidence | None:
         """It cannot say."""
         return None
 
@@ -90,7 +90,7 @@ def _open(cell: Cell, launch: Path) -> Iterator[_Session]:
     yield _Session(cell)
 
 
-def _missing(found: Found) -> str:
+def _missing(found: ProbeResult) -> str:
     return "" if found.gpus else "no device"
 
 

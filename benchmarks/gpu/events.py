@@ -58,7 +58,8 @@ def _events(session: Any, name: str, x: "np.ndarray[Any, Any]", stream: Any) -> 
             end.synchronize()
             if i >= RUNS // 10:
                 times.append(begin.elapsed_time(end))
-    return statistics.median(times)
+    middle: float = statistics.median(times)
+    return middle
 
 
 def _host_clock(session: Any, name: str, x: "np.ndarray[Any, Any]") -> float:

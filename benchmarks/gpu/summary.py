@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf.core import tables
+from perf.results import tables
 
 COLUMNS = (
     "cell", "exact_outcome", "p50_ms", "launch_half_range_ms", "synchronised", "creation_cold_s", "creation_second_s",

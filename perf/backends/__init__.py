@@ -10,14 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from perf.core.cell import Cell, Precision
-from perf.core.journal import Attested, Placement, Timed
+from perf.schema.cell import Cell, Precision
+from perf.schema.journal import Placement, PrecisionEvidence, Timed
 
 if TYPE_CHECKING:
     import numpy as np
 
 Tensors: TypeAlias = Mapping[str, "np.ndarray"]
-BENEATH = (
+FALLBACK_EP_PREFIX = (
     "beneath."  # before the names of options of the provider that runs what a backend's own leaves
 )
 
@@ -47,7 +47,7 @@ class Session(Protocol):
         """Where the nodes are; None: this engine cannot say."""
         ...
 
-    def attested(self) -> Attested | None:
+    def precision_evidence(self) -> PrecisionEvidence | None:
         """The precision that layers really run in; None: this engine cannot say."""
         ...
 
@@ -66,9 +66,14 @@ class TargetSpec:
         suffix = "" if self.precision is Precision.FP32 else f"_{self.precision.value}"
         return self.name + suffix
 
+    @property
+    def spellings(self) -> frozenset[str]:
+        """What users may call it, in lower case."""
+        return frozenset({self.label.lower(), *(a.lower() for a in self.aliases)})
+
 
 @dataclass(frozen=True)
-class Found:
+class ProbeResult:
     """What a probe saw in an environment and on its host; all that `missing` may judge from."""
 
     providers: tuple[str, ...] = ()  # ORT's build-time list: names, not proof
@@ -90,7 +95,9 @@ class Backend:
 
     targets: tuple[TargetSpec, ...]
     open: Callable[[Cell, Path], AbstractContextManager[Session]]  # imports its engine in here
-    missing: Callable[[Found], str]  # why it cannot run there and what would fix it; "": it can
+    missing: Callable[
+        [ProbeResult], str
+    ]  # why it cannot run there and what would fix it; "": it can
     provider: str = ""  # the EP that nodes must be placed on; "" : cannot say
     preload: tuple[str, ...] = ()  # what its worker needs, which a host may import before it forks
     builds: bool = False  # builds engines: never run beside anything
@@ -102,7 +109,7 @@ class Backend:
     )
     default_options: Mapping[str, str] = field(default_factory=dict)
     options_flag: str = ""  # the flag that sets its options: trt_ep_options, cuda_ep_options
-    beneath_flag: str = (
+    fallback_options_flag: str = (
         ""  # the flag that sets those of the provider beneath it, named beneath.NAME
     )
     takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options
@@ -112,17 +119,17 @@ class Backend:
     runs_profile: bool = True  # a second, profiled session gives time shares
 
 
-def discover(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
+def discover_backends(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
     """Every backend in this folder and in `extra` files; raises ValueError for one without BACKEND."""
     return tuple(_each(extra))
 
 
-def kept_elsewhere(path: Path) -> Backend:
+def load_backend_file(path: Path) -> Backend:
     """The backend of a file outside this folder; raises ValueError where it has none."""
-    return discover((path,))[-1]
+    return discover_backends((path,))[-1]
 
 
-def serving(name: str, backends: Iterable[Backend]) -> Backend:
+def backend_serving(name: str, backends: Iterable[Backend]) -> Backend:
     """The backend that serves a target's name; raises KeyError."""
     for backend in backends:
         if any(t.name == name for t in backend.targets):
@@ -130,12 +137,12 @@ def serving(name: str, backends: Iterable[Backend]) -> Backend:
     raise KeyError(name)
 
 
-def of_cell(cell: Cell) -> Backend:
+def backend_of_cell(cell: Cell) -> Backend:
     """The backend that a cell's target needs: a plug-in's, a file kept elsewhere, or one in here."""
     extra = (Path(cell.plugin["file"]),) if "file" in cell.plugin else ()
     if "library" in cell.plugin:
         return next(b for b in _each(extra) if b.serves_plugins)
-    return serving(cell.target.name, _each(extra))
+    return backend_serving(cell.target.name, _each(extra))
 
 
 def _each(extra: Sequence[Path]) -> Iterator[Backend]:

@@ -3,21 +3,24 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, _ort
-from perf.core.cell import Cell, Precision
+from perf.backends import Backend, ProbeResult, Session, TargetSpec
+from perf.backends._ort import session as ort_session
+from perf.schema.cell import Cell, Precision
 
 NAME = "AzureExecutionProvider"
 
 
 def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session that lists Azure first; every node will be on the CPU, and the placement says so."""
-    providers: _ort.Providers = ((NAME, cell.options), ("CPUExecutionProvider", {}))
-    return _ort.opened(cell, launch_dir, _ort.Opening(cell.model.path, providers))
+    providers: ort_session.Providers = ((NAME, cell.options), ("CPUExecutionProvider", {}))
+    return ort_session.open_session(
+        cell, launch_dir, ort_session.Opening(cell.model.path, providers)
+    )
 
 
-def missing(found: Found) -> str:
+def missing(found: ProbeResult) -> str:
     """Microsoft's own wheels have it."""
-    return _ort.missing_provider(found, NAME, "pip install onnxruntime")
+    return ort_session.missing_provider(found, NAME, "pip install onnxruntime")
 
 
 BACKEND = Backend(

@@ -3,21 +3,22 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, _ort
-from perf.core.cell import Cell, Precision
+from perf.backends import Backend, ProbeResult, Session, TargetSpec
+from perf.backends._ort import session as ort_session
+from perf.schema.cell import Cell, Precision
 
 NAME = "CPUExecutionProvider"
 
 
 def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CPU alone; io=device binds buffers of host memory once."""
-    opening = _ort.Opening(cell.model.path, ((NAME, dict(cell.options)),))
-    return _ort.opened(cell, launch_dir, opening)
+    opening = ort_session.Opening(cell.model.path, ((NAME, dict(cell.options)),))
+    return ort_session.open_session(cell, launch_dir, opening)
 
 
-def missing(found: Found) -> str:
+def missing(found: ProbeResult) -> str:
     """Any build of ONNX Runtime has it."""
-    return _ort.missing_provider(found, NAME, "pip install onnxruntime")
+    return ort_session.missing_provider(found, NAME, "pip install onnxruntime")
 
 
 BACKEND = Backend(

@@ -4,9 +4,10 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, Unsupported, _ort
-from perf.core.cell import Cell, Precision
-from perf.core.devices import ordinal
+from perf.backends import Backend, ProbeResult, Session, TargetSpec, Unsupported
+from perf.backends._ort import session as ort_session
+from perf.machine.gpus import device_ordinal
+from perf.schema.cell import Cell, Precision
 
 NAME = "CUDAExecutionProvider"
 
@@ -14,21 +15,23 @@ NAME = "CUDAExecutionProvider"
 def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
     preload(cell)
-    providers: _ort.Providers = ((NAME, options(cell)), ("CPUExecutionProvider", {}))
-    opening = _ort.Opening(
-        model_path(cell), providers, device="cuda", device_id=device(cell), typed=True
+    providers: ort_session.Providers = ((NAME, cuda_options(cell)), ("CPUExecutionProvider", {}))
+    opening = ort_session.Opening(
+        model_path(cell), providers, device="cuda", device_id=device_number(cell), typed=True
     )
-    return _ort.opened(cell, launch_dir, opening)
+    return ort_session.open_session(cell, launch_dir, opening)
 
 
-def options(cell: Cell) -> dict[str, str]:
+def cuda_options(cell: Cell) -> dict[str, str]:
     """The provider's options: the device and the math mode are the cell's, the rest what the user gave."""
-    return {"device_id": str(device(cell)), "use_tf32": str(int(cell.tf32))} | dict(cell.options)
+    return {"device_id": str(device_number(cell)), "use_tf32": str(int(cell.tf32))} | dict(
+        cell.options
+    )
 
 
-def device(cell: Cell) -> int:
+def device_number(cell: Cell) -> int:
     """The device's number in this process, which may be given one device alone."""
-    return ordinal(cell.device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return device_ordinal(cell.device, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def model_path(cell: Cell) -> str:
@@ -52,11 +55,13 @@ def preload(cell: Cell) -> None:
         ort.preload_dlls()
 
 
-def missing(found: Found) -> str:
+def missing(found: ProbeResult) -> str:
     """It needs a device that NVML sees, and the GPU build."""
     if not found.gpus:
         return "no device: NVML sees no NVIDIA GPU; run on a machine with one and its driver"
-    return _ort.missing_provider(found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]")
+    return ort_session.missing_provider(
+        found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]"
+    )
 
 
 BACKEND = Backend(

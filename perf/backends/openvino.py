@@ -3,8 +3,9 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, _ort
-from perf.core.cell import Cell, Precision
+from perf.backends import Backend, ProbeResult, Session, TargetSpec
+from perf.backends._ort import session as ort_session
+from perf.schema.cell import Cell, Precision
 
 NAME = "OpenVINOExecutionProvider"
 # OpenVINO's own default on a CPU that has bf16 is bf16; the target is fp32
@@ -17,13 +18,15 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     if cell.protocol.intra_op_threads:
         # ORT's own thread setting does not reach OpenVINO's pool
         options.setdefault("num_of_threads", str(cell.protocol.intra_op_threads))
-    providers: _ort.Providers = ((NAME, options), ("CPUExecutionProvider", {}))
-    return _ort.opened(cell, launch_dir, _ort.Opening(cell.model.path, providers))
+    providers: ort_session.Providers = ((NAME, options), ("CPUExecutionProvider", {}))
+    return ort_session.open_session(
+        cell, launch_dir, ort_session.Opening(cell.model.path, providers)
+    )
 
 
-def missing(found: Found) -> str:
+def missing(found: ProbeResult) -> str:
     """It is built into a distribution of its own, which must be the only onnxruntime there."""
-    return _ort.missing_provider(
+    return ort_session.missing_provider(
         found, NAME, "an environment with onnxruntime-openvino and no other onnxruntime"
     )
 

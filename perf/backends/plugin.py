@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from perf.backends import Backend, Found, Session, Unsupported, _ort
-from perf.core.cell import Cell
+from perf.backends import Backend, ProbeResult, Session, Unsupported
+from perf.backends._ort import session as ort_session
+from perf.schema.cell import Cell
 
 _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
 
@@ -18,24 +19,26 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     import onnxruntime as ort
 
     name = cell.plugin.get("ep_name", cell.target.name)
-    offered = registered(ort, name, cell.plugin["library"], cell.plugin.get("registration", name))
+    offered = register_plugin(
+        ort, name, cell.plugin["library"], cell.plugin.get("registration", name)
+    )
     if not offered:
         raise Unsupported(
             f"no device: the plug-in was registered, and offers none for {name} here"
         )
     device = offered[min(cell.device, len(offered) - 1)]
     on_host = device.device.type == ort.OrtHardwareDeviceType.CPU
-    opening = _ort.Opening(
+    opening = ort_session.Opening(
         cell.model.path,
         (),
         device="cpu" if on_host else "",
         devices=(device,),
         device_options=cell.options,
     )
-    return _ort.opened(cell, launch_dir, opening)
+    return ort_session.open_session(cell, launch_dir, opening)
 
 
-def registered(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
+def register_plugin(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
     """The plug-in's OrtEpDevices, registered once a process; raises Unsupported where this ORT cannot."""
     if not hasattr(ort, "register_execution_provider_library"):
         raise Unsupported(f"onnxruntime {ort.__version__} takes no plug-ins; 1.22 or newer does")
@@ -46,10 +49,10 @@ def registered(ort: Any, ep_name: str, library: str, registration: str) -> list[
     return [d for d in ort.get_ep_devices() if d.ep_name == ep_name]
 
 
-def devices(ort: Any, plugin: Mapping[str, str]) -> list[str]:
+def list_devices(ort: Any, plugin: Mapping[str, str]) -> list[str]:
     """For a probe: the plug-in's name, once for each device it offers; the engine's errors are raised."""
     name = plugin.get("ep_name", "")
-    found = registered(ort, name, plugin["library"], plugin.get("registration", name))
+    found = register_plugin(ort, name, plugin["library"], plugin.get("registration", name))
     return [str(d.ep_name) for d in found]
 
 
@@ -67,9 +70,11 @@ def library_path(library: str) -> str:
         raise Unsupported(f"the plug-in's library {library}: {e}; install {package}") from e
 
 
-def missing(found: Found) -> str:
+def missing(found: ProbeResult) -> str:
     """It needs an ONNX Runtime, and a device that the probe saw after registering the plug-in."""
-    if reason := _ort.missing_provider(found, "CPUExecutionProvider", "onnxruntime 1.22 or newer"):
+    if reason := ort_session.missing_provider(
+        found, "CPUExecutionProvider", "onnxruntime 1.22 or newer"
+    ):
         return reason
     if error := found.errors.get("plugin"):
         return f"the plug-in cannot be registered: {error}"

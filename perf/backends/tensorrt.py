@@ -5,21 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perf.backends import (
-    BENEATH,
+    FALLBACK_EP_PREFIX,
     Backend,
-    Found,
+    ProbeResult,
     Session,
     TargetSpec,
     Unsupported,
-    _onnx_header,
-    _ort,
-    _trt_ep,
-    _trt_options,
-    _trt_values,
     cuda,
 )
-from perf.core import profiles
-from perf.core.cell import Cell, Precision
+from perf.backends._ort import session as ort_session
+from perf.backends._tensorrt import ep_options, ep_session, onnx_header, values
+from perf.schema import shape_profiles
+from perf.schema.cell import Cell, Precision
 
 NAME = "TensorrtExecutionProvider"
 OURS = frozenset(("build", "gpu_only"))  # options of a cell that are none of the provider's
@@ -38,29 +35,35 @@ def open_(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     Raises Unsupported for an option that the library does not know, LibraryMissingError where it cannot load.
     """
     asked = providers(cell)
-    library = _trt_options.library()
-    if reason := _trt_options.unknown(asked[0][1], library):
+    library = ep_options.library()
+    if reason := ep_options.unknown(asked[0][1], library):
         raise Unsupported(reason)
     cuda.preload(cell)
-    opening = _ort.Opening(
-        cell.model.path, asked, device="cuda", device_id=cuda.device(cell), cached=_cached(cell)
+    opening = ort_session.Opening(
+        cell.model.path,
+        asked,
+        device="cuda",
+        device_id=cuda.device_number(cell),
+        cached=_cached(cell),
     )
     with contextlib.ExitStack() as held:
         try:
-            session = held.enter_context(_ort.opened(cell, launch_dir, opening))
+            session = held.enter_context(ort_session.open_session(cell, launch_dir, opening))
         except RuntimeError as e:
-            if "install TensorRT" not in str(e) or not (why := _trt_options.cannot_load(library)):
+            if "install TensorRT" not in str(e) or not (why := ep_options.cannot_load(library)):
                 raise
             raise LibraryMissingError(f"TensorRT cannot be loaded: {why}; it needs {NEEDS}") from e
-        yield _trt_ep.WatchedSession(session, cell)
+        yield ep_session.WatchedSession(session, cell)
 
 
-def providers(cell: Cell) -> _ort.Providers:
+def providers(cell: Cell) -> ort_session.Providers:
     """TensorRT, then CUDA for the nodes that it leaves, with the options the user gave CUDA; then the CPU."""
     beneath = {
-        k.removeprefix(BENEATH): v for k, v in cell.options.items() if k.startswith(BENEATH)
+        k.removeprefix(FALLBACK_EP_PREFIX): v
+        for k, v in cell.options.items()
+        if k.startswith(FALLBACK_EP_PREFIX)
     }
-    device = {"device_id": str(cuda.device(cell)), "use_tf32": str(int(cell.tf32))}
+    device = {"device_id": str(cuda.device_number(cell)), "use_tf32": str(int(cell.tf32))}
     return (
         (NAME, options(cell) | completed_profiles(cell)),
         (cuda.NAME, device | beneath),
@@ -74,7 +77,7 @@ def options(cell: Cell) -> dict[str, str]:
     Explicit profiles come in `cell.options` as trt_profile_min_shapes, _opt_shapes and _max_shapes.
     """
     out = {
-        "device_id": str(cuda.device(cell)),
+        "device_id": str(cuda.device_number(cell)),
         "trt_fp16_enable": str(int(cell.target.precision is Precision.FP16)),
     }
     if cell.cache:
@@ -85,7 +88,11 @@ def options(cell: Cell) -> dict[str, str]:
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": cell.cache,
         }
-    mine = {k: v for k, v in cell.options.items() if k not in OURS and not k.startswith(BENEATH)}
+    mine = {
+        k: v
+        for k, v in cell.options.items()
+        if k not in OURS and not k.startswith(FALLBACK_EP_PREFIX)
+    }
     return out | mine
 
 
@@ -97,21 +104,21 @@ def completed_profiles(cell: Cell) -> dict[str, str]:
     it. Raises Unsupported for a profile that does not serve what is fed, or is of no tensor of the model.
     """
     try:
-        given = profiles.from_options(cell.options)
+        given = shape_profiles.from_options(cell.options)
     except ValueError:
         return {}
     if not given:
         return {}
     model = Path(cell.model.path)
-    inputs = {v.name: v.dynamic for v in _onnx_header.read(model).inputs}
+    inputs = {v.name: v.dynamic for v in onnx_header.read(model).inputs}
     inner = [p for p in given if p.name not in inputs]
     if inner and (unknown := _absent(model, [p.name for p in inner])):
         raise Unsupported(f"--trt_profile: the model has no tensor {unknown!r}")
     try:
-        whole = profiles.merged(
-            [p for p in given if p.name in inputs], _trt_values.fed_shapes(cell)
+        whole = shape_profiles.merge_profiles(
+            [p for p in given if p.name in inputs], values.fed_shapes(cell)
         )
-        return dict(profiles.to_options([*(p for p in whole if inputs[p.name]), *inner]))
+        return dict(shape_profiles.to_options([*(p for p in whole if inputs[p.name]), *inner]))
     except ValueError as e:
         raise Unsupported(str(e)) from e
 
@@ -126,7 +133,7 @@ def _cached(cell: Cell) -> bool:
     return bool(cell.cache) and next(Path(cell.cache).glob("*.engine"), None) is not None
 
 
-def missing(found: Found) -> str:
+def missing(found: ProbeResult) -> str:
     """What CUDA needs, and TensorRT 10, which ORT loads by that version's library name."""
     if reason := cuda.missing(found):
         return reason
@@ -136,7 +143,9 @@ def missing(found: Found) -> str:
     )
     if newest is not None and newest > NEWEST:
         return f"TensorRT {newest} is there; onnxruntime-gpu needs tensorrt-cu13>=10.13,<11"
-    return _ort.missing_provider(found, NAME, "onnxruntime-gpu and tensorrt-cu13>=10.13,<11")
+    return ort_session.missing_provider(
+        found, NAME, "onnxruntime-gpu and tensorrt-cu13>=10.13,<11"
+    )
 
 
 def _is_tensorrt(name: str) -> bool:
@@ -160,6 +169,6 @@ BACKEND = Backend(
     builds=True,
     needs_gpu=True,
     options_flag="trt_ep_options",
-    beneath_flag="cuda_ep_options",
+    fallback_options_flag="cuda_ep_options",
     takes_profiles=True,
 )

@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from perf.backends import Backend, Found, Session, TargetSpec, _trt_python
-from perf.core.cell import Cell, Precision
+from perf.backends import Backend, ProbeResult, Session, TargetSpec
+from perf.backends._tensorrt import python_session
+from perf.schema.cell import Cell, Precision
 
 PACKAGES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
 
@@ -13,11 +14,11 @@ PACKAGES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
 @contextlib.contextmanager
 def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     """Build or load the engine; raises Unsupported without the package or a device."""
-    with _trt_python.opened(cell, launch_dir, PACKAGES) as session:
+    with python_session.opened(cell, launch_dir, PACKAGES) as session:
         yield session
 
 
-def _missing(found: Found) -> str:
+def _missing(found: ProbeResult) -> str:
     if any(v.startswith(("tensorrt-rtx", "tensorrt_rtx")) for v in found.versions):
         return ""
     return (

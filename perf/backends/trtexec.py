@@ -13,17 +13,21 @@ from pathlib import Path
 from perf.backends import (
     Backend,
     DeviceMemoryExhausted,
-    Found,
+    ProbeResult,
     Session,
     TargetSpec,
     Unsupported,
-    _trt_python,
 )
-from perf.backends import _trtexec_find as finding
-from perf.backends import _trtexec_output as told
-from perf.backends._trtexec_program import probed
-from perf.backends._trtexec_session import ProgramSession, Ran
-from perf.core.cell import Cell, Precision
+from perf.backends._tensorrt import python_session
+from perf.backends._trtexec import output as told
+from perf.backends._trtexec.program import (
+    NoSuchProgramError,
+    find_trtexec,
+    library_path,
+    probed,
+)
+from perf.backends._trtexec.session import ProgramSession, Ran
+from perf.schema.cell import Cell, Precision
 
 PACKAGES = ("tensorrt", "tensorrt_bindings")  # where there is no trtexec
 _PR_SET_PDEATHSIG = 1
@@ -36,8 +40,8 @@ class TrtexecFailedError(Exception):
 def find(trtexec: str, workspace: str) -> str:
     """The trtexec that a cell with these settings would use, "" for none; for the wrapper's probe."""
     try:
-        return finding.find(trtexec, workspace, os.environ)
-    except finding.NoSuchProgramError:
+        return find_trtexec(trtexec, workspace, os.environ)
+    except NoSuchProgramError:
         return ""
 
 
@@ -45,8 +49,8 @@ def find(trtexec: str, workspace: str) -> str:
 def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     """Build or load the engine, by trtexec or else by the tensorrt package; Unsupported for neither."""
     try:
-        path = finding.find(cell.trtexec, cell.workspace, os.environ)
-    except finding.NoSuchProgramError as e:
+        path = find_trtexec(cell.trtexec, cell.workspace, os.environ)
+    except NoSuchProgramError as e:
         raise Unsupported(str(e)) from e
     if path:
         program = probed(path, run((path, "--help"), launch_dir, check=False, show=False).text)
@@ -54,7 +58,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
         session.create()
         yield session
         return
-    with _trt_python.opened(cell, launch_dir, PACKAGES) as session_of_package:
+    with python_session.opened(cell, launch_dir, PACKAGES) as session_of_package:
         yield session_of_package
 
 
@@ -74,7 +78,7 @@ def run(line: Sequence[str], folder: Path, *, check: bool = True, show: bool = T
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "LD_LIBRARY_PATH": finding.library_path(line[0], os.environ)},
+        env={**os.environ, "LD_LIBRARY_PATH": library_path(line[0], os.environ)},
         preexec_fn=_dies_with(os.getpid()),
     ) as child:
         try:
@@ -120,7 +124,7 @@ def _dies_with(parent: int) -> Callable[[], None]:
     return set_death_signal
 
 
-def _missing(found: Found) -> str:
+def _missing(found: ProbeResult) -> str:
     packaged = any(v.startswith("tensorrt") and "rtx" not in v for v in found.versions)
     if found.trtexec or packaged:
         return ""

@@ -5,13 +5,20 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from perf.backends import BENEATH
-from perf.core import builds, profiles, tolerances
-from perf.core import models as model_files
-from perf.core.cell import (
+from perf.backends import FALLBACK_EP_PREFIX
+from perf.machine.gpus import Gpu, gpus_to_use
+from perf.planning import ab_sides
+from perf.planning.targets import Offer, Planned
+from perf.request import cell_filter, tolerances
+from perf.request import model_list as model_files
+from perf.request.flag_types import EpOptions
+from perf.request.options import BadRequestError, Options
+from perf.schema import shape_profiles
+from perf.schema.cell import (
+    BUILD_OPTION,
     Cell,
     Environment,
     Io,
@@ -20,14 +27,9 @@ from perf.core.cell import (
     Protocol,
     Target,
     Tolerance,
-    sealed,
+    seal,
 )
-from perf.core.devices import Gpu
-from perf.core.evidence import Rule
-from perf.core.flags import EpOptions
-from perf.core.options import BadRequestError, Options
-from perf.planning import devices, select, sides
-from perf.planning.targets import Offer
+from perf.stats.sequential_test import StoppingRule
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
 CANARY_MODEL = Path(__file__).resolve().parents[2] / "models/squeezenet/model.onnx"
@@ -48,16 +50,7 @@ NO_ENGINE = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A cell of the run; `skip` says why it cannot run here, "" where it can."""
-
-    cell: Cell
-    offer: Offer
-    skip: str = ""
-
-
-def plan(
+def plan_cells(
     models: Sequence[ModelFile],
     offers: Sequence[Offer],
     options: Options,
@@ -68,18 +61,18 @@ def plan(
 
     `gpus` are those this process may use; a model's cells share one, and models take turns with them.
     """
-    boards = devices.used(gpus, options.devices)
-    _refuse(offers, options, boards)
-    wanted = _matching(models, options.models)
-    matches = select.expression(options.select)
+    boards = gpus_to_use(gpus, options.devices)
+    _refuse_contradictions(offers, options, boards)
+    wanted = _models_matching(models, options.models)
+    matches = cell_filter.compile_filter(options.select)
     out = []
     for number, model in enumerate(wanted):
         digests = _inputs_digests(model, options)
         board = boards[number % len(boards)] if boards else None
         for offer in offers:
-            for cell in _variants(model, offer, options, digests):
+            for cell in _cells_of(model, offer, options, digests):
                 if matches(cell.id) and only(cell.id):
-                    out.append(_planned(cell, offer, options, gpus, board))
+                    out.append(_place_on_device(cell, offer, options, gpus, board))
     if not out:
         what = f"{len(models)} models and {len(offers)} targets"
         raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
@@ -89,23 +82,24 @@ def plan(
             f"two cells are named {twice}: give each --ep_options variant a name of its own"
         )
     if options.ab:
-        sides.check(options.ab, [(p.offer, p.cell) for p in out])
-        out = [p for p in out if any(sides.means(n, p.offer, p.cell) for n in options.ab)]
+        out = ab_sides.choose_sides(options.ab, out)
     if options.canary and options.benchmarks:
-        out = [*_canaries(offers, options, gpus), *out]
+        out = [*_plan_canaries(offers, options, gpus), *out]
     return tuple(out)
 
 
-def _refuse(offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]) -> None:
+def _refuse_contradictions(
+    offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]
+) -> None:
     """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
     for given in options.ep_options:
-        if not any(_means(given, o) for o in offers):
+        if not any(_applies_to(given, o) for o in offers):
             named = ", ".join(o.label for o in offers)
             raise BadRequestError(
                 f"--ep_options {given.target}: no target of this run is meant; they are {named}"
             )
     try:
-        profiles.for_backend(options.trt_profile)
+        shape_profiles.profile_options(options.trt_profile)
     except ValueError as e:
         raise BadRequestError(str(e)) from e
     if options.canary and len(boards) > 1:
@@ -114,31 +108,35 @@ def _refuse(offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]) ->
         )
 
 
-def _canaries(
+def _plan_canaries(
     offers: Sequence[Offer], options: Options, gpus: tuple[Gpu, ...]
 ) -> Iterator[Planned]:
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
-    (found,) = model_files.load(CANARY_MODEL)
+    (found,) = model_files.load_models(CANARY_MODEL)
     model = replace(found, name=CANARY)
     digests = _inputs_digests(model, options)
     for offer in offers:
-        cell = _cell(model, offer, options, {}, Io.HOST, "", digests)
-        yield _planned(
-            cell, offer, options, gpus, next(iter(devices.used(gpus, options.devices)), None)
+        cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests)
+        yield _place_on_device(
+            cell,
+            offer,
+            options,
+            gpus,
+            next(iter(gpus_to_use(gpus, options.devices)), None),
         )
 
 
-def _planned(
+def _place_on_device(
     cell: Cell, offer: Offer, options: Options, gpus: tuple[Gpu, ...], board: Gpu | None
 ) -> Planned:
     """A cell that is final, on its device where it needs one."""
     if board is not None and offer.backend.needs_gpu:
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    return Planned(sealed(cell), offer, offer.missing if not options.force else "")
+    return Planned(seal(cell), offer, offer.missing if not options.force else "")
 
 
-def by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
+def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
     """The plan's models in order, each with its cells."""
     out: dict[str, tuple[ModelFile, list[Planned]]] = {}
     for p in planned:
@@ -146,7 +144,7 @@ def by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]
     return list(out.values())
 
 
-def _matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple[ModelFile, ...]:
+def _models_matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple[ModelFile, ...]:
     if not globs:
         return tuple(models)
     for glob in globs:
@@ -156,30 +154,44 @@ def _matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple[ModelF
     return tuple(m for m in models if any(fnmatch.fnmatchcase(m.name, g) for g in globs))
 
 
-def _variants(
+def _cells_of(
     model: ModelFile,
     offer: Offer,
     options: Options,
     digests: Mapping[bool, str],
 ) -> Iterator[Cell]:
-    named = [e for e in options.ep_options if _means(e, offer)]
+    named = [e for e in options.ep_options if _applies_to(e, offer)]
     plain = {k: v for e in named if not e.name for k, v in e.options.items()}
     ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
     for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
         for io in ios:
             parts = [f"io={io.value}"] if io is Io.DEVICE else []
             if plain or extra.options:
-                parts.append(extra.name or _spelled(plain))
+                parts.append(extra.name or _spell_options(plain))
             if options.session_config:
-                parts.append(_spelled(options.session_config))
+                parts.append(_spell_options(options.session_config))
             parts += [f"{k}={'x'.join(map(str, v))}" for k, v in options.shape.items()]
             merged = {**plain, **extra.options}
-            cell = _cell(model, offer, options, merged, io, ",".join(parts), digests)
-            for built in builds.expanded(cell, options.builds if offer.backend.builds else 1):
-                yield replace(built, id=_id(model, offer, built.variant))
+            cell = _make_cell(model, offer, options, merged, io, ",".join(parts), digests)
+            for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
+                yield replace(built, id=_cell_id(model, offer, built.variant))
 
 
-def _cell(
+def expand_builds(cell: Cell, builds: int) -> tuple[Cell, ...]:
+    """The cells of `--builds N`: one a build, each a variant with its own engine; the cell itself for 1."""
+    if builds <= 1:
+        return (cell,)
+    return tuple(
+        replace(
+            cell,
+            variant=",".join(v for v in (cell.variant, f"{BUILD_OPTION}={i}") if v),
+            options={**cell.options, BUILD_OPTION: str(i)},
+        )
+        for i in range(1, builds + 1)
+    )
+
+
+def _make_cell(
     model: ModelFile,
     offer: Offer,
     options: Options,
@@ -188,71 +200,71 @@ def _cell(
     variant: str,
     digests: Mapping[bool, str],
 ) -> Cell:
-    spec, backend = offer.place.spec, offer.backend
+    spec, backend = offer.probed.spec, offer.backend
     label = offer.label
     precision = offer.target.precision
     half_data = precision is Precision.FP16 and model.test_data_fp16 is not None
     flagged: Mapping[str, str] = getattr(options, backend.options_flag, {})
-    beneath: Mapping[str, str] = getattr(options, backend.beneath_flag, {})
-    profile = profiles.for_backend(options.trt_profile)
+    fallback_options: Mapping[str, str] = getattr(options, backend.fallback_options_flag, {})
+    profile = shape_profiles.profile_options(options.trt_profile)
     defaults = spec.options.get(offer.target.label, {})
     return Cell(
-        id=_id(model, offer, variant),
+        id=_cell_id(model, offer, variant),
         digest="",
         model=model,
         target=Target(offer.target.name, precision, spec.name, label),
         variant=variant,
         provider=spec.plugin.get("ep_name", "") or backend.provider,
-        environment=_identity(offer.place.environment),
+        environment=_identifying_versions(offer.probed.environment),
         options={
             **backend.default_options,
             **defaults,
             **(profile if backend.takes_profiles else {}),
             **flagged,
-            **{f"{BENEATH}{k}": v for k, v in beneath.items()},
+            **{f"{FALLBACK_EP_PREFIX}{k}": v for k, v in fallback_options.items()},
             **extra,
         },
         session_config=options.session_config,
         graph_optimization=options.graph_enablement,
         io=io,
         tf32=options.tf32,
-        protocol=_protocol(options),
-        tolerance=_tolerance(model, precision, options),
+        protocol=_make_protocol(options),
+        tolerance=_choose_tolerance(model, precision, options),
         inputs_digest=digests[half_data],
         checked=options.check,
         benchmarked=options.benchmarks,
         min_ep_share=options.min_ep_share,
-        plugin={**spec.plugin, **_kept_elsewhere(spec.backend)},
+        plugin={**spec.plugin, **_backend_file_identity(spec.backend)},
         workspace=str(Path(options.workspace).absolute()),
-        trtexec=_program(options.trtexec),
+        trtexec=_absolute_program(options.trtexec),
     )  # fmt: skip
 
 
-def _id(model: ModelFile, offer: Offer, variant: str) -> str:
+def _cell_id(model: ModelFile, offer: Offer, variant: str) -> str:
     return f"{model.name}::{offer.label}" + (f"[{variant}]" if variant else "")
 
 
-def _program(path: str) -> str:
+def _absolute_program(path: str) -> str:
     """A worker has another working directory: a relative path is made absolute, a bare name left to PATH."""
     return str(Path(path).absolute()) if os.sep in path else path
 
 
-def _kept_elsewhere(path: str) -> dict[str, str]:
+def _backend_file_identity(path: str) -> dict[str, str]:
     """A backend's file and its digest: an edited one asks another question."""
     if not path:
         return {}
     return {"file": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
 
 
-def _identity(environment: Environment) -> Environment:
+def _identifying_versions(environment: Environment) -> Environment:
     """Versions that can change an answer; an interpreter's other packages cannot."""
     kept = {k: v for k, v in environment.versions.items() if k.lower() not in NO_ENGINE}
     return replace(environment, versions=dict(sorted(kept.items())))
 
 
-def _protocol(o: Options) -> Protocol:
+def _make_protocol(o: Options) -> Protocol:
     return Protocol(
-        launches=o.launches, runs=o.test_times or (Rule().runs if o.ab else None),
+        launches=o.launches, runs=o.test_times or (StoppingRule().runs if o.ab else None),
         warmup=o.warmup, min_time_s=o.min_time,
         max_time_s=o.max_time, seed=o.seed, isolation=o.isolation, instrumented=o.exec_prefix,
         affinity=o.cpu_affinity, intra_op_threads=o.intra_op_threads,
@@ -260,10 +272,10 @@ def _protocol(o: Options) -> Protocol:
     )  # fmt: skip
 
 
-def _tolerance(model: ModelFile, precision: Precision, o: Options) -> Tolerance:
+def _choose_tolerance(model: ModelFile, precision: Precision, o: Options) -> Tolerance:
     default = tolerances.default_tolerance(precision, tf32=o.tf32)
     base = model.tolerances.get(precision.value, default)
-    return tolerances.resolve(base, o.rtol, o.atol, o.percent_mismatch)
+    return tolerances.override_tolerance(base, o.rtol, o.atol, o.percent_mismatch)
 
 
 def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
@@ -271,7 +283,7 @@ def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
     out = {}
     for half in (False, True):
         folder = model.test_data_fp16 if half else model.test_data
-        stored = model_files.data_digest(Path(folder) if folder else None)
+        stored = model_files.digest_test_data(Path(folder) if folder else None)
         if options.input_data == "random":
             made_from = {
                 "stored": stored,  # shapes and integer ranges come from it
@@ -284,13 +296,13 @@ def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
     return out
 
 
-def _means(options: EpOptions, offer: Offer) -> bool:
+def _applies_to(options: EpOptions, offer: Offer) -> bool:
     wanted, _, environment = options.target.lower().partition("@")
     spellings = {offer.target.label.lower(), *(a.lower() for a in offer.target.aliases)}
     return wanted in spellings and (
-        not environment or environment == offer.place.spec.name.lower()
+        not environment or environment == offer.probed.spec.name.lower()
     )
 
 
-def _spelled(options: Mapping[str, str]) -> str:
+def _spell_options(options: Mapping[str, str]) -> str:
     return ",".join(f"{k}={v}" for k, v in options.items())

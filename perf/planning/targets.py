@@ -1,14 +1,16 @@
 """Names of targets resolved to offers: a backend's target in one environment, or why it cannot run there."""
 
 import difflib
+import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from perf.backends import Backend, Found, TargetSpec
-from perf.core.cell import Environment, Precision
-from perf.core.environments import EnvironmentSpec, lacking
-from perf.core.options import BadRequestError
+from perf.backends import Backend, ProbeResult, TargetSpec
+from perf.request.environments import EnvironmentSpec, missing_modules
+from perf.request.options import BadRequestError, Options
+from perf.schema.cell import Cell, Environment, Precision
 
 NO_DEVICE = "no device: NVML sees no NVIDIA GPU here"
 SERVED_NOWHERE = (
@@ -16,13 +18,17 @@ SERVED_NOWHERE = (
 )
 
 
+class NothingMeasurableError(Exception):
+    """No target can run here; the message is one line that says why and what to do."""
+
+
 @dataclass(frozen=True)
-class Place:
+class ProbedEnvironment:
     """An environment as planning sees it: its specification, what was found in it, what is wrong with it."""
 
     spec: EnvironmentSpec
     environment: Environment
-    found: Found
+    found: ProbeResult
     problem: str = ""
     to_build: bool = False  # a run would build it first, so a plan counts on it
 
@@ -33,28 +39,37 @@ class Offer:
 
     target: TargetSpec
     backend: Backend
-    place: Place
+    probed: ProbedEnvironment
     missing: str
     first: bool  # the environment that serves the target when none is named: the first that can, if any
 
     @property
     def label(self) -> str:
         """As tables spell it, with its environment where that is not the default one."""
-        return self.target.label + ("" if self.first else f"@{self.place.spec.name}")
+        return self.target.label + ("" if self.first else f"@{self.probed.spec.name}")
 
 
-def offers(
-    places: Sequence[Place], backends: Sequence[Backend], kept: Mapping[str, Backend]
+@dataclass(frozen=True)
+class Planned:
+    """A cell of the run; `skip` says why it cannot run here, "" where it can."""
+
+    cell: Cell
+    offer: Offer
+    skip: str = ""
+
+
+def make_offers(
+    places: Sequence[ProbedEnvironment], backends: Sequence[Backend], kept: Mapping[str, Backend]
 ) -> tuple[Offer, ...]:
     """Every target of every environment, in the file's order.
 
     `kept` are backends kept elsewhere by the environment that names their file: no other can load them.
     """
     out = []
-    for place in places:
-        own = kept.get(place.spec.name)
-        for target, backend in _served(place, (*backends, own) if own else backends):
-            out.append(Offer(target, backend, place, _missing(place, backend), first=False))
+    for probed in places:
+        own = kept.get(probed.spec.name)
+        for target, backend in _served(probed, (*backends, own) if own else backends):
+            out.append(Offer(target, backend, probed, _missing(probed, backend), first=False))
     seen = {o.target.label for o in out}
     for backend in backends if places else ():  # known by name, and served nowhere
         for target in (t for t in backend.targets if t.label not in seen):
@@ -66,30 +81,66 @@ def offers(
     return tuple(replace(o, first=first[o.target.label] is o) for o in out)
 
 
-def _missing(place: Place, backend: Backend) -> str:
+def _missing(probed: ProbedEnvironment, backend: Backend) -> str:
     """Why a backend cannot run in an environment, and what would fix it; "" where it can."""
-    if backend.needs_gpu and not place.found.gpus:
+    if backend.needs_gpu and not probed.found.gpus:
         return NO_DEVICE
-    if place.to_build:
+    if probed.to_build:
         return ""
     return (
-        lacking(place.spec, place.found.errors, backend.preload)
-        or place.problem
-        or backend.missing(place.found)
+        missing_modules(probed.spec, probed.found.errors, backend.preload)
+        or probed.problem
+        or backend.missing(probed.found)
     )
 
 
-def chosen(offered: Sequence[Offer], names: Sequence[str], *, fp16: bool) -> tuple[Offer, ...]:
+def named_targets(options: Options) -> tuple[str, ...]:
+    """Targets named with -e, --ep or --ab."""
+    named = (
+        *options.ep_list,
+        *([options.ep] if options.ep else []),
+        *map(strip_variant, options.ab),
+    )
+    return tuple(dict.fromkeys(named))
+
+
+def strip_variant(name: str) -> str:
+    """A name of `--ab` without its variant: `T[fast]@env` is of the target `T@env`."""
+    return re.sub(r"\[[^\]]*\]", "", name)
+
+
+def choose_offers(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
+    """The offers that a request means; raises BadRequestError, or NothingMeasurableError for none."""
+    out = choose_targets(offered, named_targets(options), fp16=options.fp16)
+    if not out:
+        told = [o.missing for o in offered if o.backend.reference]
+        why = next(filter(None, [*told, *(o.probed.problem for o in offered)]), "")
+        raise NothingMeasurableError(f"no target can run here: {why or '--list says why'}")
+    return out
+
+
+def require_onnx() -> None:
+    """Models are prepared by this interpreter: raises NothingMeasurableError where it has no onnx."""
+    if importlib.util.find_spec("onnx") is None:
+        raise NothingMeasurableError(
+            f"{sys.executable} has no onnx, which reads models and their data; "
+            f"`{sys.executable} -m pip install onnx` fixes it"
+        )
+
+
+def choose_targets(
+    offered: Sequence[Offer], names: Sequence[str], *, fp16: bool
+) -> tuple[Offer, ...]:
     """The targets that were named, or by default all that can run here; raises BadRequestError."""
     if not names:
         return tuple(
             o for o in offered
-            if o.first and not o.missing and o.place.spec.default and o.backend.default
+            if o.first and not o.missing and o.probed.spec.default and o.backend.default
             and (fp16 or o.target.precision is not Precision.FP16)
         )  # fmt: skip
     out: list[Offer] = []
     for name in names:
-        offer = named(offered, name)
+        offer = find_offer(offered, name)
         if not fp16 and offer.target.precision is Precision.FP16:
             raise BadRequestError(
                 f"{name} is an fp16 target and --no_fp16 was given; leave out one"
@@ -99,10 +150,10 @@ def chosen(offered: Sequence[Offer], names: Sequence[str], *, fp16: bool) -> tup
     return tuple(out)
 
 
-def named(offered: Sequence[Offer], name: str) -> Offer:
+def find_offer(offered: Sequence[Offer], name: str) -> Offer:
     """The offer that a name, an alias or NAME@ENVIRONMENT means; raises BadRequestError."""
     wanted, _, environment = name.partition("@")
-    same = [o for o in offered if wanted.lower() in _spellings(o.target)]
+    same = [o for o in offered if wanted.lower() in o.target.spellings]
     if not same:
         known = sorted({s for o in offered for s in (o.target.label, *o.target.aliases)})
         near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4) or known[:6]
@@ -110,9 +161,9 @@ def named(offered: Sequence[Offer], name: str) -> Offer:
             f"unknown EP {wanted!r}; nearest are {', '.join(near)} (--list shows all)"
         )
     if environment:
-        there = [o for o in same if o.place.spec.name == environment]
+        there = [o for o in same if o.probed.spec.name == environment]
         if not there:
-            have = ", ".join(o.place.spec.name for o in same)
+            have = ", ".join(o.probed.spec.name for o in same)
             raise BadRequestError(
                 f"{name}: no environment {environment!r} serves it; these do: {have}"
             )
@@ -121,12 +172,10 @@ def named(offered: Sequence[Offer], name: str) -> Offer:
     return next((o for o in firsts if not o.missing), firsts[0])
 
 
-def _spellings(target: TargetSpec) -> set[str]:
-    return {target.label.lower(), *(a.lower() for a in target.aliases)}
-
-
-def _served(place: Place, backends: Sequence[Backend]) -> Iterator[tuple[TargetSpec, Backend]]:
-    spec = place.spec
+def _served(
+    probed: ProbedEnvironment, backends: Sequence[Backend]
+) -> Iterator[tuple[TargetSpec, Backend]]:
+    spec = probed.spec
     if spec.plugin:
         backend = next((b for b in backends if b.serves_plugins), None)
         if backend is not None:
@@ -136,13 +185,13 @@ def _served(place: Place, backends: Sequence[Backend]) -> Iterator[tuple[TargetS
         return
     for backend in backends:
         for target in backend.targets:
-            if target.label in spec.targets or (not spec.targets and _is_found(place, backend)):
+            if target.label in spec.targets or (not spec.targets and _is_found(probed, backend)):
                 yield target, backend
 
 
-def _is_found(place: Place, backend: Backend) -> bool:
+def _is_found(probed: ProbedEnvironment, backend: Backend) -> bool:
     """An environment without a target list serves what its probe finds, and should serve the CPU."""
-    if place.problem:
+    if probed.problem:
         return backend.reference
-    able = not backend.missing(place.found) or backend.provider in place.found.providers
+    able = not backend.missing(probed.found) or backend.provider in probed.found.providers
     return able or backend.reference

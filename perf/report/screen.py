@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from perf.core import gains
-from perf.core.environments import HARNESS
-from perf.core.options import Options
-from perf.core.record import Passed, Record, Skipped
-from perf.core.respelling import respelled
-from perf.core.run_folder import RunFolder
-from perf.core.system import SystemInfo
+from perf.machine.system import SystemInfo
 from perf.report import terminal
+from perf.request.environments import HARNESS
+from perf.request.options import Options, to_argv
+from perf.results import gains
+from perf.results.run_folder import RunFolder
+from perf.schema.record import Passed, Record, Skipped
 
 OF_ENGINES = re.compile(
     r"(ORT_|ONNX|CUDA_|NVIDIA_|CUDNN_|CUBLAS_|TENSORRT|TRT_|OPENVINO|OV_|OMP_|KMP_|MKL_|LD_LIBRARY_PATH|LD_PRELOAD)"
@@ -45,7 +44,7 @@ class Screen:
 
     def ended(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
-        over = gains.over_baseline(records)
+        over = gains.gains_over_baseline(records)
         for record, gain in zip(records, over, strict=True):
             self._ended += 1
             if self._level < 0:
@@ -103,9 +102,7 @@ def rerun_command(record: Record, command: Sequence[str]) -> str:
     """
     c = record.cell
     variables = [f"{k}={shlex.quote(v)}" for k, v in os.environ.items() if OF_ENGINES.match(k)]
-    given = respelled(
-        command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN)
-    )
+    given = to_argv(command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN))
     program = _from_here(HARNESS / command[0])
     argv = [_interpreter(), program, *given, "-e", c.target.label, "--rerun", c.id]
     return " ".join([*variables, *(shlex.quote(a) for a in argv)])

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from perf.core import builds, gains, gap, outcomes
-from perf.core.record import Record
-from perf.core.rows import CellRow
-from perf.core.system import SystemInfo, specs
+from perf.machine.system import SystemInfo, list_specs
 from perf.report.layout import Column, Section
+from perf.results import build_spread, gains, trt_gap
+from perf.results.columns import CellRow
+from perf.schema import outcomes
+from perf.schema.record import Record
 
 NAMED = 3  # ids named per mark
 MOST_ELSEWHERE = 3  # operator types named per cell
@@ -44,8 +45,8 @@ def gain(cells: Cells) -> Section:
     rows: list[tuple[str, ...]] = []
     for model, mine in _by_model(cells).items():
         by_column = {gains.column_of(r): r for r, _ in mine}
-        for d in gains.predecessors(tuple(by_column)):
-            found = gains.gain(by_column[d.base], by_column[d.subject])
+        for d in gains.predecessor_gains(tuple(by_column)):
+            found = gains.gain_between(by_column[d.base], by_column[d.subject])
             if found and found.interval:
                 text = f"{found.percent:.2f} %" if found.claimed else "not claimed"
                 bounds = f"[{found.interval.low:.2f}, {found.interval.high:.2f}]"
@@ -62,7 +63,7 @@ def gain(cells: Cells) -> Section:
 def apart(cells: Cells) -> Section:
     """What the TensorRT EP's time differs by from TensorRT's alone, and the parts that were measured."""
     rows: list[tuple[str, ...]] = []
-    for g in gap.gaps([r for r, _ in cells]):
+    for g in trt_gap.find_gaps([r for r, _ in cells]):
         beside = max(g.subject_ms, g.base_ms)
         times = f"{milliseconds(g.subject_ms, beside)} less {milliseconds(g.base_ms, beside)}"
         rows.append(
@@ -88,7 +89,7 @@ def rebuilt(cells: Cells) -> Section:
             if b.relative_norms
             else "",
         )
-        for b in builds.table([r for r, _ in cells])
+        for b in build_spread.builds_table([r for r, _ in cells])
     )
     heads = ("builds", "median (ms)", "±", "± %", "off the reference")
     columns = (Column("Model / EP", firm=True), *(Column(h, right=True) for h in heads))
@@ -137,7 +138,7 @@ def failing(cells: Cells) -> Section:
 
 def system(host: SystemInfo) -> Section:
     """The machine and its environments."""
-    return Section("System information", (Column("Spec"), Column("Version")), specs(host))
+    return Section("System information", (Column("Spec"), Column("Version")), list_specs(host))
 
 
 def milliseconds(value: float | None, beside: float | None = None) -> str:

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, TextIO
 
-from perf.core import outcomes, tables
-from perf.core.dossier import cell_row
-from perf.core.latency import latency, launches, marks
-from perf.core.record import Record
-from perf.core.rows import CellRow
-from perf.core.statistics import PairedGain
-from perf.core.system import SystemInfo
+from perf.machine.system import SystemInfo
 from perf.report import sections
 from perf.report.layout import Section, lines, printable
+from perf.results import tables
+from perf.results.cell_row import make_cell_row
+from perf.results.columns import CellRow
+from perf.results.latency import collect_marks, published_launches, summarise_latency
+from perf.schema import outcomes
+from perf.schema.record import Record
+from perf.stats.summary import PairedGain
 
 USUAL_WIDTH = 80  # where no terminal tells its own
 TAIL_LINES = 3  # of the engine's own log
@@ -23,7 +24,7 @@ LONGEST = 400  # characters of one line of a log
 
 def cell_line(record: Record, gain: PairedGain | None) -> str:
     """One line for a finished cell: id, outcome, time, launches, io, share placed, gain over the CPU EP."""
-    row = cell_row(record, gain, run_id=record.run_id)
+    row = make_cell_row(record, gain, run_id=record.run_id)
     parts = [row.cell, row.exact_outcome]
     if row.status != outcomes.PASS and row.detail:
         parts.append(sections.shortened(row.detail, 160))
@@ -78,14 +79,14 @@ def print_tables(
 
 
 def _time(record: Record) -> str:
-    found = latency(record)
+    found = summarise_latency(record)
     if found is None:
         return ""
-    runs = sorted({len(x.timed.samples_ns) for x in launches(record) if x.timed})
+    runs = sorted({len(x.timed.samples_ns) for x in published_launches(record) if x.timed})
     count = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
     middle, around = found.summary.p50, found.spread.half_range
     spread = "" if around is None else f" ± {sections.milliseconds(around, middle)}"
-    io = "+".join(sorted({x.timed.io for x in launches(record) if x.timed}))
+    io = "+".join(sorted({x.timed.io for x in published_launches(record) if x.timed}))
     return (
         f"p50 {sections.milliseconds(middle)} ms{spread}"
         f"  {found.spread.launches} x {count} runs  io {io}"
@@ -112,7 +113,7 @@ def _gain(gain: PairedGain | None) -> str:
 
 
 def _marked(record: Record) -> str:
-    found = marks(record)
+    found = collect_marks(record)
     return f"({', '.join(found)})" if found else ""
 
 

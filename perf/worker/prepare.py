@@ -9,11 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from perf.backends import Unsupported
-from perf.core.cell import InputOverride, ModelFile, TensorFile, TestSet
-from perf.worker import inputs, random_inputs
-from perf.worker.signature import BadModel, Signature, Value, read_signature, type_name
-
-__all__ = ["BadModel", "PrepareRequest", "prepare"]
+from perf.measure import tensor_io
+from perf.schema.cell import InputOverride, ModelFile, TensorFile, TestSet
+from perf.worker import random_inputs
+from perf.worker.model_signature import BadModel, Signature, Value, onnx_type_name, read_signature
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class _Pb:
     sequence: bool
 
 
-def prepare(model: ModelFile, request: PrepareRequest, destination: Path) -> tuple[TestSet, ...]:
+def prepare_sets(
+    model: ModelFile, request: PrepareRequest, destination: Path
+) -> tuple[TestSet, ...]:
     """Write every set's inputs, and the outputs to expect where they are stored, below `destination`.
 
     Raises BadModel (one line) for a model or data that is wrong, Unsupported for inputs that cannot be fed.
@@ -53,7 +54,7 @@ def prepare(model: ModelFile, request: PrepareRequest, destination: Path) -> tup
         return tuple(
             _write(
                 f"random_{i}",
-                random_inputs.draw(signature.inputs, stored, overrides, request.seed, i),
+                random_inputs.draw_inputs(signature.inputs, stored, overrides, request.seed, i),
                 {},
                 destination,
             )
@@ -178,12 +179,12 @@ def _array(tensor: Any, path: Path) -> np.ndarray:
         array: np.ndarray = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as e:
         raise BadModel(f"{path}: the tensor's data do not fit its type and shape ({e})") from e
-    if tensor.data_type in inputs.CODED_BITS:
-        bits = inputs.CODED_BITS[tensor.data_type]
+    if tensor.data_type in tensor_io.CODED_BITS:
+        bits = tensor_io.CODED_BITS[tensor.data_type]
         codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
         codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
         carried = codes if bits == 16 else codes.astype(np.uint8)
-        return inputs.coded(carried, tensor.data_type)
+        return tensor_io.as_coded(carried, tensor.data_type)
     return array
 
 
@@ -193,10 +194,10 @@ def _fitted(pb: _Pb, value: Value, cast: bool) -> _Pb:
     if cast:
         tensors = tuple(_cast(t, value.onnx_type) for t in tensors)
     for t in tensors:
-        if inputs.onnx_type_of(t) != value.onnx_type:
+        if tensor_io.onnx_type_of(t) != value.onnx_type:
             raise BadModel(
                 f"{pb.path}: {value.name!r} is {value.type_name} in the model, "
-                f"{type_name(inputs.onnx_type_of(t))} in the test data"
+                f"{onnx_type_name(tensor_io.onnx_type_of(t))} in the test data"
             )
         if not value.fits(t.shape):
             raise BadModel(
@@ -210,7 +211,7 @@ def _cast(tensor: np.ndarray, onnx_type: int) -> np.ndarray:
     """A float tensor in the float type that a half-precision model takes; others unchanged."""
     if tensor.dtype.kind != "f" or onnx_type not in (1, 10, 11):
         return tensor
-    return tensor.astype(inputs.NUMPY_OF[onnx_type])
+    return tensor.astype(tensor_io.NUMPY_OF[onnx_type])
 
 
 def _flat(values: Sequence[Value], matched: Mapping[str, _Pb]) -> dict[str, np.ndarray]:
@@ -229,5 +230,5 @@ def _write(
     name: str, fed: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], destination: Path
 ) -> TestSet:
     folder = destination / name
-    ins: tuple[TensorFile, ...] = inputs.save(fed, folder, "input")
-    return TestSet(name, ins, inputs.save(expected, folder, "output"))
+    ins: tuple[TensorFile, ...] = tensor_io.save_tensors(fed, folder, "input")
+    return TestSet(name, ins, tensor_io.save_tensors(expected, folder, "output"))

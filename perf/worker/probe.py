@@ -24,12 +24,12 @@ INTERESTING = (
 
 def main(argv: Sequence[str]) -> int:
     """`probe.py OUT PLUGIN_JSON`; what fails to import becomes an entry of `errors`."""
-    Path(argv[0]).write_text(json.dumps(look(json.loads(argv[1]))), encoding="utf-8")
+    Path(argv[0]).write_text(json.dumps(probe_environment(json.loads(argv[1]))), encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)  # an engine's exit handlers are not what is asked about
 
 
-def look(plugin: Mapping[str, str]) -> dict[str, Any]:
+def probe_environment(plugin: Mapping[str, str]) -> dict[str, Any]:
     """What this interpreter has, as `Found` names it; the engine is imported, no session is made."""
     found: dict[str, Any] = {"providers": [], "plugin_devices": [], "errors": {}}
     found["versions"] = {"python": platform.python_version(), **_distributions()}
@@ -84,7 +84,7 @@ def _plugin_devices(ort: Any, plugin: Mapping[str, str], found: dict[str, Any]) 
     from perf.backends import plugin as plugins
 
     try:
-        found["plugin_devices"] = plugins.devices(ort, plugin)
+        found["plugin_devices"] = plugins.list_devices(ort, plugin)
     except Exception as e:
         found["errors"]["plugin"] = f"{type(e).__name__}: {e}"
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from perf.backends import Unsupported
-from perf.core.cell import InputOverride
-from perf.worker import inputs
-from perf.worker.signature import BadModel, Value
+from perf.measure import tensor_io
+from perf.schema.cell import InputOverride
+from perf.worker.model_signature import BadModel, Value
 
 Shape = tuple[int, ...]
 
 
-def draw(
+def draw_inputs(
     values: Sequence[Value],
     stored: Mapping[str, np.ndarray],
     overrides: Mapping[str, InputOverride],
@@ -45,11 +45,11 @@ def _drawn(
             f"input {value.name!r} is {value.shape_text} in the model, "
             f"and {'x'.join(map(str, shape)) or 'a scalar'} is asked for"
         )
-    if value.onnx_type == inputs.STRING:
+    if value.onnx_type == tensor_io.STRING:
         if like is None or not like.size:
             raise Unsupported(f"input {value.name!r} holds strings: none are stored to draw from")
         return rng.choice(like.ravel(), shape)
-    if value.onnx_type in inputs.CODED_BITS:
+    if value.onnx_type in tensor_io.CODED_BITS:
         return _coded(value, override, shape, rng)
     return _filled(value, override, like, shape, rng)
 
@@ -75,7 +75,7 @@ def _filled(
     shape: Shape,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    dtype = np.dtype(inputs.NUMPY_OF[value.onnx_type])
+    dtype = np.dtype(tensor_io.NUMPY_OF[value.onnx_type])
     if override.value is not None:
         return np.full(shape, override.value, dtype)
     if dtype.kind == "b":
@@ -94,7 +94,7 @@ def _integers(value: Value, override: InputOverride, like: np.ndarray | None) ->
     """The model list's range; else [0, the largest stored], below 0 from the smallest stored."""
     if override.range is not None:
         low, high = (int(x) for x in override.range)
-        limits = np.iinfo(inputs.NUMPY_OF[value.onnx_type])
+        limits = np.iinfo(tensor_io.NUMPY_OF[value.onnx_type])
         if not limits.min <= low <= high <= limits.max:
             raise BadModel(
                 f"input {value.name!r}: range {low}…{high} does not fit {value.type_name}"
@@ -115,11 +115,11 @@ def _coded(
     """Types that numpy lacks: the floats nearest to uniform values, and every code of the small integers."""
     import onnx
 
-    bits = inputs.CODED_BITS[value.onnx_type]
+    bits = tensor_io.CODED_BITS[value.onnx_type]
     carrier = np.uint16 if bits == 16 else np.uint8
-    if value.onnx_type in inputs.MANTISSA_BITS:
+    if value.onnx_type in tensor_io.MANTISSA_BITS:
         low, high = override.range or (0.0, 1.0)
         drawn = (low + (high - low) * rng.random(shape)).astype(np.float32)
         kind = onnx.helper.tensor_dtype_to_np_dtype(value.onnx_type)
-        return inputs.coded(np.asarray(drawn.astype(kind)).view(carrier), value.onnx_type)
-    return inputs.coded(rng.integers(0, 1 << bits, shape, dtype=carrier), value.onnx_type)
+        return tensor_io.as_coded(np.asarray(drawn.astype(kind)).view(carrier), value.onnx_type)
+    return tensor_io.as_coded(rng.integers(0, 1 << bits, shape, dtype=carrier), value.onnx_type)

@@ -15,31 +15,31 @@ from typing import Any
 
 from perf import backends
 from perf.backends import Backend, DeviceMemoryExhausted, Session, Unsupported
-from perf.core import cell as cells
-from perf.core import codec, schema_version
-from perf.core.cell import Cell, TestSet
-from perf.core.journal import (
+from perf.schema import cell as cells
+from perf.schema import codec, version
+from perf.schema.cell import Cell, TestSet
+from perf.schema.jobs import ArtefactJob, PrepareJob
+from perf.schema.journal import (
     EVENTS,
     Artefact,
     Began,
+    CellUnsupported,
     Created,
-    Declined,
     Event,
+    ExceptionRaised,
     Finished,
     FirstRun,
-    Hello,
     HostMemory,
     Journal,
+    OutputsSaved,
     Placed,
     Prepared,
-    RaisedError,
     Stage,
     Unreferenced,
     Versions,
-    Wrote,
+    WorkerStarted,
 )
-from perf.core.record import LaunchKind
-from perf.planning.jobs import ArtefactJob, PrepareJob
+from perf.schema.record import LaunchKind
 
 
 class _Account:
@@ -48,26 +48,26 @@ class _Account:
     def __init__(self, folder: Path) -> None:
         self._journal = Journal(folder / "journal.jsonl")
         self.stage = Stage.START
-        self.tell = self._journal.tell
+        self.emit = self._journal.emit
 
     def begin(self, stage: Stage) -> None:
         self.stage = stage
-        self.tell(Began(stage, time.monotonic()))
+        self.emit(Began(stage, time.monotonic()))
 
 
-def rehearse() -> None:
+def warm_fork_server() -> None:
     """What a host does once, so that no child need: import backends, learn what is read and told."""
-    backends.discover()
+    backends.discover_backends()
     codecs.lookup("ascii")  # /proc is read in it
     platform.python_version()  # parsed once, then remembered
-    codec.learn(Cell, PrepareJob, *EVENTS)
+    codec.learn_fields(Cell, PrepareJob, *EVENTS)
 
 
-def run(kind: str, job: Path, folder: Path) -> int:
+def run_launch(kind: str, job: Path, folder: Path) -> int:
     """Do one launch and tell of it; returns the exit status. Nothing here says that it passed."""
     account = _Account(folder)
-    account.tell(
-        Hello(os.getpid(), platform.python_version(), time.monotonic(), schema_version.VERSION)
+    account.emit(
+        WorkerStarted(os.getpid(), platform.python_version(), time.monotonic(), version.VERSION)
     )
     return _guarded(account, lambda: _launch(LaunchKind(kind), job, folder, account))
 
@@ -77,21 +77,21 @@ def _guarded(account: _Account, work: Callable[[], None]) -> int:
     try:
         work()
     except Unsupported as e:
-        account.tell(Declined(str(e)))
-        account.tell(Finished(time.monotonic()))
+        account.emit(CellUnsupported(str(e)))
+        account.emit(Finished(time.monotonic()))
         return 0
     except MemoryError as e:
-        account.tell(RaisedError(account.stage, "MemoryError", str(e), "host"))
+        account.emit(ExceptionRaised(account.stage, "MemoryError", str(e), "host"))
     except DeviceMemoryExhausted as e:
-        account.tell(RaisedError(account.stage, type(e).__name__, _one_line(e), "device"))
+        account.emit(ExceptionRaised(account.stage, type(e).__name__, _one_line(e), "device"))
     except OSError as e:
-        account.tell(RaisedError(account.stage, type(e).__name__, str(e)))
+        account.emit(ExceptionRaised(account.stage, type(e).__name__, str(e)))
         raise
     except Exception as e:
-        account.tell(RaisedError(account.stage, type(e).__name__, _one_line(e)))
+        account.emit(ExceptionRaised(account.stage, type(e).__name__, _one_line(e)))
         _traceback()
     else:
-        account.tell(Finished(time.monotonic()))
+        account.emit(Finished(time.monotonic()))
         return 0
     return 1
 
@@ -103,11 +103,11 @@ def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> Non
         case LaunchKind.ARTEFACT:
             _convert(codec.decode(ArtefactJob, _json(job)), account)
         case LaunchKind.REFERENCE:
-            _reference(cells.read(job), folder, account)
+            _reference(cells.read_cell(job), folder, account)
         case LaunchKind.CHECK:
-            _check(cells.read(job), folder, account)
+            _check(cells.read_cell(job), folder, account)
         case LaunchKind.MEASURE:
-            _measure(replace(cells.read(job), profile=False), folder, account)
+            _measure(replace(cells.read_cell(job), profile=False), folder, account)
 
 
 def _prepare(job: PrepareJob, account: _Account) -> None:
@@ -115,51 +115,52 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
 
     account.begin(Stage.PREPARE)
     request = prepare.PrepareRequest(job.input_data, job.seed, job.sets, job.shapes, job.half)
-    account.tell(Prepared(prepare.prepare(job.model, request, Path(job.destination))))
+    account.emit(Prepared(prepare.prepare_sets(job.model, request, Path(job.destination))))
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:
-    from setup_models import half, shapes, store
+    from perf.conversion import artifact, artifact_cache, convert, infer_shapes
 
     account.begin(Stage.CONVERT)
     if job.precision == "shapes":
-        shaped = shapes.kept(Path(job.model.path), Path(job.destination))
-        account.tell(Artefact(str(shaped), {"precision": "shapes"}))
+        shaped = infer_shapes.get_or_infer(Path(job.model.path), Path(job.destination))
+        account.emit(Artefact(str(shaped), {"precision": "shapes"}))
         return
     blocked = job.model.half
-    request = half.Request(
-        precision=half.named(job.precision),
+    request = artifact.ConversionRequest(
+        precision=convert.precision_named(job.precision),
         op_block_list=tuple(blocked.get("op_block_list", ())),
         node_block_list=tuple(blocked.get("node_block_list", ())),
         calibration=Path(job.calibration) if job.calibration else None,
     )
-    kept = store.kept(Path(job.model.path), Path(job.destination), request)
+    kept = artifact_cache.get_or_make(Path(job.model.path), Path(job.destination), request)
     told = {k: str(v) for k, v in kept.report.items() if not isinstance(v, dict)}
-    account.tell(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
+    account.emit(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
 
 
 def _reference(cell: Cell, folder: Path, account: _Account) -> None:
-    from perf.worker import inputs
+    from perf.measure import tensor_io
 
     backend = _load(cell, account)
-    feeds = [inputs.load(s) for s in cell.sets]
+    feeds = [tensor_io.load_inputs(s) for s in cell.sets]
     account.begin(Stage.CREATE)
     made: list[TestSet] = []
     with backend.open(replace(cell, profile=False), folder) as session:
         account.begin(Stage.RUN)
         for given, feed in zip(cell.sets, feeds, strict=True):
-            outputs = inputs.save(session.infer(feed), folder / given.name)
+            outputs = tensor_io.save_tensors(session.infer(feed), folder / given.name)
             made.append(replace(given, outputs=outputs))
         account.begin(Stage.CLOSE)
-    account.tell(Wrote(tuple(made)))
+    account.emit(OutputsSaved(tuple(made)))
 
 
 def _check(cell: Cell, folder: Path, account: _Account) -> None:
     """A cold session; outputs of the very inputs that will be timed; placement; never timed."""
-    from perf.worker import inputs, validate
+    from perf.measure import tensor_io
+    from perf.worker import validate
 
     backend = _load(cell, account)
-    feeds = [inputs.load(s) for s in cell.sets]
+    feeds = [tensor_io.load_inputs(s) for s in cell.sets]
     baseline = _reset_peak()
     account.begin(Stage.CREATE)
     began = time.monotonic()
@@ -170,28 +171,28 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
             began = time.monotonic()
             got = session.infer(feed)
             if i == 0:
-                account.tell(FirstRun(time.monotonic() - began))
+                account.emit(FirstRun(time.monotonic() - began))
             if not cell.checked:
                 continue
             account.begin(Stage.VALIDATE)
             if not given.outputs:
-                account.tell(Unreferenced(given.name))
+                account.emit(Unreferenced(given.name))
                 continue
-            expected = inputs.expected(given)
+            expected = tensor_io.load_expected(given)
             for compared in validate.compare_set(given.name, got, expected, cell):
-                account.tell(compared)
+                account.emit(compared)
         _tell_memory(account, baseline)
         account.begin(Stage.PLACE)
-        _tell_where(account, session.placement(), session.attested())
+        _tell_where(account, session.placement(), session.precision_evidence())
         account.begin(Stage.CLOSE)
 
 
 def _measure(cell: Cell, folder: Path, account: _Account) -> None:
     """A warm cache, no placement, no profile: warm-up, then timed runs."""
-    from perf.worker import inputs
+    from perf.measure import tensor_io
 
     backend = _load(cell, account)
-    feeds = [inputs.load(s) for s in cell.sets]
+    feeds = [tensor_io.load_inputs(s) for s in cell.sets]
     baseline = _reset_peak()
     account.begin(Stage.CREATE)
     began = time.monotonic()
@@ -200,9 +201,9 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
         account.begin(Stage.RUN)
         began = time.monotonic()
         session.infer(feeds[0])
-        account.tell(FirstRun(time.monotonic() - began))
+        account.emit(FirstRun(time.monotonic() - began))
         account.begin(Stage.TIME)
-        account.tell(session.time(feeds, cell))
+        account.emit(session.time(feeds, cell))
         _tell_memory(account, baseline)
         account.begin(Stage.CLOSE)
 
@@ -211,23 +212,23 @@ def _load(cell: Cell, account: _Account) -> Backend:
     account.begin(Stage.LOAD)
     if cell.protocol.affinity:
         os.sched_setaffinity(0, cell.protocol.affinity)
-    backend = backends.of_cell(cell)
-    account.tell(Versions(_loaded_versions()))
+    backend = backends.backend_of_cell(cell)
+    account.emit(Versions(_loaded_versions()))
     return backend
 
 
 def _tell_created(account: _Account, began_s: float, session: Session) -> None:
-    account.tell(Created(time.monotonic() - began_s, session.cached))
+    account.emit(Created(time.monotonic() - began_s, session.cached))
     if told := getattr(session, "versions", None):  # of an engine that is no module, or loads late
-        account.tell(Versions(told))
+        account.emit(Versions(told))
 
 
 def _tell_where(account: _Account, placement: Any, attested: Any) -> None:
     if placement is not None:
-        account.tell(Placed(placement))
+        account.emit(Placed(placement))
     if attested is not None:
         event: Event = attested
-        account.tell(event)
+        account.emit(event)
 
 
 def _loaded_versions() -> dict[str, str]:
@@ -247,7 +248,7 @@ def _reset_peak() -> float:
 
 
 def _tell_memory(account: _Account, baseline_mib: float) -> None:
-    account.tell(HostMemory(baseline_mib, _status_mib("VmHWM")))
+    account.emit(HostMemory(baseline_mib, _status_mib("VmHWM")))
 
 
 def _status_mib(key: str) -> float:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from perf.core.cell import Cell, Comparison, Precision, Tolerance
-from perf.core.journal import Compared
-from perf.worker import inputs, rows
+from perf.measure import tensor_io
+from perf.schema.cell import Cell, Comparison, Precision, Tolerance
+from perf.schema.journal import Compared
+from perf.worker import row_matching
 
 _ELEMENT = re.compile(r"(.+)\[\d+\]", re.DOTALL)
 
@@ -36,7 +37,7 @@ def compare_set(
     tolerance = cell.tolerance
     problems = {n: _problem(got.get(n), r, any_float) for n, r in expected.items()}
     pairs = {
-        n: _Pair(inputs.decode(got[n]), inputs.decode(r), inputs.onnx_type_of(r))
+        n: _Pair(tensor_io.decode(got[n]), tensor_io.decode(r), tensor_io.onnx_type_of(r))
         for n, r in expected.items()
         if not problems[n]
     }
@@ -68,7 +69,7 @@ def _sequences(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
     return dict(Counter(bases))
 
 
-def compare(
+def compare_output(
     set_name: str,
     output_name: str,
     got: np.ndarray,
@@ -78,7 +79,9 @@ def compare(
     """Hold one output against its reference, element by element."""
     if problem := _problem(got, expected, any_float=False):
         return Compared(set_name, output_name, problem, expected.size, expected.size)
-    pair = _Pair(inputs.decode(got), inputs.decode(expected), inputs.onnx_type_of(expected))
+    pair = _Pair(
+        tensor_io.decode(got), tensor_io.decode(expected), tensor_io.onnx_type_of(expected)
+    )
     return _facts(set_name, output_name, pair, tolerance)
 
 
@@ -88,21 +91,23 @@ def _problem(got: np.ndarray | None, reference: np.ndarray, any_float: bool) -> 
         return "no such output"
     if got.shape != reference.shape:
         return f"shape {list(got.shape)}, expected {list(reference.shape)}"
-    given, wanted = inputs.onnx_type_of(got), inputs.onnx_type_of(reference)
-    floats = given in inputs.MANTISSA_BITS and wanted in inputs.MANTISSA_BITS
+    given, wanted = tensor_io.onnx_type_of(got), tensor_io.onnx_type_of(reference)
+    floats = given in tensor_io.MANTISSA_BITS and wanted in tensor_io.MANTISSA_BITS
     if given != wanted and not (any_float and floats):
         return f"type {_type_name(got)}, expected {_type_name(reference)}"
     return ""
 
 
 def _type_name(array: np.ndarray) -> str:
-    onnx_type = inputs.onnx_type_of(array)
-    return inputs.NUMPY_OF.get(
-        onnx_type, "string" if onnx_type == inputs.STRING else f"ONNX type {onnx_type}"
+    onnx_type = tensor_io.onnx_type_of(array)
+    return tensor_io.NUMPY_OF.get(
+        onnx_type, "string" if onnx_type == tensor_io.STRING else f"ONNX type {onnx_type}"
     )
 
 
-def allowed(reference: np.ndarray, onnx_type: int, tolerance: Tolerance) -> np.ndarray | float:
+def allowed_difference(
+    reference: np.ndarray, onnx_type: int, tolerance: Tolerance
+) -> np.ndarray | float:
     """The greatest |got - reference| that passes, an element each: atol + rtol * |reference|.
 
     With `atol_scaled` (the defaults) atol is in units of the reference's own scale, its largest magnitude, or
@@ -115,7 +120,7 @@ def allowed(reference: np.ndarray, onnx_type: int, tolerance: Tolerance) -> np.n
         return 0.0
     magnitude = _magnitude(reference)
     scale = float(magnitude.max(initial=0.0)) or 1.0
-    unit = 2.0 ** -inputs.MANTISSA_BITS[onnx_type]
+    unit = 2.0 ** -tensor_io.MANTISSA_BITS[onnx_type]
     return np.maximum(tolerance.atol * scale + tolerance.rtol * magnitude, unit * magnitude)
 
 
@@ -138,7 +143,7 @@ def _facts(set_name: str, name: str, pair: _Pair, tolerance: Tolerance) -> Compa
     wide = _wide(reference)
     with np.errstate(all="ignore"):
         difference = np.where(both, np.abs(got.astype(wide) - reference.astype(wide)), 0.0)
-        excess = difference - allowed(reference, pair.onnx_type, tolerance)
+        excess = difference - allowed_difference(reference, pair.onnx_type, tolerance)
         wrong = (excess > 0) | (
             (got != reference) & ~both & ~(np.isnan(got) & np.isnan(reference))
         )
@@ -195,25 +200,27 @@ def _in_order(pairs: Mapping[str, _Pair], tolerance: Tolerance) -> dict[str, _Pa
     """The same pairs, with the rows of `got` put into the order of the reference's."""
     out = dict(pairs)
     shapes = {n: p.reference.shape for n, p in pairs.items()}
-    axis = rows.row_axis(shapes)
-    for names in rows.together(shapes, axis):
+    axis = row_matching.row_axis(shapes)
+    for names in row_matching.group_outputs(shapes, axis):
         columns = [_column(pairs[n], axis, tolerance) for n in names]
-        order = rows.matching(columns)
+        order = row_matching.match_rows(columns)
         for n in names:
             out[n] = replace(pairs[n], got=np.take(pairs[n].got, order, axis))
     return out
 
 
-def _column(pair: _Pair, axis: int, tolerance: Tolerance) -> rows.Column:
+def _column(pair: _Pair, axis: int, tolerance: Tolerance) -> row_matching.Column:
     limit = np.broadcast_to(_limit(pair, tolerance), pair.reference.shape)
-    return rows.Column(*(rows.by_row(x, axis) for x in (pair.got, pair.reference, limit)))
+    return row_matching.Column(
+        *(row_matching.by_row(x, axis) for x in (pair.got, pair.reference, limit))
+    )
 
 
 def _limit(pair: _Pair, tolerance: Tolerance) -> np.ndarray | float:
     return (
         0.0
         if pair.reference.dtype.kind in "OUS"
-        else allowed(pair.reference, pair.onnx_type, tolerance)
+        else allowed_difference(pair.reference, pair.onnx_type, tolerance)
     )
 
 

@@ -1,4 +1,4 @@
-"""Environments built once under a lock, resolved to an interpreter, and probed for what is in them."""
+"""Environments built once under a lock, probed for what is in them, and the targets that they serve here."""
 
 import fcntl
 import hashlib
@@ -8,34 +8,30 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from perf.backends import Found
-from perf.core.cell import Environment
-from perf.core.environments import (
+from perf import backends
+from perf.backends import Backend, ProbeResult
+from perf.machine.gpus import find_gpus
+from perf.planning.targets import Offer, ProbedEnvironment, make_offers, named_targets
+from perf.request.environments import (
     BUILT,
     EnvironmentsError,
     EnvironmentSpec,
-    interpreter,
-    lacking,
-    load,
+    environments_file,
+    interpreter_of,
+    load_environments,
+    missing_modules,
+    override_environments,
 )
-from perf.wrapper.starting import ROOT, die_with_the_wrapper, environment_variables
+from perf.request.options import Options
+from perf.schema.cell import Environment
+from perf.wrapper.spawn import ROOT, die_with_the_wrapper, environment_variables
 
 PROBE_TIMEOUT_S = 120.0
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """An environment ready to run workers, or the reason why it is not, with the fix."""
-
-    spec: EnvironmentSpec
-    environment: Environment
-    found: Found
-    problem: str = ""
-    buildable: bool = False  # it is only not built yet
+NOT_ASKED_FOR = "not looked into: none of its targets was asked for"
 
 
 def needs_building(spec: EnvironmentSpec) -> bool:
@@ -43,7 +39,7 @@ def needs_building(spec: EnvironmentSpec) -> bool:
     return bool(spec.requirements) and _stamp(spec) != _wanted(spec)
 
 
-def build(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
+def build_environment(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
     """Build an environment aside and put it in place whole; returns why it failed, or ""."""
     BUILT.mkdir(exist_ok=True)
     with (BUILT / f".{spec.name}.lock").open("w") as lock:
@@ -68,18 +64,20 @@ def build(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
     return ""
 
 
-def resolve(spec: EnvironmentSpec, gpus: Sequence[str], trtexec: str = "") -> Resolved:
+def probe_environment(
+    spec: EnvironmentSpec, gpus: Sequence[str], trtexec: str = ""
+) -> ProbedEnvironment:
     """Find a specification's interpreter and probe it; `trtexec` is the program that was found, if any."""
-    python = interpreter(spec)
+    python = interpreter_of(spec)
     bare = Environment(spec.name, python, spec.variables)
     if spec.requirements and needs_building(spec):
         size = f", about {spec.size_mib} MiB" if spec.size_mib else ""
         why = f"environment {spec.name} is not built{size}; leave out --no_install to build it"
-        return Resolved(spec, bare, Found(gpus=tuple(gpus)), why, buildable=True)
+        return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), why, to_build=True)
     told = _probe(bare, spec.plugin)
     if isinstance(told, str):
-        return Resolved(spec, bare, Found(gpus=tuple(gpus)), told)
-    found = Found(
+        return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), told)
+    found = ProbeResult(
         providers=tuple(told["providers"]),
         versions=told["versions"],
         gpus=tuple(gpus),
@@ -88,7 +86,7 @@ def resolve(spec: EnvironmentSpec, gpus: Sequence[str], trtexec: str = "") -> Re
         trtexec=trtexec,
     )
     environment = Environment(spec.name, python, spec.variables, found.versions)
-    return Resolved(spec, environment, found, lacking(spec, found.errors))
+    return ProbedEnvironment(spec, environment, found, missing_modules(spec, found.errors))
 
 
 def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any] | str:
@@ -144,6 +142,94 @@ def _stamp(spec: EnvironmentSpec) -> str:
         return ""
 
 
+def offer_targets(options: Options, *, build: bool) -> tuple[Offer, ...]:
+    """Every target of every environment; environments that are needed are built where allowed."""
+    specs = override_environments(load_environments(environments_file()), options.env)
+    gpus = tuple(g.name for g in find_gpus())
+    known = backends.discover_backends()
+    kept = {s.name: _load_own_backend(s) for s in specs if s.backend}
+    names = named_targets(options)
+    every = (*known, *kept.values())
+    planned = options.dry_run and options.install and not options.list
+    needed = [s for s in specs if (build or planned) and _is_needed(s, names, every, gpus)]
+    if build:
+        _build_all(needed)
+    elif needed:
+        say(f"environments that a run would build: {_name_and_size(needed)}")
+    programs = (b.program(options.trtexec, options.workspace) for b in known)
+    trtexec = next(filter(None, programs), "")
+    places = []
+    for spec in specs:
+        if build and not _is_asked_for(spec, names, every):  # a run pays for the probes it needs
+            found = ProbeResult(gpus=gpus)
+            places.append(
+                ProbedEnvironment(spec, Environment(spec.name, ""), found, NOT_ASKED_FOR)
+            )
+            continue
+        probed = probe_environment(spec, gpus, trtexec)
+        places.append(replace(probed, to_build=probed.to_build and spec in needed))
+    return make_offers(places, known, kept)
+
+
+def _load_own_backend(spec: EnvironmentSpec) -> Backend:
+    """The backend that an environment brings; raises EnvironmentsError for a file that is none."""
+    try:
+        return backends.load_backend_file(Path(spec.backend))
+    except Exception as e:  # it is anybody's code
+        told = e.strerror if isinstance(e, OSError) else str(e).removeprefix(f"{spec.backend}: ")
+        raise EnvironmentsError(f"[{spec.name}]: backend {spec.backend}: {told}") from e
+
+
+def _is_needed(
+    spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend], gpus: Sequence[str]
+) -> bool:
+    """Whether a run needs this environment built: its targets are named, or run by default."""
+    needed = needs_building(spec) and (not spec.needs_gpu or bool(gpus))
+    return needed and _is_asked_for(spec, names, known)
+
+
+def _is_asked_for(spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend]) -> bool:
+    """Whether any of an environment's targets may be among those asked for."""
+    if spec.python == "current" or not (spec.targets or spec.plugin or spec.backend):
+        return True  # it serves whatever its probe finds, references among it
+    if not names:
+        return spec.default
+    served = {spec.plugin["target"].lower()} if spec.plugin else {t.lower() for t in spec.targets}
+    served |= {
+        alias.lower()
+        for b in known
+        for t in b.targets
+        if t.label in spec.targets
+        for alias in t.aliases
+    }
+    if spec.plugin:
+        served |= {spec.name.lower()}
+    for name in names:
+        target, _, environment = name.lower().partition("@")
+        if environment == spec.name.lower() or (not environment and target in served):
+            return True
+    return False
+
+
+def _build_all(specs: Sequence[EnvironmentSpec]) -> None:
+    if not specs:
+        return
+    say(f"environments to build: {_name_and_size(specs)}")
+    for spec in specs:
+        if problem := build_environment(spec, say):
+            say(f"warning: {problem}")
+
+
+def _name_and_size(specs: Sequence[EnvironmentSpec]) -> str:
+    total = sum(s.size_mib for s in specs)
+    return f"{', '.join(s.name for s in specs)} (about {total} MiB on disk in .envs/)"
+
+
+def say(text: str) -> None:
+    """Tell whoever waits, apart from the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m perf.wrapper.environments [--file F] NAME…` builds environments before a run needs them."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -151,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["--file"]:
         file, words = Path(words[1]), words[2:]
     try:
-        specs = {s.name: s for s in load(file)}
+        specs = {s.name: s for s in load_environments(file)}
     except EnvironmentsError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
@@ -162,7 +248,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
             return 2
-        if problem := build(specs[name], lambda text: print(text, file=sys.stderr, flush=True)):
+        if problem := build_environment(
+            specs[name], lambda text: print(text, file=sys.stderr, flush=True)
+        ):
             print(f"error: {problem}", file=sys.stderr)
             return 3
     return 0

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from perf.backends import _ort
-from perf.core.cell import ModelFile, Precision
-from perf.core.journal import Attested
-from tests.worker.asking import cell
+from perf.backends._ort import session as ort_session
+from perf.schema.cell import ModelFile, Precision
+from perf.schema.journal import PrecisionEvidence
+from tests.inprocess.asking import cell
 
 
 def half_model(path: Path, operator: str) -> Path:
@@ -29,14 +29,14 @@ def half_model(path: Path, operator: str) -> Path:
 
 def attested(
     tmp_path: Path, operator: str, precision: Precision, *, typed: bool = True
-) -> Attested | None:
+) -> PrecisionEvidence | None:
     path = half_model(tmp_path / "model.onnx", operator)
     asked = cell(ModelFile("m", str(path), "0", str(tmp_path)), precision=precision)
-    opening = _ort.Opening(str(path), [("CPUExecutionProvider", {})], typed=typed)
-    with _ort.opened(asked, tmp_path, opening) as session:
+    opening = ort_session.Opening(str(path), [("CPUExecutionProvider", {})], typed=typed)
+    with ort_session.open_session(asked, tmp_path, opening) as session:
         session.infer({"x": np.ones((4, 8), np.float16)})
         session.placement()
-        return session.attested()
+        return session.precision_evidence()
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,13 @@ import onnxruntime as ort
 import pytest
 
 from perf import backends
-from perf.backends import Backend, Found
-from perf.core.cell import Io, Protocol
-from perf.worker import inputs
+from perf.backends import Backend, ProbeResult
+from perf.measure import tensor_io
+from perf.schema.cell import Io, Protocol
 from tests import models
-from tests.worker.asking import cell, model_file, stored_sets
+from tests.inprocess.asking import cell, model_file, stored_sets
 
-ALL = backends.discover()
+ALL = backends.discover_backends()
 ENGINES = ("numpy", "onnx", "onnxruntime", "torch", "tensorrt", "pynvml", "rich")
 HERE = [b for b in ALL if b.provider in ort.get_available_providers() and not b.needs_gpu]
 
@@ -39,7 +39,7 @@ def test_the_cpu_and_the_azure_ep_run_here() -> None:
 
 def test_finding_backends_imports_no_engine() -> None:
     code = (
-        "import json, sys; from perf import backends; backends.discover(); "
+        "import json, sys; from perf import backends; backends.discover_backends(); "
         f"print(json.dumps([m for m in {ENGINES!r} if m in sys.modules]))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -50,7 +50,7 @@ def test_finding_backends_imports_no_engine() -> None:
     "backend", [b for b in ALL if not b.serves_plugins], ids=lambda b: b.targets[0].name
 )
 def test_where_nothing_was_found_each_says_what_is_missing_in_one_line(backend: Backend) -> None:
-    reason = backend.missing(Found())
+    reason = backend.missing(ProbeResult())
     assert reason
     assert "\n" not in reason
 
@@ -62,7 +62,7 @@ def test_those_that_run_here_are_right_repeat_themselves_and_give_every_sample(
 ) -> None:
     folder = models.linear(tmp_path / "m", sets=3)
     sets = stored_sets(folder, tmp_path / "o")
-    feeds = [inputs.load(s) for s in sets]
+    feeds = [tensor_io.load_inputs(s) for s in sets]
     asked = cell(
         model_file(folder), backend.provider, io=io, options=dict(backend.default_options),
         protocol=Protocol(runs=7, warmup=1),
@@ -72,7 +72,9 @@ def test_those_that_run_here_are_right_repeat_themselves_and_give_every_sample(
             first, again = session.infer(feed), session.infer(feed)
             assert list(first) == ["y"]
             np.testing.assert_array_equal(first["y"], again["y"])
-            np.testing.assert_allclose(first["y"], inputs.expected(one)["y"], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                first["y"], tensor_io.load_expected(one)["y"], rtol=1e-5, atol=1e-6
+            )
         placed = session.placement()
         timed = session.time(feeds, asked)
     assert placed is not None
@@ -93,6 +95,6 @@ def test_a_measure_launch_records_no_assignment_and_writes_no_profile(
     launch.mkdir()
     asked = replace(cell(model_file(folder), backend.provider), profile=False)
     with backend.open(asked, launch) as session:
-        session.infer(inputs.load(stored_sets(folder, tmp_path / "o")[0]))
+        session.infer(tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0]))
         assert session.placement() is None
     assert list(launch.iterdir()) == []

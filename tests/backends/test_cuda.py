@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from perf.backends import Found, Unsupported, cuda, tensorrt
-from perf.core.cell import Cell, Precision
-from perf.core.profiles import parse_all, to_options
-from tests.worker.asking import cell, model_file
+from perf.backends import ProbeResult, Unsupported, cuda, tensorrt
+from perf.schema.cell import Cell, Precision
+from perf.schema.shape_profiles import parse_profiles, to_options
+from tests.inprocess.asking import cell, model_file
 
 GPU = ("NVIDIA H100 80GB HBM3",)
 BUILT = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
@@ -22,7 +22,7 @@ def asking(precision: Precision = Precision.FP32, **more: object) -> Cell:
 @pytest.mark.parametrize("tf32", [False, True])
 def test_the_math_mode_and_the_device_are_asked_for(tf32: bool) -> None:
     asked = asking(tf32=tf32, device=1, options={"cudnn_conv_algo_search": "HEURISTIC"})
-    assert cuda.options(asked) == {
+    assert cuda.cuda_options(asked) == {
         "device_id": "1", "use_tf32": str(int(tf32)), "cudnn_conv_algo_search": "HEURISTIC",
     }  # fmt: skip
 
@@ -46,7 +46,7 @@ def test_fp16_on_cuda_is_a_converted_model() -> None:
 def test_tensorrt_gets_its_precision_caches_and_profiles(
     tmp_path: Path, precision: Precision
 ) -> None:
-    profiles = to_options(parse_all(["x=1x3:4x3:8x3"]))
+    profiles = to_options(parse_profiles(["x=1x3:4x3:8x3"]))
     cache = tmp_path / "cache"
     options = tensorrt.options(asking(precision, cache=str(cache), options=profiles))
     assert options["trt_fp16_enable"] == ("1" if precision is Precision.FP16 else "0")
@@ -74,15 +74,15 @@ def test_without_a_cache_no_engine_is_kept() -> None:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (Found(providers=BUILT), "no device"),
+        (ProbeResult(providers=BUILT), "no device"),
         (
-            Found(providers=("CPUExecutionProvider",), gpus=GPU),
+            ProbeResult(providers=("CPUExecutionProvider",), gpus=GPU),
             "built without CUDAExecutionProvider",
         ),
-        (Found(providers=BUILT, gpus=GPU), ""),
+        (ProbeResult(providers=BUILT, gpus=GPU), ""),
     ],
 )
-def test_cuda_says_what_is_missing(found: Found, says: str) -> None:
+def test_cuda_says_what_is_missing(found: ProbeResult, says: str) -> None:
     reason = cuda.missing(found)
     assert says in reason if says else reason == ""
 
@@ -97,6 +97,6 @@ def test_cuda_says_what_is_missing(found: Found, says: str) -> None:
     ],
 )
 def test_tensorrt_says_what_is_missing(versions: dict[str, str], says: str) -> None:
-    reason = tensorrt.missing(Found(providers=BUILT, gpus=GPU, versions=versions))
+    reason = tensorrt.missing(ProbeResult(providers=BUILT, gpus=GPU, versions=versions))
     assert says in reason if says else reason == ""
-    assert "no device" in tensorrt.missing(Found(providers=BUILT, versions=versions))
+    assert "no device" in tensorrt.missing(ProbeResult(providers=BUILT, versions=versions))

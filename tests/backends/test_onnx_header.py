@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from perf.backends import _onnx_header
-from perf.backends._onnx_header import Value
+from perf.backends._tensorrt import onnx_header
+from perf.backends._tensorrt.onnx_header import Value
 
 dim = st.one_of(st.integers(0, 10**6), st.sampled_from(["batch", "N"]), st.none())
 names = st.text(min_size=1, max_size=8)
@@ -36,7 +36,7 @@ def test_reads_what_the_onnx_package_wrote(
     )
     path = tmp_path_factory.mktemp("m") / "m.onnx"
     path.write_bytes(helper.make_model(graph, ir_version=10).SerializeToString())
-    got = _onnx_header.read(path)
+    got = onnx_header.read(path)
     assert got.inputs == tuple(expected(v) for v in inputs)
     assert got.outputs == tuple(expected(v) for v in outputs)
 
@@ -63,7 +63,7 @@ def test_initialisers_are_not_inputs_and_big_weights_are_skipped(tmp_path: Path)
     )
     path = tmp_path / "m.onnx"
     onnx.save(helper.make_model(graph, ir_version=10), path)
-    got = _onnx_header.read(path)
+    got = onnx_header.read(path)
     assert [v.name for v in got.inputs] == ["x"]
     assert got.inputs[0].dynamic
     assert not Value("x", 1, (1, 2)).dynamic
@@ -81,11 +81,11 @@ def test_a_truncated_model_is_refused(tmp_path: Path, keep: float) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(data[: int(len(data) * keep)])
     with pytest.raises(ValueError, match="truncated, or not an ONNX model"):
-        _onnx_header.read(path)
+        onnx_header.read(path)
 
 
 def test_text_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ValueError, match="not an ONNX model"):
-        _onnx_header.read(path)
+        onnx_header.read(path)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perf.backends import Found, openvino
-from perf.core import cell as cells
-from perf.core.cell import Cell, Io
-from perf.worker import inputs
+from perf.backends import ProbeResult, openvino
+from perf.measure import tensor_io
+from perf.schema import cell as cells
+from perf.schema.cell import Cell, Io
 from tests import models
-from tests.worker.asking import cell, model_file, stored_sets
+from tests.inprocess.asking import cell, model_file, stored_sets
 
 ROOT = Path(__file__).parents[2]
 PYTHON = (
@@ -24,10 +24,10 @@ WORK = """
 import json, sys
 from pathlib import Path
 from perf.backends import openvino
-from perf.core import cell as cells, codec
-from perf.worker import inputs
-cell = cells.read(Path(sys.argv[1]))
-feeds = [inputs.load(s) for s in cell.sets]
+from perf.measure import tensor_io
+from perf.schema import cell as cells, codec
+cell = cells.read_cell(Path(sys.argv[1]))
+feeds = [tensor_io.load_inputs(s) for s in cell.sets]
 with openvino.open_(cell, Path(sys.argv[1]).parent) as session:
     outputs = [session.infer(f)["y"].tolist() for f in feeds]
     placed, timed = session.placement(), session.time(feeds, cell)
@@ -43,7 +43,7 @@ def asking(tmp_path: Path, **more: Any) -> Cell:
 
 
 def work(asked: Cell, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    cells.write(asked, tmp_path / "cell.json")
+    cells.write_cell(asked, tmp_path / "cell.json")
     argv = [str(PYTHON), "-c", WORK, str(tmp_path / "cell.json"), str(tmp_path / "told.json")]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -55,7 +55,7 @@ def test_it_runs_on_openvino_and_is_right(tmp_path: Path, io: Io) -> None:
     assert ended.returncode == 0, ended.stderr
     told = json.loads((tmp_path / "told.json").read_text())
     for one, got in zip(asked.sets, told["outputs"], strict=True):
-        np.testing.assert_allclose(got, inputs.expected(one)["y"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(got, tensor_io.load_expected(one)["y"], rtol=1e-5, atol=1e-6)
     assert set(told["placed"]["nodes"]) == set(told["placed"]["host_time_us"]) == {openvino.NAME}
     assert (len(told["timed"]["samples_ns"]), told["timed"]["io"]) == (5, io.value)
 
@@ -67,5 +67,7 @@ def test_an_option_that_it_does_not_know_is_an_error(tmp_path: Path) -> None:
 
 
 def test_without_its_build_it_says_so() -> None:
-    assert "onnxruntime-openvino" in openvino.missing(Found(providers=("CPUExecutionProvider",)))
-    assert openvino.missing(Found(providers=(openvino.NAME,))) == ""
+    assert "onnxruntime-openvino" in openvino.missing(
+        ProbeResult(providers=("CPUExecutionProvider",))
+    )
+    assert openvino.missing(ProbeResult(providers=(openvino.NAME,))) == ""

@@ -12,8 +12,8 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from perf.backends import _trt_options
-from perf.core.record import FellBack, Raised, Skipped
+from perf.backends._tensorrt import ep_options
+from perf.schema.record import FellBack, Raised, Skipped
 from tests.asking import ROOT, Said, ask
 
 GPU_BUILD = ROOT / ".envs/ort_gpu/bin/python"
@@ -138,17 +138,17 @@ def test_an_option_that_tensorrt_does_not_know_is_one_clear_line(home: Path) -> 
 def test_the_options_are_the_library_s_own() -> None:
     """Those that ORT's bindings read from Python are all found in the provider's file."""
     capi = next(GPU_BUILD.parents[1].glob("lib/python*/site-packages/onnxruntime/capi"))
-    mine = _trt_options.known(capi / _trt_options.LIBRARY)
-    bindings = _trt_options.known(next(capi.glob("onnxruntime_pybind11_state*.so")))
+    mine = ep_options.known(capi / ep_options.LIBRARY)
+    bindings = ep_options.known(next(capi.glob("onnxruntime_pybind11_state*.so")))
     assert len(bindings) > 30
     assert bindings <= mine
     assert {"trt_fp16_enable", "trt_profile_opt_shapes", "trt_timing_cache_path"} <= mine
 
 
 def test_no_library_no_judgement(tmp_path: Path) -> None:
-    assert _trt_options.unknown(["trt_anything"], None) == ""
+    assert ep_options.unknown(["trt_anything"], None) == ""
     (tmp_path / "lib.so").write_bytes(b"\x7fELF")
-    assert _trt_options.unknown(["trt_anything"], tmp_path / "lib.so") == ""
+    assert ep_options.unknown(["trt_anything"], tmp_path / "lib.so") == ""
     (tmp_path / "lib.so").write_bytes(b"\0trt_one\0")
-    assert _trt_options.unknown(["trt_one", "device_id"], tmp_path / "lib.so") == ""
-    assert "'trt_two'" in _trt_options.unknown(["trt_two"], tmp_path / "lib.so")
+    assert ep_options.unknown(["trt_one", "device_id"], tmp_path / "lib.so") == ""
+    assert "'trt_two'" in ep_options.unknown(["trt_two"], tmp_path / "lib.so")

@@ -9,12 +9,12 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 
-from perf.backends import Found, Unsupported, plugin
-from perf.core.cell import Cell, Io
-from perf.core.fold import fallback
-from perf.worker import inputs
+from perf.backends import ProbeResult, Unsupported, plugin
+from perf.measure import tensor_io
+from perf.schema.cell import Cell, Io
+from perf.schema.fold import describe_fallback
 from tests import models
-from tests.worker.asking import cell, model_file, stored_sets
+from tests.inprocess.asking import cell, model_file, stored_sets
 
 EP = "cpu_ep"
 PLACES = Path(__file__).parents[2].glob(".envs/nxrt/lib/python*/site-packages/nxrt_ep_cpu/*.so")
@@ -41,30 +41,33 @@ def test_a_claimed_net_runs_on_the_plugin(tmp_path: Path, io: Io) -> None:
     one = stored_sets(folder, tmp_path / "o")[0]
     asked = asking(folder, io=io)
     with plugin.open_(asked, tmp_path) as session:
-        got = session.infer(inputs.load(one))
+        got = session.infer(tensor_io.load_inputs(one))
         placed = session.placement()
-        timed = session.time([inputs.load(one)], asked)
-    for name, reference in inputs.expected(one).items():
+        timed = session.time([tensor_io.load_inputs(one)], asked)
+    for name, reference in tensor_io.load_expected(one).items():
         np.testing.assert_allclose(got[name], reference, rtol=1e-6)
     assert placed is not None
     assert placed.nodes == {EP: 2}
-    assert fallback(placed, EP, 1.0) == ""
+    assert describe_fallback(placed, EP, 1.0) == ""
     assert len(timed.samples_ns) == 5
 
 
 def test_a_plugin_that_claims_no_node_is_seen(tmp_path: Path) -> None:
     folder = pooled(tmp_path / "m")
     with plugin.open_(asking(folder), tmp_path) as session:
-        session.infer(inputs.load(stored_sets(folder, tmp_path / "o")[0]))
+        session.infer(tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0]))
         placed = session.placement()
     assert placed is not None
-    assert fallback(placed, EP, 0.0) == f"none of 1 nodes ran on {EP} (1 on CPUExecutionProvider)"
+    assert (
+        describe_fallback(placed, EP, 0.0)
+        == f"none of 1 nodes ran on {EP} (1 on CPUExecutionProvider)"
+    )
 
 
 def test_the_probe_sees_the_plugins_device_in_a_process_of_its_own() -> None:
     code = (
         "import onnxruntime as ort; from perf.backends import plugin; "
-        f"print(plugin.devices(ort, {NAMED!r}), plugin.devices(ort, {NAMED!r}))"
+        f"print(plugin.list_devices(ort, {NAMED!r}), plugin.list_devices(ort, {NAMED!r}))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == f"['{EP}'] ['{EP}']"
@@ -102,21 +105,21 @@ def test_a_library_that_is_not_there_is_named(library: str, says: str) -> None:
 def test_a_file_that_is_no_plugin_raises_the_engines_error(tmp_path: Path) -> None:
     (tmp_path / "libep.so").write_bytes(b"not a library")
     with pytest.raises(Exception, match="Failed to load library"):
-        plugin.registered(ort, "x", str(tmp_path / "libep.so"), "x")
+        plugin.register_plugin(ort, "x", str(tmp_path / "libep.so"), "x")
 
 
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        (Found(), "no onnxruntime"),
-        (Found(providers=("CPUExecutionProvider",)), "offers none on this machine"),
+        (ProbeResult(), "no onnxruntime"),
+        (ProbeResult(providers=("CPUExecutionProvider",)), "offers none on this machine"),
         (
-            Found(providers=("CPUExecutionProvider",), errors={"plugin": "no libcuda"}),
+            ProbeResult(providers=("CPUExecutionProvider",), errors={"plugin": "no libcuda"}),
             "no libcuda",
         ),
-        (Found(providers=("CPUExecutionProvider",), plugin_devices=(EP,)), ""),
+        (ProbeResult(providers=("CPUExecutionProvider",), plugin_devices=(EP,)), ""),
     ],
 )
-def test_what_is_missing_is_said(found: Found, says: str) -> None:
+def test_what_is_missing_is_said(found: ProbeResult, says: str) -> None:
     reason = plugin.missing(found)
     assert says in reason if says else reason == ""

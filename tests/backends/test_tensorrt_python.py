@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto
 
 from perf.backends import DeviceMemoryExhausted, Unsupported
-from perf.backends._trt_builder import BuildFailedError
-from perf.backends._trt_cuda import CudaFailedError
-from perf.backends._trt_python import EngineFailedError, opened
-from perf.core.cell import Cell, Io, Precision, Protocol
+from perf.backends._tensorrt.builder import BuildFailedError
+from perf.backends._tensorrt.cuda_runtime import CudaFailedError
+from perf.backends._tensorrt.python_session import EngineFailedError, opened
+from perf.schema.cell import Cell, Io, Precision, Protocol
 from tests.fakes.tensorrt_fake import Error, FakeCudart, FakeTensorRT
 from tests.fakes.trt_cells import cell, feeds, half, model
 
@@ -97,7 +97,7 @@ def test_half_precision_by_flag_in_10_and_by_the_model_in_11(tmp_path: Path) -> 
     c = half(c)
     with opened(c, tmp_path, ("tensorrt",), loader(trt)) as session:
         session.infer(feeds(c)[0])
-        attested = session.attested()
+        attested = session.precision_evidence()
     assert trt.configs[0].flags == {"FP16"}
     assert attested is not None
     assert attested.regime == "tensorrt 10.16.1, weakly typed, flag FP16"

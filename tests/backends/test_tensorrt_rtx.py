@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from perf.backends import Found, tensorrt_rtx
-from perf.core import cell as cells
+from perf.backends import ProbeResult, tensorrt_rtx
+from perf.schema import cell as cells
 from tests import models
 from tests.fakes.trt_cells import cell
 
@@ -23,9 +23,9 @@ DRIVER = Path("/proc/driver/nvidia/version")
 BUILD = """
 import importlib, json, sys
 from pathlib import Path
-from perf.backends import _trt_builder as builder
-from perf.core.cell import Precision
-from perf.core.profiles import ShapeProfile
+from perf.backends._tensorrt import builder
+from perf.schema.cell import Precision
+from perf.schema.shape_profiles import ShapeProfile
 trt = importlib.import_module("tensorrt_rtx_bindings")
 told = []
 for job in json.loads(sys.argv[1]):
@@ -48,9 +48,9 @@ OPEN = """
 import sys
 from pathlib import Path
 from perf.backends import Unsupported, tensorrt_rtx
-from perf.core import cell as cells
+from perf.schema import cell as cells
 try:
-    with tensorrt_rtx.BACKEND.open(cells.read(Path(sys.argv[1])), Path(sys.argv[1]).parent):
+    with tensorrt_rtx.BACKEND.open(cells.read_cell(Path(sys.argv[1])), Path(sys.argv[1]).parent):
         print("opened")
 except Unsupported as e:
     print("declined:", e)
@@ -137,7 +137,7 @@ def test_what_the_parser_and_the_builder_refuse_is_said_in_one_line(tmp_path: Pa
 
 
 def opened(tmp_path: Path, **variables: str) -> str:
-    cells.write(cell(tmp_path), tmp_path / "cell.json")
+    cells.write_cell(cell(tmp_path), tmp_path / "cell.json")
     done = subprocess.run(
         [PYTHON, "-c", OPEN, str(tmp_path / "cell.json")],
         cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **variables},
@@ -166,5 +166,5 @@ def test_with_a_driver_and_no_device_a_cell_is_declined(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tensorrt-rtx-cu13-libs", "tensorrt_rtx"])
 def test_it_is_found_by_its_distribution(name: str) -> None:
-    assert tensorrt_rtx.BACKEND.missing(Found(versions={name: "1.7"})) == ""
-    assert "tensorrt-rtx-cu13-bindings==1.7.1.116" in tensorrt_rtx.BACKEND.missing(Found())
+    assert tensorrt_rtx.BACKEND.missing(ProbeResult(versions={name: "1.7"})) == ""
+    assert "tensorrt-rtx-cu13-bindings==1.7.1.116" in tensorrt_rtx.BACKEND.missing(ProbeResult())

@@ -10,11 +10,8 @@ from onnx import TensorProto
 
 from perf import backends
 from perf.backends import DeviceMemoryExhausted, Unsupported, trtexec
-from perf.backends._trtexec_output import BadOutputError
-from perf.core.cell import (
-    Io,
-    Protocol,
-)
+from perf.backends._trtexec.output import BadOutputError
+from perf.schema.cell import Io, Protocol
 from tests.fakes.trt_cells import cell, feeds, half, model
 
 VERSIONS = ("8.6", "10.6", "11.1")
@@ -112,7 +109,7 @@ def test_half_precision_by_flag_or_by_the_converted_model(
 ) -> None:
     c = half(cell(tmp_path))
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        attested = session.attested()
+        attested = session.precision_evidence()
     assert "--fp16" in lines(tmp_path)[0]
     assert f"--onnx={c.model.path}" in lines(tmp_path)[0]
     assert attested is not None
@@ -209,10 +206,13 @@ def test_outputs_of_an_earlier_run_are_never_taken_for_this_one_s(
 
 
 def test_without_trtexec_and_without_the_package_it_says_what_to_install() -> None:
-    assert "no trtexec" in trtexec.BACKEND.missing(backends.Found())
-    assert trtexec.BACKEND.missing(backends.Found(trtexec="/opt/trtexec")) == ""
-    assert trtexec.BACKEND.missing(backends.Found(versions={"tensorrt-cu13": "10.16"})) == ""
-    assert trtexec.BACKEND.missing(backends.Found(versions={"tensorrt-rtx-cu13-libs": "1"})) != ""
+    assert "no trtexec" in trtexec.BACKEND.missing(backends.ProbeResult())
+    assert trtexec.BACKEND.missing(backends.ProbeResult(trtexec="/opt/trtexec")) == ""
+    assert trtexec.BACKEND.missing(backends.ProbeResult(versions={"tensorrt-cu13": "10.16"})) == ""
+    assert (
+        trtexec.BACKEND.missing(backends.ProbeResult(versions={"tensorrt-rtx-cu13-libs": "1"}))
+        != ""
+    )
 
 
 def test_a_named_trtexec_that_is_not_there_is_declined(tmp_path: Path) -> None:

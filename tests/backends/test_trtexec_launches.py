@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import cell as cells
-from perf.core import fold, journal
-from perf.core.cell import Cell, Environment
-from perf.core.flags import Timeouts
-from perf.core.fold import Expectation
-from perf.core.journal import Created, Stage, Timed
-from perf.core.record import Crashed, LaunchKind, Outcome, OutOfMemory, Passed, Raised, TimedOut
-from perf.wrapper.starting import Request
-from perf.wrapper.supervise import Supervisor
+from perf.request.flag_types import Timeouts
+from perf.schema import cell as cells
+from perf.schema import fold, journal
+from perf.schema.cell import Cell, Environment
+from perf.schema.fold import Expectation
+from perf.schema.journal import Created, Stage, Timed
+from perf.schema.record import Crashed, LaunchKind, Outcome, OutOfMemory, Passed, Raised, TimedOut
+from perf.wrapper.spawn import WorkerSpec
+from perf.wrapper.supervisor import Supervisor
 from tests.asking import ROOT
 from tests.fakes.trt_cells import cell
 
@@ -40,10 +40,10 @@ def launched(
 ) -> tuple[Outcome, tuple[journal.Event, ...]]:
     """One launch of a real worker under the real supervisor."""
     job = folder / "cell.json"
-    cells.write(c, job)
-    request = Request(kind, job, folder / "launch", HERE, (), Timeouts(timeout_s), 0.0, "spawn")
+    cells.write_cell(c, job)
+    request = WorkerSpec(kind, job, folder / "launch", HERE, (), Timeouts(timeout_s), 0.0, "spawn")
     ending = s.run(request)
-    events = journal.read(folder / "launch" / "journal.jsonl")
+    events = journal.read_journal(folder / "launch" / "journal.jsonl")
     return fold.fold(events, ending, Expectation(precision="fp32")), events
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perf.backends import _trtexec_output as told
-from perf.backends._trtexec_output import BadOutputError
+from perf.backends._trtexec import output as told
+from perf.backends._trtexec.output import BadOutputError
 
 RECORDED = Path(__file__).parents[1] / "fakes" / "trtexec" / "recorded"
 

@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 
 from perf.backends import Unsupported
-from perf.backends._trtexec_find import NoSuchProgramError, find, library_path
-from perf.backends._trtexec_program import (
+from perf.backends._trtexec.program import (
     Build,
+    NoSuchProgramError,
     Program,
     Run,
     build_line,
+    find_trtexec,
+    library_path,
     probed,
     regime,
     run_line,
     version_of,
 )
-from perf.core.cell import Precision
-from perf.core.profiles import ShapeProfile
+from perf.schema.cell import Precision
+from perf.schema.shape_profiles import ShapeProfile
 
 RECORDED = Path(__file__).parents[1] / "fakes" / "trtexec" / "recorded"
 BUILD = Build("m.onnx", "m.engine", "t.cache", Precision.FP32, False, 0, (), {})
@@ -189,11 +191,11 @@ def test_found_as_given_then_below_the_workspace_then_home_then_path(tmp_path: P
     at_home = executable(tmp_path / "home/bin/trtexec")
     on_path = executable(tmp_path / "p/trtexec")
     environ = {"PATH": str(on_path.parent), "TENSORRT_HOME": str(tmp_path / "home")}
-    assert find(str(at_home), str(tmp_path / "w"), environ) == str(at_home)
-    assert find("", str(tmp_path / "w"), environ) == str(in_workspace)
-    assert find("", str(tmp_path / "empty"), environ) == str(at_home)
-    assert find("", "", {"PATH": environ["PATH"]}) == str(on_path)
-    assert find("trtexec", "", {"PATH": environ["PATH"]}) == str(on_path)
+    assert find_trtexec(str(at_home), str(tmp_path / "w"), environ) == str(at_home)
+    assert find_trtexec("", str(tmp_path / "w"), environ) == str(in_workspace)
+    assert find_trtexec("", str(tmp_path / "empty"), environ) == str(at_home)
+    assert find_trtexec("", "", {"PATH": environ["PATH"]}) == str(on_path)
+    assert find_trtexec("trtexec", "", {"PATH": environ["PATH"]}) == str(on_path)
 
 
 def test_not_found_is_empty_and_a_wrong_path_is_said(tmp_path: Path) -> None:
@@ -202,9 +204,9 @@ def test_not_found_is_empty_and_a_wrong_path_is_said(tmp_path: Path) -> None:
     (tmp_path / "a/bin").mkdir()
     (tmp_path / "a/bin/trtexec").write_text("not executable")
     if not Path("/usr/src/tensorrt/bin/trtexec").exists():
-        assert find("", str(tmp_path), {"PATH": ""}) == ""
+        assert find_trtexec("", str(tmp_path), {"PATH": ""}) == ""
     with pytest.raises(NoSuchProgramError, match="no such executable file"):
-        find(str(tmp_path / "nowhere"), "", os.environ)
+        find_trtexec(str(tmp_path / "nowhere"), "", os.environ)
 
 
 def test_a_tarball_s_libraries_come_first(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import bare_cases, node_tests, onnx_cases
-from perf.core.journal import Stage
-from perf.core.record import Crashed, Mismatched, Passed, Raised, Skipped
+from perf.schema.journal import Stage
+from perf.schema.record import Crashed, Mismatched, Passed, Raised, Skipped
 from tests import models
 
 VALUES = np.arange(4, dtype=np.float32)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness, isolation
-from perf.core import cell as cells
-from perf.core.record import LaunchKind
-from perf.wrapper.supervise import Supervisor
+from perf.schema import cell as cells
+from perf.schema.record import LaunchKind
+from perf.wrapper.supervisor import Supervisor
 from tests import models
 
 
@@ -39,7 +39,7 @@ def test_the_bare_process_runs_the_same_cell(job: Path) -> None:
     assert all(x > 0 for x in told.samples_ns)
     assert sum(told.samples_ns) / 1e9 < told.runs_s
     assert told.created_s > 0
-    assert cells.read(job).provider == "CPUExecutionProvider"
+    assert cells.read_cell(job).provider == "CPUExecutionProvider"
 
 
 def test_a_run_without_its_one_cell_is_an_error(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as but
 
-from perf.core.journal import Stage
-from perf.core.record import Crashed, Mismatched, NotRun, Raised
+from perf.schema.journal import Stage
+from perf.schema.record import Crashed, Mismatched, NotRun, Raised
 from tests.comparison.runs import CPU, Made
 
 BASE = Made()

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from perf.core import codec, record
-from perf.core.cell import (
+from perf.machine.system import SystemInfo
+from perf.schema import codec, record
+from perf.schema.cell import (
     Cell,
     Environment,
     Io,
@@ -18,11 +19,10 @@ from perf.core.cell import (
     TensorFile,
     TestSet,
     Tolerance,
-    sealed,
+    seal,
 )
-from perf.core.journal import Compared, Created, HostMemory, Placement, Timed
-from perf.core.record import Ending, GpuMemory, Launch, LaunchKind, Outcome, Passed, Record
-from perf.core.system import SystemInfo
+from perf.schema.journal import Compared, Created, HostMemory, Placement, Timed
+from perf.schema.record import Ending, GpuMemory, Launch, LaunchKind, Outcome, Passed, Record
 
 FINE = Ending(status=0, signal=None)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -62,7 +62,7 @@ def cell_of(m: Made) -> Cell:
     name, half = m.target.removesuffix("_fp16"), m.target.endswith("_fp16")
     label = m.target + at
     tensor = TensorFile("x", "x.npy", 1, (1, 3, 224, 224))
-    return sealed(Cell(
+    return seal(Cell(
         id=f"{m.model}::{label}", digest="",
         model=ModelFile(m.model, f"/m/{m.model}.onnx", m.sha * 32, "/m"),
         target=Target(name, Precision.FP16 if half else Precision.FP32, m.environment, label),
@@ -125,7 +125,7 @@ def write_run(
         found = replace(found, run_id=folder.name)
         where = folder / "cells" / found.cell.folder
         where.mkdir(parents=True)
-        record.write(found, where / "record.json")
+        record.write_record(found, where / "record.json")
     (folder / "run.json").write_text(json.dumps({"run_id": folder.name, "ab": list(ab)}))
     (folder / "host.json").write_text(json.dumps(codec.encode(host)))
     return folder

@@ -9,10 +9,10 @@ import pytest
 
 from comparison import calibrate, noise
 from comparison.calibrate import noise_of
-from comparison.commands import Question, main
-from comparison.facts import Metric
+from comparison.cell_summary import Metric
+from comparison.cli import Question, main
 from comparison.noise import Noise
-from perf.core.evidence import Rule
+from perf.stats.sequential_test import StoppingRule
 from tests.comparison.cases import scaled
 from tests.comparison.runs import Made, write_run
 
@@ -106,7 +106,7 @@ def test_no_calibrated_drift_is_believed_below_a_floor() -> None:
 def test_the_error_of_the_sequential_rule_is_stated_from_the_profile() -> None:
     measured = noise.Measured(Noise(0.01, 0.01), 60, 12, false_alarms=0.0, comparisons=300)
     profile = noise.Profile("m", "2026-11-26", {"c/latency_p50": measured})
-    told = noise.sequential_error(profile, Rule())
+    told = noise.sequential_error(profile, StoppingRule())
     assert "of 300 cells compared with themselves, 0 were flagged and confirmed" in told
     assert "at most 0.99 % with 95 % confidence" in told  # 1 - 0.05 ** (1 / 300)
 

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from comparison import change, noise
-from comparison.facts import CellFacts, LaunchFacts, Metric
+from comparison.cell_summary import CellSummary, LaunchSummary, Metric
 from comparison.noise import Noise
 
 
-def cell(launches: list[float], first_order: int = 0) -> CellFacts:
+def cell(launches: list[float], first_order: int = 0) -> CellSummary:
     made = tuple(
-        LaunchFacts(i, first_order + 2 * i, 0.0, "boot", (), {Metric.P50: x})
+        LaunchSummary(i, first_order + 2 * i, 0.0, "boot", (), {Metric.P50: x})
         for i, x in enumerate(launches)
     )
-    return CellFacts("m::X", "m", "X", launches=made)
+    return CellSummary("m::X", "m", "X", launches=made)
 
 
 positive = st.lists(st.floats(0.5, 50), min_size=3, max_size=12)
@@ -39,8 +39,8 @@ def test_paired_is_the_t_test_of_scipy(before: list[float], seed: int) -> None:
 @given(positive, positive)
 def test_swapping_sides_inverts_the_ratio_and_its_interval(a: list[float], b: list[float]) -> None:
     known = Noise(0.02, 0.03)
-    ahead = change.stored(cell(a), cell(b), Metric.P50, known, 0.005)
-    back = change.stored(cell(b), cell(a), Metric.P50, known, 0.005)
+    ahead = change.stored_change(cell(a), cell(b), Metric.P50, known, 0.005)
+    back = change.stored_change(cell(b), cell(a), Metric.P50, known, 0.005)
     assert ahead
     assert back
     assert ahead[0].ratio * back[0].ratio == pytest.approx(1)
@@ -52,7 +52,7 @@ def test_swapping_sides_inverts_the_ratio_and_its_interval(a: list[float], b: li
 
 def test_stored_judges_by_the_least_of_the_launches_and_by_the_noise_expected() -> None:
     known = Noise(0.02, 0.03, 8)
-    found = change.stored(cell([5, 7, 5.1]), cell([6, 6.01, 9]), Metric.P50, known, 0.005)
+    found = change.stored_change(cell([5, 7, 5.1]), cell([6, 6.01, 9]), Metric.P50, known, 0.005)
     assert found
     told, used = found
     assert told.ratio == pytest.approx(6 / 5)
@@ -65,19 +65,19 @@ def test_the_canary_takes_out_a_drift_that_it_shares() -> None:
     slow = [5 * 1.4] * 5
     before, after = cell([1.0] * 5, 1).launches, cell([1.4] * 5, 1).launches
     known = Noise(0.01, 0.01)
-    found = change.against_canary(
+    found = change.canary_change(
         cell([5.0] * 5), cell(slow), before, after, Metric.P50, known, 0.005
     )
     assert found
     assert found[0].ratio == pytest.approx(1)
-    assert change.against_canary(cell([5.0]), cell(slow), (), (), Metric.P50, known, 0.005) is None
+    assert change.canary_change(cell([5.0]), cell(slow), (), (), Metric.P50, known, 0.005) is None
 
 
 def test_a_launch_is_divided_by_the_canary_nearest_to_it() -> None:
     drifting = [5.0, 6.0, 7.0]
     beside = cell([1.0, 1.2, 1.4], 1).launches
     known = Noise(0.01, 0.01)
-    found = change.against_canary(
+    found = change.canary_change(
         cell(drifting), cell(drifting), beside, beside[::-1], Metric.P50, known, 0.005
     )
     assert found
@@ -86,8 +86,8 @@ def test_a_launch_is_divided_by_the_canary_nearest_to_it() -> None:
 
 def test_what_is_missing_gives_nothing() -> None:
     known = Noise(0.01, 0.01)
-    assert change.stored(cell([]), cell([1.0]), Metric.P50, known, 0.005) is None
-    assert change.stored(cell([1.0]), cell([1.0]), Metric.P99, known, 0.005) is None
+    assert change.stored_change(cell([]), cell([1.0]), Metric.P50, known, 0.005) is None
+    assert change.stored_change(cell([1.0]), cell([1.0]), Metric.P99, known, 0.005) is None
 
 
 @given(st.floats(0.005, 0.2), st.floats(0.0, 0.05), st.floats(0.02, 1.0))

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from comparison import confirm
-from comparison.commands import Question, main
+from comparison.cell_summary import Metric
+from comparison.cli import Question, main
 from comparison.confirm import settled
-from comparison.facts import Metric
-from comparison.harness import as_before
-from comparison.verdict import Change, Faster, Line, Same, Slower, Unclear, Verdict, name
-from perf.core import record
-from perf.core.journal import Timed
-from perf.core.run_folder import RunFolder
+from comparison.rerun import as_before
+from comparison.verdict import Change, Faster, Line, Same, Slower, Unclear, Verdict, verdict_name
+from perf.results.run_folder import RunFolder
+from perf.schema import record
+from perf.schema.journal import Timed
 from tests.asking import ask
 from tests.comparison.cases import BASE, scaled
 from tests.comparison.runs import write_run
@@ -49,7 +49,7 @@ def test_what_a_rerun_makes_of_a_suspect(
     answer: Verdict | None, kind: str, suspect: bool | None, told: str
 ) -> None:
     found = settled(line(Slower(change(1.4), True)), answer)
-    assert name(found.verdict) == kind
+    assert verdict_name(found.verdict) == kind
     assert told in found.confirmed
     assert getattr(found.verdict, "suspect", None) is suspect
 
@@ -102,7 +102,7 @@ def test_a_false_suspect_is_taken_back_by_a_real_rerun(
 def quieter(run: Path, shorter: int) -> None:
     """Make a run's samples shorter, and its launches undisturbed, whatever this machine was doing."""
     path = next(run.glob("cells/*/*/*/record.json"))
-    old = record.read(path)
+    old = record.read_record(path)
     launches = tuple(
         replace(x, timed=replace(
             x.timed, samples_ns=tuple(s // shorter for s in x.timed.samples_ns), run_delay_ns=0
@@ -111,13 +111,13 @@ def quieter(run: Path, shorter: int) -> None:
         else x
         for x in old.launches
     )  # fmt: skip
-    record.write(replace(old, launches=launches), path)
+    record.write_record(replace(old, launches=launches), path)
 
 
 def _records(folder: Path) -> tuple[record.Record, ...]:
-    from perf.core.run_folder import records
+    from perf.results.run_folder import read_records
 
-    return records(RunFolder(folder.parent, folder.name))
+    return read_records(RunFolder(folder.parent, folder.name))
 
 
 def test_a_run_is_asked_again_as_it_was(home: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.commands import Question, main
+from comparison.cli import Question, main
 from tests.comparison.cases import BASE, FAILS, scaled
 from tests.comparison.runs import Made, write_run
 

@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comparison import report
-from comparison.facts import Metric, Side
-from comparison.judge import Criteria, verdicts
-from comparison.pair import match
-from comparison.records import facts
-from comparison.verdict import Line, change_of, name
+from comparison.cell_summary import Metric, Side
+from comparison.judge import Criteria, judge_cells
+from comparison.match import match_cells
+from comparison.run_records import summarise_cell
+from comparison.verdict import Line, change_of, verdict_name
 from tests.comparison.runs import CUDA, Made, record_of
 
 
 def side(cells: Sequence[Made], label: str = "a") -> Side:
-    return Side(label, tuple(facts(record_of(m), {}) for m in cells), frozenset(Metric))
+    return Side(label, tuple(summarise_cell(record_of(m), {}) for m in cells), frozenset(Metric))
 
 
 def judged(a: Side, b: Side, *across: str) -> tuple[Line, ...]:
-    return verdicts(match(a, b, across), a, b, Criteria())
+    return judge_cells(match_cells(a, b, across), a, b, Criteria())
 
 
 launches = st.lists(st.floats(1, 50), min_size=1, max_size=6)
@@ -32,7 +32,7 @@ launches = st.lists(st.floats(1, 50), min_size=1, max_size=6)
 @given(st.lists(launches, min_size=1, max_size=4))
 def test_a_run_compared_with_itself_is_all_the_same(cells: list[list[float]]) -> None:
     one = side([Made(model=f"m{i}", launch_ms=x) for i, x in enumerate(cells)])
-    assert {name(x.verdict) for x in judged(one, one)} == {"Same"}
+    assert {verdict_name(x.verdict) for x in judged(one, one)} == {"Same"}
 
 
 @settings(max_examples=25, deadline=None)
@@ -46,9 +46,9 @@ def test_swapping_sides_swaps_faster_and_slower(
     mirrored = {"Faster": "Slower", "Slower": "Faster", "Broke": "Fixed", "Fixed": "Broke",
                 "Added": "Removed", "Removed": "Added"}  # fmt: skip
     for ahead, back in zip(judged(a, b), judged(b, a), strict=True):
-        word = name(ahead.verdict)
+        word = verdict_name(ahead.verdict)
         assert (ahead.cell, ahead.metric) == (back.cell, back.metric)
-        assert name(back.verdict) == mirrored.get(word, word)
+        assert verdict_name(back.verdict) == mirrored.get(word, word)
 
 
 def test_runs_apart_that_drift_alike_raise_no_alarm_and_are_told() -> None:
@@ -64,19 +64,19 @@ def test_runs_apart_that_drift_alike_raise_no_alarm_and_are_told() -> None:
 
 def test_across_precision_pairs_what_it_asks_about() -> None:
     full, half = side([Made()]), side([Made(target=f"{CUDA}_fp16", launch_ms=[2.0] * 5)])
-    assert {name(x.verdict) for x in judged(full, half)} == {"Added", "Removed"}
+    assert {verdict_name(x.verdict) for x in judged(full, half)} == {"Added", "Removed"}
     found = {x.metric: x for x in judged(full, half, "precision")}
-    assert name(found[Metric.P50].verdict) == "Faster"
+    assert verdict_name(found[Metric.P50].verdict) == "Faster"
     assert "precision: fp32 -> fp16" in found[Metric.P50].across
 
 
 def test_two_io_modes_of_one_cell_are_paired_with_their_own() -> None:
-    from perf.core.cell import Io
+    from perf.schema.cell import Io
 
     before = side([Made(launch_ms=[5.0] * 5), Made(io=Io.DEVICE, launch_ms=[1.0] * 5)])
     after = side([Made(io=Io.DEVICE, launch_ms=[1.0] * 5), Made(launch_ms=[5.0] * 5)])
     lines = [x for x in judged(before, after) if x.metric is Metric.P50]
-    assert [name(x.verdict) for x in lines] == ["Same", "Same"]
+    assert [verdict_name(x.verdict) for x in lines] == ["Same", "Same"]
 
 
 def test_the_smallest_change_seen_is_stated_and_shrinks_with_launches() -> None:
@@ -94,4 +94,4 @@ def test_the_smallest_change_seen_is_stated_and_shrinks_with_launches() -> None:
 @pytest.mark.parametrize("ratio", [1.02, 0.98])
 def test_a_change_below_the_threshold_is_none(ratio: float) -> None:
     lines = judged(side([Made()]), side([Made(launch_ms=[5.0 * ratio] * 5)]))
-    assert next(name(x.verdict) for x in lines if x.metric is Metric.P50) == "Same"
+    assert next(verdict_name(x.verdict) for x in lines if x.metric is Metric.P50) == "Same"

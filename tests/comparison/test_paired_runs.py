@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from comparison.commands import Question, main
+from comparison.cli import Question, main
 from comparison.paired_runs import pairs_of
-from comparison.records import facts
-from perf.core.record import Record
+from comparison.run_records import summarise_cell
+from perf.schema.record import Record
 from tests.comparison.runs import CUDA, Made, record_of, write_run
 
 LABELS = (f"{CUDA}@old", f"{CUDA}@new")
@@ -97,7 +97,7 @@ def test_a_label_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) 
 def test_launches_without_a_neighbour_are_left_out() -> None:
     old, new = sides(6, 1.0)
     kept = tuple(x for x in new.launches if x.round != 2)
-    pairs = pairs_of(facts(old, {}), facts(replace(new, launches=kept), {}))
+    pairs = pairs_of(summarise_cell(old, {}), summarise_cell(replace(new, launches=kept), {}))
     assert [a.round for a, _ in pairs] == [b.round for _, b in pairs] == [0, 1, 3, 4, 5]
     elsewhere = replace(new, launches=tuple(replace(x, boot_id="other") for x in new.launches))
-    assert pairs_of(facts(old, {}), facts(elsewhere, {})) == []
+    assert pairs_of(summarise_cell(old, {}), summarise_cell(elsewhere, {})) == []

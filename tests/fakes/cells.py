@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from perf.core import cell as cells
-from perf.core.cell import (
+from perf.schema import cell as cells
+from perf.schema.cell import (
     Cell,
     Environment,
     Io,
@@ -21,7 +21,7 @@ from perf.core.cell import (
 )
 
 ENGINE = Path(__file__).parent / "engine.py"
-PRELOAD = ("numpy", "perf.worker.inputs", "perf.worker.validate")
+PRELOAD = ("numpy", "perf.measure.tensor_io", "perf.worker.validate")
 HERE = Environment("tests", sys.executable)
 
 
@@ -55,13 +55,13 @@ def fake_cell(folder: Path, how: str = "", where: str = "create", **options: str
         sets=(given,),
         plugin={"file": str(ENGINE)},
     )
-    return cells.sealed(cell)
+    return cells.seal(cell)
 
 
 def written(cell: Cell, folder: Path) -> Path:
     """cell.json of a cell."""
     folder.mkdir(parents=True, exist_ok=True)
-    cells.write(cell, folder / "cell.json")
+    cells.write_cell(cell, folder / "cell.json")
     return folder / "cell.json"
 
 

@@ -11,9 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from perf.backends import Backend, DeviceMemoryExhausted, Found, TargetSpec, Tensors, Unsupported
-from perf.core.cell import Cell, Precision
-from perf.core.journal import Attested, Placement, Timed
+from perf.backends import (
+    Backend,
+    DeviceMemoryExhausted,
+    ProbeResult,
+    TargetSpec,
+    Tensors,
+    Unsupported,
+)
+from perf.schema.cell import Cell, Precision
+from perf.schema.journal import Placement, PrecisionEvidence, Timed
 
 
 def misbehave(how: str, launch: Path) -> None:
@@ -97,7 +104,7 @@ def _overflow(kind: type) -> None:
         qsort(array, 2, 4, callback)
         return 0
 
-    callback = kind(compare)  # type: ignore[call-arg]
+    callback = kind(compare)
     qsort(array, 2, 4, callback)
 
 
@@ -133,7 +140,7 @@ class _Session:
         nodes = {"FakeExecutionProvider": mine, "CPUExecutionProvider": 3 - mine}
         return Placement("graph_assignment", nodes, {}, {k: 1 for k in nodes})
 
-    def attested(self) -> Attested | None:
+    def precision_evidence(self) -> PrecisionEvidence | None:
         """It says nothing of precision."""
         return None
 
@@ -146,7 +153,7 @@ def _open(cell: Cell, launch: Path) -> Iterator[_Session]:
     session._at("close")
 
 
-def _missing(_found: Found) -> str:
+def _missing(_found: ProbeResult) -> str:
     return ""
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from perf.core import cell as cells
-from perf.core.cell import (
+from perf.schema import cell as cells
+from perf.schema.cell import (
     Cell,
     Environment,
     Io,
@@ -79,7 +79,7 @@ def cell(tmp_path: Path, sets: int = 1, **changes: Any) -> Cell:
         io=Io.HOST, tf32=False, protocol=Protocol(runs=20, warmup=3), tolerance=Tolerance(1e-4, 1e-5),
         inputs_digest="0", sets=tuple(made), cache=str(tmp_path / "cache"), trtexec=str(program),
     )  # fmt: skip
-    return cells.sealed(replace(whole, **changes))
+    return cells.seal(replace(whole, **changes))
 
 
 def half(c: Cell) -> Cell:

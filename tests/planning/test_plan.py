@@ -9,27 +9,28 @@ from typing import Any
 import pytest
 
 from perf import backends
-from perf.backends import Found
-from perf.core import codec
-from perf.core import models as model_files
-from perf.core.cell import Cell, Environment, Io, Tolerance
-from perf.core.devices import Gpu
-from perf.core.environments import EnvironmentSpec
-from perf.core.options import BadRequestError, parse
+from perf.backends import ProbeResult
+from perf.machine.gpus import Gpu
 from perf.planning import plan as planning
 from perf.planning import targets
-from perf.planning.plan import Planned
-from perf.planning.targets import Place
+from perf.planning.targets import Planned, ProbedEnvironment
+from perf.request import model_list as model_files
+from perf.request.environments import EnvironmentSpec
+from perf.request.options import BadRequestError, parse
+from perf.schema import codec
+from perf.schema.cell import Cell, Environment, Io, Tolerance
 from tests import models
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 
 
-def place(name: str, *providers: str, **more: Any) -> Place:
+def place(name: str, *providers: str, **more: Any) -> ProbedEnvironment:
     spec = replace(EnvironmentSpec(name, f"/{name}"), **more)
     versions = {"onnxruntime": f"1.{len(name)}"}
     environment = Environment(name, f"/{name}", {}, versions)
-    return Place(spec, environment, Found(providers=providers, versions=versions))
+    return ProbedEnvironment(
+        spec, environment, ProbeResult(providers=providers, versions=versions)
+    )
 
 
 PLACES = (place("current", CPU), place("ov", CPU, OPENVINO, targets=(OPENVINO,)))
@@ -47,13 +48,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planned(
     found: Path,
     *words: str,
-    places: tuple[Place, ...] = PLACES,
+    places: tuple[ProbedEnvironment, ...] = PLACES,
     gpus: tuple[Gpu, ...] = (),
 ) -> tuple[Planned, ...]:
     options = parse(words)
-    offered = targets.offers(places, backends.discover(), {})
-    chosen = targets.chosen(offered, options.ep_list or ("cpu", "ov"), fp16=options.fp16)
-    return planning.plan(model_files.load(found), chosen, options, gpus=gpus)
+    offered = targets.make_offers(places, backends.discover_backends(), {})
+    chosen = targets.choose_targets(offered, options.ep_list or ("cpu", "ov"), fp16=options.fp16)
+    return planning.plan_cells(model_files.load_models(found), chosen, options, gpus=gpus)
 
 
 def ids(found: Path, *words: str) -> list[str]:
@@ -294,14 +295,14 @@ def test_optimisation_profiles_reach_every_target_that_takes_them_and_no_other(
 def test_a_relative_trtexec_is_made_absolute_for_a_worker_elsewhere() -> None:
     from perf.planning import plan as planning
 
-    assert planning._program("bin/trtexec") == str(Path("bin/trtexec").absolute())
-    assert planning._program("trtexec") == "trtexec"
-    assert planning._program("") == ""
+    assert planning._absolute_program("bin/trtexec") == str(Path("bin/trtexec").absolute())
+    assert planning._absolute_program("trtexec") == "trtexec"
+    assert planning._absolute_program("") == ""
 
 
 def test_packages_that_no_worker_loads_are_no_part_of_a_cells_identity() -> None:
-    from perf.core.cell import Environment
     from perf.planning import plan as planning
+    from perf.schema.cell import Environment
 
     bare = Environment("e", "python", {}, {"numpy": "2", "onnxruntime": "1.31.1"})
     more = {
@@ -310,4 +311,4 @@ def test_packages_that_no_worker_loads_are_no_part_of_a_cells_identity() -> None
         "nvidia-ml-py": "13",
         "onnx": "1.23.2",
     }
-    assert planning._identity(Environment("e", "python", {}, more)) == bare
+    assert planning._identifying_versions(Environment("e", "python", {}, more)) == bare

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from perf.core import codec, fold, journal
-from perf.core.cell import ModelFile
-from perf.core.journal import Artefact, Created, Prepared, RaisedError, Stage
-from perf.core.record import Ending, LaunchKind, Passed, Raised
-from perf.planning import flow
-from perf.planning.flow import Ask, Flow, Progress
-from perf.planning.jobs import ArtefactJob
+from perf.planning import launch_graph
+from perf.planning.launch import CellState, LaunchGraph, LaunchRequest
+from perf.schema import codec, fold, journal
+from perf.schema.cell import ModelFile
+from perf.schema.jobs import ArtefactJob
+from perf.schema.journal import Artefact, Created, ExceptionRaised, Prepared, Stage
+from perf.schema.record import Ending, LaunchKind, Passed, Raised
 from perf.worker import stages
 from tests import models
-from tests.planning.test_flow import STORED, begin, cells, finish, kitchen, told
+from tests.planning.test_launch_graph import STORED, begin, cells, context, finish, told
 
 # As ONNX Runtime's TensorRT provider says it.
-SHAPELESS = RaisedError(
+SHAPELESS = ExceptionRaised(
     Stage.CREATE,
     "Fail",
     "TensorRT input: Resize__27:0 has no shape specified. Please run shape inference on the onnx "
@@ -27,9 +27,9 @@ ENDED = Ending(1, None)
 
 
 def checked(
-    folder: Path, mine: list[Progress], *failing: RaisedError
-) -> tuple[Flow, Sequence[Ask]]:
-    asking = flow.set_up(kitchen(folder), mine[0].cell.model, mine)
+    folder: Path, mine: list[CellState], *failing: ExceptionRaised
+) -> tuple[LaunchGraph, Sequence[LaunchRequest]]:
+    asking = launch_graph.set_up_model(context(folder), mine[0].cell.model, mine)
     (prepare,) = begin(asking)
     checks = asking.send([told(prepare, Prepared((STORED,)))])
     failed = [told(a, f, ending=ENDED) for a, f in zip(checks, failing, strict=False)]
@@ -57,14 +57,14 @@ def test_what_fails_again_keeps_its_last_word(tmp_path: Path) -> None:
     mine = cells("A")
     asking, (artefact,) = checked(tmp_path, mine, SHAPELESS)
     (again,) = asking.send([told(artefact, Artefact("/shaped.onnx", {}))])
-    finish(asking, [told(again, RaisedError(Stage.CREATE, "Fail", "no plugin"), ending=ENDED)])
+    finish(asking, [told(again, ExceptionRaised(Stage.CREATE, "Fail", "no plugin"), ending=ENDED)])
     assert mine[0].outcome == Raised(Stage.CREATE, "Fail", "no plugin")
 
 
 def test_without_shapes_the_engines_own_words_stand(tmp_path: Path) -> None:
     mine = cells("A")
     asking, (artefact,) = checked(tmp_path, mine, SHAPELESS)
-    failed = RaisedError(Stage.CONVERT, "RefusalError", "needs sympy")
+    failed = ExceptionRaised(Stage.CONVERT, "UserError", "needs sympy")
     finish(asking, [told(artefact, failed, ending=ENDED)])
     assert mine[0].outcome == Raised(Stage.CREATE, "Fail", SHAPELESS.message)
     assert [x.name for x in mine[0].launches] == ["check"]
@@ -74,10 +74,10 @@ def test_other_failures_and_models_of_ones_own_are_left_as_they_are(tmp_path: Pa
     own = cells("A")
     own[0].cell = replace(own[0].cell, model=replace(own[0].cell.model, path_fp16="/own.onnx"))
     for mine, failure in (
-        (cells("A"), RaisedError(Stage.CREATE, "Fail", "no kernel")),
+        (cells("A"), ExceptionRaised(Stage.CREATE, "Fail", "no kernel")),
         (own, SHAPELESS),
     ):
-        asking = flow.set_up(kitchen(tmp_path), mine[0].cell.model, mine)
+        asking = launch_graph.set_up_model(context(tmp_path), mine[0].cell.model, mine)
         (prepare,) = begin(asking)
         (check,) = asking.send([told(prepare, Prepared((STORED,)))])
         finish(asking, [told(check, failure, ending=ENDED)])
@@ -94,8 +94,10 @@ def test_the_worker_makes_the_copy_in_the_cache(tmp_path: Path) -> None:
     told_in = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        assert stages.run("artefact", tmp_path / "job.json", tmp_path / name) == 0
-        made = fold.artefact(journal.parse((tmp_path / name / "journal.jsonl").read_bytes()))
+        assert stages.run_launch("artefact", tmp_path / "job.json", tmp_path / name) == 0
+        made = fold.find_artifact(
+            journal.parse_journal((tmp_path / name / "journal.jsonl").read_bytes())
+        )
         assert made is not None
         told_in.append(Path(made.path))
     assert told_in[0] == told_in[1]

@@ -3,12 +3,12 @@
 import pytest
 
 from perf import backends
-from perf.backends import Backend, Found, TargetSpec
-from perf.core.cell import Environment, Precision
-from perf.core.environments import EnvironmentSpec
-from perf.core.options import BadRequestError
+from perf.backends import Backend, ProbeResult, TargetSpec
 from perf.planning import targets
-from perf.planning.targets import Offer, Place
+from perf.planning.targets import Offer, ProbedEnvironment
+from perf.request.environments import EnvironmentSpec
+from perf.request.options import BadRequestError
+from perf.schema.cell import Environment, Precision
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 GPU = ("NVIDIA H100",)
@@ -17,18 +17,18 @@ GPU = ("NVIDIA H100",)
 def place(
     name: str, *providers: str, serves: tuple[str, ...] = (), gpus: tuple[str, ...] = (), problem: str = "",
     default: bool = True, plugin: dict[str, str] | None = None,
-) -> Place:  # fmt: skip
+) -> ProbedEnvironment:  # fmt: skip
     spec = EnvironmentSpec(
         name, python=f"/{name}", targets=serves, default=default, plugin=plugin or {}
     )
     devices = (plugin["ep_name"],) if plugin else ()
     versions = {"onnxruntime": "1.31.1"}
-    found = Found(providers=providers, versions=versions, gpus=gpus, plugin_devices=devices)
-    return Place(spec, Environment(name, f"/{name}"), found, problem)
+    found = ProbeResult(providers=providers, versions=versions, gpus=gpus, plugin_devices=devices)
+    return ProbedEnvironment(spec, Environment(name, f"/{name}"), found, problem)
 
 
-def offered(*places: Place) -> tuple[Offer, ...]:
-    return targets.offers(places, backends.discover(), {})
+def offered(*places: ProbedEnvironment) -> tuple[Offer, ...]:
+    return targets.make_offers(places, backends.discover_backends(), {})
 
 
 HERE = offered(
@@ -55,7 +55,7 @@ HERE = offered(
     ],
 )
 def test_a_target_is_found_by_name_alias_and_environment(name: str, label: str) -> None:
-    assert targets.named(HERE, name).label == label
+    assert targets.find_offer(HERE, name).label == label
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,13 @@ def test_a_target_is_found_by_name_alias_and_environment(name: str, label: str) 
 )  # fmt: skip
 def test_an_unknown_name_gets_the_nearest_ones(name: str, says: str) -> None:
     with pytest.raises(BadRequestError, match=says):
-        targets.named(HERE, name)
+        targets.find_offer(HERE, name)
 
 
-def labels(*places: Place, names: tuple[str, ...] = (), fp16: bool = True) -> list[str]:
-    return [o.label for o in targets.chosen(offered(*places), names, fp16=fp16)]
+def labels(
+    *places: ProbedEnvironment, names: tuple[str, ...] = (), fp16: bool = True
+) -> list[str]:
+    return [o.label for o in targets.choose_targets(offered(*places), names, fp16=fp16)]
 
 
 def test_without_a_gpu_the_defaults_are_what_runs_on_the_cpu() -> None:
@@ -119,7 +121,7 @@ def test_an_fp16_target_named_without_fp16_is_a_contradiction() -> None:
 
 
 def test_every_backends_target_is_offered_once_with_a_reason_where_it_cannot_run() -> None:
-    known = {t.label for b in backends.discover() for t in b.targets}
+    known = {t.label for b in backends.discover_backends() for t in b.targets}
     got = [o.target.label for o in offered(place("current", CPU))]
     assert set(got) == known
     assert len(got) == len(known)
@@ -140,7 +142,7 @@ def test_the_first_environment_that_serves_a_target_is_its_default() -> None:
 
 def test_spellings_of_all_backends_never_collide() -> None:
     seen: dict[str, TargetSpec] = {}
-    for backend in backends.discover():
+    for backend in backends.discover_backends():
         assert isinstance(backend, Backend)
         for target in backend.targets:
             for spelling in {s.lower() for s in (target.label, *target.aliases)}:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.environments import HARNESS
 from perf.report import screen
-from tests.core import hand_made as made
+from perf.request.environments import HARNESS
+from tests.results import hand_made as made
 
 COMMAND = ("benchmark_wrapper.py", "-t", "7", "--rerun", "failed")
 RECORD = made.two_models()[6]

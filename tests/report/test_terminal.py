@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import gains, tables
-from perf.core.journal import Placement
-from perf.core.record import FellBack, Record
 from perf.report import sections, terminal
-from tests.core import hand_made as made
+from perf.results import gains, tables
+from perf.schema.journal import Placement
+from perf.schema.record import FellBack, Record
+from tests.results import hand_made as made
 
 RECORDS = made.two_models()
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def line(record: Record, base: Record | None = None) -> str:
     """A cell's line, its gain over `base`."""
-    return terminal.cell_line(record, gains.gain(base, record) if base else None)
+    return terminal.cell_line(record, gains.gain_between(base, record) if base else None)
 
 
 def printed(records: tuple[Record, ...], width: int) -> list[str]:
@@ -176,7 +176,7 @@ def test_marks_are_listed_once_under_the_latencies() -> None:
 
 PROGRAM = """\
 from perf.report import terminal
-from tests.core import hand_made as made
+from tests.results import hand_made as made
 terminal.print_tables(made.two_models(), made.host())
 """
 

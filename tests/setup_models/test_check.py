@@ -4,15 +4,16 @@ from pathlib import Path
 import onnx
 import pytest
 
-from setup_models import add, check, half
-from setup_models.refusals import RefusalError, run_command
+from perf.conversion import convert
+from perf.conversion.errors import UserError, run_command
+from setup_models import add, check
 from tests.setup_models.tiny import mlp, model_folder, save
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     source = save(mlp(), tmp_path / "mine.onnx")
-    add.add(source, tmp_path / "models", add.Wish("mine"))
+    add.add(source, tmp_path / "models", add.AddOptions("mine"))
     return tmp_path / "models"
 
 
@@ -35,7 +36,7 @@ def test_a_whole_model_is_one_row(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = tmp_path / "result" / "run" / "cache" / "key"
-    half.main(
+    convert.main(
         [
             str(models / "mine" / "mine.onnx"),
             str(cache / "a.onnx"),
@@ -127,8 +128,8 @@ def test_a_folder_and_a_single_file_are_sources_too(
 
 
 def test_no_source_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RefusalError, match=r"no such model list, folder or \.onnx file"):
-        check.listed(tmp_path / "nothing.json")
+    with pytest.raises(UserError, match=r"no such model list, folder or \.onnx file"):
+        check.list_models(tmp_path / "nothing.json")
     (tmp_path / "bad.json").write_text('[{"model_name": "a"}]')
-    with pytest.raises(RefusalError, match=r"bad\.json\[0\]: 'working_directory' is missing"):
-        check.listed(tmp_path / "bad.json")
+    with pytest.raises(UserError, match=r"bad\.json\[0\]: 'working_directory' is missing"):
+        check.list_models(tmp_path / "bad.json")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import models as model_lists
+from perf.request import model_list as model_lists
 from tests.setup_models.tiny import model_folder, tree
 from tests.setup_models.zoo_runs import one_line, packed, run
 
@@ -69,5 +69,5 @@ def test_test_data_is_made_where_asked_for(archive: bytes, tmp_path: Path) -> No
     broken("no test data", tmp_path, archive)
     done = run(tmp_path, "x.tar.gz", "--make_test_data")
     assert done.returncode == 0, done.stderr
-    (model,) = model_lists.load(tmp_path / "models" / "model_list.json")
-    assert len(model_lists.test_sets(Path(str(model.test_data)))) == 2
+    (model,) = model_lists.load_models(tmp_path / "models" / "model_list.json")
+    assert len(model_lists.find_test_sets(Path(str(model.test_data)))) == 2

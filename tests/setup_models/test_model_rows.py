@@ -6,36 +6,41 @@ from pathlib import Path
 
 import pytest
 
-from setup_models import rows
-from setup_models.refusals import RefusalError
+from perf.conversion.errors import UserError
+from setup_models import model_list_rows
 from tests.setup_models.tiny import tree
 
 
-def addition(scratch: Path, name: str) -> rows.Addition:
+def addition(scratch: Path, name: str) -> model_list_rows.Addition:
     staged = scratch / name
     staged.mkdir()
     (staged / "m.onnx").write_bytes(b"x")
-    return rows.Addition(name, staged, ({"model_name": name, "working_directory": f"./{name}/"},))
+    return model_list_rows.Addition(
+        name, staged, ({"model_name": name, "working_directory": f"./{name}/"},)
+    )
 
 
 def test_folders_and_rows_come_together(tmp_path: Path) -> None:
     models = tmp_path / "models"
-    with rows.workshop(models) as scratch:
-        rows.put(
+    with model_list_rows.workshop(models) as scratch:
+        model_list_rows.put_in_place(
             models, [addition(scratch, "a"), addition(scratch, "b")], models / "model_list.json"
         )
     assert sorted(path.name for path in models.iterdir()) == ["a", "b", "model_list.json"]
-    assert [row["model_name"] for row in rows.read(models / "model_list.json")] == ["a", "b"]
+    assert [row["model_name"] for row in model_list_rows.read(models / "model_list.json")] == [
+        "a",
+        "b",
+    ]
 
 
 def test_a_list_that_cannot_be_written_takes_the_folders_back(tmp_path: Path) -> None:
     models = tmp_path / "models"
     missing = tmp_path / "no such folder" / "model_list.json"
     with (
-        pytest.raises(RefusalError, match="No such file or directory"),
-        rows.workshop(models) as scratch,
+        pytest.raises(UserError, match="No such file or directory"),
+        model_list_rows.workshop(models) as scratch,
     ):
-        rows.put(models, [addition(scratch, "a")], missing)
+        model_list_rows.put_in_place(models, [addition(scratch, "a")], missing)
     assert not models.exists()
 
 
@@ -44,10 +49,12 @@ def test_a_damaged_list_is_refused_and_kept(text: str, tmp_path: Path) -> None:
     (tmp_path / "model_list.json").write_text(text)
     before = tree(tmp_path)
     with (
-        pytest.raises(RefusalError, match="repair or remove it"),
-        rows.workshop(tmp_path) as scratch,
+        pytest.raises(UserError, match="repair or remove it"),
+        model_list_rows.workshop(tmp_path) as scratch,
     ):
-        rows.put(tmp_path, [addition(scratch, "a")], tmp_path / "model_list.json")
+        model_list_rows.put_in_place(
+            tmp_path, [addition(scratch, "a")], tmp_path / "model_list.json"
+        )
     assert tree(tmp_path) == before
 
 
@@ -56,8 +63,10 @@ def test_runs_side_by_side_lose_no_row(tmp_path: Path) -> None:
     names = [f"m{number}" for number in range(12)]
 
     def one(name: str) -> None:
-        with rows.workshop(models) as scratch:
-            rows.put(models, [addition(scratch, name)], models / "model_list.json")
+        with model_list_rows.workshop(models) as scratch:
+            model_list_rows.put_in_place(
+                models, [addition(scratch, name)], models / "model_list.json"
+            )
 
     models.mkdir()
     threads = [threading.Thread(target=one, args=(name,)) for name in names]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from perf.conversion.errors import UserError
 from setup_models import offline
-from setup_models.refusals import RefusalError
 
 SMALL = ("loop_if", "int8_qdq", "encoder")
 COMMAND = (sys.executable, "-m", "setup_models.offline")
@@ -168,7 +168,7 @@ def test_a_recipe_that_fails_keeps_the_old_model(
 
 
 def test_unknown_name_gets_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(RefusalError, match="squeezent: no such model; did you mean squeezenet"):
+    with pytest.raises(UserError, match="squeezent: no such model; did you mean squeezenet"):
         offline.main(["--out", str(tmp_path), "--only", "squeezent"])
     assert not list(tmp_path.iterdir())
 

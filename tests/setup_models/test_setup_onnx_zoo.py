@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import models as model_lists
-from setup_models import lock
+from perf.request import model_list as model_lists
+from setup_models.fetch import lock
 from tests.setup_models.hub_server import COMMIT, REPOSITORY, put_zoo
 from tests.setup_models.serving import Server
 from tests.setup_models.tiny import model_folder, tree
@@ -46,8 +46,8 @@ def test_links_txt_as_the_predecessor_had_it(
     done = run_by_path(SCRIPT, tmp_path)
     assert done.returncode == 0, done.stderr
     assert names(tmp_path) == ["a", "b", "c"]
-    (model, *_) = model_lists.load(tmp_path / "models" / "model_list.json")
-    assert model_lists.test_sets(Path(str(model.test_data)))
+    (model, *_) = model_lists.load_models(tmp_path / "models" / "model_list.json")
+    assert model_lists.find_test_sets(Path(str(model.test_data)))
     assert list((tmp_path / "cache").rglob("*.tar.gz")) == []
 
 

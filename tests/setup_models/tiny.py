@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from setup_models import datasets
+from perf.conversion import data_sets
 
 
 def mlp(batch: int | str = "batch", width: int = 8, opset: int = 17) -> onnx.ModelProto:
@@ -58,7 +58,7 @@ def model_folder(folder: Path, name: str = "model.onnx") -> Path:
     """A model with one test set beside it, as the zoo ships them; its folder."""
     save(mlp(), folder / name)
     x = np.ones((1, 8), np.float32)
-    datasets.write_set(folder / "test_data_set_0", {"x": x}, {"y": np.zeros((1, 4), np.float32)})
+    data_sets.write_set(folder / "test_data_set_0", {"x": x}, {"y": np.zeros((1, 4), np.float32)})
     return folder
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import models as model_lists
+from perf.conversion.errors import run_command
+from perf.request import model_list as model_lists
 from setup_models import setup_onnx_zoo
-from setup_models.refusals import run_command
 
 
 def packed(folder: Path, suffix: str = ".tar.gz") -> bytes:
@@ -41,7 +41,9 @@ def run(
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(model.name for model in model_lists.load(folder / "models" / "model_list.json"))
+    return sorted(
+        model.name for model in model_lists.load_models(folder / "models" / "model_list.json")
+    )
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:

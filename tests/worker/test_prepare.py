@@ -8,10 +8,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from perf.backends import Unsupported
-from perf.worker import inputs
-from perf.worker.prepare import BadModel, PrepareRequest, prepare, set_folders
+from perf.measure import tensor_io
+from perf.worker.model_signature import BadModel
+from perf.worker.prepare import PrepareRequest, prepare_sets, set_folders
 from tests import models
-from tests.worker.asking import f32, model_file, put, stored_sets
+from tests.inprocess.asking import f32, model_file, put, stored_sets
 
 
 def adder(path: Path) -> Path:
@@ -21,7 +22,7 @@ def adder(path: Path) -> Path:
 
 
 def values(folder: Path, out: Path) -> dict[str, list[float]]:
-    fed = inputs.load(stored_sets(folder, out)[0])
+    fed = tensor_io.load_inputs(stored_sets(folder, out)[0])
     return {name: array.tolist() for name, array in fed.items()}
 
 
@@ -29,7 +30,9 @@ def test_stored_sets_come_back_whole(tmp_path: Path) -> None:
     sets = stored_sets(models.linear(tmp_path / "m"), tmp_path / "out")
     assert [s.name for s in sets] == ["test_data_set_0", "test_data_set_1"]
     for number, one in enumerate(sets):
-        np.testing.assert_array_equal(inputs.load(one)["x"], models.noise(number, (1 + number, 8)))
+        np.testing.assert_array_equal(
+            tensor_io.load_inputs(one)["x"], models.noise(number, (1 + number, 8))
+        )
         assert [(t.name, t.onnx_type, t.shape) for t in one.outputs] == [("y", 1, (1 + number, 4))]
 
 
@@ -72,7 +75,7 @@ def test_an_initializer_is_not_an_input_even_where_ir_3_lists_it(tmp_path: Path)
     for t in model.graph.initializer:
         model.graph.input.insert(0, helper.make_tensor_value_info(t.name, t.data_type, t.dims))
     onnx.save(model, folder / "model.onnx")
-    assert list(inputs.load(stored_sets(folder, tmp_path / "o")[0])) == ["x"]
+    assert list(tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0])) == ["x"]
 
 
 def test_a_missing_output_is_no_error(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_every_kind_of_tensor_survives(tmp_path: Path, array: np.ndarray, kind: 
         tmp_path / "m", [node], {"x": shape}, {"y": shape}, [pair], kinds={"x": kind, "y": kind}
     )
     one = stored_sets(folder, tmp_path / "o")[0]
-    fed = inputs.load(one)["x"]
+    fed = tensor_io.load_inputs(one)["x"]
     assert (fed.shape, one.inputs[0].onnx_type) == (shape, kind)
     assert fed.tolist() == np.asarray(array).tolist()
 
@@ -151,7 +154,7 @@ def test_fp16_data_are_cast_for_a_model_of_fp16_inputs(tmp_path: Path) -> None:
         kinds={"x": TensorProto.FLOAT16, "y": TensorProto.FLOAT16},
     )
     model = model_file(folder, path_fp16=str(half / "model.onnx"))
-    one = prepare(model, PrepareRequest("zoo", use_fp16_data=True), tmp_path / "o")[0]
+    one = prepare_sets(model, PrepareRequest("zoo", use_fp16_data=True), tmp_path / "o")[0]
     assert {t.onnx_type for t in (*one.inputs, *one.outputs)} == {TensorProto.FLOAT16}
 
 
@@ -175,7 +178,7 @@ def test_sequences_are_fed_as_elements_and_nested_types_declined(tmp_path: Path)
               folder / "model.onnx")  # fmt: skip
     held = numpy_helper.from_list([f32([1]), f32([2, 3])], "xs")
     (home / "input_0.pb").write_bytes(held.SerializeToString())
-    fed = inputs.load(stored_sets(folder, tmp_path / "o")[0])
+    fed = tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0])
     assert {k: v.tolist() for k, v in fed.items()} == {"xs[0]": [1], "xs[1]": [2, 3]}
     plain = onnx.TypeProto.FromString(sequence.type.SerializeToString())
     graph.input[0].type.CopyFrom(helper.make_optional_type_proto(plain))
@@ -183,7 +186,7 @@ def test_sequences_are_fed_as_elements_and_nested_types_declined(tmp_path: Path)
               folder / "model.onnx")  # fmt: skip
     maybe = numpy_helper.from_optional([f32([4])], "xs", onnx.OptionalProto.SEQUENCE)
     (home / "input_0.pb").write_bytes(maybe.SerializeToString())
-    fed = inputs.load(stored_sets(folder, tmp_path / "o")[0])
+    fed = tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0])
     assert {k: v.tolist() for k, v in fed.items()} == {"xs[0]": [4]}
     graph.input[0].type.CopyFrom(helper.make_sequence_type_proto(plain))
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),

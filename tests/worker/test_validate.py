@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto
 
-from perf.core import tolerances
-from perf.core.cell import Cell, Comparison, Precision, Tolerance
-from perf.core.fold import Expectation, is_wrong
-from perf.core.journal import Compared
-from perf.worker import inputs, validate
-from tests.worker.asking import cell, f32, model_file
+from perf.measure import tensor_io
+from perf.request import tolerances
+from perf.schema.cell import Cell, Comparison, Precision, Tolerance
+from perf.schema.fold import Expectation, is_wrong
+from perf.schema.journal import Compared
+from perf.worker import validate
+from tests.inprocess.asking import cell, f32, model_file
 
 MODES = {
     "fp32": (Precision.FP32, False),
@@ -93,7 +94,7 @@ def test_a_users_tolerance_is_numpys() -> None:
     reference = RNG.normal(size=1000)
     got = reference + RNG.normal(size=1000) * 1e-2
     for rtol, atol in ((0.0, 1e-2), (1e-2, 0.0), (5e-3, 5e-3)):
-        facts = validate.compare("s", "o", got, reference, Tolerance(rtol, atol))
+        facts = validate.compare_output("s", "o", got, reference, Tolerance(rtol, atol))
         assert facts.mismatched == int((~np.isclose(got, reference, rtol, atol)).sum())
         assert facts.total == 1000
 
@@ -101,7 +102,7 @@ def test_a_users_tolerance_is_numpys() -> None:
 def test_facts_are_those_of_numpy() -> None:
     reference = RNG.normal(size=(7, 5)).astype(np.float32)
     got = reference + RNG.normal(size=(7, 5)).astype(np.float32) * f32(0.1)
-    facts = validate.compare("s", "o", got, reference, Tolerance(0, 0))
+    facts = validate.compare_output("s", "o", got, reference, Tolerance(0, 0))
     difference = np.abs(got.astype(float) - reference.astype(float))
     wide, theirs = reference.astype(float), got.astype(float)
     assert facts.max_abs == pytest.approx(difference.max())
@@ -124,14 +125,14 @@ def test_facts_are_those_of_numpy() -> None:
 def test_nan_and_inf_positions_must_agree(
     got: list[float], reference: list[float], says: str
 ) -> None:
-    facts = validate.compare("s", "o", f32(got), f32(reference), Tolerance(1, 1))
+    facts = validate.compare_output("s", "o", f32(got), f32(reference), Tolerance(1, 1))
     assert says in facts.problem
     assert facts.mismatched >= 1
 
 
 def test_nan_and_inf_at_the_same_places_pass() -> None:
     both = f32([np.nan, np.inf, -np.inf, 3])
-    facts = validate.compare("s", "o", both, both.copy(), Tolerance(0, 0))
+    facts = validate.compare_output("s", "o", both, both.copy(), Tolerance(0, 0))
     assert (facts.problem, facts.mismatched, facts.max_abs) == ("", 0, 0.0)
 
 
@@ -145,7 +146,7 @@ def test_nan_and_inf_at_the_same_places_pass() -> None:
     ],
 )
 def test_shape_and_type_come_before_values(got: np.ndarray, says: str) -> None:
-    facts = validate.compare("s", "o", got, np.zeros((2, 3), np.float32), Tolerance(9, 9))
+    facts = validate.compare_output("s", "o", got, np.zeros((2, 3), np.float32), Tolerance(9, 9))
     assert facts.problem == says
     assert is_wrong(facts, Expectation())
 
@@ -172,7 +173,7 @@ def test_integers_strings_and_booleans_must_be_equal_by_default() -> None:
 
 
 def test_unsigned_differences_do_not_wrap() -> None:
-    facts = validate.compare(
+    facts = validate.compare_output(
         "s", "o", np.array([0, 255], np.uint8), np.array([1, 0], np.uint8), Tolerance(0, 1)
     )
     assert (facts.mismatched, facts.max_abs) == (1, 255.0)
@@ -188,7 +189,7 @@ def test_an_output_stored_in_few_bits_may_be_off_by_its_last() -> None:
     assert not wrong(validate.compare_set("s", {"a": next_up}, {"a": one}, asked))
     assert wrong(validate.compare_set("s", {"a": third}, {"a": one}, asked))
     bf16 = [
-        inputs.coded(np.array(c, np.uint16), TensorProto.BFLOAT16)
+        tensor_io.as_coded(np.array(c, np.uint16), TensorProto.BFLOAT16)
         for c in (0x3F80, 0x3F81, 0x3F82)
     ]
     assert not wrong(validate.compare_set("s", {"a": bf16[1]}, {"a": bf16[0]}, asked))
@@ -205,9 +206,9 @@ def test_an_all_zero_reference_has_scale_one() -> None:
 
 def test_empty_and_scalar_outputs_are_compared() -> None:
     empty = np.zeros((0, 4), np.float32)
-    facts = validate.compare("s", "o", empty, empty, Tolerance(0, 0))
+    facts = validate.compare_output("s", "o", empty, empty, Tolerance(0, 0))
     assert (facts.total, facts.mismatched, facts.problem) == (0, 0, "")
-    facts = validate.compare("s", "o", f32(1), f32(2), Tolerance(0, 0.5))
+    facts = validate.compare_output("s", "o", f32(1), f32(2), Tolerance(0, 0.5))
     assert (facts.total, facts.mismatched, facts.worst_index) == (1, 1, ())
 
 

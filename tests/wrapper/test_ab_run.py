@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from comparison.commands import Question, main
-from comparison.records import read_run
-from perf.core.record import Record, measured
-from perf.core.run_folder import RunFolder, records
+from comparison.cli import Question, main
+from comparison.run_records import read_run
+from perf.results.run_folder import RunFolder, read_records
+from perf.schema.record import Record, measure_launches
 from tests import models
 from tests.asking import ROOT, Said, ask, one_line
 
@@ -38,7 +38,7 @@ def sides(said: Said) -> tuple[Record, Record]:
 
 
 def test_launches_of_a_round_are_neighbours_and_neither_side_is_always_first(ab: Said) -> None:
-    old, new = (measured(r) for r in sides(ab))
+    old, new = (measure_launches(r) for r in sides(ab))
     assert [x.round for x in old] == [x.round for x in new]
     assert 5 <= len(old) <= 9
     apart = [b.order - a.order for a, b in zip(old, new, strict=True)]
@@ -47,7 +47,9 @@ def test_launches_of_a_round_are_neighbours_and_neither_side_is_always_first(ab:
 
 
 def test_a_launch_takes_the_runs_that_the_rule_uses(ab: Said) -> None:
-    assert {len(x.timed.samples_ns) for r in sides(ab) for x in measured(r) if x.timed} == {20}
+    assert {
+        len(x.timed.samples_ns) for r in sides(ab) for x in measure_launches(r) if x.timed
+    } == {20}
 
 
 def test_the_comparison_reads_it(
@@ -72,7 +74,7 @@ def test_max_minutes_ends_it_early(shared_home: Path) -> None:
         "-t", "1000", "--run_id", "short",
     )  # fmt: skip
     assert said.status == 0, said
-    assert sum(len(measured(r)) for r in said.records.values()) < 100
+    assert sum(len(measure_launches(r)) for r in said.records.values()) < 100
 
 
 def test_named_option_sets_are_sides(shared_home: Path) -> None:
@@ -82,7 +84,10 @@ def test_named_option_sets_are_sides(shared_home: Path) -> None:
         "--run_id", "sets",
     )  # fmt: skip
     assert said.status == 0, said
-    assert {r.cell.variant: len(measured(r)) for r in said.records.values()} == {"": 2, "same": 2}
+    assert {r.cell.variant: len(measure_launches(r)) for r in said.records.values()} == {
+        "": 2,
+        "same": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -108,7 +113,7 @@ import sys
 from pathlib import Path
 from perf.planning import plan
 plan.CANARY_MODEL = Path(sys.argv[1])
-from perf.wrapper.cli import main
+from perf.cli.benchmark_wrapper import main
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -133,7 +138,9 @@ def test_a_canary_is_launched_before_every_launch(home: Path) -> None:
         capture_output=True, timeout=120, check=False, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert done.returncode == 0, done
-    found = {r.cell.id: measured(r) for r in records(RunFolder(home / "result", "run"))}
+    found = {
+        r.cell.id: measure_launches(r) for r in read_records(RunFolder(home / "result", "run"))
+    }
     assert {k: len(v) for k, v in found.items()} == {
         "canary::CPUExecutionProvider": 6,
         "linear::CPUExecutionProvider": 3,

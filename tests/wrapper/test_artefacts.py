@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from perf.core import fold, journal
-from perf.core.journal import Artefact
-from perf.core.record import Passed, Skipped
+from perf.schema import fold, journal
+from perf.schema.journal import Artefact
+from perf.schema.record import Passed, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask
 from tests.fakes.trt_cells import FAKE
@@ -39,7 +39,7 @@ def run(home: Path, run_id: str, *words: str) -> Said:
 
 def made(said: Said) -> Artefact:
     (folder,) = said.run.root.glob("cache/*-fp16/launch")
-    artefact = fold.artefact(journal.read(folder / "journal.jsonl"))
+    artefact = fold.find_artifact(journal.read_journal(folder / "journal.jsonl"))
     assert artefact is not None
     return artefact
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.record import ArtefactFailed, Passed
+from perf.schema.record import ArtefactFailed, Passed
 from tests.asking import CURRENT, QUICK, ROOT, ask, one_line
 
 

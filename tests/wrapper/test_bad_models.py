@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from perf.core.record import ArtefactFailed, Outcome, Passed, Raised
+from perf.schema.record import ArtefactFailed, Outcome, Passed, Raised
 from tests import models
 from tests.asking import CURRENT, QUICK, Said, ask, snapshot
 

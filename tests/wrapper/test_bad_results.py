@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.record import Passed
+from perf.schema.record import Passed
 from tests.asking import QUICK, ROOT, Said, ask, one_line, snapshot
 
 
@@ -41,7 +41,7 @@ LIMIT = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-from perf.wrapper.cli import main
+from perf.cli.benchmark_wrapper import main
 raise SystemExit(main(sys.argv[2:]))
 """
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from perf.core import run_folder
-from perf.core.record import LaunchKind
+from perf.results import run_folder
+from perf.schema.record import LaunchKind
 from tests.asking import ROOT
 
 MEASURE = ("-m", "models", "--models", "relu", "-e", "cpu", "-o", "result", "-i", "zoo",
@@ -19,9 +19,10 @@ MEASURE = ("-m", "models", "--models", "relu", "-e", "cpu", "-o", "result", "-i"
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from perf.wrapper import cli, rapl
-rapl.POWERCAP = Path(sys.argv[1])
-sys.exit(cli.main(sys.argv[2:]))
+from perf.cli import benchmark_wrapper
+from perf.machine import rapl_sampler
+rapl_sampler.POWERCAP = Path(sys.argv[1])
+sys.exit(benchmark_wrapper.main(sys.argv[2:]))
 """
 WATTS = 60.0
 
@@ -53,8 +54,8 @@ def test_joules_of_the_timed_window_by_run(home: Path) -> None:
         stop.set()
         package.join()
     assert done.returncode == 0, done.stdout + done.stderr
-    run = run_folder.latest(home / "result")
-    (record,) = run_folder.records(run)
+    run = run_folder.find_run(home / "result")
+    (record,) = run_folder.read_records(run)
     seconds, joules, runs = 0.0, 0.0, 0
     for launch in record.launches:
         if launch.kind is LaunchKind.CHECK:
@@ -77,6 +78,6 @@ def test_where_no_counter_can_be_read_it_is_empty(home: Path) -> None:
         check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    row = json.loads((run_folder.latest(home / "result").root / "cells.jsonl").read_text())
+    row = json.loads((run_folder.find_run(home / "result").root / "cells.jsonl").read_text())
     assert row["cpu_energy_j_per_run"] is None
     assert row["p50_ms"] > 0

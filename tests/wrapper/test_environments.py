@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.environments import EnvironmentSpec
-from perf.core.record import Passed
+from perf.request.environments import EnvironmentSpec
+from perf.schema.record import Passed
 from perf.wrapper import environments
 from tests.asking import CURRENT, ROOT, Said, ask, command
 
@@ -171,7 +171,7 @@ def test_a_probe_that_hangs_or_crashes_is_a_line(tmp_path: Path) -> None:
         python = tmp_path / "python"
         python.write_text(text)
         python.chmod(0o755)
-        found = environments.resolve(EnvironmentSpec("odd", str(python)), ())
+        found = environments.probe_environment(EnvironmentSpec("odd", str(python)), ())
         assert says in found.problem
         assert "\n" not in found.problem
 

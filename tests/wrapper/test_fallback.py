@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
-from perf.core.record import FellBack, Passed, Skipped
+from perf.schema.record import FellBack, Passed, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask
 

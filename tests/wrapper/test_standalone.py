@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from perf.core import run_folder
-from perf.core.leases import Lease
-from perf.core.record import Passed, PrecisionNotAttained, Skipped
+from perf.machine.machine_lock import MachineLock
+from perf.results import run_folder
+from perf.schema.record import Passed, PrecisionNotAttained, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask
 from tests.fakes.trt_cells import FAKE
@@ -187,7 +187,7 @@ def test_who_writes_the_shared_cache_is_waited_for(home: Path) -> None:
     run(home, *words)
     (lock,) = (home / "engines").glob("*.lock")
     what = lock.stem.removeprefix("ep-perf-")
-    with ThreadPoolExecutor() as pool, Lease(what, "another", folder=lock.parent) as lease:
+    with ThreadPoolExecutor() as pool, MachineLock(what, "another", folder=lock.parent) as lease:
         assert lease.path == lock
         waiting = pool.submit(run, home, *words)
         with pytest.raises(TimeoutError):
@@ -229,7 +229,7 @@ def test_models_are_spread_over_devices_that_a_run_holds_for_itself(home: Path) 
     log = home / "said.jsonl"
     words = ("-r", "validate", "--models", "*", "-e", ALONE, "--devices", "0,1")
     variables = {"FAKE_NVML_BOARDS": "3", "FAKE_TRTEXEC_LOG": str(log)}
-    with ThreadPoolExecutor() as pool, Lease.gpu("GPU-1000", "another") as lease:
+    with ThreadPoolExecutor() as pool, MachineLock.gpu("GPU-1000", "another") as lease:
         waiting = pool.submit(partial(run, home, *words, **variables))
         with pytest.raises(TimeoutError):
             waiting.result(timeout=4)
@@ -289,7 +289,7 @@ def test_benchmark_py_finds_trtexec_too_and_holds_the_named_device_alone(home: P
         env={**os.environ, **boards, "FAKE_TRTEXEC_LOG": str(log)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (record,) = run_folder.records(run_folder.latest(home / "result"))
+    (record,) = run_folder.read_records(run_folder.find_run(home / "result"))
     assert record.outcome == Passed()
     assert record.cell.gpu == "GPU-1000"
     lines = [json.loads(line) for line in log.read_text().splitlines()]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from perf.core.record import LaunchKind, Passed, Record
-from perf.core.run_folder import RunFolder, records
+from perf.results.run_folder import RunFolder, read_records
+from perf.schema.record import LaunchKind, Passed, Record
 from tests.asking import ROOT, ask, command
 
 RUN = ("-m", "models", "-o", "result", "-i", "zoo", "-t", "50", "--launches", "3", "-r", "both")
 HOLD = (
-    "import sys; from perf.core.leases import Lease\n"
-    "with Lease.measuring('other'): print('held', flush=True); sys.stdin.read()"
+    "import sys; from perf.machine.machine_lock import MachineLock\n"
+    "with MachineLock.measuring('other'): print('held', flush=True); sys.stdin.read()"
 )
 
 
@@ -63,13 +63,13 @@ def test_two_runs_into_one_folder_take_turns_and_both_are_right(home: Path) -> N
             assert waiting(process).startswith("waiting for run other (pid ")
     said = [p.communicate(timeout=120) for p in processes]
     assert [p.returncode for p in processes] == [0, 0], said
-    first, second = sorted(spanned(records(RunFolder(home / "result", n))) for n in names)
+    first, second = sorted(spanned(read_records(RunFolder(home / "result", n))) for n in names)
     assert first[1] <= second[0]  # no launch of one lies within the other
     for name, (out, _) in zip(names, said, strict=True):
         assert out.strip().endswith("2 cells: 2 Passed.")
         status = home / "result" / f"benchmark_status_{name}.csv"
         assert status.read_text() == "Model,CPUExecutionProvider\nlinear,Pass\nrelu,Pass\n"
-        for record in records(RunFolder(home / "result", name)):
+        for record in read_records(RunFolder(home / "result", name)):
             assert record.outcome == Passed()
             assert record.run_id == name
             assert [len(x.timed.samples_ns) for x in record.launches if x.timed] == [50] * 3

@@ -16,7 +16,7 @@ class _Live(FakeNvml):
     """On the machine's own clock."""
 
     @property
-    def now_s(self) -> float:  # type: ignore[override]
+    def now_s(self) -> float:
         return time.monotonic()
 
     @now_s.setter

@@ -1,0 +1,113 @@
+"""What a comparison needs to know of a cell, whichever file it was read from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Metric(StrEnum):
+    """What a verdict is about."""
+
+    STATUS = "status"
+    P50 = "latency_p50"
+    MEAN = "latency_mean"
+    SLOW_END = "latency_slow_end"  # p90 over p10 of a launch: what some of the runs cost more
+    P99 = "latency_p99"
+    SESSION = "session_creation"
+    HOST_MEMORY = "host_memory"
+    GPU_MEMORY = "gpu_memory"
+    ACCURACY = "accuracy"
+    PLACEMENT = "placement"
+
+
+UNITS: Mapping[Metric, str] = {
+    Metric.P50: "ms",
+    Metric.MEAN: "ms",
+    Metric.SLOW_END: "x",
+    Metric.P99: "ms",
+    Metric.SESSION: "s",
+    Metric.HOST_MEMORY: "MiB",
+    Metric.GPU_MEMORY: "MiB",
+    Metric.ACCURACY: "relative norm",
+}
+
+
+@dataclass(frozen=True)
+class LaunchSummary:
+    """One measure launch: where it stood in time, and its numbers by metric, in UNITS."""
+
+    round: int
+    order: int
+    began_s: float
+    boot_id: str
+    samples_ns: tuple[int, ...]
+    values: Mapping[Metric, float]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How far the worst output was from its reference."""
+
+    mismatched_share: float  # largest share of an output's elements beyond tolerance, 0…1
+    relative_norm: float | None
+    unusable: str = ""  # NaN, shape, dtype: why an output could not be compared
+
+
+@dataclass(frozen=True)
+class PlacementSummary:
+    """Nodes on the EP asked for, of all assigned ones, and the subgraphs it was given."""
+
+    provider: str
+    on_provider: int
+    total: int
+    partitions: int | None
+
+
+@dataclass(frozen=True)
+class CellSummary:
+    """A cell of one side."""
+
+    id: str
+    model: str
+    target: str  # as tables spell it; carries @environment only where it is not the default one
+    outcome: str = (
+        ""  # a class of perf.schema.record, or Pass, Fail where no more is known; "": unknown
+    )
+    detail: str = ""
+    digest: str = ""
+    variant: str = ""
+    environment: str = ""
+    interpreter: str = ""  # that its launches ran under; "": unknown
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what must agree; absent: unknown
+    launches: tuple[LaunchSummary, ...] = ()
+    values: Mapping[Metric, float] = field(default_factory=dict)  # in UNITS, over all launches
+    accuracy: Accuracy | None = None
+    placement: PlacementSummary | None = None
+    disturbances: tuple[str, ...] = ()  # what was seen on the machine while it was measured
+    disturbed: float = 0.0  # share of its measure launches that others, or throttling, held up
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two things compared."""
+
+    label: str
+    cells: tuple[CellSummary, ...]
+    answers: frozenset[Metric]  # what this source can say at all
+    cannot: tuple[str, ...] = ()  # what it cannot support, in words
+    canaries: tuple[CellSummary, ...] = ()  # the fixed small model launched beside the cells
+    only_failures: bool = False  # a list of failures: what it leaves out did not fail
+
+
+PASSED = frozenset({"Passed", "Pass"})
+NOT_ASKED = frozenset({"Skipped", "NotRun", ""})
+
+
+def passed(cell: CellSummary) -> bool:
+    """It ran and was right where it was checked."""
+    return cell.outcome in PASSED
+
+
+def failed(cell: CellSummary) -> bool:
+    """It was asked, and did not pass."""
+    return not passed(cell) and cell.outcome not in NOT_ASKED

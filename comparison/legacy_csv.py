@@ -1,0 +1,181 @@
+"""The predecessor's CSVs, all three generations of their headers, and our tables of the same shape."""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from comparison.cell_summary import CellSummary, Metric, Side
+from comparison.run_records import UnreadableError
+
+Row = Mapping[str, str]
+
+# What a target was called: since 2022, before that in tables, and in the README.
+SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    "CPUExecutionProvider": ("ORT-CPUFp32", "CPU fp32", "CPU"),
+    "CUDAExecutionProvider": ("ORT-CUDAFp32", "CUDA fp32", "CUDA EP fp32"),
+    "CUDAExecutionProvider_fp16": ("ORT-CUDAFp16", "CUDA fp16", "CUDA EP fp16"),
+    "TensorrtExecutionProvider": ("ORT-TRTFp32", "TRT EP fp32", "TRT fp32"),
+    "TensorrtExecutionProvider_fp16": ("ORT-TRTFp16", "TRT EP fp16", "TRT fp16"),
+    "Standalone_TRT": ("TRTFp32", "Standalone TRT fp32", "Standalone fp32"),
+    "Standalone_TRT_fp16": ("TRTFp16", "Standalone TRT fp16", "Standalone fp16"),
+    "ACLExecutionProvider": ("ORT-ACLFp32",),
+}
+CANONICAL = {old.lower(): new for new, spellings in SPELLINGS.items() for old in spellings}
+ENDINGS: tuple[tuple[str, Metric | None], ...] = (
+    ("second session creation time (s)", Metric.SESSION),
+    ("session creation time (s)", None),  # cold: a single number, judged by nothing
+    ("peak memory usage (MiB)", Metric.GPU_MEMORY),
+    ("memory usage (MiB)", Metric.GPU_MEMORY),
+    ("mean (ms)", Metric.MEAN),
+    ("p50 (ms)", Metric.P50),
+)
+SHARED = (
+    "it holds one number a cell and no launches: no interval, no smallest detectable change",
+    "it does not say on which GPU, driver, EP version or protocol it was measured",
+)
+
+
+@dataclass
+class _Gathering:
+    """What several tables say of one cell, while they are being read."""
+
+    values: dict[Metric, float] = field(default_factory=dict)
+    outcome: str = ""
+    detail: str = ""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV by header, headers with newlines and doubled spaces made one line.
+
+    Raises UnreadableError for a file that is missing, empty, not text, without a header, or whose
+    rows have more or fewer cells than the header (cut off, or two tables in one file).
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as f:
+            lines = [row for row in csv.reader(f, strict=True) if row]
+    except FileNotFoundError:
+        raise UnreadableError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise UnreadableError(f"{path}: not a readable CSV ({e}); is it complete?") from e
+    if not lines:
+        raise UnreadableError(f"{path}: empty; give the CSV of a run that ended")
+    header = [" ".join(name.split()) for name in lines[0]]
+    for number, row in enumerate(lines[1:], start=2):
+        if len(row) != len(header):
+            raise UnreadableError(
+                f"{path}: record {number} has {len(row)} cells and the header {len(header)}; "
+                "is it cut off, or are two tables in one file?"
+            )
+    return [dict(zip(header, row, strict=True)) for row in lines[1:]]
+
+
+def read_tables(paths: Sequence[Path], label: str) -> Side:
+    """One side from tables of the predecessor's shape; raises UnreadableError naming what is foreign."""
+    cells: dict[tuple[str, str], _Gathering] = defaultdict(_Gathering)
+    answers: set[Metric] = set()
+    readers = set()
+    for path in paths:
+        rows = read_rows(path)
+        reader = _reader(rows[0] if rows else {})
+        if reader is None:
+            raise UnreadableError(
+                f"{path}: not a table known here; its columns are "
+                f"{', '.join(list(rows[0])[:5]) if rows else 'unknown, it has a header only'}"
+            )
+        answers |= reader(rows, cells)
+        readers.add(reader)
+    facts = tuple(
+        CellSummary(
+            f"{model}::{target}", model, target, g.outcome, g.detail, values=dict(g.values)
+        )
+        for (model, target), g in cells.items()
+    )
+    return Side(label, facts, frozenset(answers), SHARED, only_failures=readers == {_fail})
+
+
+def canonical(target: str) -> str:
+    """A target as seed 004 spells it, whichever generation named it."""
+    return CANONICAL.get(" ".join(target.split()).lower(), target.strip())
+
+
+def recognised(path: Path) -> bool:
+    """Whether a file is a table that `read_tables` can use."""
+    try:
+        rows = read_rows(path)
+    except UnreadableError:
+        return False
+    return bool(rows) and _reader(rows[0]) is not None
+
+
+def _reader(
+    columns: Iterable[str],
+) -> Callable[[Sequence[Row], dict[tuple[str, str], _Gathering]], set[Metric]] | None:
+    names = set(columns)
+    if {"model_name", "device", "average_latency_ms"} <= names:
+        return _success
+    if {"model", "ep", "error type", "error message"} <= names:
+        return _fail
+    if "Model" in names and any(_column(c) for c in names):
+        return _wide
+    if "Model" in names and names & {*SPELLINGS, *_spelled()}:
+        return _status
+    return None
+
+
+def _spelled() -> set[str]:
+    return {s for spellings in SPELLINGS.values() for s in spellings}
+
+
+def _column(header: str) -> tuple[str, Metric | None] | None:
+    """Target and metric of a wide table's column; None for another column."""
+    for ending, metric in ENDINGS:
+        match = re.fullmatch(rf"(.+?)\s+{re.escape(ending)}", header, re.IGNORECASE)
+        if match:
+            return canonical(match[1]), metric
+    return None
+
+
+def _wide(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+    columns = {c: found for c in rows[0] if (found := _column(c))}
+    for row in rows:
+        for column, (target, metric) in columns.items():
+            if metric is not None and (value := _number(row[column])) is not None:
+                cells[row["Model"], target].values[metric] = value  # appended tables: last wins
+    return {metric for _, metric in columns.values() if metric is not None}
+
+
+def _status(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+    for row in rows:
+        for column, text in row.items():
+            if column != "Model" and text.strip():
+                cells[row["Model"], canonical(column)].outcome = text.strip()
+    return {Metric.STATUS}
+
+
+def _fail(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+    for row in rows:
+        cell = cells[row["model"], canonical(row["ep"])]
+        cell.outcome = row.get("exact outcome", "").split("(")[0] or "Fail"
+        cell.detail = f"{row['error type']}: {' '.join(row['error message'].split())}"[:300]
+    return {Metric.STATUS}
+
+
+def _success(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+    for row in rows:
+        cell = cells[row["model_name"], canonical(row["device"])]
+        cell.outcome = "Pass"
+        if (value := _number(row["average_latency_ms"])) is not None:
+            cell.values[Metric.MEAN] = value
+    return {Metric.STATUS, Metric.MEAN}
+
+
+def _number(text: str) -> float | None:
+    """A positive number, or None for what is empty, 0 or no number: none of these is a measurement."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None

@@ -1,0 +1,58 @@
+"""Starts the harness as anyone would, by its command line, for a comparison that needs fresh launches."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from comparison.run_records import UnreadableError
+
+WRAPPER = Path(__file__).resolve().parents[1] / "benchmark_wrapper.py"
+# What decides how a cell is asked; the rest of a run's options says which cells, or where results go.
+CARRIED = (
+    "model_source", "input_data", "workspace", "io_binding", "graph_enablement", "trtexec", "warmup", "seed",
+    "tf32", "intra_op_threads", "inter_op_threads", "isolation", "session_config", "cuda_ep_options",
+    "trt_ep_options", "shape",
+)  # fmt: skip
+
+
+def run_again(words: Sequence[str], results: Path, run_id: str) -> Path:
+    """Run benchmark_wrapper.py to its end and return the run's folder.
+
+    Its output goes to ours. Raises UnreadableError where it left no records.
+    """
+    where = ["-o", str(results), "--run_id", run_id]
+    done = subprocess.run([sys.executable, str(WRAPPER), *words, *where], check=False)
+    folder = results / run_id
+    if not any(folder.glob("cells/*/*/*/record.json")):
+        raise UnreadableError(
+            f"benchmark_wrapper.py ended with status {done.returncode} and left no record in {folder}"
+        )
+    return folder
+
+
+def as_before(folder: Path) -> list[str]:
+    """Flags that ask a run's cells again as its run.json says they were asked."""
+    try:
+        told: Any = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as e:
+        raise UnreadableError(f"{folder / 'run.json'}: {e}") from e
+    options = told.get("options", {}) if isinstance(told, dict) else {}
+    return [w for name in CARRIED if name in options for w in _flag(name, options[name])]
+
+
+def _flag(name: str, value: Any) -> Sequence[str]:
+    if not value:  # unset, off, empty: the default
+        return []
+    match value:
+        case True:
+            return [f"--{name}"]
+        case Mapping() as pairs if name == "shape":
+            shapes = (f"{k}={'x'.join(str(d) for d in dims)}" for k, dims in pairs.items())
+            return [f"--{name}", *shapes]
+        case Mapping() as pairs:
+            return [f"--{name}", ",".join(f"{k}={v}" for k, v in pairs.items())]
+        case _:
+            return [f"--{name}", str(value)]

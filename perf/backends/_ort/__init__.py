@@ -1,0 +1,1 @@
+"""Sessions of ONNX Runtime, shared by the backends whose engine it is."""

@@ -1,0 +1,1 @@
+"""TensorRT by its Python package, and the TensorRT EP of ONNX Runtime."""

@@ -1,0 +1,170 @@
+"""An ONNX model to a serialized engine: parser, profiles and builder of a TensorRT package that is given."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perf.backends import DeviceMemoryExhausted, Unsupported
+from perf.schema.cell import Precision
+from perf.schema.shape_profiles import ShapeProfile
+
+_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|cudaErrorMemoryAllocation", re.I)
+
+
+class BuildFailedError(Exception):
+    """The parser or the builder refused the model; the message is what they said, in one line."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an engine is built from, and how."""
+
+    model: str
+    precision: Precision
+    tf32: bool
+    profiles: Sequence[ShapeProfile] = ()
+    workspace_bytes: int = 0  # 0: TensorRT's own limit, all of the device's memory
+    optimization_level: int = -1  # -1: TensorRT's own
+    timing_cache: bytes = b""
+    compute_capabilities: Sequence[
+        str
+    ] = ()  # built ahead of time for these, such as SM120: no GPU needed
+
+
+@dataclass(frozen=True)
+class Built:
+    """A serialized engine, the timings that chose its tactics, and how its precision was asked for."""
+
+    engine: bytes
+    timing_cache: bytes
+    regime: str
+
+
+class Heard:
+    """What a TensorRT logger was told: printed as it comes, and its errors kept."""
+
+    def __init__(self, trt: Any) -> None:
+        self.errors: list[str] = []
+        self.logger = _logger(trt, self.errors)
+
+    def problem(self) -> str:
+        """The errors told so far, each once, in one line."""
+        return " | ".join(dict.fromkeys(" ".join(e.split()) for e in self.errors))[:1500]
+
+
+def weakly_typed(trt: Any) -> bool:
+    """Whether this package has half precision as a builder flag: TensorRT 10 and before, and no RTX."""
+    return hasattr(trt.BuilderFlag, "FP16")
+
+
+def regime(trt: Any, precision: Precision) -> str:
+    """How a precision is asked for, in words that go into the record."""
+    name = trt.__name__.removesuffix("_bindings")
+    if weakly_typed(trt):
+        flag = ", flag FP16" if precision is Precision.FP16 else ""
+        return f"{name} {trt.__version__}, weakly typed{flag}"
+    return f"{name} {trt.__version__}, strongly typed model"
+
+
+def build(trt: Any, recipe: Recipe, heard: Heard) -> Built:
+    """Parse and build; raises BuildFailedError, Unsupported, or DeviceMemoryExhausted."""
+    builder = trt.Builder(heard.logger)
+    network = builder.create_network(_network_flags(trt))
+    _parse(trt, network, recipe.model, heard)
+    config = builder.create_builder_config()
+    if profile := _profile(builder, network, recipe.profiles):
+        config.add_optimization_profile(profile)
+    _configure(trt, config, recipe)
+    cache = None
+    if hasattr(config, "create_timing_cache"):
+        cache = config.create_timing_cache(recipe.timing_cache)
+        if cache is not None:
+            config.set_timing_cache(cache, False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        said = heard.problem() or "the builder returned no engine and told no error"
+        if _OUT_OF_MEMORY.search(said):
+            raise DeviceMemoryExhausted(said)
+        raise BuildFailedError(said)
+    timings = bytes(cache.serialize()) if cache is not None else b""
+    return Built(bytes(plan), timings, regime(trt, recipe.precision))
+
+
+def _network_flags(trt: Any) -> int:
+    """Explicit batches, which TensorRT 10 has no other way than, and no flag for."""
+    explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
+    return 0 if explicit is None else 1 << int(explicit)
+
+
+def _parse(trt: Any, network: Any, model: str, heard: Heard) -> None:
+    parser = trt.OnnxParser(network, heard.logger)
+    if parser.parse_from_file(model):
+        return
+    errors = [parser.get_error(i) for i in range(parser.num_errors)]
+    said = "; ".join(_parser_error(e) for e in errors) or heard.problem() or "no reason was told"
+    raise BuildFailedError(f"the ONNX parser refused the model: {said}"[:1500])
+
+
+def _parser_error(error: Any) -> str:
+    node, operator = error.node_name(), error.node_operator()
+    where = f" (node {node!r}, {operator})" if node or operator else ""
+    return " ".join(str(error.desc()).split()) + where
+
+
+def _profile(builder: Any, network: Any, profiles: Sequence[ShapeProfile]) -> Any:
+    """One profile with the shapes of every dynamic input; None where all shapes are fixed.
+
+    Raises Unsupported for an input without one, and for inputs whose values are shapes.
+    """
+    by_name = {p.name: p for p in profiles}
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    for tensor in inputs:
+        if tensor.is_shape_tensor:
+            raise Unsupported(f"input {tensor.name!r} is a shape tensor: its profile is of values")
+    dynamic = [t for t in inputs if -1 in tuple(t.shape)]
+    if not dynamic:
+        return None
+    profile = builder.create_optimization_profile()
+    for tensor in dynamic:
+        if tensor.name not in by_name:
+            raise Unsupported(
+                f"input {tensor.name!r} has no profile; give --trt_profile {tensor.name}=MIN:OPT:MAX"
+            )
+        p = by_name[tensor.name]
+        profile.set_shape(tensor.name, p.min, p.opt, p.max)
+    return profile
+
+
+def _configure(trt: Any, config: Any, recipe: Recipe) -> None:
+    if recipe.workspace_bytes:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_bytes)
+    if recipe.optimization_level >= 0:
+        config.builder_optimization_level = recipe.optimization_level
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if recipe.precision is Precision.FP16 and weakly_typed(trt):
+        config.set_flag(trt.BuilderFlag.FP16)
+    if recipe.tf32:
+        config.set_flag(trt.BuilderFlag.TF32)
+    else:
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if recipe.compute_capabilities:
+        config.num_compute_capabilities = len(recipe.compute_capabilities)
+        for i, name in enumerate(recipe.compute_capabilities):
+            config.set_compute_capability(getattr(trt.ComputeCapability, name), i)
+
+
+def _logger(trt: Any, errors: list[str]) -> Any:
+    severity = trt.ILogger.Severity
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, level: Any, message: str) -> None:
+            if level in (severity.INTERNAL_ERROR, severity.ERROR):
+                errors.append(message)
+            if level not in (severity.INFO, severity.VERBOSE):
+                print(f"[{level.name}] {message}", flush=True)
+
+    return Logger()

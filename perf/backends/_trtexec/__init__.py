@@ -1,0 +1,1 @@
+"""trtexec, NVIDIA's program that times engines itself."""

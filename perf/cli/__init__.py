@@ -1,0 +1,1 @@
+"""The programs: from a command line to an exit status that means something."""

@@ -1,0 +1,91 @@
+"""benchmark.py: every launch in the running interpreter, for a debugger."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from perf.cli import listing
+from perf.cli.exit_codes import run_and_report
+from perf.execution.resume import rerun_filter
+from perf.execution.run_lifecycle import OK, RunPlan, run_session
+from perf.inprocess import current_environment, replay
+from perf.inprocess.launcher import ISOLATION, InProcessLauncher
+from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
+from perf.planning.plan import plan_cells
+from perf.planning.targets import Offer, choose_offers
+from perf.request import options as command_line
+from perf.request.model_list import find_source, load_models
+from perf.request.options import BadRequestError, Options
+
+PROGRAM = "benchmark.py"
+NEEDS_PROCESSES = (
+    "isolation", "exec_prefix", "memory_limit", "timeout", "jobs", "env", "resume", "retry_throttled",
+    "ab", "max_minutes", "canary",
+)  # fmt: skip
+_INSTEAD = "leave it out, or use benchmark_wrapper.py"
+MORE = (
+    f"{PROGRAM} makes each cell's check launch and one measure launch in its own process, on the targets "
+    "of the interpreter that runs it. What crashes a cell ends the run (records of finished cells are "
+    f"kept), and nothing is timed out. `{PROGRAM} PATH/cell.json [check|measure|reference]` runs one "
+    "stored cell again, for a debugger. "
+    f"Refused: {', '.join('--' + n for n in NEEDS_PROCESSES)}, --launches above 1."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run cells in this process; returns the exit status that README documents."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return run_and_report(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
+    if words and not words[0].startswith("-"):
+        return replay.replay_cell(words)
+    if {"-h", "--help"} & set(words):
+        parser = command_line.make_parser(PROGRAM)
+        parser.epilog = MORE
+        parser.print_help()
+        return OK
+    options, gpus = _check(words), find_gpus()
+    used = gpus_to_use(gpus, options.devices)[:1]  # a process holds one
+    options = replace(options, devices=used[0].uuid) if used else options
+    offers = current_environment.offer_targets(used, options)
+    if options.list:
+        return listing.show_targets(offers, gpus)
+    plan = _make_plan(options, words, offers, gpus)
+    if options.dry_run:
+        return listing.show_plan(plan.planned, options)
+    current_environment.require_onnx()
+    with run_session(plan) as session:
+        session.run(InProcessLauncher(session.host.boot_id))
+        session.write_tables()
+        session.show_summary()
+    return session.exit_status()
+
+
+def _check(words: Sequence[str]) -> Options:
+    """The request as one process can serve it; raises BadRequestError for what it cannot."""
+    given = command_line.given_flags(words, PROGRAM)
+    for name in NEEDS_PROCESSES:
+        if name in given:
+            raise BadRequestError(f"--{name} needs processes of its own: {_INSTEAD}")
+    options = command_line.parse(words, PROGRAM)
+    if "launches" in given and options.launches > 1:
+        raise BadRequestError(
+            f"--launches {options.launches} needs processes of its own: {PROGRAM} makes one; {_INSTEAD}"
+        )
+    if options.run_id:
+        command_line.check_run_id(options.run_id)
+    command_line.check_affinity(options)
+    return replace(options, launches=1, isolation=ISOLATION)
+
+
+def _make_plan(
+    options: Options, words: Sequence[str], offers: tuple[Offer, ...], gpus: tuple[Gpu, ...]
+) -> RunPlan:
+    results = Path(options.perf_result_path).absolute()
+    models = load_models(find_source(options.model_source, options.workspace))
+    chosen = choose_offers(offers, options)
+    planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
+    return RunPlan(planned, offers, options, results, (PROGRAM, *words), resumable=False)

@@ -1,0 +1,67 @@
+"""benchmark_wrapper.py: each launch in a process of its own."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perf.cli import listing
+from perf.cli.exit_codes import run_and_report
+from perf.execution.resume import original_words, rerun_filter, resume_options
+from perf.execution.run_lifecycle import RunPlan, run_session
+from perf.machine.gpus import find_gpus
+from perf.planning.plan import plan_cells
+from perf.planning.targets import choose_offers, require_onnx
+from perf.request import options as command_line
+from perf.request.model_list import find_source, load_models
+from perf.request.options import BadRequestError, Options
+from perf.wrapper.environments import offer_targets
+from perf.wrapper.launcher import open_process_launcher
+
+PROGRAM = "benchmark_wrapper.py"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the harness; returns the exit status that README documents."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return run_and_report(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
+    options = resume_options(words, command_line.parse(words))
+    if options.list:
+        return listing.show_targets(offer_targets(options, build=False), find_gpus())
+    _check(options)
+    plan = _make_plan(options, words)
+    if options.dry_run:
+        return listing.show_plan(plan.planned, options)
+    require_onnx()
+    with run_session(plan) as session:
+        with open_process_launcher(session) as launcher:
+            session.run(launcher)
+        session.write_tables()
+        session.show_summary()
+    return session.exit_status()
+
+
+def _check(options: Options) -> None:
+    """Refuse what cannot be served here, before anything is built; raises BadRequestError."""
+    if options.run_id:
+        command_line.check_run_id(options.run_id)
+    command_line.check_affinity(options)
+    prefix = shlex.split(options.exec_prefix)
+    if prefix and shutil.which(prefix[0]) is None:
+        raise BadRequestError(
+            f"--exec_prefix {prefix[0]}: no such program; install it, or give its path"
+        )
+
+
+def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
+    results = Path(options.perf_result_path).absolute()
+    models = load_models(find_source(options.model_source, options.workspace))
+    offers = offer_targets(options, build=options.install and not options.dry_run)
+    chosen = choose_offers(offers, options)
+    planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    command = (PROGRAM, *original_words(words, options, results))
+    return RunPlan(planned, offers, options, results, command)

@@ -1,0 +1,40 @@
+"""What a user is told of a request that cannot be served: one line, and the exit status of its kind."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+from perf.execution.run_lifecycle import BAD_REQUEST, INCOMPLETE, OK, RunCutShortError
+from perf.machine.machine_lock import LockHeld
+from perf.planning.targets import NothingMeasurableError
+from perf.request.environments import EnvironmentsError
+from perf.request.model_list import ModelListError
+from perf.request.options import BadRequestError
+from perf.schema.version import NewerSchemaError
+
+
+def run_and_report(work: Callable[[], int]) -> int:
+    """The exit status of `work`, or of what it raised, which is told on stderr."""
+    try:
+        return work()
+    except (BadRequestError, ModelListError, EnvironmentsError, NewerSchemaError) as e:
+        return _error(str(e), BAD_REQUEST)
+    except (NothingMeasurableError, LockHeld, RunCutShortError) as e:
+        return _error(str(e), INCOMPLETE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read our output has seen enough
+        return OK
+    except OSError as e:
+        return _error(f"{e.filename or 'this machine'}: {e.strerror}", INCOMPLETE)
+    except KeyboardInterrupt:
+        return _error("interrupted before anything ran", 128 + signal.SIGINT)
+    except Exception as e:
+        traceback.print_exc()
+        return _error(f"internal: {type(e).__name__}: {e}; please report it", INCOMPLETE)
+
+
+def _error(line: str, status: int) -> int:
+    print(f"error: {line}", file=sys.stderr)
+    return status

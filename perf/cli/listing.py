@@ -1,0 +1,42 @@
+"""What could run here and what would, shown before anything does."""
+
+import json
+from collections.abc import Sequence
+
+from perf.machine.gpus import Gpu
+from perf.planning.targets import Offer, Planned
+from perf.request.options import Options
+from perf.schema import codec
+
+
+def show_targets(offered: Sequence[Offer], gpus: Sequence[Gpu]) -> int:
+    """--list: each target, whether it can run here, and what would fix it."""
+    named = ", ".join(f"{g.name} ({g.memory_mib:.0f} MiB)" for g in gpus)
+    print(f"GPUs: {named or 'none seen by NVML'}\n")
+    width = max((len(o.label) for o in offered), default=10)
+    for o in offered:
+        aliases = " ".join(o.target.aliases)
+        state = "runs here" if not o.missing else f"cannot run: {o.missing}"
+        more = f"aliases: {aliases or '-'}; environment {o.probed.spec.name}"
+        print(f"{o.label:<{width}}  {state}\n{'':<{width}}  {more}")
+    return 0
+
+
+def show_plan(planned: Sequence[Planned], options: Options) -> int:
+    """--dry_run: the cells, as lines or as JSON."""
+    if options.json:
+        rows = [{"id": p.cell.id, "skip": p.skip, "cell": codec.encode(p.cell)} for p in planned]
+        print(json.dumps({"cells": rows, "launches": options.launches}, indent=1))
+        return 0
+    for p in planned:
+        print(p.cell.id + (f"  (skipped: {p.skip})" if p.skip else ""))
+    able = sum(not p.skip for p in planned)
+    each = (
+        f"1 check launch and {options.launches} measure launches"
+        if options.benchmarks
+        else "1 check launch"
+    )
+    print(
+        f"{len(planned)} cell{'' if len(planned) == 1 else 's'}, {able} can run here; {each} each"
+    )
+    return 0

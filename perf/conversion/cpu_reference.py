@@ -1,0 +1,77 @@
+"""One model on the CPU EP with every graph optimisation off: this package's yardstick."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# Before the import: onnxruntime reads it then, and would start a thread that reports home.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
+
+Array = npt.NDArray[np.generic]
+
+
+def open_session(path: Path) -> Any:
+    """An InferenceSession; onnxruntime's own exceptions come through."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # its exceptions say what its log would
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def silence_engine() -> None:
+    """Keep the engine's and its tools' advice off the terminal; their errors come as exceptions."""
+    ort.set_default_logger_severity(4)
+    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime.quantization logs on the root
+
+
+def run_session(session: Any, feed: Mapping[str, object]) -> dict[str, Array]:
+    """The outputs by name; onnxruntime's own exceptions come through."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feed)), strict=True))
+
+
+def describe_error(error: BaseException) -> str:
+    """An engine's exception as one line, cut to what a person reads."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 400 else text[:400] + " …"
+
+
+@dataclass(frozen=True)
+class Distance:
+    """norm(found - expected) / norm(expected), and the root mean square of found - expected."""
+
+    relative: float
+    rms: float
+
+
+def output_distance(found: Array, expected: Array) -> Distance | None:
+    """How far one output is from another, in float64; None where the shapes differ.
+
+    Where both are NaN or the same infinity they agree; where only one is, both numbers are
+    infinite. An all-zero expectation gives the norm of what was found.
+    """
+    apart = Distance(float("inf"), float("inf"))
+    if found.shape != expected.shape:
+        return None
+    if expected.dtype.kind not in "fciub":
+        return Distance(0.0, 0.0) if np.array_equal(found, expected) else apart
+    got, want = found.astype(np.float64), expected.astype(np.float64)
+    finite = np.isfinite(want)
+    if not np.array_equal(got[~finite], want[~finite], equal_nan=True):
+        return apart
+    if not np.isfinite(got[finite]).all():
+        return apart
+    size = float(np.linalg.norm(want[finite]))
+    error = float(np.linalg.norm(got[finite] - want[finite]))
+    return Distance(error / size if size else error, error / math.sqrt(max(1, finite.sum())))

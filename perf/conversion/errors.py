@@ -1,0 +1,64 @@
+"""The one exception by which a model set-up command declines, as a single line for its user."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+
+class UserError(Exception):
+    """What went wrong, where, and what to do next: one line, shown without a traceback."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(" ".join(what.split()))
+
+
+class EndedError(BaseException):
+    """Somebody asked this process to end: what is half-made goes before it does."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def run_command(command: Callable[[Sequence[str] | None], int], arguments: Sequence[str]) -> int:
+    """Run a command's main; a refusal or a signal becomes one line on stderr and a status.
+
+    Returns the exit status: main's own, 1 for a refusal, 128 + the number for a signal.
+    """
+    try:
+        with _ended_by(signal.SIGTERM, signal.SIGHUP):
+            return command(arguments)
+    except UserError as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except EndedError as ended:
+        name = signal.Signals(ended.number).name
+        print(f"error: ended by {name}; run the same command again to go on", file=sys.stderr)
+        return 128 + ended.number
+
+
+@contextlib.contextmanager
+def _ended_by(*numbers: signal.Signals) -> Iterator[None]:
+    """Have these signals raise EndedError, where nobody has said otherwise (nohup ignores one)."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise EndedError(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    mine = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)

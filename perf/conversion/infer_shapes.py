@@ -1,0 +1,89 @@
+"""Symbolic shape inference of a model, as an artefact beside a cache, never in the model's folder."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perf.conversion import convert, cpu_reference, external_data, scratch_dir
+from perf.conversion.errors import UserError, run_command
+from perf.request.model_list import digest_model
+
+
+def shapes_key(source_sha256: str, converter_version: str) -> str:
+    """32 hex digits that change with the source and with the version of what infers."""
+    return hashlib.sha256(f"shapes {source_sha256} {converter_version}".encode()).hexdigest()[:32]
+
+
+def get_or_infer(source: Path, root: Path) -> Path:
+    """The model with shapes in `<root>/<key>`; made if it is not there, whoever else asks meanwhile.
+
+    Raises UserError as `infer` does.
+    """
+    version = convert.converter_version("onnxruntime")
+    path = root / shapes_key(digest_model(source), version) / "model.shapes.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():  # the model comes last: where it is, its data is too
+            infer_shapes(source, path)
+    return path
+
+
+def infer_shapes(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
+    """Write the model with inferred shapes to `destination`, atomically; how many values got one.
+
+    TensorRT's parser needs this for models whose subgraphs or custom ops hide their shapes.
+    External data is copied beside. Raises UserError without sympy, where inference fails, and
+    where `destination` lies in the model's own folder.
+    """
+    model = external_data.read_structure(source)
+    if destination.resolve().parent == source.resolve().parent:
+        raise UserError(f"{destination}: lies in the model's own folder; name a cache folder")
+    try:
+        from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+    except ImportError as error:
+        raise UserError(
+            "symbolic shape inference needs sympy: pip install 'ep-perf[symbolic]'"
+        ) from error
+    data_files = external_data.external_files(source, model)
+    destination = destination.resolve()
+    try:
+        # Values of external tensors are looked up beside the model, without loading the weights.
+        with contextlib.chdir(source.parent):
+            inferred = SymbolicShapeInference.infer_shapes(model, auto_merge=auto_merge)
+    except Exception as error:  # it raises bare Exceptions and AssertionErrors
+        why = cpu_reference.describe_error(error) or type(error).__name__
+        raise UserError(f"{source}: symbolic shape inference failed: {why}") from error
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_dir.scratch_folder(destination.parent, ".shapes.") as folder:
+        draft = folder / destination.name
+        draft.write_bytes(inferred.SerializeToString())
+        for file in data_files:
+            beside = destination.parent / file.relative_to(source.parent)
+            external_data.copy_sparse(file.resolve(), beside)
+        draft.replace(destination)
+    return sum(value.type.tensor_type.HasField("shape") for value in inferred.graph.value_info)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 with the artefact there, 1 with one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m perf.conversion.infer_shapes", description=__doc__
+    )
+    parser.add_argument("source", type=Path, metavar="SRC.onnx")
+    parser.add_argument("destination", type=Path, metavar="DST.onnx")
+    parser.add_argument("--no_auto_merge", action="store_true", help="do not merge unequal dims")
+    given = parser.parse_args(arguments)
+    shaped = infer_shapes(given.source, given.destination, auto_merge=not given.no_auto_merge)
+    print(f"{given.destination}: {shaped} values have a shape")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))

@@ -1,1 +1,0 @@
-"""Words, wire and verdicts that wrapper and workers share, in nothing but the standard library."""

@@ -1,0 +1,1 @@
+"""A run from its first launch to its last record, whoever carries the launches out."""

@@ -1,0 +1,203 @@
+"""The order of a run: set-up side by side, then measuring alone, and a record as each cell ends."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from perf.execution.launcher import Launcher
+from perf.execution.quarantine import Quarantine
+from perf.execution.records import make_record
+from perf.planning import launch_graph, measure_order
+from perf.planning.launch import CellState, LaunchGraph, LaunchRequest, LaunchResult, RunContext
+from perf.planning.plan import CANARY, group_by_model
+from perf.planning.targets import Planned
+from perf.report.screen import Screen
+from perf.request.options import Options
+from perf.results import run_folder
+from perf.results.log_tail import read_log_tail
+from perf.schema.cell import ModelFile
+from perf.schema.record import Passed, Record, Skipped, write_record
+
+
+class ModelTask:
+    """One model's launch graph on its way: the requests it waits for, and the results it has."""
+
+    def __init__(self, states: list[CellState], graph: LaunchGraph) -> None:
+        self.states = states
+        self.finished = False
+        self._graph = graph
+        self._waiting: tuple[LaunchRequest, ...] = ()
+        self._results: dict[Path, LaunchResult] = {}
+
+    def begin(self) -> tuple[LaunchRequest, ...]:
+        """The first launches that the model needs."""
+        return self._advance(first=True)
+
+    def take(self, result: LaunchResult) -> tuple[LaunchRequest, ...]:
+        """Give the graph a result; what it asks for next, once it has all that it waits for."""
+        self._results[result.request.folder] = result
+        return self._advance() if len(self._results) == len(self._waiting) else ()
+
+    def _advance(self, *, first: bool = False) -> tuple[LaunchRequest, ...]:
+        while True:
+            results = [self._results[r.folder] for r in self._waiting]
+            self._results.clear()
+            try:
+                requests = next(self._graph) if first else self._graph.send(results)
+            except StopIteration:
+                self.finished = True
+                return ()
+            first, self._waiting = False, tuple(requests)
+            if requests:
+                return self._waiting
+
+
+@dataclass
+class Scheduler:
+    """A run in flight: every planned cell has a record in `records` at its end."""
+
+    context: RunContext
+    launcher: Launcher
+    quarantine: Quarantine
+    screen: Screen
+    records: dict[str, Record]
+    canaries: list[CellState] = field(default_factory=list)
+    begun_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def options(self) -> Options:
+        """What was asked for."""
+        return self.context.options
+
+    def run(self, planned: Sequence[Planned]) -> None:
+        """Run every cell; raises Interrupted with what is finished in `records`."""
+        if self.options.resume:
+            self.launcher.continue_after(run_folder.read_finished_launches(self.context.run))
+        canaries = [p for p in planned if p.cell.model.name == CANARY]
+        groups = iter(group_by_model([p for p in planned if p not in canaries]))
+        for model, cells in group_by_model(canaries):
+            self.canaries = _states(cells)
+            self._set_up([(model, self.canaries)])
+        size = self.launcher.batch if self.options.benchmarks else len(planned) or 1
+        while batch := [(m, _states(cells)) for m, cells in islice(groups, size)]:
+            self._set_up(batch)
+            if self.options.benchmarks:
+                for model, states in batch:
+                    self._measure(model, states)
+                    self._end_model(states)
+        self._end_model(self.canaries)
+
+    def _set_up(self, batch: Sequence[tuple[ModelFile, list[CellState]]]) -> None:
+        """Carry the models' launch graphs out side by side, `jobs` launches at a time, builders alone."""
+        waiting = deque(self._task(model, states) for model, states in batch)
+        active: list[ModelTask] = []
+        queue: deque[tuple[ModelTask, LaunchRequest]] = deque()
+        owners: dict[Path, ModelTask] = {}
+        jobs = self.launcher.jobs
+        while waiting or active:
+            while waiting and len(queue) < jobs and len(active) < 2 * jobs:
+                active.append(waiting.popleft())
+                queue.extend((active[-1], r) for r in active[-1].begin())
+            self._fill(queue, owners)
+            for task in [t for t in active if t.finished]:
+                active.remove(task)
+                if not self.options.benchmarks:
+                    self._end_model(task.states)
+            if self.launcher.in_flight:
+                names = ", ".join(t.states[0].cell.model.name for t in active)
+                self.screen.progress(f"setting up {names}")
+                result = self.launcher.wait()
+                task = owners.pop(result.request.folder)
+                queue.extend((task, r) for r in task.take(result))
+
+    def _task(self, model: ModelFile, states: list[CellState]) -> ModelTask:
+        fresh = [s for s in states if not self._is_finished(s)]
+        self.quarantine.apply(fresh, self.options)
+        return ModelTask(states, launch_graph.set_up_model(self.context, model, fresh))
+
+    def _fill(
+        self, queue: deque[tuple[ModelTask, LaunchRequest]], owners: dict[Path, ModelTask]
+    ) -> None:
+        """Start what may run now: up to `jobs` launches, and nothing beside one that must be alone."""
+        while queue and self.launcher.in_flight < self.launcher.jobs:
+            task, request = queue[0]
+            if request.alone and self.launcher.in_flight:
+                return
+            queue.popleft()
+            result = self.launcher.start(request)
+            if result is not None:
+                queue.extend((task, r) for r in task.take(result))
+                continue
+            owners[request.folder] = task
+            if request.alone:
+                return
+
+    def _measure(self, model: ModelFile, states: Sequence[CellState]) -> None:
+        for state in states:
+            if not state.alive:
+                self._end_cell(state)
+        order = measure_order.measure_order(
+            self.options, model, states, self.canaries, self._time_is_spent
+        )
+        for number, state in order:
+            state.add(self._measure_once(state, number))
+            if self.options.launches == 1 and state not in self.canaries:
+                self._end_cell(state)
+
+    def _measure_once(self, state: CellState, number: int) -> LaunchResult:
+        """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
+        self.screen.progress(f"measuring {state.cell.id}, launch {number + 1}")
+        result = self._launch(measure_order.measure_request(self.context, state, number))
+        for retry in range(1, self.options.retry_throttled + 1):
+            if not measure_order.was_throttled(result.launch):
+                break
+            request = measure_order.measure_request(self.context, state, number, retry)
+            result = measure_order.with_retry_note(self._launch(request))
+        return result
+
+    def _launch(self, request: LaunchRequest) -> LaunchResult:
+        return self.launcher.start(request) or self.launcher.wait()
+
+    def _time_is_spent(self) -> bool:
+        """Whether --max_minutes have passed since the run began."""
+        most_s = 60 * self.options.max_minutes
+        return bool(most_s) and time.monotonic() - self.begun_s > most_s
+
+    def _is_finished(self, state: CellState) -> bool:
+        """A resumed run keeps the cells that it finished."""
+        if self.options.resume and (
+            old := run_folder.read_finished_cell(self.context.run, state.cell)
+        ):
+            self.records[state.cell.id] = old
+            state.outcome, state.launches, state.done = old.outcome, list(old.launches), True
+        return state.done
+
+    def _end_model(self, states: Sequence[CellState]) -> None:
+        """A model's cells have ended: what is not yet durable is made so, then all are shown."""
+        for state in states:
+            self._end_cell(state)
+        self.screen.ended([self.records[s.cell.id] for s in states])
+
+    def _end_cell(self, state: CellState) -> None:
+        """Make a cell's record durable, once; the next launch may end this process."""
+        if state.done:
+            return
+        folder = self.context.run.cell(state.cell)
+        folder.mkdir(parents=True, exist_ok=True)
+        tail: tuple[str, ...] = ()
+        if state.launches and not isinstance(state.outcome, (Passed, Skipped)):
+            last = self.context.run.launch(state.cell, state.launches[-1].name)
+            tail = read_log_tail(last / "output.log")
+        record = make_record(state, self.context.run.run_id, tail)
+        write_record(record, folder / "record.json")
+        self.records[state.cell.id] = record
+        if self.options.validates:
+            self.quarantine.record(state.cell, record.outcome)
+        state.done = True
+
+
+def _states(cells: Iterable[Planned]) -> list[CellState]:
+    return [CellState(p, p.cell, p.offer.backend) for p in cells]

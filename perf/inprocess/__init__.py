@@ -1,0 +1,1 @@
+"""Launches without processes, for a debugger, in the interpreter that is running."""

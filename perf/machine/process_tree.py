@@ -1,0 +1,77 @@
+"""Reads processes from outside through /proc: children, memory, the cgroup's kills, and strangers to end."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """Direct children of every thread of a process; empty where it is gone."""
+    out: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                text = (task / "children").read_text(encoding="ascii")
+                out.extend(int(p) for p in text.split())
+    return tuple(out)
+
+
+def process_tree(pid: int) -> frozenset[int]:
+    """A process and all its descendants."""
+    seen: set[int] = set()
+    todo = [pid]
+    while todo:
+        one = todo.pop()
+        if one not in seen:
+            seen.add(one)
+            todo.extend(children(one))
+    return frozenset(seen)
+
+
+def tree_rss_mib(pid: int) -> float:
+    """Resident memory of a process tree, in MiB; shared pages are counted once per process."""
+    total = 0.0
+    for one in process_tree(pid):
+        with contextlib.suppress(OSError, IndexError):
+            statm = Path(f"/proc/{one}/statm").read_text(encoding="ascii")
+            total += int(statm.split()[1]) * PAGE_MIB
+    return total
+
+
+def count_oom_kills() -> int:
+    """The cgroup's count of out-of-memory kills; 0 where it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (
+            _own_cgroup().joinpath("memory.events").read_text(encoding="ascii").splitlines()
+        ):
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # outside a memory cgroup: the machine's own count
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
+def _own_cgroup() -> Path:
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        if line.startswith("0::"):
+            return Path("/sys/fs/cgroup") / line[3:].lstrip("/")
+    return Path("/nonexistent")
+
+
+def kill_strangers(known: frozenset[int]) -> None:
+    """Kill and reap every child of ours that is not known: what escaped a worker and fell to us."""
+    while strangers := [p for p in children(os.getpid()) if p not in known]:
+        for pid in strangers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)

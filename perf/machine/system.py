@@ -1,0 +1,218 @@
+"""The machine a run measured: host, container limits, devices, environments and the harness's own commit."""
+
+import os
+import platform
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from perf.machine.gpus import Gpu
+from perf.schema.cell import Environment
+
+HARNESS = Path(__file__).resolve().parents[2]
+NO_LIMIT_BYTES = 1 << 60  # cgroup v1 says "no limit" with a number near 2^63
+
+
+@dataclass(frozen=True)
+class SystemInfo:
+    """What a number depends on besides its cell; "" or None where this machine does not tell."""
+
+    hostname: str
+    os: str
+    kernel: str
+    architecture: str
+    cpu: str
+    logical_cores: int
+    usable_cores: int  # those this process may run on
+    physical_cores: int | None
+    cpu_quota_cores: float | None  # the container's; None: none set
+    governor: str
+    memory_mib: float | None
+    memory_limit_mib: float | None  # the container's; None: none set
+    boot_id: str
+    gpus: tuple[Gpu, ...] = ()
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    harness_commit: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One fact in which two systems differ."""
+
+    fact: str
+    before: str
+    after: str
+
+
+def gather_system(
+    environments: Sequence[Environment],
+    gpus: Sequence[Gpu] = (),
+    root: Path = Path("/"),
+    harness: Path = HARNESS,
+) -> SystemInfo:
+    """Read this machine's account of itself from files below `root`; never raises for what is missing."""
+    cpuinfo = _text(root / "proc/cpuinfo")
+    governors = {
+        _text(p) for p in root.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")
+    }
+    groups = cgroup_folders(root)
+    return SystemInfo(
+        hostname=socket.gethostname(),
+        os=_os_release(root) or platform.system(),
+        kernel=_text(root / "proc/sys/kernel/osrelease") or platform.release(),
+        architecture=platform.machine(),
+        cpu=_cpu_model(cpuinfo) or platform.machine(),
+        logical_cores=os.cpu_count() or 1,
+        usable_cores=len(os.sched_getaffinity(0)),
+        physical_cores=_physical_cores(cpuinfo),
+        cpu_quota_cores=min((q for g in groups if (q := _quota(g)) is not None), default=None),
+        governor=", ".join(sorted(governors - {""})),
+        memory_mib=_memory_mib(root),
+        memory_limit_mib=min((m for g in groups if (m := _limit(g)) is not None), default=None),
+        boot_id=_text(root / "proc/sys/kernel/random/boot_id"),
+        gpus=tuple(gpus),
+        environments={e.name: dict(e.versions) for e in environments},
+        interpreters={e.name: e.python for e in environments},
+        harness_commit=read_commit(harness),
+    )
+
+
+def list_specs(info: SystemInfo) -> tuple[tuple[str, str], ...]:
+    """Every fact as a name and a text, units in the name; what is unknown is "", and has its row."""
+    out: list[tuple[str, str]] = []
+    names = {"cpu": "CPU", "os": "OS", "cpu_quota_cores": "container CPU quota (cores)"}
+    names |= {"memory_mib": "memory (MiB)", "memory_limit_mib": "container memory limit (MiB)"}
+    for f in fields(info):
+        value = getattr(info, f.name)
+        if value is None or isinstance(value, str | int | float):
+            text = "" if value is None else value if isinstance(value, str) else f"{value:g}"
+            if isinstance(value, int):
+                text = str(value)
+            out.append((names.get(f.name, f.name.replace("_", " ")), text))
+    for gpu in info.gpus:
+        limit = "" if gpu.board_limit_w is None else f", board limit {gpu.board_limit_w:g} W"
+        out.append((f"GPU {gpu.uuid}", f"{gpu.name}, {gpu.memory_mib:g} MiB{limit}"))
+        out.append((f"GPU {gpu.uuid} driver", gpu.driver))
+        out.append((f"GPU {gpu.uuid} CUDA of the driver", gpu.cuda_driver))
+    if not info.gpus:
+        out += [("GPU", ""), ("GPU driver", ""), ("CUDA of the driver", "")]
+    for what, prefix in (("cuDNN", "nvidia-cudnn"), ("TensorRT", "tensorrt")):
+        if not any(v.startswith(prefix) for found in info.environments.values() for v in found):
+            out.append((what, ""))
+    for name, python in info.interpreters.items():
+        out.append((f"{name}: interpreter", python))
+    for name, versions in info.environments.items():
+        out += [(f"{name}: {what}", version) for what, version in sorted(versions.items())]
+    return tuple(out)
+
+
+def list_differences(before: SystemInfo, after: SystemInfo) -> tuple[Difference, ...]:
+    """Facts in which two systems differ, "" for one that the other lacks; the order is `before`'s."""
+    a, b = dict(list_specs(before)), dict(list_specs(after))
+    return tuple(
+        Difference(fact, a.get(fact, ""), b.get(fact, ""))
+        for fact in dict.fromkeys([*a, *b])
+        if a.get(fact, "") != b.get(fact, "")
+    )
+
+
+def read_commit(folder: Path) -> str:
+    """The commit that a git checkout stands at, read from its files; "" where it is no checkout."""
+    git = folder / ".git"
+    if git.is_file():  # a worktree or a submodule points elsewhere
+        git = folder / _text(git).removeprefix("gitdir:").strip()
+    head = _text(git / "HEAD")
+    if not head.startswith("ref:"):
+        return head
+    ref = head.removeprefix("ref:").strip()
+    common = _text(git / "commondir")
+    shared = git / common if common else git
+    for loose in (git / ref, shared / ref):
+        if found := _text(loose):
+            return found
+    for line in _text(shared / "packed-refs").splitlines():
+        digest, _, name = line.partition(" ")
+        if name == ref:
+            return digest
+    return ""
+
+
+def cgroup_folders(root: Path = Path("/")) -> tuple[Path, ...]:
+    """Folders of the control groups this process is in, with their parents, v2 and v1 alike."""
+    return tuple(dict.fromkeys(_cgroups(root)))
+
+
+def _cgroups(root: Path) -> Iterator[Path]:
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        mount = root / "sys/fs/cgroup"
+        if controllers:
+            mount = mount / controllers
+        inner = [p for p in path.split("/") if p and p != ".."]
+        for depth in range(len(inner), -1, -1):
+            yield mount.joinpath(*inner[:depth])
+    for controller in ("", "cpu", "memory"):  # mounted where the paths above do not lead
+        yield root / "sys/fs/cgroup" / controller
+
+
+def _quota(group: Path) -> float | None:
+    quota, _, period = _text(group / "cpu.max").partition(" ")
+    if not quota:
+        quota = _text(group / "cpu.cfs_quota_us")
+        period = _text(group / "cpu.cfs_period_us")
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None  # "max", -1, or not told
+    return int(quota) / int(period)
+
+
+def _limit(group: Path) -> float | None:
+    text = _text(group / "memory.max") or _text(group / "memory.limit_in_bytes")
+    if not text.isdigit() or int(text) >= NO_LIMIT_BYTES:
+        return None
+    return int(text) / 2**20
+
+
+def _os_release(root: Path) -> str:
+    for line in _text(root / "etc/os-release").splitlines():
+        key, _, value = line.partition("=")
+        if key == "PRETTY_NAME":
+            return value.strip().strip('"')
+    return ""
+
+
+def _cpu_model(cpuinfo: str) -> str:
+    for key in ("model name", "Model", "cpu model", "Hardware"):
+        for line in cpuinfo.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == key and value.strip():
+                return value.strip()
+    return ""
+
+
+def _physical_cores(cpuinfo: str) -> int | None:
+    cores, package = set(), ""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "physical id":
+            package = value.strip()
+        elif name.strip() == "core id":
+            cores.add((package, value.strip()))
+    return len(cores) or None
+
+
+def _memory_mib(root: Path) -> float | None:
+    for line in _text(root / "proc/meminfo").splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemTotal" and value.split():
+            return int(value.split()[0]) / 1024
+    return None
+
+
+def _text(path: Path) -> str:
+    """A small file's text without its last newline; "" where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""What is read while a model runs: time, tensors, placement, the precision of layers."""

@@ -1,0 +1,138 @@
+"""The timed loop: warm-up, then runs rotated over the inputs, with two clock reads around each."""
+
+import gc
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from perf.schema.cell import Protocol
+from perf.schema.journal import Timed
+
+FEWEST, MOST = 20, 1000  # runs of a launch, where their number is not asked for
+_EMPTY_PAIRS = 1001
+
+
+def time_runs(
+    run: Callable[[int], object],
+    sets: int,
+    protocol: Protocol,
+    io: str,
+    synchronised: bool,
+    *,
+    gpu_only: bool = False,
+) -> Timed:
+    """Call run(0), run(1), … run(sets - 1), run(0), … and time each call, in nanoseconds.
+
+    `protocol.runs` calls; or 20 and then as many as fit `min_time_s`, at most 1,000, and none begun after
+    `max_time_s`. Every set is run at least once before the clock counts, unless `warmup` is 0. `synchronised`
+    is what the caller knows of `run`: that it returns after the device is done. What `run` raises is raised.
+    """
+    warmup = max(protocol.warmup, sets) if protocol.warmup else 0
+    for i in range(warmup):
+        run(i % sets)
+    floor_ns = empty_clock_ns()
+    collecting = gc.isenabled()
+    gc.disable()  # and none is forced before: a full collection in a forked child copies its host's heap
+    delay, throttled = run_delay_ns(), throttled_us()
+    begun_s = time.monotonic()
+    try:
+        samples = (
+            _adaptive(run, sets, protocol)
+            if protocol.runs is None
+            else _fixed(run, sets, protocol.runs)
+        )
+    finally:
+        if collecting:
+            gc.enable()
+    return Timed(
+        samples_ns=tuple(samples),
+        io=io,
+        sets=sets,
+        warmup=warmup,
+        floor_ns=floor_ns,
+        run_delay_ns=_grown(delay, run_delay_ns()),
+        throttled_us=_grown(throttled, throttled_us()),
+        synchronised=synchronised,
+        begun_s=begun_s,
+        ended_s=time.monotonic(),
+        gpu_only=gpu_only,
+    )
+
+
+def _fixed(run: Callable[[int], object], sets: int, runs: int) -> list[int]:
+    clock = time.perf_counter_ns
+    samples = [0] * runs
+    for k in range(runs):
+        i = k % sets
+        began = clock()
+        run(i)
+        samples[k] = clock() - began
+    return samples
+
+
+def _adaptive(run: Callable[[int], object], sets: int, protocol: Protocol) -> list[int]:
+    clock = time.perf_counter_ns
+    samples = [0] * MOST
+    start = clock()
+    enough = start + int(protocol.min_time_s * 1e9)
+    too_long = start + int(protocol.max_time_s * 1e9)
+    for k in range(MOST):
+        i = k % sets
+        began = clock()
+        if (k >= FEWEST and began >= enough) or (k and began >= too_long):
+            return samples[:k]
+        run(i)
+        samples[k] = clock() - began
+    return samples
+
+
+def empty_clock_ns() -> int:
+    """Median of an empty pair of clock reads: what a sample holds of the clock itself."""
+    clock = time.perf_counter_ns
+    pairs = [0] * _EMPTY_PAIRS
+    for k in range(_EMPTY_PAIRS):
+        began = clock()
+        pairs[k] = clock() - began
+    return sorted(pairs)[_EMPTY_PAIRS // 2]
+
+
+def run_delay_ns() -> int | None:
+    """Time that this thread was runnable and not running; None where the kernel does not say."""
+    try:
+        fields = Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()
+    except OSError:
+        return None
+    return int(fields[1])  # time on the CPU, time waiting for it, time slices (proc(5))
+
+
+def throttled_us(
+    proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Time for which the container's CPU quota stopped this process's group; None if none is told."""
+    try:
+        lines = proc.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":  # cgroup v2; in a container's own namespace the group may read "/"
+            for folder in (root / group.lstrip("/"), root):
+                if (value := _stat(folder / "cpu.stat", "throttled_usec")) is not None:
+                    return value
+        elif "cpu" in controllers.split(","):
+            for folder in (root / controllers / group.lstrip("/"), root / "cpu"):
+                if (value := _stat(folder / "cpu.stat", "throttled_time")) is not None:
+                    return value // 1000  # v1 counts nanoseconds
+    return None
+
+
+def _stat(path: Path, key: str) -> int | None:
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(v) for k, _, v in (x.partition(" ") for x in lines) if k == key), None)
+
+
+def _grown(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)

@@ -1,0 +1,113 @@
+"""A launch as planned and as ended, the state of its cell, and what all launches of a run share."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from perf.backends import Backend
+from perf.planning.targets import Planned
+from perf.request.options import Options
+from perf.results.run_folder import RunFolder
+from perf.schema.cell import Cell, Environment
+from perf.schema.fold import Expectation
+from perf.schema.journal import Event
+from perf.schema.record import (
+    Ending,
+    EnvironmentFailed,
+    Launch,
+    LaunchKind,
+    Outcome,
+    Passed,
+)
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """One launch to be carried out."""
+
+    kind: LaunchKind
+    name: str
+    job: Path
+    folder: Path
+    environment: Environment
+    preload: tuple[str, ...]
+    cell: Cell | None = None
+    alone: bool = False  # it builds an engine: nothing may run beside it
+    gpu: bool = False
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class LaunchResult:
+    """What became of it."""
+
+    request: LaunchRequest
+    events: tuple[Event, ...]
+    ending: Ending
+    launch: Launch
+    failed: str = ""  # the environment could not start it
+
+
+LaunchGraph: TypeAlias = Generator[Sequence[LaunchRequest], Sequence[LaunchResult], None]
+
+
+@dataclass
+class CellState:
+    """One planned cell on its way to a record."""
+
+    planned: Planned
+    cell: Cell
+    backend: Backend
+    outcome: Outcome = field(default_factory=Passed)
+    launches: list[Launch] = field(default_factory=list)
+    done: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether a launch of it may follow."""
+        return not self.done and isinstance(self.outcome, Passed)
+
+    def end(self, outcome: Outcome) -> None:
+        """The first outcome other than Passed stands."""
+        if isinstance(self.outcome, Passed):
+            self.outcome = outcome
+
+    def add(self, result: LaunchResult) -> None:
+        """Take in a launch."""
+        if result.failed:
+            self.end(EnvironmentFailed(result.failed))
+            return
+        self.launches.append(result.launch)
+        self.end(result.launch.outcome)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What every launch graph needs besides its model."""
+
+    run: RunFolder
+    options: Options
+    own: Environment  # the wrapper's interpreter: it has onnx
+    reference: tuple[Backend, Environment] | None  # the CPU EP's default environment
+    devices: tuple[str, ...] = ()  # each GPU's name and driver: engines serve no other
+
+
+def expectation_of(cell: Cell) -> Expectation:
+    """What the wrapper holds a launch of this cell against."""
+    asked = cell.target.precision.value
+    return Expectation(
+        cell.provider, cell.tolerance.percent_mismatch, cell.min_ep_share,
+        asked if asked != "fp32" else "",
+    )  # fmt: skip
+
+
+PREPARE_PRELOAD = ("numpy", "onnx", "perf.worker.prepare")
+WORKER_PRELOAD = (
+    "numpy",
+    "perf.measure.tensor_io",
+    "perf.worker.validate",
+    "perf.measure.timing",
+    "perf.measure.placement",
+    "perf.measure.layer_precision",
+)

@@ -1,0 +1,257 @@
+"""The launches a model needs, in the order they depend on each other, whoever carries them out."""
+
+import hashlib
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from perf.planning.launch import (
+    PREPARE_PRELOAD,
+    WORKER_PRELOAD,
+    CellState,
+    LaunchGraph,
+    LaunchRequest,
+    LaunchResult,
+    RunContext,
+)
+from perf.results import run_folder
+from perf.schema import cell as cells
+from perf.schema import codec, fold, outcomes
+from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
+from perf.schema.jobs import ArtefactJob, PrepareJob
+from perf.schema.journal import OutputsSaved
+from perf.schema.record import (
+    ArtefactFailed,
+    LaunchKind,
+    NotRun,
+    Outcome,
+    Passed,
+    Raised,
+    Skipped,
+)
+
+
+def set_up_model(
+    context: RunContext, model: ModelFile, states: Sequence[CellState]
+) -> LaunchGraph:
+    """Prepare inputs, make references and artefacts, then check every target of one model."""
+    for p in states:
+        if model.problem:
+            p.end(ArtefactFailed(model.problem))
+        elif p.planned.skip:
+            p.end(Skipped(p.planned.skip))
+    for half in (False, True):
+        mine = [p for p in states if p.alive and _uses_half_data(p) is half]
+        if mine:
+            yield from _prepare_inputs(context, model, mine, half=half)
+    yield from _convert_models(
+        context, model, [p for p in states if p.alive and _needs_conversion(p)]
+    )
+    alive = [p for p in states if p.alive]
+    results = yield [_check_request(context, p, "check") for p in alive]
+    for p, result in zip(alive, results, strict=True):
+        p.add(result)
+    yield from retry_with_inferred_shapes(context, model, alive)
+
+
+def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
+    if p.backend.builds:
+        p.cell = replace(p.cell, cache=str(engine_cache_folder(context, p.cell)))
+    cells.write_cell(p.cell, _make_folder(context.run.cell(p.cell)) / "cell.json")
+    return LaunchRequest(
+        LaunchKind.CHECK, name, context.run.cell(p.cell) / "cell.json",
+        context.run.launch(p.cell, name), p.cell.environment, WORKER_PRELOAD + p.backend.preload, p.cell,
+        alone=p.backend.builds, gpu=p.backend.needs_gpu,
+    )  # fmt: skip
+
+
+def _prepare_inputs(
+    context: RunContext, model: ModelFile, mine: Sequence[CellState], *, half: bool
+) -> LaunchGraph:
+    """Give cells their test sets: prepared inputs, and references where none are stored."""
+    key = _key(model.sha256, model.sha256_fp16, mine[0].cell.inputs_digest, half)
+    folder = context.run.inputs(model.name, key)
+    o = context.options
+    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
+    run_folder.write_json(folder / "prepare.json", codec.encode(job), durable=False)
+    (result,) = yield [
+        LaunchRequest(
+            LaunchKind.PREPARE,
+            "prepare",
+            folder / "prepare.json",
+            folder / "prepare",
+            context.own,
+            PREPARE_PRELOAD,
+        )
+    ]
+    prepared = fold.find_prepared(result.events)
+    if prepared is None or not isinstance(result.launch.outcome, Passed):
+        for p in mine:
+            p.end(_preparation_failure(result))
+        return
+    sets = prepared.sets
+    if o.check and not all(s.outputs for s in sets):
+        sets = yield from _make_references(context, model, mine, sets, key, half=half)
+    for p in mine:
+        p.cell = replace(p.cell, sets=sets)
+
+
+def _make_references(
+    context: RunContext,
+    model: ModelFile,
+    mine: Sequence[CellState],
+    sets: tuple[TestSet, ...],
+    key: str,
+    *,
+    half: bool,
+) -> Generator[Sequence[LaunchRequest], Sequence[LaunchResult], tuple[TestSet, ...]]:
+    if context.reference is None:
+        return sets
+    backend, environment = context.reference
+    made_from = _key(key, environment.name, sorted(environment.versions.items()))
+    folder = _make_folder(context.run.reference(model.name, made_from))
+    like = mine[0].cell
+    fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
+    cell = replace(
+        like, id=f"{model.name}::reference", provider="", environment=environment, options={}, sets=sets,
+        target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
+        graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
+        model=replace(model, path=fed),
+    )  # fmt: skip
+    cells.write_cell(cell, folder / "cell.json")
+    (result,) = yield [
+        LaunchRequest(LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
+            WORKER_PRELOAD + backend.preload, cell)
+    ]  # fmt: skip
+    made = next((e.outputs for e in result.events if isinstance(e, OutputsSaved)), None)
+    if made is None or not isinstance(result.launch.outcome, Passed):
+        for p in mine:
+            why = result.failed or _describe_outcome(result.launch.outcome)
+            p.end(ArtefactFailed(f"reference outputs on the CPU EP: {why}"))
+        return sets
+    return tuple(s if s.outputs else m for s, m in zip(sets, made, strict=True))
+
+
+def _convert_models(
+    context: RunContext, model: ModelFile, mine: Sequence[CellState]
+) -> LaunchGraph:
+    """Give reduced-precision cells their converted model, made once per precision, kept by key."""
+    for precision in dict.fromkeys(p.cell.target.precision for p in mine):
+        same = [p for p in mine if p.cell.target.precision is precision]
+        folder = context.run.cache(f"{model.sha256[:16]}-{precision.value}")
+        job = ArtefactJob(
+            model, precision.value, str(artifact_folder(context)), model.test_data or ""
+        )  # fmt: skip
+        run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
+        (result,) = yield [
+            LaunchRequest(
+                LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch",
+                context.own, ("numpy", "onnx"),
+            )
+        ]  # fmt: skip
+        made = fold.find_artifact(result.events)
+        if not isinstance(result.launch.outcome, Passed):
+            made = None
+        for p in same:
+            if made is not None:
+                p.cell = replace(p.cell, model=replace(p.cell.model, path_fp16=made.path))
+            elif p.backend.half_artefact:
+                why = result.failed or _describe_outcome(result.launch.outcome)
+                p.end(ArtefactFailed(f"{precision.value} model: {why}"))
+
+
+def retry_with_inferred_shapes(
+    context: RunContext,
+    model: ModelFile,
+    checked: Sequence[CellState],
+) -> LaunchGraph:
+    """Infer shapes symbolically and check once more; without them the engine's own words stand.
+
+    TensorRT's parser does not know the output shapes of custom ops and of some subgraphs, and ONNX
+    Runtime's provider then refuses the session. The copy lies in the cache, never beside the model.
+    """
+    mine = [
+        p for p in checked if p.cell.model.path_fp16 is None and wants_inferred_shapes(p.outcome)
+    ]
+    if not mine:
+        return
+    folder = context.run.cache(f"{model.sha256[:16]}-shapes")
+    job = ArtefactJob(model, "shapes", str(artifact_folder(context)))
+    run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
+    (result,) = yield [
+        LaunchRequest(
+            LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", context.own,
+            ("numpy", "onnx"),
+        )
+    ]  # fmt: skip
+    made = fold.find_artifact(result.events)
+    if made is None or not isinstance(result.launch.outcome, Passed):
+        return
+    for p in mine:
+        shaped = replace(p.cell.model, path=made.path, folder=str(Path(made.path).parent))
+        p.cell = replace(p.cell, model=shaped)
+        p.outcome = Passed()
+        p.launches.clear()  # of the model as it was; its folder stays
+    results = yield [_check_request(context, p, "check_shaped") for p in mine]
+    for p, result in zip(mine, results, strict=True):
+        p.add(result)
+
+
+def wants_inferred_shapes(outcome: Outcome) -> bool:
+    """Whether an engine ended with ONNX Runtime's request to run shape inference first."""
+    return isinstance(outcome, Raised) and "run shape inference" in outcome.message
+
+
+def artifact_folder(context: RunContext) -> Path:
+    """Where converted models are kept by key: the run's own folder, or the one that runs share."""
+    shared = context.options.keep_cache
+    return Path(shared).absolute() if shared else context.run.root / "cache"
+
+
+def engine_cache_folder(context: RunContext, cell: Cell) -> Path:
+    """Where a cell's engines are kept: the run's own, or shared by all that can change an engine."""
+    if not context.options.keep_cache:
+        return context.run.cache(f"{safe_name(cell.target.label)}-{cell.digest}")
+    identity = [
+        cell.model.sha256, cell.target.name, cell.target.precision.value, cell.tf32, cell.variant,
+        sorted(cell.options.items()), sorted(cell.environment.versions.items()),
+        context.devices[cell.device : cell.device + 1],
+    ]  # fmt: skip
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return Path(context.options.keep_cache).absolute() / f"{safe_name(cell.model.name)}-{key}"
+
+
+def _key(*parts: object) -> str:
+    """8 hex of all that something was made from, so that a changed model is not fed another's data."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def _needs_conversion(p: CellState) -> bool:
+    reduced = p.cell.target.precision is not cells.Precision.FP32
+    converted = p.backend.half_artefact or p.backend.half_wanted
+    return reduced and converted and p.cell.model.path_fp16 is None
+
+
+def _uses_half_data(p: CellState) -> bool:
+    return (
+        p.cell.target.precision is cells.Precision.FP16 and p.cell.model.test_data_fp16 is not None
+    )
+
+
+def _preparation_failure(result: LaunchResult) -> Outcome:
+    match result.launch.outcome:
+        case Skipped() | NotRun():
+            return result.launch.outcome
+        case other:
+            return ArtefactFailed(f"inputs: {result.failed or _describe_outcome(other)}")
+
+
+def _describe_outcome(outcome: Outcome) -> str:
+    told = [str(v) for v in vars(outcome).values()]
+    return ": ".join((outcomes.name(outcome), *told))
+
+
+def _make_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,141 @@
+"""The order of measure launches: balanced random rounds, both sides of an A/B, canaries between."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from perf.planning.ab_sides import matches
+from perf.planning.launch import (
+    WORKER_PRELOAD,
+    CellState,
+    LaunchRequest,
+    LaunchResult,
+    RunContext,
+)
+from perf.request.options import Options
+from perf.schema.cell import ModelFile
+from perf.schema.journal import Note
+from perf.schema.record import Launch, LaunchKind
+from perf.stats.sequential_test import StoppingRule, Undecided, decide
+
+
+def measure_order(
+    options: Options,
+    model: ModelFile,
+    states: Sequence[CellState],
+    canaries: Sequence[CellState],
+    spent: Callable[[], bool],
+) -> Iterator[tuple[int, CellState]]:
+    """Round numbers and the cell to launch next, of one model; `spent` ends an A/B early."""
+    if options.ab:
+        rounds = ab_rounds(options, model.name, states, spent)
+    else:
+        rounds = balanced_rounds(options, model.name, states)
+    return with_canaries(rounds, canaries)
+
+
+def balanced_rounds(
+    options: Options, model: str, states: Sequence[CellState]
+) -> Iterator[tuple[int, CellState]]:
+    """Rounds of one launch per living cell; each second round runs the first one's order reversed, so
+    that no cell is early more often than it is late."""
+    rng = random.Random(f"{options.seed}:{model}")
+    order = list(states)
+    for number in range(options.launches):
+        if number % 2:
+            order.reverse()
+        else:
+            rng.shuffle(order)
+        for state in list(order):
+            if state.alive:
+                yield number, state
+
+
+@dataclass(frozen=True)
+class CellPair:
+    """The same question to both sides of an A/B."""
+
+    a: CellState
+    b: CellState
+
+    @property
+    def open(self) -> bool:
+        """Whether both sides can be launched, and more pairs can still settle it."""
+        if not (self.a.alive and self.b.alive):
+            return False
+        first, second = _samples_by_round(self.a), _samples_by_round(self.b)
+        pairs = [(first[n], second[n]) for n in sorted(first.keys() & second.keys())]
+        return isinstance(decide(pairs, StoppingRule()), Undecided)
+
+
+def pair_cells(ab: Sequence[str], states: Sequence[CellState]) -> list[CellPair]:
+    """A model's cells of both sides, paired by io mode."""
+    first, second = ([s for s in states if matches(name, s.planned)] for name in ab)
+    return [CellPair(a, b) for a in first for b in second if a.cell.io == b.cell.io]
+
+
+def ab_rounds(
+    options: Options, model: str, states: Sequence[CellState], spent: Callable[[], bool]
+) -> Iterator[tuple[int, CellState]]:
+    """Round numbers and the cell to launch next; ends when all is decided, `spent`, or at --launches.
+
+    A pair's launches follow each other in random order; every second round has the order of the one
+    before reversed, so that neither side is early more often.
+    """
+    chance = random.Random(f"{options.seed}:{model}:ab")
+    going = pair_cells(options.ab, states)
+    orders: list[tuple[CellPair, list[CellState]]] = []
+    for number in range(options.launches):
+        if number % 2:
+            orders = [(pair, order[::-1]) for pair, order in reversed(orders)]
+        else:
+            shuffled = chance.sample(going, len(going))
+            orders = [(pair, chance.sample((pair.a, pair.b), 2)) for pair in shuffled]
+        orders = [(pair, order) for pair, order in orders if pair.open]
+        if not orders or spent():
+            return
+        yield from ((number, s) for _, order in orders for s in order if s.alive)
+        going = [pair for pair, _ in orders]
+
+
+def with_canaries(
+    launches: Iterator[tuple[int, CellState]], canaries: Sequence[CellState]
+) -> Iterator[tuple[int, CellState]]:
+    """Before each launch, one of its target's canary, numbered on its own."""
+    by_target = {c.cell.target.label: c for c in canaries}
+    for number, state in launches:
+        canary = by_target.get(state.cell.target.label)
+        if canary is not None and canary.alive:
+            yield sum(x.kind is LaunchKind.MEASURE for x in canary.launches), canary
+        yield number, state
+
+
+def measure_request(
+    context: RunContext, state: CellState, number: int, retry: int = 0
+) -> LaunchRequest:
+    """One measure launch; `retry` counts its repetitions."""
+    name = f"measure_{number}" + (f"_again_{retry}" if retry else "")
+    cell = state.cell
+    return LaunchRequest(
+        LaunchKind.MEASURE, name, context.run.cell(cell) / "cell.json", context.run.launch(cell, name),
+        cell.environment, WORKER_PRELOAD + state.backend.preload, cell, alone=True,
+        gpu=state.backend.needs_gpu, round=number,
+    )  # fmt: skip
+
+
+def with_retry_note(result: LaunchResult) -> LaunchResult:
+    """The result with a note that it took a throttled launch's place."""
+    launch = result.launch
+    still = "; it was throttled too" if was_throttled(launch) else ""
+    text = f"{launch.name} took the place of a launch whose device was throttled{still}"
+    return replace(result, launch=replace(launch, notes=(*launch.notes, Note("retried", text))))
+
+
+def was_throttled(launch: Launch) -> bool:
+    """Whether the device was held back during the timed stage."""
+    counters = launch.gpu_counters
+    return counters is not None and bool(counters.throttled_share)
+
+
+def _samples_by_round(state: CellState) -> dict[int, tuple[int, ...]]:
+    return {x.round: x.timed.samples_ns for x in state.launches if x.timed}

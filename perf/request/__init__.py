@@ -1,0 +1,1 @@
+"""What was asked for: flags, model lists, environments, tolerances."""

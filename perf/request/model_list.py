@@ -1,0 +1,299 @@
+"""Model lists, folders and single files read into models, with errors that name the place and the fix."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
+
+REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
+OPTIONAL: Mapping[str, type] = {
+    "model_path_fp16": str,
+    "test_data_path_fp16": str,
+    "tolerances": dict,
+    "comparison": str,
+    "inputs": dict,
+    "sha256": str,
+    "about": str,
+    "half": dict,
+}
+# TensorProto.external_data holds StringStringEntryProto{key: "location", value: path} on the wire
+_LOCATION = re.compile(rb"\x0a\x08location\x12(?s:(.))")
+_REACH = 12 + 127  # its bytes, and the longest name whose length is one byte
+_PIECE = 1 << 20
+
+
+class ModelListError(Exception):
+    """A model source cannot be read; one line that says what, where and what to do."""
+
+
+def load_models(source: Path) -> tuple[ModelFile, ...]:
+    """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    if source.is_dir():
+        found = tuple(_of_folder(source))
+        if not found:
+            raise ModelListError(
+                f"{source}: no model below it (expected NAME/model.onnx with NAME/test_data_set_0/ beside it)"
+            )
+        return _unique(found, source)
+    if not source.exists():
+        raise ModelListError(
+            f"{source}: no such model list, folder or .onnx file; "
+            "`python -m setup_models.offline` makes the offline set and model_list.json names it"
+        )
+    if source.suffix == ".onnx":
+        return (_single(source),)
+    listed = tuple(_of_list(source))
+    if not listed:
+        raise ModelListError(f"{source}: no model in it")
+    return _unique(listed, source)
+
+
+def find_source(model_source: str, workspace: str) -> Path:
+    """-m as given, else below -w, where the predecessor looked for it."""
+    given = Path(model_source)
+    below = Path(workspace) / given
+    return given if given.exists() or not below.exists() else below
+
+
+def digest_model(path: Path) -> str:
+    """sha256 of a model's bytes and of the external data files it names, as hex; never held whole."""
+    total = hashlib.sha256()
+    names: set[str] = set()
+    end = b""
+    try:
+        with path.open("rb") as f:
+            while piece := f.read(_PIECE):
+                total.update(piece)
+                names |= _locations(end + piece)
+                end = piece[-_REACH:]  # a location may lie across two pieces
+    except OSError as e:
+        return f"unreadable: {e.strerror}"
+    for name in sorted(names):
+        external = path.parent / name
+        if name and external.is_file():
+            with external.open("rb") as f:
+                total.update(name.encode() + hashlib.file_digest(f, "sha256").digest())
+    return total.hexdigest()
+
+
+def digest_test_data(folder: Path | None) -> str:
+    """sha256 over the names and bytes of every test set's files below a folder; "" without any."""
+    total = hashlib.sha256()
+    seen = False
+    for one in find_test_sets(folder) if folder else ():
+        for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
+            seen = True
+            total.update(f"{one.name}/{file.name}:".encode())
+            with file.open("rb") as f:
+                total.update(hashlib.file_digest(f, "sha256").digest())
+    return total.hexdigest() if seen else ""
+
+
+def find_test_sets(folder: Path) -> tuple[Path, ...]:
+    """The test_data* folders of a model, sorted by their number."""
+    if not folder.is_dir():
+        return ()
+    found = [p for p in folder.iterdir() if p.is_dir() and p.name.startswith("test_data")]
+    return tuple(sorted(found, key=lambda p: (_number(p.name), p.name)))
+
+
+def _of_list(source: Path) -> Iterator[ModelFile]:
+    try:
+        entries = json.loads(source.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as e:
+        raise ModelListError(f"{source}:{e.lineno}: not JSON: {e.msg}") from e
+    except UnicodeDecodeError as e:
+        raise ModelListError(f"{source}: not UTF-8 text: {e.reason}") from e
+    except (OSError, RecursionError) as e:
+        raise ModelListError(f"{source}: {e}") from e
+    if not isinstance(entries, list):
+        raise ModelListError(
+            f"{source}: expected a JSON list of models, got {type(entries).__name__}"
+        )
+    root = source.resolve().parent
+    for i, entry in enumerate(entries):
+        where = f"{source}[{i}]"
+        if not isinstance(entry, dict):
+            raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
+        if "root_working_directory" in entry:
+            if not isinstance(entry["root_working_directory"], str):
+                raise ModelListError(f"{where}: 'root_working_directory' is not a string")
+            root = source.resolve().parent / entry["root_working_directory"]
+            if len(entry) == 1:
+                continue
+        yield _entry(entry, root, where)
+
+
+def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
+    name = entry.get("model_name", "")
+    if name:
+        where += f" ({name})"
+    for key in REQUIRED:
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ModelListError(f"{where}: {key!r} is missing or not a string")
+    known = {*REQUIRED, *OPTIONAL, "root_working_directory"}
+    if unknown := sorted(set(entry) - known):
+        raise ModelListError(
+            f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
+        )
+    for key, kind in OPTIONAL.items():
+        if key in entry and not isinstance(entry[key], kind):
+            what = "a string" if kind is str else "an object"
+            raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
+    folder = root / entry["working_directory"]
+    path = folder / entry["model_path"]
+    sha256 = digest_model(path)
+    half = folder / given if (given := entry.get("model_path_fp16")) else None
+    half_data = entry.get("test_data_path_fp16")
+    return ModelFile(
+        name=name,
+        path=str(path),
+        sha256=sha256,
+        folder=str(path.parent),
+        test_data=str(folder / entry["test_data_path"]),
+        path_fp16=str(half) if half else None,
+        sha256_fp16=digest_model(half) if half else "",
+        test_data_fp16=str(folder / half_data) if half_data else None,
+        inputs={
+            k: _override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
+        },
+        comparison=_comparison(entry.get("comparison", "elementwise"), where),
+        tolerances={
+            _precision(k, f"{where}.tolerances"): _tolerance(v, f"{where}.tolerances.{k}")
+            for k, v in entry.get("tolerances", {}).items()
+        },
+        half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
+        problem=_problem(path, half, sha256, entry.get("sha256", "")),
+    )
+
+
+def _problem(path: Path, half: Path | None, sha256: str, declared: str) -> str:
+    for file in filter(None, (path, half)):
+        if not file.is_file():
+            return f"no file {file}; `python -m setup_models.check` says how to get it"
+    if declared and declared.lower() != sha256:
+        return (
+            f"{path} has sha256 {sha256} (external data included), the list says {declared}; "
+            "fetch it again, or correct the list"
+        )
+    return ""
+
+
+def _words(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ModelListError(f"{where}: expected a list of strings, got {value!r:.40}")
+    return tuple(value)
+
+
+def _precision(name: str, where: str) -> str:
+    known = [p.value for p in Precision]
+    if name not in known:
+        raise ModelListError(f"{where}: {name!r} is none of {', '.join(known)}")
+    return name
+
+
+def _override(value: Any, where: str) -> InputOverride:
+    known = ("shape", "range", "value")
+    if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
+        raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
+    try:
+        shape, bounds, fixed = (value.get(k) for k in known)
+        return InputOverride(
+            shape=None if shape is None else tuple(int(d) for d in shape),
+            range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
+            value=None if fixed is None else float(fixed),
+        )
+    except (AttributeError, TypeError, ValueError, IndexError) as e:
+        raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
+
+
+def _tolerance(value: Any, where: str) -> Tolerance:
+    try:
+        return Tolerance(
+            float(value["rtol"]), float(value["atol"]), float(value.get("percent_mismatch", 0.0))
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ModelListError(f'{where}: expected {{"rtol": 1e-3, "atol": 1e-5}}: {e!r}') from e
+
+
+def _comparison(value: str, where: str) -> Comparison:
+    try:
+        return Comparison(value)
+    except ValueError as e:
+        known = ", ".join(c.value for c in Comparison)
+        raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
+
+
+def _of_folder(folder: Path) -> Iterator[ModelFile]:
+    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
+    if (folder / "run.json").is_file():
+        return  # a run's own folder below the models: its prepared inputs are no models
+    if find_test_sets(folder):
+        yield _in_folder(folder)
+        return
+    try:
+        children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except PermissionError as e:
+        raise ModelListError(f"{folder}: {e.strerror}") from e
+    for child in children:
+        yield from _of_folder(child)
+
+
+def _in_folder(folder: Path) -> ModelFile:
+    found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
+    if not found:
+        found = sorted(folder.glob("*/*.onnx"))
+    if len(found) != 1:
+        what = "no .onnx file" if not found else f"{len(found)} .onnx files ({found[0].name}, …)"
+        raise ModelListError(
+            f"{folder}: {what} beside its test data; a model folder holds exactly one"
+        )
+    return ModelFile(
+        folder.name, str(found[0].resolve()), digest_model(found[0]), str(found[0].resolve().parent),
+        str(folder.resolve()),
+    )  # fmt: skip
+
+
+def _single(path: Path) -> ModelFile:
+    """One .onnx; test data beside it is used where it is there."""
+    whole = path.resolve()
+    name = whole.parent.name if whole.stem == "model" else whole.stem
+    data = str(whole.parent) if find_test_sets(whole.parent) else None
+    return ModelFile(name, str(whole), digest_model(whole), str(whole.parent), data)
+
+
+def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:
+    """Equal names are told apart by their parent folder; equal names in a list are an error."""
+    names = [m.name for m in models]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if not twice:
+        return tuple(models)
+    if source.is_dir():
+        longer = [
+            ModelFile(**{**m.__dict__, "name": f"{m.name}_{Path(m.folder).parent.name}"})
+            if m.name in twice
+            else m
+            for m in models
+        ]
+        if len({m.name for m in longer}) == len(longer):
+            return tuple(longer)
+    raise ModelListError(f"{source}: two models are named {twice[0]!r}; names must differ")
+
+
+def _number(name: str) -> int:
+    found = re.search(r"\d+", name)
+    return int(found[0]) if found else -1
+
+
+def _locations(data: bytes) -> set[str]:
+    """The external files named in a piece of a model; a name that the piece's end cuts is the next one's."""
+    found = ((m.end(), m[1][0]) for m in _LOCATION.finditer(data))
+    return {
+        data[begin : begin + length].decode("utf-8", "replace")
+        for begin, length in found
+        if begin + length <= len(data)
+    }

@@ -1,0 +1,251 @@
+"""The command line of both programs, parsed once into a frozen record of what was asked."""
+
+import argparse
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from perf.request.flag_types import EpOptions, Flag, Timeouts
+from perf.request.flags import FLAGS
+from perf.stats.sequential_test import StoppingRule
+
+LAUNCHES = 5  # per cell, where nobody says
+MOST_PAIRS = 2 * StoppingRule().cap  # of an A/B: a decision, and its confirmation
+
+
+class BadRequestError(Exception):
+    """The request was wrong; the message is the one line that says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every flag, typed; what each means stands in perf/request/flag_types.py beside its spelling."""
+
+    running_mode: str
+    model_source: str
+    input_data: str
+    test_times: int | None
+    workspace: str
+    perf_result_path: str
+    fp16: bool
+    trtexec: str
+    track_memory: bool
+    ep_list: tuple[str, ...]
+    ep: str
+    percent_mismatch: float | None
+    rtol: float | None
+    atol: float | None
+    io_binding: str
+    graph_enablement: str
+    trt_ep_options: Mapping[str, str]
+    cuda_ep_options: Mapping[str, str]
+    models: tuple[str, ...]
+    select: str
+    rerun: str
+    shape: Mapping[str, tuple[int, ...]]
+    ep_options: tuple[EpOptions, ...]
+    session_config: Mapping[str, str]
+    min_ep_share: float
+    tf32: bool
+    launches: int
+    warmup: int
+    min_time: float
+    max_time: float
+    seed: int
+    jobs: int
+    intra_op_threads: int
+    inter_op_threads: int
+    cpu_affinity: tuple[int, ...]
+    timeout: Timeouts
+    memory_limit: float
+    isolation: str
+    exec_prefix: str
+    env: Mapping[str, str]
+    check: bool
+    force: bool
+    install: bool
+    resume: str
+    run_id: str
+    label: str
+    strict: bool
+    dry_run: bool
+    json: bool
+    list: bool
+    verbose: int
+    quiet: int
+    ab: tuple[str, ...]
+    canary: bool
+    max_minutes: float
+    trt_profile: tuple[str, ...]
+    keep_cache: str
+    builds: int
+    retry_throttled: int
+    devices: str
+
+    @property
+    def validates(self) -> bool:
+        """Every set of every model is held against its reference."""
+        return self.running_mode in ("validate", "both")
+
+    @property
+    def benchmarks(self) -> bool:
+        """Measure launches are made."""
+        return self.running_mode in ("benchmark", "both")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing usage and exiting, so that bad input costs one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadRequestError(f"{message} (see --help)")
+
+
+def make_parser(prog: str) -> argparse.ArgumentParser:
+    """The parser; hyphens and underscores are one, and every switch that is on has its --no_ form."""
+    out = _Parser(prog=prog, description=__doc__, allow_abbrev=False)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for flag in FLAGS:
+        group = groups.setdefault(flag.group, out.add_argument_group(flag.group))
+        group.add_argument(*_spellings(flag), dest=flag.name, help=flag.help, **_keywords(flag))
+        if flag.switch:
+            group.add_argument(
+                f"--no_{flag.name}",
+                dest=flag.name,
+                action="store_false",
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+            )
+    return out
+
+
+def parse(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> Options:
+    """Read a command line; raises BadRequestError with one line for the user."""
+    given = vars(make_parser(prog).parse_args(normalise_flags(argv)))
+    return build_options({f.name: given.get(f.name, f.default) for f in FLAGS})
+
+
+def given_flags(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> frozenset[str]:
+    """Names of the flags that a command line really gives."""
+    return frozenset(vars(make_parser(prog).parse_args(normalise_flags(argv))))
+
+
+def build_options(values: Mapping[str, Any]) -> Options:
+    """Turn flag values, as argparse or run.json hold them, into Options."""
+    converted: dict[str, Any] = {}
+    for flag in FLAGS:
+        try:
+            converted[flag.name] = flag.convert(values[flag.name])
+        except (ValueError, TypeError) as e:
+            raise BadRequestError(f"--{flag.name} {_as_given(values[flag.name])}: {e}") from e
+    if converted["launches"] is None:
+        converted["launches"] = MOST_PAIRS if converted["ab"] else LAUNCHES
+    options = Options(**converted)  # FLAGS and Options hold the same names
+    _refuse_conflicts(options)
+    return options
+
+
+def _as_given(value: Any) -> str:
+    """A flag's words, of all its uses, as they were typed."""
+    if isinstance(value, list | tuple):
+        return " ".join(_as_given(v) for v in value)
+    return str(value)
+
+
+def _refuse_conflicts(o: Options) -> None:
+    """Refuse flags that contradict each other."""
+    if o.exec_prefix and o.isolation == "host":
+        raise BadRequestError(
+            "--exec_prefix needs --isolation spawn: a forked child cannot be wrapped"
+        )
+    if o.max_time < o.min_time:
+        raise BadRequestError(
+            f"--max_time {o.max_time:g} is less than --min_time {o.min_time:g}; raise one"
+        )
+    if o.ab and len(o.ab) != 2:
+        raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")
+
+
+def normalise_flags(argv: Sequence[str]) -> list[str]:
+    """Hyphens in long flags become underscores; values are left alone."""
+    out = []
+    for word in argv:
+        if word == "--":
+            continue
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            word = "--" + name[2:].replace("-", "_") + equals + value
+        out.append(word)
+    return out
+
+
+def _spellings(flag: Flag) -> list[str]:
+    return [*([f"-{flag.short}"] if flag.short else []), f"--{flag.name}"]
+
+
+def _keywords(flag: Flag) -> dict[str, Any]:
+    keywords: dict[str, Any] = {"default": argparse.SUPPRESS}
+    if flag.switch:
+        keywords["action"] = "store_true"
+    elif flag.counted:
+        keywords |= {"action": "count"}
+    else:
+        keywords |= {"metavar": flag.metavar or flag.name.upper()}
+        if flag.nargs:
+            keywords["nargs"] = flag.nargs
+        if flag.repeated:
+            keywords["action"] = "append"
+        if flag.const is not None:
+            keywords |= {"nargs": "?", "const": flag.const}
+        if flag.choices:
+            keywords |= {"choices": flag.choices}
+    return keywords
+
+
+def default_jobs() -> int:
+    """Set-up launches that may run beside each other: the cores we may use, four at most."""
+    return max(1, min(4, len(os.sched_getaffinity(0))))
+
+
+def check_affinity(options: Options) -> None:
+    """Refuse an affinity to cores that this machine does not have."""
+    ours = os.sched_getaffinity(0)
+    if beyond := sorted(set(options.cpu_affinity) - ours):
+        cores = ",".join(str(c) for c in sorted(ours))
+        raise BadRequestError(f"--cpu_affinity {beyond[0]}: this machine's cores are {cores}")
+
+
+def check_run_id(run_id: str) -> str:
+    """A run id names a folder: letters, digits, '.', '_' and '-'; raises BadRequestError."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise BadRequestError(
+            f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100"
+        )
+    return run_id
+
+
+def resolve_path(path: str, base: Path) -> Path:
+    """A path as the user meant it: absolute, or against the folder the command was given in."""
+    return Path(path) if Path(path).is_absolute() else base / path
+
+
+def to_argv(argv: Sequence[str], leave_out: Collection[str]) -> list[str]:
+    """The flags that `argv` gives, with their values as given, less those named in `leave_out`."""
+    given = vars(make_parser("").parse_args(normalise_flags(argv)))
+    out: list[str] = []
+    for flag in FLAGS:
+        if flag.name in given and flag.name not in leave_out:
+            out += _words(flag, given[flag.name])
+    return out
+
+
+def _words(flag: Flag, value: Any) -> list[str]:
+    name = f"--{flag.name}"
+    if flag.switch:
+        return [name if value else f"--no_{flag.name}"]
+    if flag.counted:
+        return [name] * int(value)
+    uses = value if flag.repeated else [value]
+    return [w for use in uses for w in (name, *([use] if isinstance(use, str) else use))]

@@ -1,0 +1,1 @@
+"""Records turned into rows, rows into tables, and where a run's files lie."""

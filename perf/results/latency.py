@@ -1,0 +1,123 @@
+"""When a record's samples may be published as a latency, what they come to, and what mars them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perf.schema.journal import Stage
+from perf.schema.record import (
+    Crashed,
+    Launch,
+    OutOfMemory,
+    Passed,
+    Raised,
+    Record,
+    TimedOut,
+    measure_launches,
+)
+from perf.stats import summary as statistics
+from perf.stats.summary import Spread, Summary
+
+NS_PER_MS = 1e6
+OVERHEAD_BOUND_MS = 0.1  # below this, Python and the session call are a visible part of the time
+PREEMPTED_SHARE = 0.01  # of the timed loop spent runnable and not running
+
+
+@dataclass(frozen=True)
+class Latency:
+    """All samples of a cell's measure launches, in ms, and how its launches differ."""
+
+    summary: Summary
+    spread: Spread
+    medians_ms: tuple[float, ...]  # a launch each, in the order they ran
+    quarters_ms: tuple[float, ...]  # 25th percentiles, a launch each: the least noisy there is
+    preempted: int  # launches that were kept off the CPU, or throttled by the container
+
+
+def is_published(record: Record) -> bool:
+    """A latency is for a cell that passed, or whose only fault came after its last word, in close."""
+    if record.cell.protocol.instrumented:
+        return False
+    match record.outcome:
+        case Passed():
+            return True
+        case Raised(stage=s) | Crashed(stage=s) | TimedOut(stage=s) | OutOfMemory(stage=s):
+            return s is Stage.CLOSE
+        case _:
+            return False
+
+
+def published_launches(record: Record) -> tuple[Launch, ...]:
+    """The measure launches whose samples are published."""
+    if not is_published(record):
+        return ()
+    return tuple(x for x in measure_launches(record) if x.timed and x.timed.samples_ns)
+
+
+def summarise_latency(record: Record) -> Latency | None:
+    """What a record publishes; None where it publishes no latency."""
+    found = published_launches(record)
+    samples = [samples_ms(x) for x in found]
+    summary = statistics.summarise([s for part in samples for s in part])
+    ordered = [sorted(part) for part in samples]
+    medians = tuple(statistics.quantile(part, 0.50) for part in ordered)
+    spread = statistics.spread(medians)
+    if summary is None or spread is None:
+        return None
+    return Latency(
+        summary=summary,
+        spread=spread,
+        medians_ms=medians,
+        quarters_ms=tuple(statistics.quantile(part, 0.25) for part in ordered),
+        preempted=sum(was_preempted(x) for x in found),
+    )
+
+
+def samples_ms(launch: Launch) -> Sequence[float]:
+    """A launch's samples in ms."""
+    return [s / NS_PER_MS for s in launch.timed.samples_ns] if launch.timed else []
+
+
+def was_preempted(launch: Launch) -> bool:
+    """Whether others took the CPU from this launch while it was timed, by the kernel's own account."""
+    if launch.timed is None:
+        return False
+    loop_ns = sum(launch.timed.samples_ns)
+    waited = launch.timed.run_delay_ns
+    return bool(launch.timed.throttled_us) or (
+        waited is not None and waited > PREEMPTED_SHARE * loop_ns
+    )
+
+
+def describe_check(record: Record) -> str:
+    """`checked` where outputs were held against a reference, else why they were not."""
+    if not record.cell.checked:
+        return "unchecked"
+    if any(x.compared for x in record.launches):
+        return "checked"
+    return "unreferenced" if any(x.unreferenced for x in record.launches) else ""
+
+
+def collect_marks(record: Record) -> tuple[str, ...]:
+    """What a reader must know before believing this row's numbers; empty for a clean one."""
+    found = summarise_latency(record)
+    out = []
+    if record.cell.protocol.instrumented:
+        out.append("instrumented")
+    if found is not None:
+        if describe_check(record) != "checked":
+            out.append("unchecked")
+        if found.summary.p50 < OVERHEAD_BOUND_MS:
+            out.append("overhead-bound")
+        if found.preempted:
+            out.append(f"preempted {found.preempted} of {found.spread.launches}")
+        if not isinstance(record.outcome, Passed):
+            out.append("failed in close")
+        if any(
+            x.gpu_counters and x.gpu_counters.throttled_share for x in published_launches(record)
+        ):
+            out.append("throttled")
+        if any(x.timed and x.timed.gpu_only for x in published_launches(record)):
+            out.append("gpu compute only")
+        if any(x.timed and not x.timed.synchronised for x in published_launches(record)):
+            out.append("not synchronised")
+    return tuple(out)

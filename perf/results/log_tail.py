@@ -1,0 +1,26 @@
+"""The end of a launch's output that is the engine's own, without the stacks that Python adds to it."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+READ = 65536  # bytes from the end
+STACK = re.compile(
+    r"Fatal Python error|Current thread|Thread 0x|Extension modules|Traceback|During handling|\s+File|\s{4}"
+)
+COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+RAISED = re.compile(r"[\w.]+\.\w+(Error|Exception|Fail|Fault|InvalidArgument|NotImplemented)?: ")
+
+
+def read_log_tail(path: Path, lines: int = 3) -> tuple[str, ...]:
+    """The last lines that an engine wrote; the exception's own line where it wrote none; () unread."""
+    text = ""
+    with suppress(OSError), path.open("rb") as f:
+        f.seek(max(0, f.seek(0, 2) - READ))
+        text = f.read().decode("utf-8", "replace")
+    said = [
+        x.rstrip() for x in COLOUR.sub("", text).splitlines() if x.strip() and not STACK.match(x)
+    ]
+    own = [x for x in said if not RAISED.match(x)]
+    own = [x for x in own if "[E:" in x or "[F:" in x] or own  # ORT's errors before its warnings
+    return tuple(x[:300] for x in (own or said)[-lines:])

@@ -1,0 +1,185 @@
+"""A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from perf.request.options import BadRequestError
+from perf.schema import codec, record
+from perf.schema.cell import Cell, safe_name
+from perf.schema.record import Launch, Record
+from perf.schema.version import stamp, without_version
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths below result/<run id>/; nothing outside this class knows the layout."""
+
+    results: Path
+    run_id: str
+
+    @property
+    def root(self) -> Path:
+        """result/<run id>."""
+        return self.results / self.run_id
+
+    def cell(self, cell: Cell) -> Path:
+        """The folder of one cell."""
+        return self.root / "cells" / cell.folder
+
+    def launch(self, cell: Cell, name: str) -> Path:
+        """The folder of one launch: its journal, its output, what its engine dropped."""
+        return self.cell(cell) / name
+
+    def inputs(self, model: str, key: str) -> Path:
+        """Prepared tensors of one model; `key` stands for all that they were made from."""
+        return self.root / "inputs" / safe_name(model) / key
+
+    def reference(self, model: str, key: str) -> Path:
+        """Outputs of the unoptimised CPU EP for a model's inputs, by what they were made from."""
+        return self.root / "references" / safe_name(model) / key
+
+    def cache(self, key: str) -> Path:
+        """Engines and artefacts by key."""
+        return self.root / "cache" / key
+
+
+def new_run_id() -> str:
+    """20261123T140210-<host>-<4 hex>."""
+    host = safe_name(socket.gethostname().split(".")[0])[:24] or "host"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{host}-{secrets.token_hex(2)}"
+
+
+def find_run(results: Path, run_id: str = "latest") -> RunFolder:
+    """An earlier run by id, or the newest; raises BadRequestError where there is none."""
+    folder = results / run_id
+    if run_id == "latest" and not folder.exists():
+        runs = sorted(p for p in results.glob("*/run.json"))
+        folder = runs[-1].parent if runs else folder
+    if not (folder / "run.json").is_file():
+        raise BadRequestError(
+            f"{folder}: no run there (no run.json); -o names the folder of results"
+        )
+    return RunFolder(results, folder.resolve().name)
+
+
+@contextmanager
+def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
+    """Make or reopen a run's folder, and hold it: two processes never write one run."""
+    try:
+        run.results.mkdir(parents=True, exist_ok=True)
+        run.root.mkdir(exist_ok=not fresh)
+        lock = (run.root / ".lock").open("w")
+    except FileExistsError:
+        if not run.results.is_dir():
+            raise BadRequestError(f"{run.results}: not a folder; choose another with -o") from None
+        raise BadRequestError(
+            f"run {run.run_id} exists in {run.results}; choose another --run_id, or --resume {run.run_id}"
+        ) from None
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # no wrong request: the disk is full
+        raise BadRequestError(
+            f"{run.results}: {e.strerror}; choose a writable folder with -o"
+        ) from e
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadRequestError(
+                f"run {run.run_id} is being written by another process; choose another --run_id"
+            ) from None
+        _link(run)
+        yield run
+
+
+def _link(run: RunFolder) -> None:
+    """Point result/latest at this run; a file system without links goes without."""
+    aside = run.results / f".latest-{secrets.token_hex(4)}"
+    with suppress(OSError):
+        aside.symlink_to(run.run_id)
+        aside.replace(run.results / "latest")
+
+
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write JSON aside and rename it into place; `durable` flushes it to disk first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".tmp")
+    with aside.open("w", encoding="utf-8") as f:
+        json.dump(value, f, indent=1)
+        f.write("\n")
+        f.flush()
+        if durable:
+            os.fsync(f.fileno())
+    aside.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or None where there is none or it is torn; raises NewerSchemaError."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return without_version(told, path)
+
+
+def read_finished_launch(folder: Path) -> Launch | None:
+    """A launch that ended in an earlier part of this run."""
+    told = read_json(folder / "launch.json")
+    if told is None:
+        return None
+    with suppress(codec.DecodeError):
+        return codec.decode(Launch, told)
+    return None
+
+
+def read_finished_launches(run: RunFolder) -> Iterator[Launch]:
+    """Every launch that ended in an earlier part of this run."""
+    found = (read_finished_launch(path.parent) for path in run.root.rglob("launch.json"))
+    return (launch for launch in found if launch is not None)
+
+
+def write_launch(folder: Path, launch: Launch) -> None:
+    """Make one launch durable, so that a resumed run need not repeat it."""
+    aside = folder / "launch.tmp"
+    aside.write_text(
+        json.dumps(stamp(codec.encode(launch)), separators=(",", ":")), encoding="utf-8"
+    )
+    aside.replace(folder / "launch.json")
+
+
+def read_finished_cell(run: RunFolder, cell: Cell) -> Record | None:
+    """A cell that ended in an earlier part of this run, if its record can be read."""
+    try:
+        return record.read_record(run.cell(cell) / "record.json")
+    except (OSError, ValueError):
+        return None
+
+
+def read_records(run: RunFolder) -> tuple[Record, ...]:
+    """Every readable record of a run, in the order of their paths."""
+    found = []
+    for path in sorted(run.root.glob("cells/*/*/*/record.json")):
+        with suppress(OSError, ValueError):
+            found.append(record.read_record(path))
+    return tuple(found)
+
+
+def make_empty(folder: Path) -> Path:
+    """An empty folder, whatever a killed run left there."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,1 @@
+"""What is written to files: cells, events, records, outcomes; standard library only."""

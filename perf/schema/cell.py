@@ -1,0 +1,227 @@
+"""One question, a model on a target under a protocol, with all that can change its answer."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from perf.schema import codec
+from perf.schema.version import stamp, without_version
+
+BUILD_OPTION = (
+    "build"  # in options: which of several builds; it changes the engine's cache key alone
+)
+
+
+class Precision(StrEnum):
+    """The arithmetic a target is asked to run in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+class Io(StrEnum):
+    """Where inputs and outputs live between timed runs."""
+
+    HOST = "host"  # session.run on host arrays: copies to and from a device are inside the time
+    DEVICE = "device"  # bound to the device's memory, synchronised inside the time
+
+
+class Comparison(StrEnum):
+    """How outputs are held against the reference."""
+
+    ELEMENTWISE = "elementwise"
+    UNORDERED = "unordered"  # rows of the outputs may come in any order (detectors)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A backend's name and a precision, in one environment: `CUDAExecutionProvider_fp16@env`."""
+
+    name: str
+    precision: Precision
+    environment: str
+    label: str  # as spelled in tables; carries @environment only where it is not the default one
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """A tensor on disk as .npy; types that numpy lacks (bf16, fp8) are stored as raw uint16/uint8."""
+
+    name: str
+    path: str
+    onnx_type: int  # TensorProto.DataType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Inputs to feed and, where known, the outputs to expect."""
+
+    name: str
+    inputs: tuple[TensorFile, ...]
+    outputs: tuple[TensorFile, ...] = ()
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """|got - reference| <= atol + rtol * |reference|, for all but `percent_mismatch` % of elements."""
+
+    rtol: float
+    atol: float
+    percent_mismatch: float = 0.0
+    atol_scaled: bool = False  # a default: atol times the largest |reference|, integers equal
+
+
+@dataclass(frozen=True)
+class InputOverride:
+    """What a model list or a flag says of one input: a shape, a range for random values, a value."""
+
+    shape: tuple[int, ...] | None = None
+    range: tuple[float, float] | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The files of one model, by path and digest; nothing is ever written beside them."""
+
+    name: str
+    path: str
+    sha256: str
+    folder: str  # where the model and its external data live
+    test_data: str | None = None
+    path_fp16: str | None = None
+    sha256_fp16: str = ""
+    test_data_fp16: str | None = None
+    inputs: Mapping[str, InputOverride] = field(default_factory=dict)
+    comparison: Comparison = Comparison.ELEMENTWISE
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    half: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # op/node block lists
+    problem: str = (
+        ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
+    )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a cell is measured; part of its identity."""
+
+    launches: int = 5
+    runs: int | None = None  # fixed number of timed runs per launch; None: 20, then min_time_s
+    warmup: int = 3
+    min_time_s: float = 1.0
+    max_time_s: float = 60.0
+    seed: int = 0
+    isolation: str = "host"
+    instrumented: str = ""  # the --exec_prefix; such a cell carries no latency
+    affinity: tuple[int, ...] = ()
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python interpreter, its extra variables, and what was found in it."""
+
+    name: str
+    python: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All that a worker needs to answer again by hand, on another day or another host."""
+
+    id: str  # model::target[variant]
+    digest: str
+    model: ModelFile
+    target: Target
+    variant: str
+    provider: str  # the EP that nodes must be placed on; "" where the backend cannot say
+    environment: Environment
+    options: Mapping[str, str]
+    session_config: Mapping[str, str]
+    graph_optimization: str
+    io: Io
+    tf32: bool
+    protocol: Protocol
+    tolerance: Tolerance
+    inputs_digest: str
+    checked: bool = True  # False: --no_check
+    benchmarked: bool = True  # False: -r validate
+    min_ep_share: float = 0.0
+    profile: bool = True
+    sets: tuple[TestSet, ...] = ()
+    cache: str = ""  # where engines are cached; the check launch builds, the rest load
+    plugin: Mapping[str, str] = field(default_factory=dict)  # library, ep_name, registration
+    device: int = 0  # position among the GPUs this process may use
+    gpu: str = ""  # that GPU's UUID and name; "" where none is needed
+    gpu_name: str = ""
+    workspace: str = ""
+    trtexec: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The cell's place below a run's `cells/`: model/target[variant]/digest."""
+        leaf = self.target.label + (f"[{self.variant}]" if self.variant else "")
+        return Path(safe_name(self.model.name)) / safe_name(leaf) / self.digest
+
+
+def safe_name(name: str) -> str:
+    """Make a name usable as one path component, unchanged where it already is."""
+    kept = "".join(c if c.isalnum() or c in "-_.@[]=+" else "_" for c in name)
+    if kept == name and name not in ("", ".", "..") and len(name.encode()) < 120:
+        return name
+    short = kept.strip(".").encode()[:100].decode("utf-8", "ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def digest_of(cell: Cell) -> str:
+    """8 hex of everything that can change a cell's answer, and of nothing that cannot."""
+    identity = {
+        "model": cell.model.sha256,
+        "model_fp16": cell.model.sha256_fp16,
+        "comparison": cell.model.comparison.value,
+        "half": codec.encode(cell.model.half),
+        "inputs": cell.inputs_digest,
+        "target": [cell.target.name, cell.target.precision.value],
+        "plugin": codec.encode(cell.plugin),
+        "environment": [cell.environment.name, codec.encode(cell.environment.versions)],
+        "variables": codec.encode(cell.environment.variables),
+        "options": codec.encode(cell.options),
+        "session_config": codec.encode(cell.session_config),
+        "graph": cell.graph_optimization,
+        "io": cell.io.value,
+        "tf32": cell.tf32,
+        "protocol": codec.encode(cell.protocol),
+        "tolerance": codec.encode(cell.tolerance),
+        "min_ep_share": cell.min_ep_share,
+        "checked": cell.checked,
+        "benchmarked": cell.benchmarked,
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def seal(cell: Cell) -> Cell:
+    """The same cell with its digest filled in."""
+    return replace(cell, digest=digest_of(cell))
+
+
+def write_cell(cell: Cell, path: Path) -> None:
+    """Write cell.json, whole or not at all."""
+    aside = path.with_suffix(".tmp")
+    aside.write_text(json.dumps(stamp(codec.encode(cell)), indent=1) + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def read_cell(path: Path) -> Cell:
+    """Read cell.json; raises DecodeError, NewerSchemaError or OSError."""
+    return codec.decode(Cell, without_version(json.loads(path.read_text(encoding="utf-8")), path))

@@ -1,0 +1,32 @@
+"""What prepare and artefact launches are given to do, as JSON beside their journals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from perf.schema.cell import ModelFile
+
+
+@dataclass(frozen=True)
+class PrepareJob:
+    """Test data to be made into arrays, once per model and run."""
+
+    model: ModelFile
+    input_data: str
+    seed: int
+    sets: int
+    shapes: Mapping[str, tuple[int, ...]]
+    destination: str
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class ArtefactJob:
+    """A model to be converted to another precision (or given shapes), once per source and options.
+
+    `destination` is a folder; the artefact lies in it under a key of all that can change it.
+    """
+
+    model: ModelFile
+    precision: str
+    destination: str
+    calibration: str = ""

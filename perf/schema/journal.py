@@ -1,0 +1,285 @@
+"""The facts a worker tells, one JSON event a line, written unbuffered and readable however torn."""
+
+import json
+import os
+import typing
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from perf.schema import codec, version
+from perf.schema.cell import TestSet
+from perf.schema.codec import with_tag
+
+
+class Stage(StrEnum):
+    """What a worker was doing; the last one begun is where it died."""
+
+    START = "start"  # before the worker's own code ran
+    PREPARE = "prepare"  # test data to arrays
+    CONVERT = "convert"  # half-precision artefacts
+    LOAD = "load"  # import the engine, read inputs
+    CREATE = "create"  # make the session, build an engine
+    RUN = "run"  # the first inference, and those whose outputs are checked
+    VALIDATE = "validate"
+    PLACE = "place"  # ask where nodes were put; the profiled run
+    WARM_UP = "warm_up"
+    TIME = "time"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the engine put the graph's nodes, counted after basic optimisation, subgraphs included."""
+
+    source: str  # graph_assignment, or profile
+    nodes: Mapping[str, int]  # provider -> nodes
+    op_types: Mapping[str, Mapping[str, int]]  # provider -> operator type -> nodes
+    partitions: Mapping[str, int]  # provider -> subgraphs it was given
+    host_time_us: Mapping[str, float] = field(default_factory=dict)
+    # provider -> host-side kernel time of one profiled run (launch time for asynchronous devices)
+    partition_nodes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # provider -> nodes of each of its subgraphs; left out where every one is a single node
+    partition_us: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    # provider -> subgraph that it compiled -> host time of the profiled run
+
+
+@with_tag("Began")
+@dataclass(frozen=True)
+class Began:
+    """A stage began at a CLOCK_MONOTONIC time, which is common to both sides of the boundary."""
+
+    stage: Stage
+    at_s: float
+
+
+@with_tag("Hello")
+@dataclass(frozen=True)
+class WorkerStarted:
+    """The worker exists and its account begins."""
+
+    pid: int
+    python: str
+    at_s: float
+    schema: int = 1  # of the events that follow
+
+
+@with_tag("Versions")
+@dataclass(frozen=True)
+class Versions:
+    """Versions of what the worker loaded, as loaded."""
+
+    versions: Mapping[str, str]
+
+
+@with_tag("Declined")
+@dataclass(frozen=True)
+class CellUnsupported:
+    """The backend or the model's inputs cannot serve this cell, for a reason."""
+
+    reason: str
+
+
+@with_tag("RaisedError")
+@dataclass(frozen=True)
+class ExceptionRaised:
+    """An exception ended a stage; `out_of_memory` is host or device where the backend knows it as such."""
+
+    stage: Stage
+    kind: str
+    message: str
+    out_of_memory: str = ""
+
+
+@with_tag("Created")
+@dataclass(frozen=True)
+class Created:
+    """A session was made."""
+
+    seconds: float
+    cached: bool | None = None  # an engine came from a cache; None: there is none
+
+
+@with_tag("FirstRun")
+@dataclass(frozen=True)
+class FirstRun:
+    """The first inference of a session."""
+
+    seconds: float
+
+
+@with_tag("Prepared")
+@dataclass(frozen=True)
+class Prepared:
+    """Test sets as arrays on disk, and the digest of the inputs fed."""
+
+    sets: tuple[TestSet, ...]
+
+
+@with_tag("Compared")
+@dataclass(frozen=True)
+class Compared:
+    """One output of one set held against its reference; counts, not a verdict."""
+
+    set: str
+    output: str
+    problem: str  # shape, dtype, NaN or Inf positions: why it cannot be right; "" where comparable
+    mismatched: int
+    total: int
+    max_abs: float | None = None
+    max_rel: float | None = None
+    relative_norm: float | None = None
+    cosine: float | None = None
+    worst_index: tuple[int, ...] = ()
+
+
+@with_tag("Unreferenced")
+@dataclass(frozen=True)
+class Unreferenced:
+    """Outputs were produced, and there was nothing to hold them against."""
+
+    set: str
+
+
+@with_tag("Placed")
+@dataclass(frozen=True)
+class Placed:
+    """The engine's account of where nodes ran."""
+
+    placement: Placement
+
+
+@with_tag("Attested")
+@dataclass(frozen=True)
+class PrecisionEvidence:
+    """The share of layers (and of time, where told) that really ran in the precision asked for."""
+
+    precision: str
+    layer_share: float
+    time_share: float | None
+    source: str
+    regime: str = ""  # weakly typed builder flag, or strongly typed artefact
+
+
+@with_tag("Timed")
+@dataclass(frozen=True)
+class Timed:
+    """All samples of one measure launch, in nanoseconds, in order."""
+
+    samples_ns: tuple[int, ...]
+    io: str
+    sets: int
+    warmup: int
+    floor_ns: int  # median of an empty clock pair
+    run_delay_ns: int | None  # time runnable but not running, over the timed loop (schedstat)
+    throttled_us: int | None  # container quota, over the timed loop
+    synchronised: bool
+    begun_s: float = 0.0
+    ended_s: float = 0.0
+    gpu_only: bool = False  # device compute without transfers
+    parts_ns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # h2d, compute, d2h: of each sample, where the engine times them apart
+
+
+@with_tag("HostMemory")
+@dataclass(frozen=True)
+class HostMemory:
+    """RSS when loading began and VmHWM at the end, of the worker alone, in MiB."""
+
+    baseline_mib: float
+    peak_mib: float
+
+
+@with_tag("Wrote")
+@dataclass(frozen=True)
+class OutputsSaved:
+    """Outputs saved for others to be held against, or another artefact of the launch."""
+
+    outputs: tuple[TestSet, ...]
+
+
+@with_tag("Artefact")
+@dataclass(frozen=True)
+class Artefact:
+    """A converted model was made."""
+
+    path: str
+    report: Mapping[str, str]
+
+
+@with_tag("Noted")
+@dataclass(frozen=True)
+class Note:
+    """Something worth a line beside the cell, that changes no verdict."""
+
+    key: str
+    text: str
+
+
+@with_tag("Finished")
+@dataclass(frozen=True)
+class Finished:
+    """The account is complete; whether the worker survived its last word is for the wrapper to say."""
+
+    at_s: float
+
+
+Event: TypeAlias = (
+    Began | WorkerStarted | Versions | CellUnsupported | ExceptionRaised | Created | FirstRun
+    | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
+    | OutputsSaved | Artefact | Note | Finished
+)  # fmt: skip
+EVENTS: tuple[type, ...] = typing.get_args(Event)
+
+
+class Journal:
+    """Appends events to a file, each by one unbuffered write of one line."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def emit(self, event: Event) -> None:
+        """Append one event; raises OSError where the disk refuses it."""
+        line = json.dumps(codec.encode(event, tag=True), separators=(",", ":"), allow_nan=True)
+        data = line.encode() + b"\n"
+        while data:  # a short write (a signal, a full disk) is continued or raises
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def parse_journal(text: bytes) -> tuple[Event, ...]:
+    """Read events up to the first line that is torn or foreign; what follows it is not believed."""
+    events: list[Event] = []
+    for line in text.split(b"\n")[:-1]:  # what follows the last newline is torn by definition
+        try:
+            event: Event = codec.decode_union(EVENTS, json.loads(line))
+        except (ValueError, RecursionError):  # DecodeError, JSON and UTF-8 errors are ValueErrors
+            break
+        events.append(event)
+    return tuple(events)
+
+
+def read_journal(path: Path) -> tuple[Event, ...]:
+    """Read a stored journal; a missing one is an empty account. Raises NewerSchemaError."""
+    text = _bytes(path)
+    with suppress(ValueError, RecursionError):  # a torn first line is parse's to judge
+        version.without_version(json.loads(text.partition(b"\n")[0]), path)
+    return parse_journal(text)
+
+
+def read_live_journal(path: Path) -> tuple[Event, ...]:
+    """What a worker of this run has told so far, whatever version it claims to speak."""
+    return parse_journal(_bytes(path))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

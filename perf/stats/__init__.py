@@ -1,0 +1,1 @@
+"""Statistics over stored samples, pure and without a dependency."""

@@ -1,0 +1,216 @@
+"""Launches as processes: started, watched, ended, folded, and made durable."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from perf.execution.run_lifecycle import DAY_S, RunSession
+from perf.machine import process_tree, rapl_sampler
+from perf.machine.gpus import Gpu
+from perf.machine.machine_lock import MachineLock
+from perf.machine.nvml_sampler import Sampler
+from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
+from perf.request.options import Options, default_jobs
+from perf.results import run_folder
+from perf.schema import fold, journal
+from perf.schema.journal import Note
+from perf.schema.record import Ending, EnvironmentFailed, Launch, LaunchKind
+from perf.wrapper.spawn import CannotStart, WorkerSpec
+from perf.wrapper.supervisor import Running, Supervisor
+
+NOTHING = fold.Expectation()
+MODELS_AT_ONCE = 16  # set up side by side before their measuring begins
+
+
+@dataclass
+class _InFlight:
+    request: LaunchRequest
+    sampler: Sampler | None
+    energy: rapl_sampler.Sampler | None
+    shared: MachineLock | None  # of the engine cache that runs share, while it may be written
+    accompanied: bool
+
+
+@contextlib.contextmanager
+def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
+    """A launcher for one run; at its end no process of it is left."""
+    with Supervisor() as supervisor:
+        yield ProcessLauncher(
+            supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
+            session.folder.run_id, session.screen.notice,
+        )  # fmt: skip
+
+
+class ProcessLauncher:
+    """Carries launches out on a supervisor, several at once where asked to."""
+
+    batch = MODELS_AT_ONCE
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        options: Options,
+        gpus: tuple[Gpu, ...],
+        boot_id: str,
+        run_id: str = "",
+        notice: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.jobs = options.jobs or default_jobs()
+        self.pause = supervisor.pause
+        self._run_id = run_id
+        self._notice = notice
+        self._supervisor = supervisor
+        self._options = options
+        self._gpus = gpus
+        self._boot_id = boot_id
+        self._flying: dict[int, _InFlight] = {}
+        self._order = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many launches run now."""
+        return len(self._flying)
+
+    def start(self, request: LaunchRequest) -> LaunchResult | None:
+        """Start a launch; answers at once where it need not or cannot run."""
+        if result := _finished(request):
+            return result
+        run_folder.make_empty(request.folder)
+        sampler, energy = self._sampler(request), _energy(request)
+        spec = WorkerSpec(
+            request.kind, request.job, request.folder, request.environment, request.preload,
+            self._options.timeout, self._options.memory_limit, self._isolation(request),
+            self._prefix(request), _watcher(sampler, energy),
+        )  # fmt: skip
+        shared = self._shared(request)
+        try:
+            running = self._supervisor.start(spec)
+        except CannotStart as e:
+            if shared:
+                shared.release()
+            return _could_not_start(request, str(e))
+        self._flying[running.pid] = _InFlight(request, sampler, energy, shared, bool(self._flying))
+        if len(self._flying) > 1:
+            for flying in self._flying.values():
+                flying.accompanied = True
+        return None
+
+    def continue_after(self, launches: Iterable[Launch]) -> None:
+        """Number launches on after those of an earlier part of this run."""
+        self._order = max([self._order, *(x.order for x in launches)])
+
+    def wait(self) -> LaunchResult:
+        """The next launch to end, folded and durable; raises Interrupted."""
+        running, ending = self._supervisor.wait()
+        return self._ended(running, ending)
+
+    def _ended(self, running: Running, ending: Ending) -> LaunchResult:
+        flying = self._flying.pop(running.pid)
+        if flying.shared:
+            flying.shared.release()
+        request = flying.request
+        events = journal.read_live_journal(request.folder / "journal.jsonl")
+        launch = fold.fold_launch(
+            request.name,
+            request.kind,
+            events,
+            ending,
+            expectation_of(request.cell) if request.cell else NOTHING,
+        )
+        self._order += 1
+        launch = replace(
+            launch, began_s=running.began_s, boot_id=self._boot_id, round=request.round, order=self._order,
+            isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
+        )  # fmt: skip
+        if not self._options.track_memory:
+            launch = replace(launch, host_memory=None)
+        if flying.energy:
+            launch = replace(launch, cpu_energy_j=flying.energy.finish(events))
+        if flying.sampler:
+            memory, counters = flying.sampler.finish(events)
+            notes = tuple(Note("gpu", text) for text in flying.sampler.notes)
+            launch = replace(
+                launch, gpu_memory=memory, gpu_counters=counters, notes=launch.notes + notes
+            )
+        if ending.killed_for is None or ending.killed_for.value != "interrupt":
+            run_folder.write_launch(request.folder, launch)
+        return LaunchResult(request, events, ending, launch)
+
+    def _sampler(self, request: LaunchRequest) -> Sampler | None:
+        if not (request.gpu and self._gpus and self._options.track_memory):
+            return None
+        device = request.cell.device if request.cell else 0
+        sampler = Sampler(self._gpus[min(device, len(self._gpus) - 1)])
+        sampler.baseline()
+        return sampler
+
+    def _shared(self, request: LaunchRequest) -> MachineLock | None:
+        """The lease of a cache that runs share, for the launch that builds what is not there.
+
+        Not every engine locks what it writes. Raises Interrupted where a signal ends the wait.
+        """
+        cell = request.cell
+        if not (
+            self._options.keep_cache and request.kind is LaunchKind.CHECK and cell and cell.cache
+        ):
+            return None
+        cache = Path(cell.cache)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        lease = MachineLock(f"engines {cache.name}", self._run_id, DAY_S, cache.parent)
+        lease.acquire(sleep=self._supervisor.pause, waiting=self._notice)
+        return lease
+
+    def _isolation(self, request: LaunchRequest) -> str:
+        return self._options.isolation if request.cell else "host"
+
+    def _prefix(self, request: LaunchRequest) -> str:
+        measured = request.kind in (LaunchKind.CHECK, LaunchKind.MEASURE)
+        return self._options.exec_prefix if measured else ""
+
+
+def _cold(launch: Launch, *, accompanied: bool) -> bool | None:
+    """Whether a check launch's session met an empty cache, alone on the machine; None: not a check."""
+    if launch.kind is not LaunchKind.CHECK:
+        return None
+    return not accompanied and not (launch.created and launch.created.cached)
+
+
+def _finished(request: LaunchRequest) -> LaunchResult | None:
+    launch = run_folder.read_finished_launch(request.folder)
+    if launch is None:
+        return None
+    return LaunchResult(
+        request, journal.read_journal(request.folder / "journal.jsonl"), launch.ending, launch
+    )
+
+
+def _energy(request: LaunchRequest) -> rapl_sampler.Sampler | None:
+    """Of the CPU, while a launch without a GPU is timed, where its counters can be read."""
+    if request.gpu or request.kind is not LaunchKind.MEASURE:
+        return None
+    sampler = rapl_sampler.Sampler(rapl_sampler.POWERCAP)
+    return sampler if sampler.readable else None
+
+
+def _watcher(
+    sampler: Sampler | None, energy: rapl_sampler.Sampler | None
+) -> Callable[[int], None] | None:
+    def watch(pid: int) -> None:
+        if sampler:
+            sampler.sample(process_tree.process_tree(pid))
+        if energy:
+            energy.sample()
+
+    return watch if sampler or energy else None
+
+
+def _could_not_start(request: LaunchRequest, why: str) -> LaunchResult:
+    ending = Ending(status=None, signal=None)
+    return LaunchResult(
+        request,
+        (),
+        ending,
+        Launch(request.name, request.kind, EnvironmentFailed(why), ending),
+        why,
+    )

@@ -1,0 +1,1 @@
+"""Files from elsewhere: downloads that resume, archives held to their digests, links, the hub."""

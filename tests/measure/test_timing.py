@@ -1,0 +1,120 @@
+import gc
+import time
+from pathlib import Path
+
+import pytest
+
+from perf.measure import timing
+from perf.schema.cell import Protocol
+
+
+class Runs:
+    """Records which set each run was given, and sleeps for its cost."""
+
+    def __init__(self, *costs_s: float) -> None:
+        self.costs_s = costs_s
+        self.seen: list[int] = []
+        self.collecting: list[bool] = []
+
+    def __call__(self, i: int) -> None:
+        self.seen.append(i)
+        self.collecting.append(gc.isenabled())
+        if self.costs_s[i]:
+            time.sleep(self.costs_s[i])
+
+
+def test_a_fixed_number_of_runs_rotates_over_the_sets() -> None:
+    run = Runs(0, 0, 0)
+    timed = timing.time_runs(run, 3, Protocol(runs=7, warmup=0), "host", True)
+    assert run.seen == [0, 1, 2, 0, 1, 2, 0]
+    assert (len(timed.samples_ns), timed.sets, timed.warmup, timed.io) == (7, 3, 0, "host")
+    assert timed.synchronised
+
+
+def test_warm_up_reaches_every_set_and_is_not_a_sample() -> None:
+    run = Runs(0, 0, 0, 0)
+    timed = timing.time_runs(run, 4, Protocol(runs=2, warmup=3), "host", True)
+    assert run.seen == [0, 1, 2, 3, 0, 1]
+    assert (timed.warmup, len(timed.samples_ns)) == (4, 2)
+
+
+def test_samples_are_what_the_runs_took() -> None:
+    timed = timing.time_runs(Runs(0.002, 0.02), 2, Protocol(runs=4, warmup=1), "host", True)
+    quick, slow = timed.samples_ns[::2], timed.samples_ns[1::2]
+    assert all(2e6 <= s < 2e7 for s in quick)
+    assert all(s >= 2e7 for s in slow)
+    assert sum(timed.samples_ns) / 1e9 <= timed.ended_s - timed.begun_s
+
+
+def test_left_out_it_is_twenty_runs_or_what_min_time_holds() -> None:
+    quick = Protocol(runs=None, warmup=0, min_time_s=0.0)
+    assert len(timing.time_runs(Runs(0), 1, quick, "host", True).samples_ns) == 20
+    timed = timing.time_runs(Runs(0.001), 1, Protocol(warmup=0, min_time_s=0.1), "host", True)
+    assert 30 <= len(timed.samples_ns) <= 100
+    many = Protocol(warmup=0, min_time_s=60.0)
+    assert len(timing.time_runs(Runs(0), 1, many, "host", True).samples_ns) == 1000
+
+
+def test_no_run_begins_after_max_time() -> None:
+    slow = Protocol(warmup=0, min_time_s=1.0, max_time_s=0.05)
+    assert 1 <= len(timing.time_runs(Runs(0.02), 1, slow, "host", True).samples_ns) <= 3
+
+
+def test_the_collector_is_off_in_the_loop_and_on_again_after() -> None:
+    run = Runs(0)
+    timing.time_runs(run, 1, Protocol(runs=3, warmup=1), "host", True)
+    assert run.collecting == [True, False, False, False]
+    assert gc.isenabled()
+
+
+def test_what_a_run_raises_is_raised_and_the_collector_is_on_again() -> None:
+    calls = iter([None, None])
+
+    def run(_: int) -> None:
+        if next(calls, "over") == "over":
+            raise RuntimeError("died")
+
+    with pytest.raises(RuntimeError, match="died"):
+        timing.time_runs(run, 1, Protocol(runs=9, warmup=1), "host", True)
+    assert gc.isenabled()
+
+
+def test_the_floor_is_a_clock_pair() -> None:
+    assert 0 <= timing.empty_clock_ns() < 20_000
+
+
+def test_run_delay_grows_where_the_kernel_tells_it() -> None:
+    before = timing.run_delay_ns()
+    after = timing.run_delay_ns()
+    told = Path("/proc/thread-self/schedstat").exists()
+    assert (before is not None) is told
+    assert before is None or (after or 0) >= before
+
+
+def cgroup(tmp_path: Path, line: str, file: str, text: str) -> int | None:
+    (tmp_path / "proc").write_text(line)
+    stat = tmp_path / "fs" / file
+    stat.parent.mkdir(parents=True)
+    stat.write_text(text)
+    return timing.throttled_us(tmp_path / "proc", tmp_path / "fs")
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "text", "expected"),
+    [
+        ("0::/a/b\n", "a/b/cpu.stat", "usage_usec 9\nthrottled_usec 42\n", 42),
+        ("0::/hidden\n", "cpu.stat", "throttled_usec 7\n", 7),  # a container's own namespace
+        ("3:cpu,cpuacct:/x\n0::/\n", "cpu,cpuacct/x/cpu.stat", "throttled_time 5000\n", 5),
+        ("3:cpu:/x\n", "cpu/cpu.stat", "nr_periods 0\nthrottled_time 9000\n", 9),
+        ("0::/\n", "cpu.stat", "usage_usec 9\n", None),
+        ("2:memory:/x\n", "memory/cpu.stat", "throttled_usec 9\n", None),
+    ],
+)
+def test_throttling_is_read_from_both_kinds_of_cgroup(
+    tmp_path: Path, line: str, file: str, text: str, expected: int | None
+) -> None:
+    assert cgroup(tmp_path, line, file, text) == expected
+
+
+def test_throttling_is_unknown_without_a_cgroup(tmp_path: Path) -> None:
+    assert timing.throttled_us(tmp_path / "none", tmp_path) is None

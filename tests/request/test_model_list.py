@@ -1,0 +1,159 @@
+"""Model lists, folders and single files: what each reads as, and what makes a model another one."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from perf.request import model_list as model_files
+from perf.request.model_list import ModelListError
+from perf.schema.cell import Comparison, InputOverride, Tolerance
+from tests import models
+
+ROOT = Path(__file__).parents[2]
+
+
+def listed(folder: Path, *entries: dict[str, Any]) -> Path:
+    path = folder / "list.json"
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return path
+
+
+def test_a_checksum_may_be_spelled_in_capitals(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "relu")
+    sha256 = model_files.digest_model(folder / "model.onnx").upper()
+    (tmp_path / "list.json").write_text(json.dumps([entry(sha256=sha256)]))
+    (model,) = model_files.load_models(tmp_path / "list.json")
+    assert model.sha256 == sha256.lower()
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    return {"model_name": "relu", "working_directory": "relu", "model_path": "model.onnx",
+            "test_data_path": ".", **more}  # fmt: skip
+
+
+def test_seed_004s_keys_and_ours_are_read(tmp_path: Path) -> None:
+    models.relu(tmp_path / "relu")
+    shutil.copy(tmp_path / "relu" / "model.onnx", tmp_path / "relu" / "half.onnx")
+    more = entry(
+        model_path_fp16="half.onnx",
+        test_data_path_fp16="half_data",
+        tolerances={"fp16": {"rtol": 0.5, "atol": 1, "percent_mismatch": 2}},
+        comparison="unordered",
+        inputs={"x": {"shape": [1, 3], "range": [0, 9], "value": 1}},
+        half={"block_ops": ["Relu"]},
+        about="for people",
+    )
+    (model,) = model_files.load_models(listed(tmp_path, more))
+    assert model.name == "relu"
+    assert model.path == str(tmp_path / "relu" / "model.onnx")
+    assert model.path_fp16 == str(tmp_path / "relu" / "half.onnx")
+    assert model.sha256_fp16 == model.sha256
+    assert model.test_data_fp16 == str(tmp_path / "relu" / "half_data")
+    assert model.tolerances == {"fp16": Tolerance(0.5, 1.0, 2.0)}
+    assert model.comparison is Comparison.UNORDERED
+    assert model.inputs == {"x": InputOverride((1, 3), (0.0, 9.0), 1.0)}
+    assert model.half == {"block_ops": ("Relu",)}
+
+
+def test_a_root_directory_holds_for_what_follows_it(tmp_path: Path) -> None:
+    models.relu(tmp_path / "a" / "relu")
+    models.relu(tmp_path / "b" / "relu")
+    path = listed(
+        tmp_path,
+        {"root_working_directory": "a"},
+        entry(),
+        {"root_working_directory": "b"},
+        entry(model_name="other"),
+    )
+    found = model_files.load_models(path)
+    assert [Path(m.folder).parent.name for m in found] == ["a", "b"]
+
+
+def test_a_directory_in_seed_004s_layout_and_in_onnxs_own(tmp_path: Path) -> None:
+    models.relu(tmp_path / "zoo" / "second")
+    models.linear(tmp_path / "zoo" / "deep" / "first")
+    renamed = tmp_path / "zoo" / "second" / "test_data_set_0" / "input_0.pb"
+    renamed.rename(renamed.with_name("input0.pb"))
+    found = model_files.load_models(tmp_path / "zoo")
+    assert [m.name for m in found] == ["first", "second"]
+    assert all(m.test_data == m.folder for m in found)
+    assert [m.name for m in model_files.load_models(tmp_path / "zoo" / "second")] == ["second"]
+
+
+def test_models_of_one_name_in_a_directory_are_told_apart_by_their_parents(tmp_path: Path) -> None:
+    models.relu(tmp_path / "a" / "net")
+    models.linear(tmp_path / "b" / "net")
+    assert [m.name for m in model_files.load_models(tmp_path)] == ["net_a", "net_b"]
+
+
+def test_runs_that_lie_below_the_models_are_none(tmp_path: Path) -> None:
+    models.relu(tmp_path / "relu")
+    prepared = tmp_path / "result" / "one" / "inputs" / "relu" / "0" / "test_data_set_0"
+    prepared.mkdir(parents=True)
+    (tmp_path / "result" / "one" / "run.json").write_text("{}")
+    (tmp_path / "result" / "latest").symlink_to("one")
+    assert [m.name for m in model_files.load_models(tmp_path)] == ["relu"]
+
+
+def test_two_models_beside_one_set_of_data_are_refused(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "relu")
+    shutil.copy(folder / "model.onnx", folder / "again.onnx")
+    with pytest.raises(ModelListError, match=r"2 \.onnx files \(again\.onnx, …\) beside its"):
+        model_files.load_models(tmp_path)
+
+
+def test_a_bare_file_uses_the_data_beside_it_and_is_named_after_its_folder(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "relu")
+    (model,) = model_files.load_models(folder / "model.onnx")
+    assert (model.name, model.test_data) == ("relu", str(folder))
+    shutil.copy(folder / "model.onnx", tmp_path / "alone.onnx")
+    (alone,) = model_files.load_models(tmp_path / "alone.onnx")
+    assert (alone.name, alone.test_data) == ("alone", None)
+    assert alone.sha256 == model.sha256
+
+
+def test_the_digest_covers_external_data(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "relu")
+    model = onnx.load(str(folder / "model.onnx"))
+    tensor = numpy_helper.from_array(models.noise(1, (4,)), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    model.graph.initializer.append(tensor)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    (folder / "weights.bin").write_bytes(b"1" * 16)
+    before = model_files.digest_model(folder / "model.onnx")
+    (folder / "weights.bin").write_bytes(b"2" * 16)
+    assert model_files.digest_model(folder / "model.onnx") != before
+
+
+def test_the_digest_of_data_changes_with_any_byte_and_any_name(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "relu")
+    seen = {model_files.digest_test_data(folder)}
+    first = folder / "test_data_set_0" / "input_0.pb"
+    first.write_bytes(first.read_bytes()[:-1] + b"\x01")
+    seen.add(model_files.digest_test_data(folder))
+    first.rename(first.with_name("input_1.pb"))
+    seen.add(model_files.digest_test_data(folder))
+    (folder / "test_data_set_0").rename(folder / "test_data_set_7")
+    seen.add(model_files.digest_test_data(folder))
+    assert len(seen) == 4
+    assert (
+        model_files.digest_test_data(None) == model_files.digest_test_data(tmp_path / "none") == ""
+    )
+
+
+def test_sets_sort_by_number(tmp_path: Path) -> None:
+    for i in (10, 9, 1):
+        (tmp_path / f"test_data_set_{i}").mkdir()
+    assert [p.name[14:] for p in model_files.find_test_sets(tmp_path)] == ["1", "9", "10"]
+
+
+def test_this_repositorys_list_is_right() -> None:
+    found = model_files.load_models(ROOT / "model_list.json")
+    assert len({m.name for m in found}) == len(found) == 10
