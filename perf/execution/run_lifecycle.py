@@ -25,7 +25,7 @@ from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.results import run_folder, tables
 from perf.results.run_folder import RunFolder
-from perf.schema import codec
+from perf.schema import atomic_file, codec
 from perf.schema.cell import Environment
 from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
 from perf.schema.version import stamp
@@ -184,8 +184,8 @@ def _write_description(session: RunSession) -> None:
             "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
             "harness_commit": session.host.harness_commit,
         }
-        run_folder.write_json(root / "run.json", stamp(description))
-    run_folder.write_json(root / "host.json", codec.encode(session.host))
+        atomic_file.write_json(root / "run.json", stamp(description))
+    atomic_file.write_json(root / "host.json", codec.encode(session.host))
 
 
 def _cut_short(error: OSError, session: RunSession) -> str:

@@ -1,7 +1,6 @@
-"""Machine-wide leases by flock, so that two runs never share a GPU or a measuring moment unknowingly."""
+"""Machine-wide locks, so that two runs never share a GPU or a measuring moment unknowingly."""
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -13,18 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from perf.schema.file_lock import LockTaken, lock_descriptor
+
 _POLL_S = 0.2
 
 
 class LockHeld(Exception):
-    """Another run holds the lease; the message says which, since when, and what to do."""
+    """Another run holds the lock; the message says which, since when, and what to do."""
 
 
 class MachineLock:
-    """One lease: a context manager that holds it, or raises Busy.
+    """One lock: a context manager that holds it, or raises LockHeld.
 
     The kernel frees it when the holder dies, however it dies. Its file is close-on-exec, but a child made by
-    fork alone shares the lease until it exits.
+    fork alone shares the lock until it exits.
     """
 
     def __init__(
@@ -39,14 +40,14 @@ class MachineLock:
     def gpu(
         cls, uuid: str, run_id: str, wait_s: float = 0.0, folder: Path | None = None
     ) -> "MachineLock":
-        """The lease of one GPU."""
+        """The lock of one GPU."""
         return cls(f"device {uuid}", run_id, wait_s, folder)
 
     @classmethod
     def measuring(
         cls, run_id: str, wait_s: float = 0.0, folder: Path | None = None
     ) -> "MachineLock":
-        """The lease of this machine's quiet: held while anything is timed."""
+        """The lock of this machine's quiet: held while anything is timed."""
         return cls("measuring", run_id, wait_s, folder)
 
     def acquire(
@@ -55,7 +56,7 @@ class MachineLock:
         sleep: Callable[[float], None] = time.sleep,
         waiting: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        """Take the lease, waiting at most `wait_s` seconds; raises Busy, or OSError without locks.
+        """Take the lock, waiting at most `wait_s` seconds; raises LockHeld, or OSError without locks.
 
         `waiting` is told once, in a line, for whom it waits; what `sleep` raises ends the wait.
         """
@@ -63,7 +64,7 @@ class MachineLock:
         fd = _opened(self.path)
         told = False
         try:
-            while not _locked(fd):
+            while not _locked(fd, self.path):
                 if clock() >= deadline_s:
                     raise LockHeld(self._who(fd))
                 if not told:
@@ -77,7 +78,7 @@ class MachineLock:
         self._sign(fd)
 
     def release(self) -> None:
-        """Give the lease back; the file stays, for removing it would race with who waits for it."""
+        """Give the lock back; the file stays, for removing it would race with who waits for it."""
         if self._fd is not None:
             with suppress(OSError):
                 os.ftruncate(self._fd, 0)
@@ -88,7 +89,7 @@ class MachineLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lease."""
+        """Whether this object holds the lock."""
         return self._fd is not None
 
     def __enter__(self) -> "MachineLock":
@@ -106,7 +107,7 @@ class MachineLock:
     def _sign(self, fd: int) -> None:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         text = json.dumps({"pid": os.getpid(), "run_id": self.run_id, "since": since})
-        with suppress(OSError):  # a full disk must not cost the lease, only the signature
+        with suppress(OSError):  # a full disk must not cost the lock, only the signature
             os.ftruncate(fd, 0)
             os.pwrite(fd, text.encode() + b"\n", 0)
 
@@ -121,7 +122,7 @@ class MachineLock:
         waited = f" after {self._wait_s:g} s" if self._wait_s else ""
         return (
             f"{self.what}: still held by {self._holder(fd)}{waited}; "
-            f"wait for it, or end it. Lease: {self.path}"
+            f"wait for it, or end it. Lock: {self.path}"
         )
 
 
@@ -142,7 +143,7 @@ def shared_folder() -> Path:
 
 
 def _opened(path: Path) -> int:
-    """Open the lease's file for reading and writing, by whoever made it.
+    """Open the lock's file for reading and writing, by whoever made it.
 
     In a sticky folder the kernel may refuse O_CREAT on another user's file (fs.protected_regular), so an
     existing file is opened without it; O_NOFOLLOW keeps a planted link from being written through.
@@ -155,13 +156,13 @@ def _opened(path: Path) -> int:
             fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
             os.fchmod(fd, 0o666)  # the umask must not keep other users out
             return fd
-    raise OSError(errno.EAGAIN, "the lease's file comes and goes", str(path))
+    raise OSError(errno.EAGAIN, "the lock's file comes and goes", str(path))
 
 
-def _locked(fd: int) -> bool:
+def _locked(fd: int, path: Path) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock_descriptor(fd, path, wait=False)
+    except LockTaken:
         return False
     return True
 

@@ -15,9 +15,8 @@ from perf.planning.launch import (
     LaunchResult,
     RunContext,
 )
-from perf.results import run_folder
+from perf.schema import atomic_file, codec, fold, outcomes
 from perf.schema import cell as cells
-from perf.schema import codec, fold, outcomes
 from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
@@ -74,7 +73,7 @@ def _prepare_inputs(
     folder = context.run.inputs(model.name, key)
     o = context.options
     job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
-    run_folder.write_json(folder / "prepare.json", codec.encode(job), durable=False)
+    atomic_file.write_json(folder / "prepare.json", codec.encode(job), durable=False)
     (result,) = yield [
         LaunchRequest(
             LaunchKind.PREPARE,
@@ -143,7 +142,7 @@ def _convert_models(
         job = ArtefactJob(
             model, precision.value, str(artifact_folder(context)), model.test_data or ""
         )  # fmt: skip
-        run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
+        atomic_file.write_json(folder / "artefact.json", codec.encode(job), durable=False)
         (result,) = yield [
             LaunchRequest(
                 LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch",
@@ -178,7 +177,7 @@ def retry_with_inferred_shapes(
         return
     folder = context.run.cache(f"{model.sha256[:16]}-shapes")
     job = ArtefactJob(model, "shapes", str(artifact_folder(context)))
-    run_folder.write_json(folder / "artefact.json", codec.encode(job), durable=False)
+    atomic_file.write_json(folder / "artefact.json", codec.encode(job), durable=False)
     (result,) = yield [
         LaunchRequest(
             LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", context.own,

@@ -1,9 +1,7 @@
 """A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
 
 import errno
-import fcntl
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -15,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.options import BadRequestError
-from perf.schema import codec, record
+from perf.schema import atomic_file, codec, record
 from perf.schema.cell import Cell, safe_name
+from perf.schema.file_lock import LockTaken, lock_descriptor
 from perf.schema.record import Launch, Record
 from perf.schema.version import stamp, without_version
 
@@ -94,8 +93,8 @@ def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
         ) from e
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock_descriptor(lock.fileno(), run.root / ".lock", wait=False)
+        except LockTaken:
             raise BadRequestError(
                 f"run {run.run_id} is being written by another process; choose another --run_id"
             ) from None
@@ -109,19 +108,6 @@ def _link(run: RunFolder) -> None:
     with suppress(OSError):
         aside.symlink_to(run.run_id)
         aside.replace(run.results / "latest")
-
-
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """Write JSON aside and rename it into place; `durable` flushes it to disk first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    with aside.open("w", encoding="utf-8") as f:
-        json.dump(value, f, indent=1)
-        f.write("\n")
-        f.flush()
-        if durable:
-            os.fsync(f.fileno())
-    aside.replace(path)
 
 
 def read_json(path: Path) -> Any:
@@ -151,11 +137,8 @@ def read_finished_launches(run: RunFolder) -> Iterator[Launch]:
 
 def write_launch(folder: Path, launch: Launch) -> None:
     """Make one launch durable, so that a resumed run need not repeat it."""
-    aside = folder / "launch.tmp"
-    aside.write_text(
-        json.dumps(stamp(codec.encode(launch)), separators=(",", ":")), encoding="utf-8"
-    )
-    aside.replace(folder / "launch.json")
+    path = folder / "launch.json"
+    atomic_file.write_json(path, stamp(codec.encode(launch)), indent=None, durable=False)
 
 
 def read_finished_cell(run: RunFolder, cell: Cell) -> Record | None:

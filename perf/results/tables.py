@@ -1,10 +1,10 @@
 """Tables on disk: written whole or not at all, safe in a spreadsheet, and read back by their types."""
 
+import contextlib
 import csv
 import io
 import json
 import math
-import os
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from perf.results.columns import CellRow, Value, column_names
 from perf.results.trt_gap import GapRow
 from perf.results.views import Table, row_values
 from perf.schema import codec
+from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.record import Record
 
 # What a spreadsheet takes for a formula (OWASP, "CSV Injection"); a quote before it makes it text.
@@ -232,18 +233,11 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _replace_all(texts: Mapping[Path, str]) -> None:
     """Write every file aside and flush it, then let each take its place."""
-    aside = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
-    try:
+    with contextlib.ExitStack() as drafts:
         for path, text in texts.items():
-            with aside[path].open("wb") as f:
-                f.write(text.encode("utf-8", "backslashreplace"))  # lone surrogates of odd names
-                f.flush()
-                os.fsync(f.fileno())
-        for path, temporary in aside.items():
-            temporary.replace(path)
-    finally:
-        for temporary in aside.values():
-            temporary.unlink(missing_ok=True)
+            aside = drafts.enter_context(draft_of(path, durable=False))
+            aside.write_bytes(text.encode("utf-8", "backslashreplace"))  # surrogates of odd names
+            flush_to_disk(aside)
 
 
 def occasional_tables(records: Sequence[Record]) -> tuple[Table, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from perf.schema import codec
+from perf.schema import atomic_file, codec
 from perf.schema.version import stamp, without_version
 
 BUILD_OPTION = (
@@ -217,9 +217,7 @@ def seal(cell: Cell) -> Cell:
 
 def write_cell(cell: Cell, path: Path) -> None:
     """Write cell.json, whole or not at all."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(stamp(codec.encode(cell)), indent=1) + "\n", encoding="utf-8")
-    aside.replace(path)
+    atomic_file.write_json(path, stamp(codec.encode(cell)), durable=False)
 
 
 def read_cell(path: Path) -> Cell:

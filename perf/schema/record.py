@@ -1,14 +1,13 @@
 """What happened to a cell: its one outcome, and the facts of each launch, durable as record.json."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from perf.schema import codec
+from perf.schema import atomic_file, codec
 from perf.schema.cell import Cell
 from perf.schema.codec import with_tag
 from perf.schema.journal import (
@@ -252,13 +251,7 @@ def measure_launches(record: Record) -> tuple[Launch, ...]:
 
 def write_record(record: Record, path: Path) -> None:
     """Make a record durable: written aside, flushed to disk, then renamed into place."""
-    data = json.dumps(stamp(codec.encode(record)), separators=(",", ":")).encode() + b"\n"
-    aside = path.with_suffix(".tmp")
-    with aside.open("wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    aside.replace(path)
+    atomic_file.write_json(path, stamp(codec.encode(record)), indent=None)
 
 
 def read_record(path: Path) -> Record:

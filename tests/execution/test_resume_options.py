@@ -7,9 +7,8 @@ import pytest
 
 from perf.execution import resume
 from perf.request.options import BadRequestError, parse
-from perf.results import run_folder
 from perf.results.run_folder import RunFolder
-from perf.schema import record
+from perf.schema import atomic_file, record
 from perf.schema.record import Mismatched, NotRun, Outcome, Passed, Skipped
 from tests.results import hand_made
 
@@ -17,7 +16,7 @@ from tests.results import hand_made
 def run_of(results: Path, *outcomes: tuple[str, str, Outcome]) -> RunFolder:
     """A run's folder with records: (id, finished at, outcome)."""
     run = RunFolder(results, "one")
-    run_folder.write_json(run.root / "run.json", {"run_id": "one"})
+    atomic_file.write_json(run.root / "run.json", {"run_id": "one"})
     (results / "latest").symlink_to("one")
     base = hand_made.two_models()[0]
     for number, (cell_id, at, outcome) in enumerate(outcomes):
@@ -58,7 +57,7 @@ def test_without_a_failure_there_is_nothing_to_run_again(tmp_path: Path) -> None
 
 def written(results: Path, *words: str) -> None:
     run = RunFolder(results, "one")
-    run_folder.write_json(
+    atomic_file.write_json(
         run.root / "run.json",
         {
             "run_id": "one",

@@ -10,7 +10,7 @@ import pytest
 from perf.request.options import BadRequestError
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
-from perf.schema import record
+from perf.schema import atomic_file, record
 from tests.results import hand_made
 
 
@@ -44,7 +44,7 @@ def test_an_id_is_never_taken_twice(tmp_path: Path) -> None:
 def test_latest_is_the_newest_run_even_where_links_do_not_work(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with run_folder.own_run(RunFolder(tmp_path, name), fresh=True) as run:
-            run_folder.write_json(run.root / "run.json", {})
+            atomic_file.write_json(run.root / "run.json", {})
     assert run_folder.find_run(tmp_path).run_id == "b"
     (tmp_path / "latest").unlink()
     assert run_folder.find_run(tmp_path).run_id == "b"
@@ -72,10 +72,10 @@ def test_a_results_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
 
 def test_json_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.json"
-    run_folder.write_json(path, {"a": 1})
+    atomic_file.write_json(path, {"a": 1})
     assert run_folder.read_json(path) == {"a": 1}
     with pytest.raises(TypeError):
-        run_folder.write_json(path, object())
+        atomic_file.write_json(path, object())
     assert run_folder.read_json(path) == {"a": 1}
     path.write_text('{"a": ')
     assert run_folder.read_json(path) is None

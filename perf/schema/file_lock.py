@@ -1,0 +1,34 @@
+"""Advisory locks on files and folders, which the kernel frees when their holder dies, however it dies."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class LockTaken(Exception):
+    """Another process holds the lock; the argument is its path."""
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the lock of a folder, or of a file that is made where it is not there; yields its descriptor.
+
+    Raises LockTaken where another holds it and `wait` is off; OSError without locks or rights.
+    """
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        lock_descriptor(fd, path, wait=wait)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def lock_descriptor(fd: int, path: Path, *, wait: bool = True) -> None:
+    """Lock an open file until it is closed; raises LockTaken, OSError."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as e:
+        raise LockTaken(path) from e
