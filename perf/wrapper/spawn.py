@@ -114,7 +114,7 @@ class Starter:
         if key in self._hosts:
             return self._hosts[key]
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = ["serve", str(theirs.fileno()), str(os.getpid()), *request.preload]
+        words = [str(theirs.fileno()), str(os.getpid()), *request.preload]
         argv = [request.environment.python, "-m", "perf.worker.fork_server", *words]
         with theirs, (request.folder / "host.log").open("wb") as log:
             fds = (theirs.fileno(),)
@@ -144,8 +144,8 @@ class Starter:
         host.process.wait()
 
     def _spawn(self, request: WorkerSpec) -> int:
-        words = ["one", _message(request).decode(), str(os.getpid())]
-        argv = [request.environment.python, "-m", "perf.worker.fork_server", *words]
+        worker = ["-m", "perf.worker.launch_process", _message(request).decode()]
+        argv = [request.environment.python, *worker]
         prefix = shlex.split(request.exec_prefix)
         with (request.folder / "output.log").open("ab") as log:
             process = _popen([*prefix, *argv], request.environment, log.fileno())

@@ -33,7 +33,7 @@ SERVING = """
 import ctypes, os, socket, subprocess, sys, time
 ctypes.CDLL(None).prctl(36, 1)  # a subreaper, as the wrapper is
 mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-words = ["serve", str(theirs.fileno()), str(os.getpid()), "numpy"]
+words = [str(theirs.fileno()), str(os.getpid()), "numpy"]
 host = subprocess.Popen([sys.executable, "-m", "perf.worker.fork_server", *words], pass_fds=[theirs.fileno()])
 theirs.close()
 mine.recv(4096)
