@@ -1,8 +1,10 @@
 """The shape of the tree: what may be imported where, how long a file may be, what none may be called."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,65 @@ def test_nobody_outside_the_backends_asks_a_backends_name() -> None:
                 if isinstance(node, ast.Constant) and node.value in spelled
             ]
     assert asking == []
+
+
+# --- the page on architecture, held to the tree
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+CODE = [p for p in SOURCES if p.parent != ROOT and p.parts[len(ROOT.parts)] != "docker"]
+
+
+def room_of(path: Path) -> str:
+    """The folder of one subject that a file is in: perf/x, or a folder of setup_models, or comparison."""
+    parts = path.relative_to(ROOT).parts
+    if parts[0] == "perf" or (parts[0] == "setup_models" and len(parts) > 2):
+        return "/".join(parts[:2])
+    return parts[0]
+
+
+ROOMS_IN_TREE = {room_of(p) for p in CODE} - {"perf/__init__.py"}
+
+
+def test_the_page_names_each_room_and_no_other() -> None:
+    table = PAGE.split("## Rooms")[1].split("## ")[0]
+    assert set(re.findall(r"^\| `([\w/]+)` \|", table, re.M)) == ROOMS_IN_TREE
+
+
+def test_the_layers_contract_names_each_room_and_makes_no_exception() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]
+    layers = next(c for c in rules["contracts"] if c["type"] == "layers")
+    named = {room.strip().replace(".", "/") for row in layers["layers"] for room in row.split("|")}
+    assert named == {r for r in ROOMS_IN_TREE if not r.startswith("setup_models/")}
+    assert not any("ignore_imports" in c for c in rules["contracts"])
+
+
+def test_the_page_lists_rooms_in_the_order_of_the_layers() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]
+    layers = next(c for c in rules["contracts"] if c["type"] == "layers")["layers"]
+    floor = {
+        room.strip().replace(".", "/"): i
+        for i, row in enumerate(layers)
+        for room in row.split("|")
+    }
+    table = PAGE.split("## Rooms")[1].split("## ")[0]
+    rooms = re.findall(r"^\| `([\w/]+)` \|", table, re.M)
+    floors = [floor[r] for r in rooms if r in floor]
+    assert floors == sorted(floors)
+
+
+def test_what_the_page_points_to_is_there() -> None:
+    for named in re.findall(r"`((?:perf|comparison|setup_models|tests)/[\w/]+(?:\.py)?)`", PAGE):
+        assert (ROOT / named).exists(), named
+
+
+def test_no_room_holds_more_than_its_share() -> None:
+    sizes = dict.fromkeys(ROOMS_IN_TREE, 0)
+    for path in CODE:
+        if room_of(path) in sizes:
+            sizes[room_of(path)] += len(path.read_text(encoding="utf-8").splitlines())
+    most = max(sizes, key=lambda r: sizes[r])
+    assert sizes[most] <= 0.15 * sum(sizes.values()), most
