@@ -10,7 +10,7 @@ setup-dev:
 lint: setup-dev
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy perf comparison setup_models docker benchmark_wrapper.py benchmark.py
+	$(PYTHON) -m mypy perf comparison setup_models docker tests benchmarks ep_perf setup.py benchmark_wrapper.py benchmark.py
 	.venv/bin/lint-imports
 	.venv/bin/shellcheck --external-sources perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh .github/workflows/*.sh
 	.venv/bin/hadolint docker/Dockerfile
@@ -20,8 +20,8 @@ lint: setup-dev
 
 test: setup-dev
 	$(PYTHON) -m setup_models.offline
-	$(PYTHON) -m perf.wrapper.environments openvino nxrt rtx
-	$(PYTHON) -m perf.wrapper.environments --file tests/environments.toml ort_before ort_gpu
+	$(PYTHON) -m perf.cli.env build openvino nxrt rtx
+	$(PYTHON) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 	$(PYTHON) -m pytest -q
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root

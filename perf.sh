@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Sets the harness up on first use (.venv, the offline models; the wrapper builds the environments it needs), then
+# Sets the harness up on first use (.venv; the wrapper makes the offline models and the environments it needs), then
 # validates and benchmarks every model on every EP that this machine can run. All flags go to benchmark_wrapper.py.
-#   ./perf.sh --setup       only makes .venv;  ./perf.sh --setup=dev  adds what lint and tests need
+#   ./perf.sh --setup       only makes .venv, with the command .venv/bin/ep-perf;  ./perf.sh --setup=dev  adds what lint
+#                           and tests need
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,7 +21,7 @@ set_up() { # what: run or dev
     exec 9>"$here/.venv.lock"
     flock 9
     if [ "$1" = run ]; then
-        echo "installing into .venv: numpy, onnx, onnxruntime, rich, nvidia-ml-py (about 210 MiB on disk)" >&2
+        echo "installing into .venv: numpy, onnx, onnxruntime, rich, nvidia-ml-py, shtab (about 210 MiB on disk)" >&2
     else
         echo "installing into .venv: the harness's packages and what lint and tests need (about 520 MiB on disk)" >&2
     fi
@@ -42,13 +43,22 @@ PYTHON
     "$venv" -m pip install -qq --disable-pip-version-check --no-warn-script-location \
         -c "$here/constraints.txt" $packages >&2 ||
         give_up "pip could not install into .venv; behind a mirror set PIP_INDEX_URL, without a network PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR, then run this again"
+    # import ep_perf and .venv/bin/ep-perf lead to this clone, as an editable install would, without its build tools.
+    echo "$here" >"$("$venv" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ep_perf.pth"
+    cat >"$here/.venv/bin/ep-perf" <<PROGRAM # for sh and, from there, for Python, as pip writes it
+#!/bin/sh
+'''exec' "$venv" "\$0" "\$@"
+' '''
+from ep_perf.__main__ import main
+raise SystemExit(main())
+PROGRAM
+    chmod +x "$here/.venv/bin/ep-perf"
     echo "$wanted" >"$stamp"
     exec 9>&-
 }
 
 install=yes
 only=
-models=default
 mode=(-r both)
 times=(-t 20)
 inputs=(-i zoo)
@@ -58,11 +68,10 @@ for flag in "$@"; do
     --setup=dev) only=dev ;;
     --list | -h | --help) install=never ;;
     --no_install | --no-install) [ "$install" = never ] || install=no ;;
-    -m* | --model_source* | --model-source*) models=given ;;
     -t* | --test_times* | --test-times* | --min_time* | --min-time*) times=() ;;
     -r* | --running_mode* | --running-mode*) mode=() ;;
     -i* | --input_data* | --input-data*) inputs=() ;;
-    --resume*) mode=() times=() inputs=() models=resumed ;; # its plan stands in its run.json
+    --resume*) mode=() times=() inputs=() ;; # its plan stands in its run.json
     esac
 done
 
@@ -79,6 +88,4 @@ if [ ! -x "$venv" ]; then venv=$(command -v "$python"); fi
 if [ "$install" = never ]; then # the standard library is enough, before anything is installed
     exec "$venv" "$here/benchmark_wrapper.py" "$@"
 fi
-if [ "$models" = default ]; then (cd "$here" && "$venv" -m setup_models.offline) || exit 3; fi
-if [ "$models" = default ] && [ "$PWD" != "$here" ]; then mode+=(-m "$here/model_list.json"); fi
 exec "$venv" "$here/benchmark_wrapper.py" "${mode[@]}" "${inputs[@]}" "${times[@]}" "$@"

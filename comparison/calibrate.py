@@ -1,8 +1,4 @@
-"""Measures this machine's false alarms and detectable changes by comparing targets with themselves.
-
-python -m comparison.calibrate -e CPUExecutionProvider --models squeezenet -m model_list.json
-python -m comparison.calibrate --runs result/RUN result/RUN      # runs of the same cells that exist
-"""
+"""Measures this machine's false alarms and detectable changes by comparing targets with themselves."""
 
 import argparse
 import math
@@ -20,6 +16,9 @@ from comparison.cell_summary import CellSummary, LaunchSummary, Metric
 from comparison.judge import MEASURED
 from comparison.noise import Measured, Noise, Profile
 from comparison.run_records import UnreadableError, read_run
+from perf.request.bad_request import BadRequestError
+from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 from perf.stats.sequential_test import (
     Improved,
     Regressed,
@@ -38,8 +37,8 @@ MOST_DF = 8  # heavier than normal tails, however many blocks there were
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Launch, or take runs that exist; estimate, store and print. Exit status 2 where it cannot."""
-    args = _parse(sys.argv[1:] if argv is None else argv)
     try:
+        args = make_parser().parse_args(argv)
         folders = args.runs or [_launched(args)]
         sides = [read_run(f) for f in folders]
         cells: dict[str, list[CellSummary]] = defaultdict(list)
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 cells[cell.id].append(cell)
         canaries = [c for side in sides for c in side.canaries]
         profile = calibrated({k: _one_question(v) for k, v in cells.items()}, canaries)
-    except UnreadableError as e:
+    except (UnreadableError, BadRequestError) as e:
         print(f"cannot calibrate: {e}", file=sys.stderr)
         return 2
     where = noise.store(profile)
@@ -201,10 +200,13 @@ def _launched(args: argparse.Namespace) -> Path:
     return rerun.run_again(words, args.results, f"calibrate-{time.time_ns():x}")
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    out = argparse.ArgumentParser(
-        prog="python -m comparison.calibrate", description="What noise this machine has."
-    )
+def make_parser() -> CommandParser:
+    """The flags of a calibration."""
+    prog = command_of("comparison.calibrate")
+    out = CommandParser(
+        prog, "What noise this machine has: launches targets many times, or reads runs of the same cells.",
+        examples=(f"{prog} -e CPUExecutionProvider --models squeezenet", f"{prog} --runs result/A result/B"),
+    )  # fmt: skip
     out.add_argument("--runs", nargs="+", type=Path, default=[], metavar="RUN",
                      help="run folders of the same cells, instead of launching")  # fmt: skip
     out.add_argument(
@@ -215,7 +217,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     out.add_argument("--models", nargs="+", default=[], metavar="GLOB")
     out.add_argument("--canary", action="store_true", help="calibrate the canary too")
     out.add_argument("--results", type=Path, default=Path("result"), metavar="DIR")
-    return out.parse_args(argv)
+    return out
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import argparse
 import fnmatch
+import json
+import math
 import shutil
 import sys
 import traceback
@@ -9,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import NoReturn
 
 from comparison import expected, load, noise, report
 from comparison.cell_summary import Metric, Side
@@ -20,7 +21,11 @@ from comparison.match import ACROSS, match_cells
 from comparison.run_records import UnreadableError, split
 from comparison.verdict import Line
 from perf.report import layout
+from perf.request.bad_request import BadRequestError
+from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 from perf.results import tables
+from perf.results.columns import Value
 from perf.stats.sequential_test import StoppingRule
 
 NOTHING_WORSE, WORSE, CANNOT_COMPARE, INTERNAL_ERROR = 0, 1, 2, 3
@@ -39,6 +44,7 @@ ASKED = {
     Question.LATENCY: frozenset({Metric.MEAN, Metric.P50}),
     Question.FAILURES: frozenset({Metric.STATUS}),
 }
+ONLY = {"latency": Question.LATENCY, "failures": Question.FAILURES}
 
 
 @dataclass(frozen=True)
@@ -49,18 +55,15 @@ class Compared:
     remarks: tuple[str, ...]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UnreadableError(f"{message} (see --help)")
-
-
 def main(question: Question, argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 something worse, 2 cannot compare, 3 a bug."""
     try:
-        args = _parser(question).parse_args(_normalised(sys.argv[1:] if argv is None else argv))
+        args = make_parser(question).parse_args(argv)
+        if args.only:
+            question = ONLY[args.only]
         compared = compare(question, args)
         _tell(question, compared, args)
-    except UnreadableError as e:
+    except (UnreadableError, BadRequestError) as e:
         print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
         return CANNOT_COMPARE
     except BrokenPipeError:
@@ -74,6 +77,7 @@ def main(question: Question, argv: Sequence[str] | None = None) -> int:
 
 def compare(question: Question, args: argparse.Namespace) -> Compared:
     """Read both sides and judge them; raises UnreadableError where they cannot be compared."""
+    _name_sides(args)
     previous, current, across = _sides(args)
     previous, current = _only(previous, args.ep), _only(current, args.ep)
     criteria = Criteria(
@@ -107,10 +111,19 @@ def compare(question: Question, args: argparse.Namespace) -> Compared:
     return Compared(lines, tuple(remarks))
 
 
+def _name_sides(args: argparse.Namespace) -> None:
+    """PREV and CURRENT, as -p and -c or as words; raises UnreadableError for one that is missing."""
+    given = [x for x in (args.previous, args.current) if x]
+    if len(args.run) == 2 and not given and not args.ab:
+        args.previous, args.current = args.run
+    elif args.run or bool(args.ab) == bool(given) or len(given) == 1:
+        raise UnreadableError(
+            "give -p PREV and -c CURRENT, or the two alone, or --ab RUN (see --help)"
+        )
+
+
 def _sides(args: argparse.Namespace) -> tuple[Side, Side, tuple[str, ...]]:
     if not args.ab:
-        if not args.previous or not args.current:
-            raise UnreadableError("give -p PREV and -c CURRENT, or --ab RUN (see --help)")
         previous = load.read_side(args.previous, args.results)
         current = load.read_side(args.current, args.results)
         return previous, current, tuple(args.across)
@@ -118,7 +131,7 @@ def _sides(args: argparse.Namespace) -> tuple[Side, Side, tuple[str, ...]]:
     labels = load.ab_labels(found.path) if found.is_run else None
     if labels is None:
         raise UnreadableError(
-            f"{found.path}: not an A/B run; make one with benchmark_wrapper.py --ab A B"
+            f"{found.path}: not an A/B run; make one with {command_of('perf.cli.benchmark_wrapper')} --ab A B"
         )
     previous, current = split(load.read_side(str(found.path), args.results), *labels)
     return previous, current, ACROSS
@@ -179,6 +192,14 @@ def _tell(question: Question, compared: Compared, args: argparse.Namespace) -> N
             args.output.write_text(text, encoding="utf-8", newline="")
         except OSError as e:
             raise UnreadableError(f"{args.output}: {e.strerror}; choose another -o") from e
+    if args.json:
+        rows = [
+            dict(zip(report.HEADER, map(_finite, row), strict=True)) for row in report.rows(lines)
+        ]
+        print(
+            json.dumps({"lines": rows, "remarks": compared.remarks}, indent=1, ensure_ascii=False)
+        )
+        return
     if args.markdown:
         print(report.markdown(lines, compared.remarks), end="")
         return
@@ -190,13 +211,28 @@ def _tell(question: Question, compared: Compared, args: argparse.Namespace) -> N
         print(f"{len(lines)} rows in {args.output}")
 
 
-def _parser(question: Question) -> argparse.ArgumentParser:
-    out = _Parser(description=question.value, allow_abbrev=False)
-    whence = "run folder, run id, latest, latest~1, or a CSV of ours or the predecessor's"
-    out.add_argument("-p", "--previous", metavar="PREV", help=whence)
+def make_parser(question: Question = Question.ALL) -> CommandParser:
+    """The flags of a comparison."""
+    prog = command_of("comparison.__main__")
+    out = CommandParser(
+        prog, question.value,
+        often=("-p", "-c", "-o", "--only", "--ab", "--confirm", "--threshold", "--expected", "--markdown",
+               "--json"),
+        examples=(
+            f"{prog} latest~1 latest          the last two runs in ./result",
+            f"{prog} latest~1 latest --only failures",
+            f"{prog} --ab latest              both sides of a run that was made with --ab",
+        ),
+    )  # fmt: skip
+    source = "run folder, run id, latest, latest~1, or a CSV of ours or the predecessor's"
+    out.add_argument(
+        "run", nargs="*", metavar="RUN", help="the earlier and the later one, as -p and -c"
+    )
+    out.add_argument("-p", "--previous", metavar="PREV", help=source)
     out.add_argument("-c", "--current", metavar="CURRENT", help="the same")
     out.add_argument("-o", "--output", metavar="CSV", type=Path, help="where verdicts are written")
     out.add_argument("--ab", metavar="RUN", help="both sides of one A/B run, instead of -p and -c")
+    out.add_argument("--only", choices=ONLY, help="new failures alone, or slower latencies alone")
     out.add_argument("--ep", nargs="+", default=[], metavar="EP", help="only these targets; globs")
     out.add_argument(
         "--threshold", "--tolerance", type=_percent, default=100 * LEAST[Metric.P50], metavar="PCT",
@@ -224,10 +260,16 @@ def _parser(question: Question) -> argparse.ArgumentParser:
     )
     out.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
     out.add_argument("--markdown", action="store_true", help="print for a pull request")
+    out.add_argument("--json", action="store_true", help="print as JSON")
     out.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
     out.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
                      help="where run ids are looked for (default result)")  # fmt: skip
     return out
+
+
+def _finite(value: Value) -> Value:
+    """JSON has no numbers for inf and nan."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _percent(text: str) -> float:
@@ -235,14 +277,3 @@ def _percent(text: str) -> float:
     if not 0 < value < 100:
         raise argparse.ArgumentTypeError(f"{text}: a percentage between 0 and 100")
     return value
-
-
-def _normalised(argv: Sequence[str]) -> list[str]:
-    """Hyphens and underscores in long flags are one."""
-    out = []
-    for word in argv:
-        name, equals, value = word.partition("=")
-        out.append(
-            name[:2] + name[2:].replace("-", "_") + equals + value if word[:2] == "--" else word
-        )
-    return out

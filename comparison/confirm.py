@@ -80,13 +80,14 @@ def _asked(
     minutes: float,
 ) -> Mapping[tuple[str, Metric], Verdict]:
     labels = (f"{group.target}@{OLD}", f"{group.target}@{NEW}")
+    bound = any(
+        _overhead_bound(x) for x in suspects
+    )  # launches forked from one host share its layout
     words = [
-        *rerun.as_before(run), "--ab", *labels,
+        *rerun.as_before(run, {"isolation": "spawn"} if bound else {}), "--ab", *labels,
         "--env", f"{OLD}={group.previous}", f"{NEW}={group.current}",
         "--models", *sorted({x.model for x in suspects}), "--max_minutes", f"{minutes:g}",
     ]  # fmt: skip
-    if any(_overhead_bound(x) for x in suspects):  # launches forked from one host share its layout
-        words += ["--isolation", "spawn"]
     folder = rerun.run_again(words, results, f"confirm-{time.time_ns():x}")
     a, b = split(read_run(folder), *labels)
     found = judge_cells(match_cells(a, b, ACROSS), a, b, criteria)

@@ -9,6 +9,7 @@ from comparison.cell_summary import Side
 from comparison.cells_table import read_cells_table
 from comparison.legacy_csv import read_rows, read_tables, recognised
 from comparison.run_records import UnreadableError, read_run
+from perf.request.programs import command_of
 
 RUN_MARK = "run.json"
 
@@ -78,7 +79,8 @@ def _latest(back: int, results: Path) -> Path:
     if back >= len(found):
         raise UnreadableError(
             f"latest{f'~{back}' if back else ''}: {results}/ holds {len(found)} runs; "
-            f"run ./perf.sh {'again' if found else 'first'}, or give -r FOLDER"
+            f"run {command_of('perf.cli.benchmark_wrapper')} {'again' if found else 'first'}, "
+            "or give --results FOLDER"
         )
     return found[back]
 

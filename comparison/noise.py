@@ -2,12 +2,13 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from comparison.cell_summary import Metric
+from perf.request.locations import xdg_folder
+from perf.request.programs import command_of
 from perf.schema.codec import DecodeError, decode, encode
 from perf.stats.sequential_test import StoppingRule
 
@@ -96,8 +97,7 @@ def launches_needed(noise: Noise, log_ratio: float, z: float) -> int | None:
 
 def path(machine: str) -> Path:
     """Where a machine's profile is stored: $XDG_STATE_HOME or ~/.local/state, then ep-perf/."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-    return Path(state) / "ep-perf" / f"{machine}.json"
+    return xdg_folder("STATE", ".local/state") / f"{machine}.json"
 
 
 def machine_id() -> str:
@@ -120,7 +120,7 @@ def load(machine: str) -> Profile | None:
         return None
     except (OSError, json.JSONDecodeError, DecodeError) as e:
         raise ValueError(
-            f"{where}: not a machine profile ({e}); delete it and run python -m comparison.calibrate"
+            f"{where}: not a machine profile ({e}); delete it and run {command_of('comparison.calibrate')}"
         ) from e
 
 
@@ -158,7 +158,8 @@ def stored_error(profile: Profile | None, rate: float) -> str:
     whence = (
         f"this machine's noise, calibrated {profile.calibrated}"
         if profile
-        else "a built-in noise bound, as this machine is not calibrated (python -m comparison.calibrate)"
+        else "a built-in noise bound, as this machine is not calibrated "
+        f"({command_of('comparison.calibrate')})"
     )
     return (
         f"Runs apart in time drift; they were judged by {whence}. Of the changes told, at most "

@@ -2,14 +2,15 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from comparison.run_records import UnreadableError
+from perf.request.programs import child_command, child_variables, command_of
 
-WRAPPER = Path(__file__).resolve().parents[1] / "benchmark_wrapper.py"
+WRAPPER = "perf.cli.benchmark_wrapper"
 # What decides how a cell is asked; the rest of a run's options says which cells, or where results go.
 CARRIED = (
     "model_source", "input_data", "workspace", "io_binding", "graph_enablement", "trtexec", "warmup", "seed",
@@ -24,22 +25,24 @@ def run_again(words: Sequence[str], results: Path, run_id: str) -> Path:
     Its output goes to ours. Raises UnreadableError where it left no records.
     """
     where = ["-o", str(results), "--run_id", run_id]
-    done = subprocess.run([sys.executable, str(WRAPPER), *words, *where], check=False)
+    done = subprocess.run(
+        [*child_command(WRAPPER), *words, *where], env=child_variables(), check=False
+    )
     folder = results / run_id
     if not any(folder.glob("cells/*/*/*/record.json")):
         raise UnreadableError(
-            f"benchmark_wrapper.py ended with status {done.returncode} and left no record in {folder}"
+            f"{command_of(WRAPPER)} ended with status {done.returncode} and left no record in {folder}"
         )
     return folder
 
 
-def as_before(folder: Path) -> list[str]:
-    """Flags that ask a run's cells again as its run.json says they were asked."""
+def as_before(folder: Path, instead: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
+    """Flags that ask a run's cells again as its run.json says they were asked, but for `instead`."""
     try:
         told: Any = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as e:
         raise UnreadableError(f"{folder / 'run.json'}: {e}") from e
-    options = told.get("options", {}) if isinstance(told, dict) else {}
+    options = {**(told.get("options", {}) if isinstance(told, dict) else {}), **instead}
     return [w for name in CARRIED if name in options for w in _flag(name, options[name])]
 
 
@@ -54,5 +57,7 @@ def _flag(name: str, value: Any) -> Sequence[str]:
             return [f"--{name}", *shapes]
         case Mapping() as pairs:
             return [f"--{name}", ",".join(f"{k}={v}" for k, v in pairs.items())]
+        case list():
+            return [f"--{name}", *value]
         case _:
             return [f"--{name}", str(value)]

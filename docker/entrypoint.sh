@@ -12,13 +12,18 @@ if [[ -x $ort_python ]]; then
     flags+=(--env "cuda=$ort_python")
 fi
 if [[ -n ${EP_PERF_DIR:-} ]]; then
-    # What perf.sh would add; a resumed run has its own.
-    defaults=(-r both -i zoo -t 20 -m "$home/model_list.json")
+    # What perf.sh would add, and the image's models; a resumed run has its own.
+    mode=(-r both) inputs=(-i zoo) times=(-t 20) models=(-m "$home/model_list.json")
     for flag in "$@"; do
-        if [[ $flag == --resume* ]]; then
-            defaults=()
-        fi
+        case $flag in
+        -r* | --running?mode*) mode=() ;;
+        -i* | --input?data*) inputs=() ;;
+        -t* | --test?times* | --min?time*) times=() ;;
+        -m* | --model?source*) models=() ;;
+        --resume*) mode=() inputs=() times=() models=() ;;
+        esac
     done
+    defaults=("${mode[@]}" "${inputs[@]}" "${times[@]}" "${models[@]}")
     exec "$home/.venv/bin/python" "$EP_PERF_DIR/benchmark_wrapper.py" "${defaults[@]}" "${flags[@]}" "$@"
 fi
 exec "$home/perf.sh" "${flags[@]}" "$@"

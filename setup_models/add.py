@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,10 @@ from typing import TypeVar
 
 from perf.conversion import external_data, model_inputs
 from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
+from perf.request.locations import new_models_folder
 from perf.request.model_list import digest_model
+from perf.request.programs import command_of
 from setup_models import model_list_rows, reference
 
 SEED = 20_240_601
@@ -143,13 +145,12 @@ def _value(text: str) -> float | bool | str:
     return text
 
 
-def add_input_options(parser: argparse.ArgumentParser) -> None:
+def add_input_options(parser: CommandParser) -> None:
     """The options that say what is fed, alike in every command that makes test sets."""
-    many = {"nargs": "+", "default": ()}
-    parser.add_argument("--shape", metavar="NAME=1x3x224x224", help="an input's shape", **many)  # type: ignore[arg-type]
-    parser.add_argument("--dim", metavar="SYMBOL=4", help="a symbolic dim's size", **many)  # type: ignore[arg-type]
-    parser.add_argument("--range", metavar="NAME=LOW:HIGH", help="an input's values", **many)  # type: ignore[arg-type]
-    parser.add_argument("--value", metavar="NAME=16000", help="one fixed value", **many)  # type: ignore[arg-type]
+    parser.add_argument("--shape", metavar="NAME=1x3x224x224", nargs="+", help="an input's shape")
+    parser.add_argument("--dim", metavar="SYMBOL=4", nargs="+", help="a symbolic dim's size")
+    parser.add_argument("--range", metavar="NAME=LOW:HIGH", nargs="+", help="an input's values")
+    parser.add_argument("--value", metavar="NAME=16000", nargs="+", help="one fixed value")
     parser.add_argument("--sets", type=int, default=2, help="how many test sets (default 2)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default {SEED}")
     parser.add_argument(
@@ -159,12 +160,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with the model added, 1 with one line on stderr and nothing changed."""
-    parser = argparse.ArgumentParser(prog="python -m setup_models.add", description=__doc__)
-    parser.add_argument("model", type=Path, metavar="MODEL.onnx")
-    parser.add_argument("--name", help="default: the file's name")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="default ./models")
-    add_input_options(parser)
-    given = parser.parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     if given.sets < 1:
         raise UserError("--sets: at least one test set is needed")
     overrides = parse_overrides(given.shape, given.range, given.value, given.dim)
@@ -177,8 +173,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     list_path, made = add(given.model, given.models, wish)
     print_made(given.models / wish.name, made)
-    print(f"run it: python benchmark_wrapper.py -m {list_path} -i fix -r both")
+    print(f"run it: {command_of('perf.cli.benchmark_wrapper')} -m {list_path} -i fix -r both")
     return 0
+
+
+def make_parser() -> CommandParser:
+    """The flags of an addition."""
+    prog = command_of("setup_models.add")
+    parser = CommandParser(
+        prog, "Make any ONNX file a model that can be run: with inputs, reference outputs, a row in a list.",
+        examples=(
+            f"{prog} net.onnx",
+            f"{prog} vad.onnx --shape input=1x576 --range input=-1:1 --value sr=16000",
+        ),
+    )  # fmt: skip
+    parser.add_argument("model", type=Path, metavar="MODEL.onnx")
+    parser.add_argument("--name", help="default: the file's name")
+    add_models_option(parser)
+    add_input_options(parser)
+    return parser
+
+
+def add_models_option(parser: CommandParser) -> None:
+    """Where models are added, alike in every command that adds some."""
+    usual = new_models_folder()
+    parser.add_argument(
+        "--models", type=Path, default=usual, metavar="DIR", help=f"default {usual}"
+    )
 
 
 def print_made(folder: Path, made: reference.Made) -> None:

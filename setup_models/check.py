@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from perf.conversion import artifact_cache, data_sets, external_data, model_inputs, op_schemas
 from perf.conversion.errors import UserError, run_command
 from perf.request import model_list as model_lists
+from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 from setup_models import model_list_rows, offline, packages
 from setup_models.fetch import lock
 
@@ -81,7 +83,7 @@ def examine_model(model: Listed, artefact_folders: Iterable[Path] = ()) -> Findi
         lacks.append((f"no file {model.path_fp16}", mend))
     sets = data_sets.find_sets(model.test_data) if model.test_data else []
     if not sets:
-        mend = f"python -m setup_models.add {model.path} --name {model.name}-with-data"
+        mend = f"{command_of('setup_models.add')} {model.path} --name {model.name}-with-data"
         lacks.append(("no test data (it runs with -i random only)", mend))
     return Finding(
         model,
@@ -112,26 +114,51 @@ def table(findings: Sequence[Finding]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 if nothing is missing, 1 if something is."""
-    parser = argparse.ArgumentParser(prog="python -m setup_models.check", description=__doc__)
-    parser.add_argument("source", nargs="?", type=Path, default=Path("model_list.json"))
-    parser.add_argument(
-        "--results", type=Path, default=Path("result"), help="where runs keep artefacts"
-    )
-    parser.add_argument("--keep_cache", type=Path, help="the folder that runs share artefacts in")
-    given = parser.parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     places = [*given.results.glob("*/cache/*")]
     places += given.keep_cache.glob("*") if given.keep_cache else ()
     folders = sorted(path for path in places if path.is_dir())
-    findings = [examine_model(each, folders) for each in list_models(given.source)]
-    print("\n".join(table(findings)))
+    (source,) = model_lists.find_sources((str(given.source),), ".")
+    findings = [examine_model(each, folders) for each in list_models(source)]
+    print(
+        json.dumps([asdict(f) for f in findings], indent=1, default=str)
+        if given.json
+        else "\n".join(table(findings))
+    )
     return 1 if any(each.lacks for each in findings) else 0
 
 
+def make_parser() -> CommandParser:
+    """The flags of a check."""
+    prog = command_of("setup_models.check")
+    parser = CommandParser(
+        prog, "What each model has, what it lacks, and the command that mends that.",
+        examples=(prog, f"{prog} models/model_list.json"),
+    )  # fmt: skip
+    parser.add_argument(
+        "source", nargs="?", type=Path, default=Path("model_list.json"), metavar="SOURCE",
+        help="a list, a folder, an .onnx file; left out: ./model_list.json, else the offline models",
+    )  # fmt: skip
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("result"),
+        metavar="DIR",
+        help="where runs keep artefacts",
+    )
+    parser.add_argument(
+        "--keep_cache", type=Path, metavar="DIR", help="the folder that runs share artefacts in"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    return parser
+
+
 def _of_rows(entries: Sequence[model_list_rows.Row], source: Path) -> Iterator[Listed]:
-    root = source.resolve().parent
+    home = model_lists.folder_of_list(source)
+    root = home
     for at, entry in enumerate(entries):
         if "root_working_directory" in entry:
-            root = source.resolve().parent / str(entry["root_working_directory"])
+            root = home / str(entry["root_working_directory"])
             if len(entry) == 1:
                 continue
         try:
@@ -147,11 +174,11 @@ def _of_rows(entries: Sequence[model_list_rows.Row], source: Path) -> Iterator[L
 def _fetch_command(model: Listed) -> str:
     """The command that brings this model here, by where its name is known."""
     if model.name in {recipe.name for recipe in offline.RECIPES}:
-        return "python -m setup_models.offline"
+        return command_of("setup_models.offline")
     if model.name in packages.read_table():
-        return f"python -m setup_models.packages {model.name}"
+        return f"{command_of('setup_models.packages')} {model.name}"
     if lock.match(lock.load(model.path.parent), model.name):
-        return f"python setup_models/setup_onnx_zoo.py {model.name}"
+        return f"{command_of('setup_models.setup_onnx_zoo')} {model.name}"
     return "put the file back, or take its row out of the list"
 
 

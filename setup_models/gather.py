@@ -11,6 +11,7 @@ from pathlib import Path
 
 from perf.conversion import model_inputs
 from perf.conversion.errors import UserError
+from perf.request.programs import command_of
 from setup_models import find_models, model_list_rows
 from setup_models.fetch import archives, hub, links
 from setup_models.fetch.download import DownloadSpec, fetch, show_progress
@@ -184,7 +185,9 @@ def _with_test_data(
     if found.test_data is not None:
         return found
     if not shop.make_test_data or staged is None:
-        fix = "add --make_test_data" if staged else f"python -m setup_models.add {found.model}"
+        fix = (
+            "add --make_test_data" if staged else f"{command_of('setup_models.add')} {found.model}"
+        )
         raise UserError(f"{found.name}: comes without test data; to make some: {fix}")
     from setup_models import reference  # imports the engine: only where there is work for it
 

@@ -5,7 +5,6 @@ source, the seed and the onnx version, so what is there and current is recognise
 importing onnx or an engine.
 """
 
-import argparse
 import difflib
 import fcntl
 import hashlib
@@ -23,13 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
+from perf.request.locations import models_folder
+from perf.request.programs import command_of, install_command
 
 if TYPE_CHECKING:
     from setup_models.generate.made import Made
 
 SEED = 20261126
-REPOSITORY = Path(__file__).resolve().parents[1]
-_RECIPES_FOLDER = Path(__file__).resolve().parent / "generate"
+_RECIPES_FOLDER = Path(__file__).with_name("generate")
 _SHARED = ("seeded.py", "made.py", "graph.py")
 _STAMP = ".made"
 
@@ -82,6 +83,14 @@ def is_current(recipe: Recipe, folder: Path) -> bool:
         return False
 
 
+def is_complete() -> bool:
+    """Whether every model of the set is there, as its recipe makes it today; True where nobody can tell."""
+    try:
+        return all(is_current(r, models_folder() / r.name) for r in RECIPES)
+    except PackageNotFoundError:
+        return True  # there is no onnx: a run says so
+
+
 def make(recipe: Recipe, out: Path) -> int:
     """Make one model in `out`, replacing what has its name; the folder's size in bytes.
 
@@ -114,24 +123,22 @@ def locked(out: Path) -> Iterator[None]:
         yield
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m setup_models.offline",
-        description="Make the offline model set: no network, no torch, the same models every time.",
+def make_parser() -> CommandParser:
+    """The flags of making the offline models."""
+    prog, usual = command_of("setup_models.offline"), models_folder()
+    parser = CommandParser(
+        prog, "Make the ten offline models: no network, no torch, the same models every time.",
+        examples=(prog, f"{prog} --list", f"{prog} --only squeezenet encoder"),
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=usual, metavar="DIR", help=f"default {usual}")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="these models alone (see --list)"
     )
     parser.add_argument(
-        "--out", type=Path, default=REPOSITORY / "models", help="folder to make the models in"
+        "--list", action="store_true", help="the models, and whether they are made"
     )
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="make these models only (see --list)"
-    )
-    parser.add_argument(
-        "--list", action="store_true", help="list the models and whether they are made"
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="make models anew that are already there"
-    )
-    return parser.parse_args(arguments)
+    parser.add_argument("--force", action="store_true", help="make anew what is already there")
+    return parser
 
 
 def _chosen(names: Sequence[str] | None) -> tuple[Recipe, ...]:
@@ -157,7 +164,7 @@ def _make_all(recipes: Sequence[Recipe], out: Path, *, force: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 when every model asked for is there. Raises UserError with one clear line."""
-    asked = _parse(arguments)
+    asked = make_parser().parse_args(arguments)
     out: Path = asked.out
     recipes = _chosen(asked.only)
     try:
@@ -173,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportError, PackageNotFoundError) as error:
         raise UserError(
             f"{sys.executable} lacks {error.name}, which making models needs: "
-            "install onnx, onnxruntime and numpy into it"
+            f"`{install_command('onnx onnxruntime numpy')}` fixes it"
         ) from error
     except OSError as error:
         raise UserError(

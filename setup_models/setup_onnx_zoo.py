@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,52 +10,29 @@ if __package__ in {None, ""}:  # called by its path, as the predecessor's users 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
+from perf.request.locations import new_models_folder, xdg_folder
+from perf.request.programs import command_of, install_command
 
 try:
     from setup_models import gather, model_list_rows
     from setup_models.fetch import hub, lock
 except ModuleNotFoundError as error:
     raise SystemExit(
-        f"error: {sys.executable} lacks {error.name}; run ./perf.sh --setup once, then call this "
-        "with .venv/bin/python"
+        f"error: {sys.executable} lacks {error.name}; `{install_command(str(error.name))}` brings it"
     ) from None
-
-EPILOG = """\
-WHAT is a zoo model's name (wildcards work: 'resnet*-v1-7'), an https:// or file:// link or a path
-to an archive (.zip, .tar.gz, .tar.xz, .tar.zst), a folder of archives or of unpacked models, or a
-links.txt with one of these a line. Without WHAT, ./links.txt is read. A link may end in
-#sha256=<64 hex digits>; links and names without a known digest need --update-lock."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with every model set up, 1 with one line on stderr and nothing changed."""
-    parser = argparse.ArgumentParser(
-        prog="setup_onnx_zoo.py",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("what", nargs="*", metavar="WHAT", help="default: ./links.txt")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="default ./models")
-    parser.add_argument("--json", type=Path, help="default <models>/model_list.json")
-    parser.add_argument(
-        "--downloads", type=Path, help="keep what is fetched here; by default it goes when done"
-    )
-    parser.add_argument("--list", action="store_true", help="show names, sizes and opsets")
-    parser.add_argument(
-        "--update-lock", action="store_true", help="take and record digests not known yet"
-    )
-    parser.add_argument(
-        "--make_test_data", action="store_true", help="make sets for models that come without"
-    )
-    given = parser.parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     pins = lock.load(given.models)
     if given.list:
         return _list(given.what or ["*"], pins, given.models, given.update_lock)
     shop = gather.SetupContext(
         models=given.models,
         list_path=given.json or given.models / model_list_rows.FILE_NAME,
-        downloads=given.downloads or _cache(),
+        downloads=given.downloads or xdg_folder("CACHE", ".cache"),
         keep_downloads=given.downloads is not None,
         update_lock=given.update_lock,
         make_test_data=given.make_test_data,
@@ -66,13 +41,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = gather.set_up(what, shop, pins)
     for name in names:
         print(f"{name}: ready")
-    print(f"run them: python benchmark_wrapper.py -m {shop.list_path} -i fix -r both")
+    run = command_of("perf.cli.benchmark_wrapper")
+    print(f"run them: {run} -m {shop.list_path} -i fix -r both")
     return 0
 
 
-def _cache() -> Path:
-    """Where an interrupted download waits to be gone on with, outside the models' folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ep-perf"
+def make_parser() -> CommandParser:
+    """The flags of setting models up."""
+    prog = command_of("setup_models.setup_onnx_zoo")
+    parser = CommandParser(
+        prog, "Set up models of the ONNX zoo, archives, links, and folders of them.",
+        examples=(f"{prog} 'resnet*-v1-7'", f"{prog} nets.tar.gz", f"{prog} --list"),
+        epilog="WHAT is a zoo model's name (wildcards work), an https:// or file:// link or a path to an "
+        "archive (.zip, .tar.gz, .tar.xz, .tar.zst), a folder of archives or of unpacked models, or a "
+        "links.txt with one of these a line. A link may end in #sha256=<64 hex digits>; links and names "
+        "without a known digest need --update_lock.",
+    )  # fmt: skip
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="default ./links.txt")
+    usual = new_models_folder()
+    parser.add_argument(
+        "--models", type=Path, default=usual, metavar="DIR", help=f"default {usual}"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="LIST", help="default <models>/model_list.json"
+    )
+    parser.add_argument(
+        "--downloads",
+        type=Path,
+        metavar="DIR",
+        help="keep what is fetched here; else it goes when done",
+    )
+    parser.add_argument("--list", action="store_true", help="names, sizes and opsets")
+    parser.add_argument(
+        "--update_lock", action="store_true", help="take and record digests not known yet"
+    )
+    parser.add_argument(
+        "--make_test_data", action="store_true", help="make sets for models that come without"
+    )
+    return parser
 
 
 def _default_links() -> list[str]:

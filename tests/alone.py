@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.asking import ROOT, Said
+from tests.asking import ROOT, Said, overriding
 
 FAKE = f"""
+drop = ["*"]
 [current]
 python = "current"
 
@@ -22,7 +23,7 @@ CELLS = ("-i", "zoo", "-t", "5", "--warmup", "1", "-e", "cpu")
 def command(home: Path, *words: str) -> Said:
     """Run benchmark.py in `home` to its end."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmark.py"), *words], cwd=home, capture_output=True,
+        [sys.executable, str(ROOT / "benchmark.py"), *overriding(words)], cwd=home, capture_output=True,
         text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return Said(done.returncode, done.stdout, done.stderr, home / "result")

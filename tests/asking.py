@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from perf.results.run_folder import RunFolder
 from perf.schema.record import Record
 
 ROOT = Path(__file__).parents[1]
-CURRENT = '[current]\npython = "current"\n'
+CURRENT = 'drop = ["*"]\n[current]\npython = "current"\n'
 QUICK = ("-i", "zoo", "-t", "4", "--launches", "2", "--warmup", "1")
 
 
@@ -54,7 +54,16 @@ class Said:
 
 def command(*words: str, python: str = sys.executable) -> list[str]:
     """The wrapper's command line."""
-    return [python, str(ROOT / "benchmark_wrapper.py"), *words]
+    return [python, str(ROOT / "benchmark_wrapper.py"), *overriding(words)]
+
+
+def overriding(words: Sequence[str]) -> list[str]:
+    """A test's own flags in place of those that it shares with others: given twice, they would be refused."""
+    words = ["-m" if w == "--model_source" else w for w in words]
+    once = ("-m", "-o", "-i", "-t", "-r", "--launches", "--warmup")
+    last = {w: at for at, w in enumerate(words) if w in once}
+    gone = {i for at, w in enumerate(words) if at < last.get(w, 0) for i in (at, at + 1)}
+    return [w for at, w in enumerate(words) if at not in gone]
 
 
 def ask(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("perf", "setup_models", "comparison", "docker")
+ROOMS = ("ep_perf", "perf", "setup_models", "comparison", "docker")
 SOURCES = sorted(
     [p for room in ROOMS for p in (ROOT / room).rglob("*.py")]
-    + [ROOT / "benchmark.py", ROOT / "benchmark_wrapper.py"]
+    + [ROOT / "benchmark.py", ROOT / "benchmark_wrapper.py", ROOT / "setup.py"]
 )
 ENGINES = ("numpy", "onnx", "onnxruntime", "torch", "tensorrt", "openvino", "rich", "pynvml")
 CLEAN = """
@@ -48,6 +48,7 @@ def test_the_wrapper_and_all_backends_load_no_engine_and_nothing_from_outside() 
     assert loaded <= {
         *sys.stdlib_module_names,
         "perf",
+        "setup_models",  # of it the offline models' recipes by name
         "__main__",
         "_distutils_hack",
         "sitecustomize",

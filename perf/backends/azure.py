@@ -20,7 +20,7 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
 
 def missing(found: ProbeResult) -> str:
     """Microsoft's own wheels have it."""
-    return ort_session.missing_provider(found, NAME, "pip install onnxruntime")
+    return ort_session.missing_provider(found, NAME, "an environment with onnxruntime")
 
 
 BACKEND = Backend(

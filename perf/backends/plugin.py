@@ -39,21 +39,27 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
 
 
 def register_plugin(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
-    """The plug-in's OrtEpDevices, registered once a process; raises Unsupported where this ORT cannot."""
+    """The plug-in's OrtEpDevices, those of any EP where `ep_name` is ""; it is registered once a process.
+
+    Raises Unsupported where this ORT cannot.
+    """
     if not hasattr(ort, "register_execution_provider_library"):
         raise Unsupported(f"onnxruntime {ort.__version__} takes no plug-ins; 1.22 or newer does")
     path = library_path(library)
-    known = {d.ep_metadata.get("library_path") for d in ort.get_ep_devices()}
-    if path not in known:
+    if not _devices_of(ort, path):
         ort.register_execution_provider_library(registration, path)
-    return [d for d in ort.get_ep_devices() if d.ep_name == ep_name]
+    return [d for d in _devices_of(ort, path) if ep_name in ("", d.ep_name)]
+
+
+def _devices_of(ort: Any, path: str) -> list[Any]:
+    return [d for d in ort.get_ep_devices() if d.ep_metadata.get("library_path") == path]
 
 
 def list_devices(ort: Any, plugin: Mapping[str, str]) -> list[str]:
-    """For a probe: the plug-in's name, once for each device it offers; the engine's errors are raised."""
+    """For a probe: the plug-in's EP, once for each device it offers; the engine's errors are raised."""
     name = plugin.get("ep_name", "")
-    found = register_plugin(ort, name, plugin["library"], plugin.get("registration", name))
-    return [str(d.ep_name) for d in found]
+    registration = plugin.get("registration") or name or plugin["target"]
+    return [str(d.ep_name) for d in register_plugin(ort, name, plugin["library"], registration)]
 
 
 def library_path(library: str) -> str:
@@ -89,5 +95,4 @@ BACKEND = Backend(
     missing=missing,
     preload=("numpy", "onnxruntime"),
     serves_plugins=True,
-    default=False,
 )

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from perf.cli import listing
 from perf.cli.exit_codes import run_and_report
+from perf.cli.requested_models import load_requested
 from perf.execution.resume import rerun_filter
-from perf.execution.run_lifecycle import OK, RunPlan, run_session
+from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
 from perf.planning.plan import plan_cells
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
-from perf.request.model_list import find_source, load_models
 from perf.request.options import BadRequestError, Options
 
 PROGRAM = "benchmark.py"
@@ -36,24 +36,25 @@ MORE = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run cells in this process; returns the exit status that README documents."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_and_report(lambda: _run(words))
+    return run_and_report(lambda: run(words))
 
 
-def _run(words: Sequence[str]) -> int:
-    if words and not words[0].startswith("-"):
-        return replay.replay_cell(words)
-    if {"-h", "--help"} & set(words):
-        parser = command_line.make_parser(PROGRAM)
-        parser.epilog = MORE
-        parser.print_help()
-        return OK
+def run(words: Sequence[str], program: str = PROGRAM) -> int:
+    """The same, for a program that says what a command to run a cell again begins with."""
+    rest = [w for w in words if w not in ("--in_process", "--in-process")]
+    if (
+        rest
+        and not rest[0].startswith("-")
+        and (program == PROGRAM or rest[0].endswith("cell.json"))
+    ):
+        return replay.replay_cell(rest)
     options, gpus = _check(words), find_gpus()
     used = gpus_to_use(gpus, options.devices)[:1]  # a process holds one
     options = replace(options, devices=used[0].uuid) if used else options
     offers = current_environment.offer_targets(used, options)
     if options.list:
-        return listing.show_targets(offers, gpus)
-    plan = _make_plan(options, words, offers, gpus)
+        return listing.show_targets(offers, gpus, options)
+    plan = _make_plan(options, (program, *words), offers, gpus)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
@@ -66,11 +67,11 @@ def _run(words: Sequence[str]) -> int:
 
 def _check(words: Sequence[str]) -> Options:
     """The request as one process can serve it; raises BadRequestError for what it cannot."""
-    given = command_line.given_flags(words, PROGRAM)
+    given = command_line.given_flags(words, PROGRAM, MORE)
     for name in NEEDS_PROCESSES:
         if name in given:
             raise BadRequestError(f"--{name} needs processes of its own: {_INSTEAD}")
-    options = command_line.parse(words, PROGRAM)
+    options = command_line.parse(words)
     if "launches" in given and options.launches > 1:
         raise BadRequestError(
             f"--launches {options.launches} needs processes of its own: {PROGRAM} makes one; {_INSTEAD}"
@@ -82,10 +83,10 @@ def _check(words: Sequence[str]) -> Options:
 
 
 def _make_plan(
-    options: Options, words: Sequence[str], offers: tuple[Offer, ...], gpus: tuple[Gpu, ...]
+    options: Options, command: tuple[str, ...], offers: tuple[Offer, ...], gpus: tuple[Gpu, ...]
 ) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_models(find_source(options.model_source, options.workspace))
+    models = load_requested(options)
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
-    return RunPlan(planned, offers, options, results, (PROGRAM, *words), resumable=False)
+    return RunPlan(planned, offers, options, results, command, resumable=False)

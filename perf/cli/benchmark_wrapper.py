@@ -1,4 +1,4 @@
-"""benchmark_wrapper.py: each launch in a process of its own."""
+"""benchmark_wrapper.py and `ep-perf run`: each launch in a process of its own."""
 
 import shlex
 import shutil
@@ -6,20 +6,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf.cli import listing
+from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
+from perf.cli.requested_models import load_requested
 from perf.execution.resume import original_words, rerun_filter, resume_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
-from perf.request.model_list import find_source, load_models
+from perf.request.command_parser import CommandParser
 from perf.request.options import BadRequestError, Options
-from perf.wrapper.environments import offer_targets
+from perf.wrapper.environments import hold_environments, offer_targets
 from perf.wrapper.launcher import open_process_launcher
 
 PROGRAM = "benchmark_wrapper.py"
+
+
+def make_parser() -> CommandParser:
+    """The flags of a run."""
+    return command_line.make_parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,16 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    options = resume_options(words, command_line.parse(words))
+    options = command_line.parse(words)
+    if options.in_process:
+        return benchmark.run(words, PROGRAM)
+    options = resume_options(words, options)
     if options.list:
-        return listing.show_targets(offer_targets(options, build=False), find_gpus())
+        return listing.show_targets(offer_targets(options, build=False), find_gpus(), options)
     _check(options)
     plan = _make_plan(options, words)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
     with run_session(plan) as session:
-        with open_process_launcher(session) as launcher:
+        with hold_environments(plan.planned), open_process_launcher(session) as launcher:
             session.run(launcher)
         session.write_tables()
         session.show_summary()
@@ -59,9 +68,13 @@ def _check(options: Options) -> None:
 
 def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_models(find_source(options.model_source, options.workspace))
+    models = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
     command = (PROGRAM, *original_words(words, options, results))
     return RunPlan(planned, offers, options, results, command)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

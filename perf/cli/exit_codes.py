@@ -19,6 +19,8 @@ def run_and_report(work: Callable[[], int]) -> int:
     """The exit status of `work`, or of what it raised, which is told on stderr."""
     try:
         return work()
+    except SystemExit as e:  # help was asked for
+        return int(e.code or OK)
     except (BadRequestError, ModelListError, EnvironmentsError, NewerSchemaError) as e:
         return _error(str(e), BAD_REQUEST)
     except (NothingMeasurableError, LockHeld, RunCutShortError) as e:

@@ -9,8 +9,16 @@ from perf.request.options import Options
 from perf.schema import codec
 
 
-def show_targets(offered: Sequence[Offer], gpus: Sequence[Gpu]) -> int:
-    """--list: each target, whether it can run here, and what would fix it."""
+def show_targets(offered: Sequence[Offer], gpus: Sequence[Gpu], options: Options) -> int:
+    """--list: each target, whether it can run here, and what would fix it; as lines or as JSON."""
+    if options.json:
+        rows = [
+            {"target": o.label, "aliases": o.target.aliases, "environment": o.probed.spec.name,
+             "runs_here": not o.missing, "missing": o.missing}
+            for o in offered
+        ]  # fmt: skip
+        print(json.dumps({"gpus": [codec.encode(g) for g in gpus], "targets": rows}, indent=1))
+        return 0
     named = ", ".join(f"{g.name} ({g.memory_mib:.0f} MiB)" for g in gpus)
     print(f"GPUs: {named or 'none seen by NVML'}\n")
     width = max((len(o.label) for o in offered), default=10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -23,7 +22,9 @@ from perf.conversion.artifact import (
     artifact_key,
 )
 from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
 from perf.request.model_list import digest_model, digest_test_data
+from perf.request.programs import command_of, install_command
 
 if TYPE_CHECKING:
     from perf.conversion.converters import Conversion
@@ -43,7 +44,8 @@ def converter_version(converter: Converter) -> str:
             except metadata.PackageNotFoundError:
                 continue
         raise ConversionError(
-            f"{converter} is not installed here: pip install {converter}, or choose another --converter"
+            f"{converter} is not installed here: `{install_command(converter, extra=True)}` fixes it, or "
+            "choose another --converter"
         ) from error
 
 
@@ -141,18 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     With --report, a JSON file holds the Report, or {"failed": reason}.
     """
-    parser = argparse.ArgumentParser(prog="python -m perf.conversion.convert", description=__doc__)
-    parser.add_argument("source", type=Path, metavar="SRC.onnx")
-    parser.add_argument("destination", type=Path, metavar="DST.onnx")
-    parser.add_argument("--precision", choices=get_args(Precision), default="fp16")
-    parser.add_argument("--converter", choices=get_args(Converter), default="onnxruntime")
-    parser.add_argument("--op_block_list", nargs="+", default=(), metavar="OP")
-    parser.add_argument("--node_block_list", nargs="+", default=(), metavar="NODE")
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FOLDER", help="test sets: int8 calibrates on them"
-    )
-    parser.add_argument("--report", type=Path, metavar="REPORT.json")
-    given = parser.parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     request = ConversionRequest(
         given.precision,
         given.converter,
@@ -177,6 +168,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{report.check.kind}{found}"
     )
     return 0
+
+
+def make_parser() -> CommandParser:
+    """The flags of a conversion."""
+    prog = command_of("perf.conversion.convert")
+    parser = CommandParser(
+        prog, "Convert a model to fp16, bf16 or int8, and check it against fp32 on the CPU EP.",
+        examples=(
+            f"{prog} net.onnx net_fp16.onnx",
+            f"{prog} net.onnx net_int8.onnx --precision int8 --calibration net/",
+        ),
+    )  # fmt: skip
+    parser.add_argument("source", type=Path, metavar="SRC.onnx")
+    parser.add_argument("destination", type=Path, metavar="DST.onnx")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="fp16", help="default fp16"
+    )
+    parser.add_argument(
+        "--converter",
+        choices=get_args(Converter),
+        default="onnxruntime",
+        help="default onnxruntime",
+    )
+    parser.add_argument("--op_block_list", nargs="+", metavar="OP", help="ops that stay fp32")
+    parser.add_argument(
+        "--node_block_list", nargs="+", metavar="NODE", help="nodes that stay fp32"
+    )
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FOLDER", help="test sets: int8 calibrates on them"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="REPORT.json", help="what was made, as JSON"
+    )
+    return parser
 
 
 def write_json(path: Path | None, content: object) -> None:

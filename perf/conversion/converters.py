@@ -23,6 +23,7 @@ from perf.conversion import (
 )
 from perf.conversion.artifact import ConversionError, ConversionRequest
 from perf.conversion.errors import UserError
+from perf.request.programs import install_command
 
 HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
@@ -103,7 +104,8 @@ def _module(request: ConversionRequest) -> Any:
         from onnxconverter_common import float16 as common
     except ImportError as error:
         raise ConversionError(
-            "onnxconverter-common is not installed here: pip install onnxconverter-common"
+            "onnxconverter-common is not installed here; "
+            f"`{install_command('onnxconverter-common', extra=True)}` fixes it"
         ) from error
     return common
 

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from perf.request.bad_request import BadRequestError
+
 
 class UserError(Exception):
     """What went wrong, where, and what to do next: one line, shown without a traceback."""
@@ -27,7 +29,7 @@ class EndedError(BaseException):
 def run_command(command: Callable[[Sequence[str] | None], int], arguments: Sequence[str]) -> int:
     """Run a command's main; a refusal or a signal becomes one line on stderr and a status.
 
-    Returns the exit status: main's own, 1 for a refusal, 128 + the number for a signal.
+    Returns the exit status: main's own, 1 for a refusal, 2 for a wrong command line, 128 + a signal's number.
     """
     try:
         with _ended_by(signal.SIGTERM, signal.SIGHUP):
@@ -35,6 +37,9 @@ def run_command(command: Callable[[Sequence[str] | None], int], arguments: Seque
     except UserError as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
+    except BadRequestError as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("error: interrupted; run the same command again to go on", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -12,7 +11,9 @@ from pathlib import Path
 
 from perf.conversion import convert, cpu_reference, external_data, scratch_dir
 from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
 from perf.request.model_list import digest_model
+from perf.request.programs import command_of, install_command
 
 
 def shapes_key(source_sha256: str, converter_version: str) -> str:
@@ -49,7 +50,7 @@ def infer_shapes(source: Path, destination: Path, *, auto_merge: bool = True) ->
         from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
     except ImportError as error:
         raise UserError(
-            "symbolic shape inference needs sympy: pip install 'ep-perf[symbolic]'"
+            f"symbolic shape inference needs sympy: `{install_command('sympy', extra=True)}` fixes it"
         ) from error
     data_files = external_data.external_files(source, model)
     destination = destination.resolve()
@@ -73,16 +74,23 @@ def infer_shapes(source: Path, destination: Path, *, auto_merge: bool = True) ->
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with the artefact there, 1 with one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="python -m perf.conversion.infer_shapes", description=__doc__
-    )
-    parser.add_argument("source", type=Path, metavar="SRC.onnx")
-    parser.add_argument("destination", type=Path, metavar="DST.onnx")
-    parser.add_argument("--no_auto_merge", action="store_true", help="do not merge unequal dims")
-    given = parser.parse_args(arguments)
+    given = make_parser().parse_args(arguments)
     shaped = infer_shapes(given.source, given.destination, auto_merge=not given.no_auto_merge)
     print(f"{given.destination}: {shaped} values have a shape")
     return 0
+
+
+def make_parser() -> CommandParser:
+    """The flags of a shape inference."""
+    prog = command_of("perf.conversion.infer_shapes")
+    parser = CommandParser(
+        prog, "Write a model with inferred shapes, which TensorRT needs for some, into another folder.",
+        examples=(f"{prog} net/net.onnx cache/net.shapes.onnx",),
+    )  # fmt: skip
+    parser.add_argument("source", type=Path, metavar="SRC.onnx")
+    parser.add_argument("destination", type=Path, metavar="DST.onnx")
+    parser.add_argument("--no_auto_merge", action="store_true", help="do not merge unequal dims")
+    return parser
 
 
 if __name__ == "__main__":

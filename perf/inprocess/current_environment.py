@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perf import backends
@@ -15,6 +16,7 @@ from perf.planning.targets import Offer, ProbedEnvironment, named_targets
 from perf.request import environments as specifications
 from perf.request.environments import QUIET, EnvironmentSpec
 from perf.request.options import BadRequestError, Options
+from perf.request.programs import install_command
 from perf.schema.cell import Environment
 from perf.worker import probe
 
@@ -27,7 +29,9 @@ def offer_targets(used: Sequence[Gpu], options: Options) -> tuple[Offer, ...]:
     Sets this process's environment variables, before the engine is imported. Raises BadRequestError for a
     TARGET@ENVIRONMENT of another interpreter.
     """
-    specs = specifications.load_environments(specifications.environments_file())
+    specs = specifications.override_environments(
+        specifications.read_environments(), {}, options.plugin
+    )
     mine = sorted((s for s in specs if _is_this(s)), key=lambda s: s.python == "current")
     mine = mine or [EnvironmentSpec("current", "current")]
     others = [s for s in specs if s not in mine]
@@ -52,8 +56,7 @@ def require_onnx() -> None:
     if importlib.util.find_spec("onnx") is None:
         raise BadRequestError(
             f"{sys.executable} has no onnx, which reads models and their data: "
-            f"`{sys.executable} -m pip install onnx`, or run a stored "
-            "cell (benchmark.py PATH/cell.json), which needs none"
+            f"`{install_command('onnx')}` fixes it, or run a stored cell (PATH/cell.json), which needs none"
         )
 
 
@@ -96,16 +99,12 @@ def _here(
     spec: EnvironmentSpec, gpus: tuple[str, ...], late: Mapping[str, str], trtexec: str
 ) -> ProbedEnvironment:
     told = probe.probe_environment(spec.plugin)
-    found = ProbeResult(
-        providers=tuple(told["providers"]), versions=told["versions"], gpus=gpus,
-        plugin_devices=tuple(told["plugin_devices"]), errors=told["errors"], trtexec=trtexec,
-    )  # fmt: skip
-    environment = Environment(spec.name, sys.executable, spec.variables, found.versions)
-    problem = specifications.missing_modules(spec, found.errors)
+    probed = targets.probed_environment(spec, sys.executable, told, gpus, trtexec)
     if late:
         settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in late.items())
         problem = f"its program reads {', '.join(late)} as it starts: begin the command with `{settings}`"
-    return ProbedEnvironment(spec, environment, found, problem)
+        return replace(probed, problem=problem)
+    return probed
 
 
 def _elsewhere(spec: EnvironmentSpec, gpus: tuple[str, ...]) -> ProbedEnvironment:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from perf.machine.gpus import Gpu
+from perf.request.locations import CODE, read_commit
 from perf.schema.cell import Environment
 
-HARNESS = Path(__file__).resolve().parents[2]
 NO_LIMIT_BYTES = 1 << 60  # cgroup v1 says "no limit" with a number near 2^63
 
 
@@ -50,7 +50,7 @@ def gather_system(
     environments: Sequence[Environment],
     gpus: Sequence[Gpu] = (),
     root: Path = Path("/"),
-    harness: Path = HARNESS,
+    harness: Path = CODE,
 ) -> SystemInfo:
     """Read this machine's account of itself from files below `root`; never raises for what is missing."""
     cpuinfo = _text(root / "proc/cpuinfo")
@@ -116,27 +116,6 @@ def list_differences(before: SystemInfo, after: SystemInfo) -> tuple[Difference,
         for fact in dict.fromkeys([*a, *b])
         if a.get(fact, "") != b.get(fact, "")
     )
-
-
-def read_commit(folder: Path) -> str:
-    """The commit that a git checkout stands at, read from its files; "" where it is no checkout."""
-    git = folder / ".git"
-    if git.is_file():  # a worktree or a submodule points elsewhere
-        git = folder / _text(git).removeprefix("gitdir:").strip()
-    head = _text(git / "HEAD")
-    if not head.startswith("ref:"):
-        return head
-    ref = head.removeprefix("ref:").strip()
-    common = _text(git / "commondir")
-    shared = git / common if common else git
-    for loose in (git / ref, shared / ref):
-        if found := _text(loose):
-            return found
-    for line in _text(shared / "packed-refs").splitlines():
-        digest, _, name = line.partition(" ")
-        if name == ref:
-            return digest
-    return ""
 
 
 def cgroup_folders(root: Path = Path("/")) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from perf.planning.targets import Planned, strip_variant
 from perf.request.options import BadRequestError
+from perf.request.programs import command_of
 from perf.schema.cell import Cell
 
 
@@ -40,7 +41,7 @@ def choose_sides(ab: Sequence[str], planned: Sequence[Planned]) -> list[Planned]
             )
     if any(all(matches(name, p) for name in ab) for p in planned):
         raise BadRequestError(
-            f"--ab {' '.join(ab)}: both mean the same cells; `python -m comparison.calibrate` "
+            f"--ab {' '.join(ab)}: both mean the same cells; `{command_of('comparison.calibrate')}` "
             "compares a target with itself"
         )
     return [p for p in planned if any(matches(name, p) for name in ab)]

@@ -15,6 +15,7 @@ from perf.planning.targets import Offer, Planned
 from perf.request import cell_filter, tolerances
 from perf.request import model_list as model_files
 from perf.request.flag_types import EpOptions
+from perf.request.locations import models_folder
 from perf.request.options import BadRequestError, Options
 from perf.schema import shape_profiles
 from perf.schema.cell import (
@@ -32,7 +33,7 @@ from perf.schema.cell import (
 from perf.stats.sequential_test import StoppingRule
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
-CANARY_MODEL = Path(__file__).resolve().parents[2] / "models/squeezenet/model.onnx"
+CANARY_MODEL = Path("squeezenet/model.onnx")  # of the offline models
 
 
 # Packages beside an engine that no worker loads: models and test data are read elsewhere.
@@ -112,7 +113,7 @@ def _plan_canaries(
     offers: Sequence[Offer], options: Options, gpus: tuple[Gpu, ...]
 ) -> Iterator[Planned]:
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
-    (found,) = model_files.load_models(CANARY_MODEL)
+    (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
     model = replace(found, name=CANARY)
     digests = _inputs_digests(model, options)
     for offer in offers:

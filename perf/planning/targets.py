@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from perf.backends import Backend, ProbeResult, TargetSpec
 from perf.request.environments import EnvironmentSpec, missing_modules
 from perf.request.options import BadRequestError, Options
+from perf.request.programs import install_command
 from perf.schema.cell import Cell, Environment, Precision
 
 NO_DEVICE = "no device: NVML sees no NVIDIA GPU here"
@@ -56,6 +58,24 @@ class Planned:
     cell: Cell
     offer: Offer
     skip: str = ""
+
+
+def probed_environment(
+    spec: EnvironmentSpec, python: str, told: Mapping[str, Any], gpus: Sequence[str], trtexec: str
+) -> ProbedEnvironment:
+    """An environment by what a probe told; a plug-in's EP that nobody named is the one that it offers."""
+    devices, problem = tuple(told["plugin_devices"]), missing_modules(spec, told["errors"])
+    if spec.plugin and not spec.plugin["ep_name"] and devices:
+        spec = replace(spec, plugin={**spec.plugin, "ep_name": devices[0]})
+        if len(set(devices)) > 1:
+            names = ", ".join(dict.fromkeys(devices))
+            problem = f"its library offers {names}: name one, --plugin NAME=LIBRARY:EP_NAME"
+    found = ProbeResult(
+        providers=tuple(told["providers"]), versions=told["versions"], gpus=tuple(gpus),
+        plugin_devices=devices, errors=told["errors"], trtexec=trtexec,
+    )  # fmt: skip
+    environment = Environment(spec.name, python, spec.variables, found.versions)
+    return ProbedEnvironment(spec, environment, found, problem)
 
 
 def make_offers(
@@ -124,7 +144,7 @@ def require_onnx() -> None:
     if importlib.util.find_spec("onnx") is None:
         raise NothingMeasurableError(
             f"{sys.executable} has no onnx, which reads models and their data; "
-            f"`{sys.executable} -m pip install onnx` fixes it"
+            f"`{install_command('onnx')}` fixes it"
         )
 
 
@@ -191,6 +211,8 @@ def _served(
 
 def _is_found(probed: ProbedEnvironment, backend: Backend) -> bool:
     """An environment without a target list serves what its probe finds, and should serve the CPU."""
+    if probed.to_build:
+        return bool(backend.provider)  # what is in it is not known before
     if probed.problem:
         return backend.reference
     able = not backend.missing(probed.found) or backend.provider in probed.found.providers

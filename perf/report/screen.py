@@ -1,6 +1,7 @@
 """What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -12,8 +13,8 @@ from typing import TextIO
 
 from perf.machine.system import SystemInfo
 from perf.report import terminal
-from perf.request.environments import HARNESS
 from perf.request.options import Options, to_argv
+from perf.request.programs import script_command
 from perf.results import gains
 from perf.results.run_folder import RunFolder
 from perf.schema.record import Passed, Record, Skipped
@@ -32,7 +33,7 @@ OF_ONE_RUN = (
 
 
 class Screen:
-    """Standard output of one run; quieter by -q, which leaves the last line alone."""
+    """What one run says; quieter by -q, which leaves the last line alone. --json: stdout is for results."""
 
     def __init__(
         self, options: Options, planned: int, command: Sequence[str] = ("benchmark_wrapper.py",)
@@ -41,6 +42,7 @@ class Screen:
         self._planned = planned
         self._ended = 0
         self._level = options.verbose - options.quiet
+        self._json = options.json
 
     def ended(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
@@ -54,8 +56,9 @@ class Screen:
                 lines = [terminal.cell_line(record, gain)]
             else:
                 lines = terminal.failure_lines(record, rerun_command(record, self._command))
-            with _heard_or_not(sys.stdout):
-                print(count, "\n".join(lines), flush=True)
+            stream = sys.stderr if self._json else sys.stdout
+            with _heard_or_not(stream):
+                print(count, "\n".join(lines), file=stream, flush=True)
 
     def progress(self, text: str) -> None:
         """What is being done now: by -v a line each, else on a terminal only, in place of the one before."""
@@ -75,8 +78,13 @@ class Screen:
     def end(
         self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
     ) -> None:
-        """The tables, where they lie, and what came of it."""
+        """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document."""
         with _heard_or_not(sys.stdout):
+            if self._json:
+                rows = (folder.root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
+                head = json.dumps({"run_id": folder.run_id, "folder": str(folder.root)})
+                print(f'{head[:-1]}, "cells": [\n' + ",\n".join(rows) + "\n]}", flush=True)
+                return
             if self._level > -2:
                 terminal.print_tables(records, host, run_id=folder.run_id)
                 where = f"{folder.results}, {folder.root}"
@@ -103,19 +111,5 @@ def rerun_command(record: Record, command: Sequence[str]) -> str:
     c = record.cell
     variables = [f"{k}={shlex.quote(v)}" for k, v in os.environ.items() if OF_ENGINES.match(k)]
     given = to_argv(command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN))
-    program = _from_here(HARNESS / command[0])
-    argv = [_interpreter(), program, *given, "-e", c.target.label, "--rerun", c.id]
+    argv = [*script_command(command[0]), *given, "-e", c.target.label, "--rerun", c.id]
     return " ".join([*variables, *(shlex.quote(a) for a in argv)])
-
-
-def _interpreter() -> str:
-    """How to type this Python here: a fresh machine has no `python`, and its python3 no packages."""
-    for name in ("python", "python3"):
-        if shutil.which(name) == sys.executable:
-            return name
-    return _from_here(Path(sys.executable))
-
-
-def _from_here(path: Path) -> str:
-    """A path as one would type it in the current folder."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

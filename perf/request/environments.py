@@ -1,16 +1,20 @@
 """environments.toml read into specifications: which interpreter, built from what, serves which targets."""
 
+import fnmatch
+import hashlib
 import os
 import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-HARNESS = Path(__file__).resolve().parents[2]
-BUILT = HARNESS / ".envs"
+from perf.request.locations import ENVIRONMENTS, environments_folder
+from perf.request.programs import command_of, install_command
+
 # What every process that holds an engine is told: no telemetry, no threads at import.
 QUIET = {
     "ORT_DISABLE_TELEMETRY": "1",
@@ -19,13 +23,16 @@ QUIET = {
 }
 
 
+STAMP = ".requirements"  # in an environment that is built: what from
+
+
 class EnvironmentsError(Exception):
     """environments.toml cannot be used; one line that says what, where and what to do."""
 
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """One table of environments.toml, or one --env NAME=PYTHON."""
+    """One table of environments.toml, or one --env or --plugin."""
 
     name: str
     python: str = ""  # an interpreter; "current": the one that runs the wrapper; "": built
@@ -39,11 +46,34 @@ class EnvironmentSpec:
     needs_gpu: bool = False  # is built only where NVML sees one
     default: bool = True  # its targets run when none are named
 
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of what it is built from, a wheel by its bytes; raises EnvironmentsError."""
+        out = hashlib.sha256("\n".join(self.requirements).encode())
+        for wheel in (r for r in self.requirements if r.endswith(".whl")):
+            try:
+                out.update(Path(wheel).read_bytes())
+            except OSError as e:
+                raise EnvironmentsError(f"[{self.name}]: {wheel}: {e.strerror}") from e
+        return out.hexdigest()
 
-def environments_file() -> Path:
-    """environments.toml of the folder the command was given in, else the harness's own."""
-    here = Path("environments.toml")
-    return here if here.is_file() else HARNESS / here
+
+def read_environments() -> tuple[EnvironmentSpec, ...]:
+    """The built-in environments with the current folder's environments.toml laid over them, by name.
+
+    What is local comes first; it takes a built-in name's place, and `drop` takes names out. Raises
+    EnvironmentsError.
+    """
+    here = Path(ENVIRONMENTS.name)
+    if not here.is_file() or here.samefile(ENVIRONMENTS):
+        return load_environments(ENVIRONMENTS)
+    local, dropped = _load(here)
+    names = (*dropped, *(s.name for s in local))
+    built_in = load_environments(ENVIRONMENTS)
+    return (
+        *local,
+        *(s for s in built_in if not any(fnmatch.fnmatchcase(s.name, n) for n in names)),
+    )
 
 
 _KEYS: Mapping[str, type] = {
@@ -68,7 +98,12 @@ _WORDS: Mapping[type, str] = {
 
 
 def load_environments(path: Path) -> tuple[EnvironmentSpec, ...]:
-    """Read environments.toml; raises EnvironmentsError."""
+    """The environments of one file; raises EnvironmentsError."""
+    return _load(path)[0]
+
+
+def _load(path: Path) -> tuple[tuple[EnvironmentSpec, ...], tuple[str, ...]]:
+    """A file's environments, and the built-in ones that it drops."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -79,7 +114,12 @@ def load_environments(path: Path) -> tuple[EnvironmentSpec, ...]:
         raise EnvironmentsError(f"{path}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise EnvironmentsError(f"{path}: {e}") from e
-    return tuple(_spec(name, table, path) for name, table in tables.items())
+    dropped = tables.pop("drop", [])
+    if not isinstance(dropped, list) or not all(isinstance(name, str) for name in dropped):
+        raise EnvironmentsError(
+            f"{path}: drop must be a list of strings: built-in environments to do without"
+        )
+    return tuple(_spec(name, table, path) for name, table in tables.items()), tuple(dropped)
 
 
 def interpreter_of(spec: EnvironmentSpec) -> str:
@@ -88,7 +128,34 @@ def interpreter_of(spec: EnvironmentSpec) -> str:
         return sys.executable
     if spec.python:
         return spec.python if os.sep not in spec.python else str(Path(spec.python).absolute())
-    return str(BUILT / spec.name / "bin" / "python")
+    return str(folder_of(spec) / "bin" / "python")
+
+
+def folder_of(spec: EnvironmentSpec) -> Path:
+    """Where an environment lies that is built: by its name, or where that holds other requirements by both.
+
+    So nothing is replaced that another clone may be running in.
+    """
+    folder = environments_folder() / spec.name
+    if not folder.exists() or _holds(folder, spec):
+        return folder
+    return folder.with_name(f"{spec.name}-{spec.digest[:8]}")
+
+
+def is_built(spec: EnvironmentSpec) -> bool:
+    """Whether what its requirements ask for is there whole."""
+    return _holds(folder_of(spec), spec)
+
+
+def _holds(folder: Path, spec: EnvironmentSpec) -> bool:
+    """Whether a folder is this environment, built whole for Pythons of this version."""
+    try:
+        stamp = (folder / STAMP).read_text(encoding="utf-8")
+        made_by = (folder / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    version = f"version = {sys.version_info[0]}.{sys.version_info[1]}."
+    return stamp == spec.digest and version in made_by
 
 
 def missing_modules(
@@ -100,30 +167,67 @@ def missing_modules(
         return ""
     absent = [m for m in lost if f"No module named {m!r}" in errors[m]]
     names = absent if lost[0] in absent else lost[:1]  # one that is there may only want another
-    packages = dict.fromkeys(spec.requirements[0] if spec.requirements else m for m in names)
+    if spec.requirements:
+        fix = f"`{command_of('perf.cli.env')} remove {spec.name}` has it built anew"
+    elif spec.python == "current":
+        fix = f"`{install_command(' '.join(names))}` fixes it"
+    else:
+        pinned = " ".join(f"{m}==VERSION" for m in names)
+        fix = f"choose another, or have one built: --env {spec.name}='{pinned}'"
     return (
-        f"environment {spec.name} cannot import {' and '.join(names)} ({errors[names[0]]}); "
-        f"`{interpreter_of(spec)} -m pip install {' '.join(packages)}` fixes it"
+        f"environment {spec.name} cannot import {' and '.join(names)} ({errors[names[0]]}); {fix}"
     )
 
 
 def override_environments(
-    specs: Sequence[EnvironmentSpec], named: Mapping[str, str]
+    specs: Sequence[EnvironmentSpec], named: Mapping[str, str], plugins: Mapping[str, str]
 ) -> tuple[EnvironmentSpec, ...]:
-    """The file's environments with --env NAME=PYTHON laid over them.
+    """The files' environments with --env NAME=… and --plugin NAME=… laid over them.
 
-    An interpreter takes the place of what the file builds or names for NAME, which keeps its targets,
-    variables, options and plug-in; a NAME that the file has not is an environment of every target its
-    probe finds.
+    An interpreter, or requirements to build one from, take the place of what a file says of NAME, which keeps
+    its targets, variables, options and plug-in; a NAME that no file has is an environment of every target its
+    probe finds. A plug-in runs in environment NAME, or else in the current one. Raises EnvironmentsError.
     """
-    known = {s.name for s in specs}
-    laid = (
-        replace(s, python=named[s.name], requirements=(), size_mib=0, needs_gpu=False)
-        if s.name in named
-        else s
-        for s in specs
-    )
-    return (*laid, *(EnvironmentSpec(n, python) for n, python in named.items() if n not in known))
+    out = {s.name: s for s in specs}
+    for name, value in named.items():
+        python, requirements = _interpreter_or_requirements(name, value)
+        known = replace(out.get(name, EnvironmentSpec(name)), size_mib=0, needs_gpu=False)
+        out[name] = replace(known, python=python, requirements=requirements)
+    for name, value in plugins.items():
+        out[name] = replace(
+            out.get(name, EnvironmentSpec(name, "current")),
+            plugin=_plugin(name, value),
+            targets=(),
+            default=True,
+        )
+    return tuple(out.values())
+
+
+def _interpreter_or_requirements(name: str, value: str) -> tuple[str, tuple[str, ...]]:
+    """--env's value: wheels and pinned requirements are built from, anything else is an interpreter."""
+    words = value.split()
+    if not any(w.endswith(".whl") or "==" in w for w in words):
+        if loose := re.search(r"[<>~!]=|[<>]", value):
+            raise EnvironmentsError(
+                f"--env {name}={value}: {loose[0]!r} pins nothing; write PACKAGE==VERSION"
+            )
+        return value, ()
+    for wheel in (w for w in words if w.endswith(".whl")):
+        if not Path(wheel).is_file():
+            raise EnvironmentsError(f"--env {name}={value}: there is no wheel {wheel}")
+    return "", tuple(str(Path(w).absolute()) if w.endswith(".whl") else w for w in words)
+
+
+def _plugin(name: str, value: str) -> dict[str, str]:
+    """--plugin's value as a table of environments.toml says it; an EP that is not named is asked for."""
+    library, _, ep_name = value.rpartition(":") if not Path(value).is_file() else (value, "", "")
+    path = Path(library or ep_name).absolute()
+    if not path.is_file():
+        raise EnvironmentsError(f"--plugin {name}={value}: there is no library {path}")
+    digest = hashlib.sha256(
+        path.read_bytes()
+    ).hexdigest()  # a library built anew asks another question
+    return {"target": name, "library": str(path), "ep_name": ep_name, "sha256": digest}
 
 
 def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:

@@ -36,7 +36,7 @@ class Flag:
     help: str
     default: Any = None
     short: str = ""
-    group: str = "what"
+    group: str = ""
     convert: Callable[[Any], Any] = _same
     metavar: str = ""
     nargs: str = ""
@@ -52,6 +52,11 @@ def words(value: str | Iterable[Any]) -> tuple[str, ...]:
     """Several words, or one quoted string of them as seed 004's README writes it, over several uses."""
     parts = flat([value] if isinstance(value, str) else value)
     return tuple(w for part in parts for w in part.split())
+
+
+def paths(value: str | Iterable[Any]) -> tuple[str, ...]:
+    """Paths from several uses of a flag, or the one that older runs hold."""
+    return (value,) if isinstance(value, str) else flat(value)
 
 
 def flat(value: Iterable[Any]) -> tuple[Any, ...]:
@@ -188,17 +193,25 @@ def io_binding(value: Any) -> str:
     return known[text]
 
 
-def named(value: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
-    """NAME=PYTHON from several uses of --env."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    out = {}
-    for text in flat(value):
-        name, equals, python = text.partition("=")
-        if not equals or not re.fullmatch(r"[\w.-]+", name) or not python:
-            raise ValueError(f"{text!r} is not NAME=PYTHON")
-        out[name] = python
-    return out
+def _by_name(form: str) -> Callable[[Any], dict[str, str]]:
+    """NAME=VALUE from several uses of a flag."""
+
+    def convert(value: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+        if isinstance(value, Mapping):
+            return dict(value)
+        out = {}
+        for text in flat(value):
+            name, equals, given = text.partition("=")
+            if not equals or not re.fullmatch(r"[\w.-]+", name) or not given:
+                raise ValueError(f"{text!r} is not {form}")
+            out[name] = given
+        return out
+
+    return convert
+
+
+environments = _by_name("NAME=PYTHON, NAME=WHEEL or NAME='PACKAGE==VERSION …'")
+plugins = _by_name("NAME=LIBRARY or NAME=LIBRARY:EP_NAME")
 
 
 def prefix(value: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from perf.request.locations import MODEL_LIST, models_folder
+from perf.request.programs import command_of
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
 
 REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
@@ -30,6 +32,11 @@ class ModelListError(Exception):
     """A model source cannot be read; one line that says what, where and what to do."""
 
 
+def load_all(sources: Sequence[Path]) -> tuple[ModelFile, ...]:
+    """Models of several sources in their order; raises ModelListError."""
+    return _unique([m for source in sources for m in load_models(source)], sources[-1])
+
+
 def load_models(source: Path) -> tuple[ModelFile, ...]:
     """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
     if source.is_dir():
@@ -42,7 +49,7 @@ def load_models(source: Path) -> tuple[ModelFile, ...]:
     if not source.exists():
         raise ModelListError(
             f"{source}: no such model list, folder or .onnx file; "
-            "`python -m setup_models.offline` makes the offline set and model_list.json names it"
+            f"`{command_of('setup_models.offline')}` makes the offline set, which runs where -m is left out"
         )
     if source.suffix == ".onnx":
         return (_single(source),)
@@ -52,11 +59,15 @@ def load_models(source: Path) -> tuple[ModelFile, ...]:
     return _unique(listed, source)
 
 
-def find_source(model_source: str, workspace: str) -> Path:
-    """-m as given, else below -w, where the predecessor looked for it."""
-    given = Path(model_source)
-    below = Path(workspace) / given
-    return given if given.exists() or not below.exists() else below
+def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...]:
+    """-m as given, else below -w, where the predecessor looked; the built-in list where there is none."""
+    found = []
+    for given in map(Path, model_source):
+        below = Path(workspace) / given
+        found.append(given if given.exists() or not below.exists() else below)
+    if found == [Path(MODEL_LIST.name)] and not found[0].exists():
+        return (MODEL_LIST,)
+    return tuple(found)
 
 
 def digest_model(path: Path) -> str:
@@ -101,6 +112,11 @@ def find_test_sets(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(found, key=lambda p: (_number(p.name), p.name)))
 
 
+def folder_of_list(source: Path) -> Path:
+    """What a list's paths are relative to: its own folder; for the built-in list, that of models/."""
+    return models_folder().parent if source == MODEL_LIST else source.resolve().parent
+
+
 def _of_list(source: Path) -> Iterator[ModelFile]:
     try:
         entries = json.loads(source.read_text(encoding="utf-8"))
@@ -114,7 +130,8 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
         raise ModelListError(
             f"{source}: expected a JSON list of models, got {type(entries).__name__}"
         )
-    root = source.resolve().parent
+    home = folder_of_list(source)
+    root = home
     for i, entry in enumerate(entries):
         where = f"{source}[{i}]"
         if not isinstance(entry, dict):
@@ -122,7 +139,7 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
         if "root_working_directory" in entry:
             if not isinstance(entry["root_working_directory"], str):
                 raise ModelListError(f"{where}: 'root_working_directory' is not a string")
-            root = source.resolve().parent / entry["root_working_directory"]
+            root = home / entry["root_working_directory"]
             if len(entry) == 1:
                 continue
         yield _entry(entry, root, where)
@@ -174,7 +191,7 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
 def _problem(path: Path, half: Path | None, sha256: str, declared: str) -> str:
     for file in filter(None, (path, half)):
         if not file.is_file():
-            return f"no file {file}; `python -m setup_models.check` says how to get it"
+            return f"no file {file}; `{command_of('setup_models.check')}` says how to get it"
     if declared and declared.lower() != sha256:
         return (
             f"{path} has sha256 {sha256} (external data included), the list says {declared}; "

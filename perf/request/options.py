@@ -1,4 +1,4 @@
-"""The command line of both programs, parsed once into a frozen record of what was asked."""
+"""The command line of a run, parsed once into a frozen record of what was asked for."""
 
 import argparse
 import os
@@ -6,18 +6,17 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from perf.request.bad_request import BadRequestError as BadRequestError
+from perf.request.command_parser import CommandParser
 from perf.request.flag_types import EpOptions, Flag, Timeouts
-from perf.request.flags import FLAGS
+from perf.request.flags import FLAGS, GROUPS
+from perf.request.programs import command_of
 from perf.stats.sequential_test import StoppingRule
 
 LAUNCHES = 5  # per cell, where nobody says
 MOST_PAIRS = 2 * StoppingRule().cap  # of an A/B: a decision, and its confirmation
-
-
-class BadRequestError(Exception):
-    """The request was wrong; the message is the one line that says what, where and what to do."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Options:
     """Every flag, typed; what each means stands in perf/request/flag_types.py beside its spelling."""
 
     running_mode: str
-    model_source: str
+    model_source: tuple[str, ...]
     input_data: str
     test_times: int | None
     workspace: str
@@ -64,6 +63,7 @@ class Options:
     isolation: str
     exec_prefix: str
     env: Mapping[str, str]
+    plugin: Mapping[str, str]
     check: bool
     force: bool
     install: bool
@@ -72,6 +72,7 @@ class Options:
     label: str
     strict: bool
     dry_run: bool
+    in_process: bool
     json: bool
     list: bool
     verbose: int
@@ -96,20 +97,28 @@ class Options:
         return self.running_mode in ("benchmark", "both")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises instead of printing usage and exiting, so that bad input costs one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadRequestError(f"{message} (see --help)")
+OFTEN = ("-m", "-e", "-k", "-r", "-i", "-t", "-o", "--env", "--list", "--resume")
 
 
-def make_parser(prog: str) -> argparse.ArgumentParser:
-    """The parser; hyphens and underscores are one, and every switch that is on has its --no_ form."""
-    out = _Parser(prog=prog, description=__doc__, allow_abbrev=False)
-    groups: dict[str, argparse._ArgumentGroup] = {}
+def make_parser(prog: str = "", epilog: str = "") -> CommandParser:
+    """The parser of a run; every switch has its --no_ form."""
+    run = prog or command_of("perf.cli.benchmark_wrapper")
+    examples = (
+        f"{run} -r both -i zoo                  check and time the offline models on what can run here",
+        f"{run} net.onnx -e cpu ov              one file on two targets",
+        f"{run} -m models -k 'resnet and fp16'  cells by id, of the models in a folder",
+    )
+    out = CommandParser(
+        run, "Run ONNX models on execution providers: is it right, how fast, where did its nodes run.",
+        often=OFTEN, examples=examples, epilog=epilog,
+    )  # fmt: skip
+    out.add_argument(
+        "model", nargs="*", metavar="MODEL", help="as -m: a model list, a folder, an .onnx file"
+    )
+    groups = {title: out.add_argument_group(title) for title in GROUPS}
     for flag in FLAGS:
-        group = groups.setdefault(flag.group, out.add_argument_group(flag.group))
-        group.add_argument(*_spellings(flag), dest=flag.name, help=flag.help, **_keywords(flag))
+        group = groups[flag.group]
+        group.add_argument(*_spellings(flag), dest=flag.name, help=_help(flag), **_keywords(flag))
         if flag.switch:
             group.add_argument(
                 f"--no_{flag.name}",
@@ -121,15 +130,27 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     return out
 
 
-def parse(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> Options:
+def parse(argv: Sequence[str]) -> Options:
     """Read a command line; raises BadRequestError with one line for the user."""
-    given = vars(make_parser(prog).parse_args(normalise_flags(argv)))
+    given = _given(argv)
     return build_options({f.name: given.get(f.name, f.default) for f in FLAGS})
 
 
-def given_flags(argv: Sequence[str], prog: str = "benchmark_wrapper.py") -> frozenset[str]:
+def given_flags(argv: Sequence[str], prog: str = "", epilog: str = "") -> frozenset[str]:
     """Names of the flags that a command line really gives."""
-    return frozenset(vars(make_parser(prog).parse_args(normalise_flags(argv))))
+    return frozenset(_given(argv, prog, epilog))
+
+
+def _given(
+    argv: Sequence[str], prog: str = "", epilog: str = "", *, stored: bool = False
+) -> dict[str, Any]:
+    """What a command line gives, by flag; a MODEL is one more --model_source."""
+    parser = make_parser(prog, epilog)
+    parser.allows_repeats = stored
+    given = vars(parser.parse_args([w for w in argv if w != "--"]))
+    if models := given.pop("model"):
+        given.setdefault("model_source", []).append(models)
+    return given
 
 
 def build_options(values: Mapping[str, Any]) -> Options:
@@ -168,21 +189,16 @@ def _refuse_conflicts(o: Options) -> None:
         raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")
 
 
-def normalise_flags(argv: Sequence[str]) -> list[str]:
-    """Hyphens in long flags become underscores; values are left alone."""
-    out = []
-    for word in argv:
-        if word == "--":
-            continue
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            word = "--" + name[2:].replace("-", "_") + equals + value
-        out.append(word)
-    return out
-
-
 def _spellings(flag: Flag) -> list[str]:
     return [*([f"-{flag.short}"] if flag.short else []), f"--{flag.name}"]
+
+
+def _help(flag: Flag) -> str:
+    """What a flag does, and what it is when left out."""
+    if flag.switch:
+        return f"{flag.help} (on; --no_{flag.name} turns it off)" if flag.default else flag.help
+    shown = isinstance(flag.default, str | int | float) and flag.default not in ("", 0)
+    return f"{flag.help} (default {flag.default})" if shown else flag.help
 
 
 def _keywords(flag: Flag) -> dict[str, Any]:
@@ -233,7 +249,7 @@ def resolve_path(path: str, base: Path) -> Path:
 
 def to_argv(argv: Sequence[str], leave_out: Collection[str]) -> list[str]:
     """The flags that `argv` gives, with their values as given, less those named in `leave_out`."""
-    given = vars(make_parser("").parse_args(normalise_flags(argv)))
+    given = _given(argv, stored=True)
     out: list[str] = []
     for flag in FLAGS:
         if flag.name in given and flag.name not in leave_out:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from perf.request.command_parser import CommandParser
 from perf.results import build_spread, cell_row, columns, gains, latency, trt_gap
 from perf.schema import outcomes
 from perf.stats import summary
@@ -146,4 +147,7 @@ def _figures() -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    CommandParser(
+        "python -m perf.results.column_docs", "Write docs/csv.md to standard output."
+    ).parse_args()
     sys.stdout.write(document_columns())

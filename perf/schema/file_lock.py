@@ -12,23 +12,25 @@ class LockTaken(Exception):
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
+def hold_lock(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[int]:
     """Hold the lock of a folder, or of a file that is made where it is not there; yields its descriptor.
 
-    Raises LockTaken where another holds it and `wait` is off; OSError without locks or rights.
+    `shared`: beside others who share it. Raises LockTaken where another holds it and `wait` is off; OSError
+    without locks or rights.
     """
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
-        lock_descriptor(fd, path, wait=wait)
+        lock_descriptor(fd, path, wait=wait, shared=shared)
         yield fd
     finally:
         os.close(fd)
 
 
-def lock_descriptor(fd: int, path: Path, *, wait: bool = True) -> None:
+def lock_descriptor(fd: int, path: Path, *, wait: bool = True, shared: bool = False) -> None:
     """Lock an open file until it is closed; raises LockTaken, OSError."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(fd, kind | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as e:
         raise LockTaken(path) from e

@@ -20,6 +20,9 @@ def main(argv: Sequence[str]) -> int:
     A request is answered by the pid of its worker, or by why this process must not fork. Then the next
     worker is forked ahead, while this one loads, and its pid told.
     """
+    if argv[:1] in (["-h"], ["--help"]):
+        print(main.__doc__)
+        return 0
     control, wrapper = socket.socket(fileno=int(argv[0])), int(argv[1])
     for name in argv[2:]:
         importlib.import_module(name)

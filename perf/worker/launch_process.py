@@ -45,6 +45,9 @@ def carry_out(request: Mapping[str, str]) -> NoReturn:
 
 def main(argv: list[str]) -> NoReturn:
     """A launch spawned afresh, its request as JSON; under a prefix too it dies with the wrapper."""
+    if argv[:1] in (["-h"], ["--help"]):
+        print(main.__doc__)
+        sys.exit(0)
     get_ready()
     carry_out(json.loads(argv[0]))
 

@@ -24,6 +24,9 @@ INTERESTING = (
 
 def main(argv: Sequence[str]) -> int:
     """`probe.py OUT PLUGIN_JSON`; what fails to import becomes an entry of `errors`."""
+    if argv[0] in ("-h", "--help"):
+        print(main.__doc__)
+        return 0
     Path(argv[0]).write_text(json.dumps(probe_environment(json.loads(argv[1]))), encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)  # an engine's exit handlers are not what is asked about

@@ -1,13 +1,12 @@
 """Environments built once under a lock, probed for what is in them, and the targets that they serve here."""
 
-import fcntl
-import hashlib
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,53 +14,87 @@ from typing import Any
 from perf import backends
 from perf.backends import Backend, ProbeResult
 from perf.machine.gpus import find_gpus
-from perf.planning.targets import Offer, ProbedEnvironment, make_offers, named_targets
+from perf.machine.machine_lock import MachineLock
+from perf.planning.targets import (
+    Offer,
+    Planned,
+    ProbedEnvironment,
+    make_offers,
+    named_targets,
+    probed_environment,
+)
 from perf.request.environments import (
-    BUILT,
+    STAMP,
     EnvironmentsError,
     EnvironmentSpec,
-    environments_file,
+    folder_of,
     interpreter_of,
-    load_environments,
-    missing_modules,
+    is_built,
     override_environments,
+    read_environments,
 )
+from perf.request.locations import CODE, environments_folder
 from perf.request.options import Options
 from perf.schema.cell import Environment
-from perf.wrapper.spawn import ROOT, die_with_the_wrapper, environment_variables
+from perf.schema.file_lock import hold_lock
+from perf.wrapper.spawn import die_with_the_wrapper, environment_variables
 
 PROBE_TIMEOUT_S = 120.0
+BUILD_TIMEOUT_S = 3600.0  # for which one build waits for another's end
 NOT_ASKED_FOR = "not looked into: none of its targets was asked for"
 
 
 def needs_building(spec: EnvironmentSpec) -> bool:
-    """Its requirements are not what lies in .envs."""
-    return bool(spec.requirements) and _stamp(spec) != _wanted(spec)
+    """Its requirements are not what lies where it should."""
+    return bool(spec.requirements) and not is_built(spec)
 
 
 def build_environment(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
-    """Build an environment aside and put it in place whole; returns why it failed, or ""."""
-    BUILT.mkdir(exist_ok=True)
-    with (BUILT / f".{spec.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Build an environment aside and put it in place whole; returns why it failed, or "".
+
+    Raises LockHeld where another builds one of this name for longer than an hour.
+    """
+    home = environments_folder()
+    home.mkdir(parents=True, exist_ok=True)
+    lock = MachineLock(f"environment {spec.name}", "that builds it", BUILD_TIMEOUT_S, home)
+    lock.acquire(waiting=say)
+    with contextlib.closing(lock):
         if not needs_building(spec):
             return ""  # another run built it while this one waited
-        folder = BUILT / spec.name
-        aside = BUILT / f"{spec.name}.new"
+        folder = folder_of(spec)
+        aside = home / f"{folder.name}.new"
         shutil.rmtree(aside, ignore_errors=True)
         say(f"building environment {spec.name}: {', '.join(spec.requirements)}")
         python = str(aside / "bin" / "python")
-        for argv in (
-            [sys.executable, "-m", "venv", str(aside)],
-            [python, "-m", "pip", "install", "--disable-pip-version-check", *spec.requirements],
+        for argv in (  # -I: what PYTHONPATH leads to is not in the environment
+            [sys.executable, "-I", "-m", "venv", str(aside)],
+            [
+                python,
+                "-I",
+                "-m",
+                "pip",
+                "install",
+                "--disable-pip-version-check",
+                *spec.requirements,
+            ],
         ):
             if problem := _shown(argv, say):
                 shutil.rmtree(aside, ignore_errors=True)
                 return f"environment {spec.name} could not be built: {problem}"
-        (aside / ".requirements").write_text(_wanted(spec), encoding="utf-8")
+        (aside / STAMP).write_text(spec.digest, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
     return ""
+
+
+@contextlib.contextmanager
+def hold_environments(planned: Sequence[Planned]) -> Iterator[None]:
+    """Keep the environments that a run needs from being removed while it runs."""
+    specs = {p.offer.probed.spec.name: p.offer.probed.spec for p in planned if not p.skip}
+    with contextlib.ExitStack() as held:
+        for spec in (s for s in specs.values() if s.requirements):
+            held.enter_context(hold_lock(folder_of(spec), shared=True))
+        yield
 
 
 def probe_environment(
@@ -77,16 +110,7 @@ def probe_environment(
     told = _probe(bare, spec.plugin)
     if isinstance(told, str):
         return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), told)
-    found = ProbeResult(
-        providers=tuple(told["providers"]),
-        versions=told["versions"],
-        gpus=tuple(gpus),
-        plugin_devices=tuple(told["plugin_devices"]),
-        errors=told["errors"],
-        trtexec=trtexec,
-    )
-    environment = Environment(spec.name, python, spec.variables, found.versions)
-    return ProbedEnvironment(spec, environment, found, missing_modules(spec, found.errors))
+    return probed_environment(spec, python, told, gpus, trtexec)
 
 
 def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any] | str:
@@ -96,7 +120,7 @@ def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any
         argv = [environment.python, "-m", "perf.worker.probe", str(out), json.dumps(dict(plugin))]
         try:
             done = subprocess.run(
-                argv, env=environment_variables(environment), cwd=ROOT, capture_output=True,
+                argv, env=environment_variables(environment), cwd=CODE, capture_output=True,
                 text=True, errors="replace", timeout=PROBE_TIMEOUT_S, check=False,
                 stdin=subprocess.DEVNULL, preexec_fn=die_with_the_wrapper,
             )  # fmt: skip
@@ -131,20 +155,9 @@ def _shown(argv: Sequence[str], say: Callable[[str], None]) -> str:
     return errors[-1][:300]
 
 
-def _wanted(spec: EnvironmentSpec) -> str:
-    return hashlib.sha256("\n".join(spec.requirements).encode()).hexdigest()
-
-
-def _stamp(spec: EnvironmentSpec) -> str:
-    try:
-        return (BUILT / spec.name / ".requirements").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
 def offer_targets(options: Options, *, build: bool) -> tuple[Offer, ...]:
     """Every target of every environment; environments that are needed are built where allowed."""
-    specs = override_environments(load_environments(environments_file()), options.env)
+    specs = override_environments(read_environments(), options.env, options.plugin)
     gpus = tuple(g.name for g in find_gpus())
     known = backends.discover_backends()
     kept = {s.name: _load_own_backend(s) for s in specs if s.backend}
@@ -221,40 +234,11 @@ def _build_all(specs: Sequence[EnvironmentSpec]) -> None:
 
 
 def _name_and_size(specs: Sequence[EnvironmentSpec]) -> str:
-    total = sum(s.size_mib for s in specs)
-    return f"{', '.join(s.name for s in specs)} (about {total} MiB on disk in .envs/)"
+    total, folder = sum(s.size_mib for s in specs), environments_folder()
+    shown = folder.name if folder.parent == CODE else folder
+    return f"{', '.join(s.name for s in specs)} (about {total} MiB on disk in {shown}/)"
 
 
 def say(text: str) -> None:
     """Tell whoever waits, apart from the results."""
     print(text, file=sys.stderr, flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m perf.wrapper.environments [--file F] NAME…` builds environments before a run needs them."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    file = ROOT / "environments.toml"
-    if words[:1] == ["--file"]:
-        file, words = Path(words[1]), words[2:]
-    try:
-        specs = {s.name: s for s in load_environments(file)}
-    except EnvironmentsError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
-    for name in words:
-        if name not in specs:
-            print(
-                f"error: {file}: no environment {name!r}; it has {', '.join(specs)}",
-                file=sys.stderr,
-            )
-            return 2
-        if problem := build_environment(
-            specs[name], lambda text: print(text, file=sys.stderr, flush=True)
-        ):
-            print(f"error: {problem}", file=sys.stderr)
-            return 3
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

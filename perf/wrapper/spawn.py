@@ -15,11 +15,11 @@ from typing import TypeAlias
 
 from perf.request.environments import QUIET
 from perf.request.flag_types import Timeouts
+from perf.request.locations import CODE
 from perf.schema.cell import Environment
 from perf.schema.record import LaunchKind
 
 PR_SET_PDEATHSIG = 1
-ROOT = Path(__file__).resolve().parents[2]
 _Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...]]
 
 
@@ -155,9 +155,9 @@ class Starter:
 
 def environment_variables(environment: Environment) -> dict[str, str]:
     """What a worker's process sees: ours, made quiet and single-threaded at import, and its own."""
-    quiet = {**QUIET, "PYTHONPATH": str(ROOT)}
+    quiet = {**QUIET, "PYTHONPATH": str(CODE)}
     extra = environment.variables.get("PYTHONPATH", "")
-    path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), extra]))} if extra else {}
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, [str(CODE), extra]))} if extra else {}
     return {**os.environ, **quiet, **environment.variables, **path}
 
 
@@ -168,7 +168,7 @@ def _popen(
     try:
         return subprocess.Popen(
             list(argv), env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            pass_fds=pass_fds, start_new_session=True, preexec_fn=die_with_the_wrapper, cwd=ROOT,
+            pass_fds=pass_fds, start_new_session=True, preexec_fn=die_with_the_wrapper, cwd=CODE,
         )  # fmt: skip
     except OSError as e:
         told = "environments.toml or --env" if argv[0] == environment.python else "--exec_prefix"

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from perf.conversion.errors import UserError
+from perf.request.programs import install_command
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar")
 COPY_BYTES = 1 << 20
@@ -261,7 +262,7 @@ def _unzstd(raw: BinaryIO) -> Reader:
         import zstandard
     except ImportError as error:
         raise UserError(
-            "tar.zst needs the zstandard package: pip install zstandard, then run again"
+            f"tar.zst needs the zstandard package; `{install_command('zstandard', extra=True)}` fixes it"
         ) from error
     reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     return cast("Reader", _Zstd(reader, zstandard.ZstdError))

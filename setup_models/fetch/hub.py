@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from perf.conversion.errors import UserError
+from perf.request.programs import install_command
 from setup_models.fetch.archives import stem
 from setup_models.fetch.lock import Pin
 
@@ -36,7 +37,8 @@ def list_hub_models(repository: str = REPOSITORY, revision: str = "main") -> lis
         import huggingface_hub
     except ImportError as error:
         raise UserError(
-            "asking the hub needs the huggingface_hub package: pip install 'ep-perf[zoo]'"
+            "asking the hub needs the huggingface_hub package; "
+            f"`{install_command('huggingface_hub', extra=True)}` fixes it"
         ) from error
     api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=False)
     try:

@@ -17,9 +17,7 @@ from tests import models
 from tests.inprocess.asking import cell, model_file, stored_sets
 
 ROOT = Path(__file__).parents[2]
-PYTHON = (
-    ROOT / ".envs/openvino/bin/python"
-)  # built by: python -m perf.wrapper.environments openvino
+PYTHON = ROOT / ".envs/openvino/bin/python"  # built by: python -m perf.cli.env build openvino
 WORK = """
 import json, sys
 from pathlib import Path

@@ -18,7 +18,7 @@ from tests.inprocess.asking import cell, model_file, stored_sets
 
 EP = "cpu_ep"
 PLACES = Path(__file__).parents[2].glob(".envs/nxrt/lib/python*/site-packages/nxrt_ep_cpu/*.so")
-LIBRARY = str(next(PLACES, "build it: python -m perf.wrapper.environments nxrt"))
+LIBRARY = str(next(PLACES, "build it: python -m perf.cli.env build nxrt"))
 NAMED = {"target": "NxrtCpuExecutionProvider", "library": LIBRARY, "ep_name": EP}
 
 

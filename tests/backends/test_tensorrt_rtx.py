@@ -17,7 +17,7 @@ from tests import models
 from tests.fakes.trt_cells import cell
 
 ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".envs/rtx/bin/python"  # built by: python -m perf.wrapper.environments rtx
+PYTHON = ROOT / ".envs/rtx/bin/python"  # built by: python -m perf.cli.env build rtx
 LIBCUDA = ROOT / "tests/fakes/libcuda.c"
 DRIVER = Path("/proc/driver/nvidia/version")
 BUILD = """

@@ -14,6 +14,7 @@ from perf.planning.targets import NothingMeasurableError
 from perf.request.environments import EnvironmentsError
 from perf.request.model_list import ModelListError
 from perf.request.options import BadRequestError
+from tests.asking import CURRENT
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +56,7 @@ def test_a_status_is_handed_on() -> None:
 
 
 def test_who_reads_the_list_may_stop_early(tmp_path: Path) -> None:
-    (tmp_path / "environments.toml").write_text('[current]\npython = "current"\n')
+    (tmp_path / "environments.toml").write_text(CURRENT)
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from perf.machine import system
+from perf.request import locations
 from perf.schema import codec
 from perf.schema.cell import Environment
 from tests.results import hand_made as made
@@ -137,7 +138,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def test_the_commit_is_read_from_gits_files(
     files: dict[str, str], commit: str, tmp_path: Path
 ) -> None:
-    assert system.read_commit(tree(tmp_path, files)) == commit
+    assert locations.read_commit(tree(tmp_path, files)) == commit
 
 
 def test_differences_name_the_fact_and_both_sides() -> None:

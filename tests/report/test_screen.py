@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from perf.report import screen
-from perf.request.environments import HARNESS
+from perf.request.locations import CODE
 from tests.results import hand_made as made
 
 COMMAND = ("benchmark_wrapper.py", "-t", "7", "--rerun", "failed")
@@ -23,10 +23,10 @@ def test_the_python_is_named_as_it_can_be_typed_here(
     monkeypatch.setattr(sys, "executable", str(there))
     monkeypatch.setenv("PATH", os.defpath)
     given = f"--test_times 7 -e {RECORD.cell.target.label} --rerun {RECORD.cell.id}"
-    rest = f" {HARNESS / 'benchmark_wrapper.py'} {given}"
+    rest = f" {CODE / 'benchmark_wrapper.py'} {given}"
     monkeypatch.chdir(tmp_path.parent)
     assert f"{tmp_path.name}/.venv/bin/python{rest}" in screen.rerun_command(RECORD, COMMAND)
-    monkeypatch.chdir(HARNESS)
+    monkeypatch.chdir(CODE)
     monkeypatch.setenv("PATH", f"{there.parent}:{os.defpath}")
     rest = f" benchmark_wrapper.py {given}"
     assert screen.rerun_command(RECORD, COMMAND).endswith(f"python{rest}")

@@ -19,7 +19,7 @@ VALUES = {
     "test_times": "7", "percent_mismatch": "1", "rtol": "1", "atol": "1", "jobs": "2",
     "launches": "2", "warmup": "2", "min_time": "2", "max_time": "90", "seed": "2",
     "intra_op_threads": "2", "inter_op_threads": "2", "memory_limit": "2", "builds": "2",
-    "retry_throttled": "2", "max_minutes": "2", "ab": "cpu ov",
+    "retry_throttled": "2", "max_minutes": "2", "ab": "cpu ov", "plugin": "n=lib.so",
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_defaults_are_seed_004s_and_the_issues() -> None:
     o = parse([])
     assert (o.running_mode, o.model_source, o.input_data) == (
         "benchmark",
-        "model_list.json",
+        ("model_list.json",),
         "random",
     )
     assert (o.test_times, o.workspace, o.perf_result_path, o.fp16) == (None, "./", "result", True)

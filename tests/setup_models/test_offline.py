@@ -13,6 +13,7 @@ import pytest
 
 from perf.conversion.errors import UserError
 from setup_models import offline
+from tests.asking import ROOT
 
 SMALL = ("loop_if", "int8_qdq", "encoder")
 COMMAND = (sys.executable, "-m", "setup_models.offline")
@@ -30,7 +31,7 @@ def files(folder: Path) -> dict[str, str]:
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
-        cwd=offline.REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -75,7 +76,7 @@ def test_made_models_are_left_alone_without_an_engine(
     )
     done = subprocess.run(
         [sys.executable, "-c", probe, *arguments],
-        cwd=offline.REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
@@ -124,7 +125,7 @@ def test_killed_while_making_leaves_whole_models_only(tmp_path: Path, victim: st
     names = ("squeezenet", *SMALL)
     child = subprocess.Popen(
         [*COMMAND, "--out", str(tmp_path), "--only", *names],
-        cwd=offline.REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
     half_made = tmp_path / f".making-{victim}"
@@ -143,8 +144,7 @@ def test_killed_while_making_leaves_whole_models_only(tmp_path: Path, victim: st
 def test_two_makers_at_once_share_the_work(tmp_path: Path) -> None:
     arguments = [*COMMAND, "--out", str(tmp_path), "--only", *SMALL]
     pair = [
-        subprocess.Popen(arguments, cwd=offline.REPOSITORY, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     said = [child.communicate(timeout=120)[0] for child in pair]
     assert [child.returncode for child in pair] == [0, 0]
@@ -195,9 +195,7 @@ def test_list_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_interpreter_without_the_packages_is_one_line(tmp_path: Path) -> None:
     bare = [sys.executable, "-S", "-m", "setup_models.offline", "--out", str(tmp_path)]
-    done = subprocess.run(
-        bare, cwd=offline.REPOSITORY, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {sys.executable} lacks ")
     assert done.stderr.count("\n") == 1

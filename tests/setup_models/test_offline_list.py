@@ -12,22 +12,21 @@ import pytest
 from perf.request import model_list as lists
 from perf.schema.cell import Comparison
 from setup_models import offline
+from tests.asking import ROOT
 
 NAMES = tuple(recipe.name for recipe in offline.RECIPES)
-LIST: list[dict[str, Any]] = json.loads((offline.REPOSITORY / "model_list.json").read_text())
+LIST: list[dict[str, Any]] = json.loads((ROOT / "model_list.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def models() -> Path:
     """The repository's own set, made where it is not there yet."""
     offline.main([])
-    return offline.REPOSITORY / "models"
+    return ROOT / "models"
 
 
 def test_the_harness_reads_the_list(models: Path) -> None:
-    read = {
-        model.name: model for model in lists.load_models(offline.REPOSITORY / "model_list.json")
-    }
+    read = {model.name: model for model in lists.load_models(ROOT / "model_list.json")}
     assert list(read) == list(NAMES)
     assert all(Path(model.path).parent.parent == models for model in read.values())
     assert read["detector"].comparison is Comparison.UNORDERED
@@ -38,8 +37,8 @@ def test_the_harness_reads_the_list(models: Path) -> None:
 def test_model_list_names_the_set(models: Path) -> None:
     assert [entry["model_name"] for entry in LIST] == list(NAMES)
     for entry in LIST:
-        home = (offline.REPOSITORY / entry["working_directory"]).resolve()
-        assert home == models / entry["model_name"]
+        home = ROOT / entry["working_directory"]
+        assert home.samefile(models / entry["model_name"])
         assert (home / entry["model_path"]).is_file()
         assert (home / entry["test_data_path"] / "test_data_set_1" / "input_0.pb").is_file()
         assert set(entry.get("inputs", {})) <= {

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from setup_models import offline
 from setup_models.generate import detector, made, seeded, topologies
+from tests.asking import ROOT
 
 Array = NDArray[Any]
 CLASSIFIERS = ("squeezenet", "shufflenet", "inception_v1", "resnet50", "densenet121")
@@ -32,7 +33,7 @@ class Stored:
 def models() -> Path:
     """The repository's own set, made where it is not there yet."""
     offline.main([])
-    return offline.REPOSITORY / "models"
+    return ROOT / "models"
 
 
 def stored(folder: Path, number: int) -> Stored:

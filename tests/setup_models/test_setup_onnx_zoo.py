@@ -86,7 +86,7 @@ def test_update_lock_pins_revision_and_digest_of_what_the_hub_has(
     try:
         import huggingface_hub
     except ImportError:
-        assert "pip install 'ep-perf[zoo]'" in one_line(done)
+        assert "perf.sh --setup=dev" in one_line(done)
         return
     assert huggingface_hub.__version__
     assert done.returncode == 0, done.stderr

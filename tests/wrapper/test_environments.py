@@ -112,7 +112,8 @@ def test_the_list_works_before_anything_is_installed(shared_home: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "CPUExecutionProvider" in done.stdout
-    assert "-m pip install" in done.stdout
+    assert "`./perf.sh --setup` fixes it" in done.stdout
+    assert "pip install" not in done.stdout
 
 
 def test_the_plan_is_shown_as_lines_and_as_json_and_nothing_is_written(shared_home: Path) -> None:
@@ -136,7 +137,7 @@ def test_the_plan_is_shown_as_lines_and_as_json_and_nothing_is_written(shared_ho
 
 def test_an_environment_that_is_not_built_says_its_size_and_how(home: Path) -> None:
     (home / "environments.toml").write_text(
-        '[current]\npython = "current"\n[never]\nrequirements = ["no-such-package==9.9"]\n'
+        f'{CURRENT}[never]\nrequirements = ["no-such-package==9.9"]\n'
         'targets = ["OpenVINOExecutionProvider"]\nsize_mib = 7\n',
         encoding="utf-8",
     )
@@ -180,7 +181,7 @@ def test_building_an_unknown_environment_names_those_there_are(tmp_path: Path) -
     path = tmp_path / "e.toml"
     path.write_text('[a]\npython = "current"\n')
     done = subprocess.run(
-        [sys.executable, "-m", "perf.wrapper.environments", "--file", str(path), "b"], cwd=ROOT,
+        [sys.executable, "-m", "perf.cli.env", "build", "--file", str(path), "b"], cwd=ROOT,
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
@@ -209,7 +210,7 @@ def test_an_interpreter_given_under_a_name_of_the_file_serves_its_targets_as_the
 def test_an_environment_without_onnxruntime_serves_what_needs_none(home: Path) -> None:
     """The real TensorRT for RTX; the GPU is a fake's."""
     (home / "environments.toml").write_text(
-        f'[rtx]\npython = "{ROOT}/.envs/rtx/bin/python"\ntargets = ["TensorRT_RTX"]\n{CURRENT}',
+        f'{CURRENT}[rtx]\npython = "{ROOT}/.envs/rtx/bin/python"\ntargets = ["TensorRT_RTX"]\n',
         encoding="utf-8",
     )
     boards = {"PYTHONPATH": f"{ROOT}/tests/fakes/nvml", "CUDA_VISIBLE_DEVICES": "0"}
@@ -219,4 +220,4 @@ def test_an_environment_without_onnxruntime_serves_what_needs_none(home: Path) -
     bare = ask(home, "--list", "--env", f"alone={ROOT}/.envs/rtx/bin/python", env=boards).out
     cpu = next(x for x in bare.splitlines() if x.startswith("CPUExecutionProvider@alone "))
     assert "environment alone cannot import onnxruntime (ModuleNotFoundError" in cpu
-    assert f"`{ROOT}/.envs/rtx/bin/python -m pip install onnxruntime` fixes it" in cpu
+    assert "choose another, or have one built: --env alone='onnxruntime==VERSION'" in cpu

@@ -300,4 +300,6 @@ def cuda_runtime(load: Callable[[str], Any]) -> Any:
     try:
         return load("cuda.bindings.runtime")
     except ModuleNotFoundError:
-        raise Unsupported("cuda-bindings is not installed; pip install cuda-bindings") from None
+        raise Unsupported(
+            "cuda-bindings is not there; add cuda-bindings==VERSION to the requirements of the environment"
+        ) from None

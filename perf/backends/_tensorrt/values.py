@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from perf.backends import Tensors, Unsupported
 from perf.backends._tensorrt.onnx_header import Header
+from perf.request.programs import command_of
 from perf.schema import shape_profiles
 from perf.schema.cell import Cell, Precision
 from perf.schema.shape_profiles import Shape, ShapeProfile
@@ -69,7 +70,7 @@ def model_for(cell: Cell, weakly_typed: bool) -> str:
     if not cell.model.path_fp16:
         raise Unsupported(
             "TensorRT 11 builds what the model's types say: it needs the fp16 artefact, and there is none "
-            "(model_path_fp16 in the model list, or python -m perf.conversion.convert)"
+            f"(model_path_fp16 in the model list, or {command_of('perf.conversion.convert')})"
         )
     return cell.model.path_fp16
 

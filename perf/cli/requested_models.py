@@ -1,0 +1,31 @@
+"""The models that a run asks for; the offline ones are made first where they are meant and missing."""
+
+import subprocess
+
+from perf.planning.targets import NothingMeasurableError
+from perf.request.locations import MODEL_LIST
+from perf.request.model_list import find_sources, load_all
+from perf.request.options import Options
+from perf.request.programs import child_command, child_variables
+from perf.schema.cell import ModelFile
+from setup_models import offline
+
+
+def load_requested(options: Options) -> tuple[ModelFile, ...]:
+    """Read the models; raises ModelListError, or NothingMeasurableError where they cannot be made."""
+    sources = find_sources(options.model_source, options.workspace)
+    if not options.dry_run and any(s.is_file() and s.samefile(MODEL_LIST) for s in sources):
+        _make_offline_models()
+    return load_all(sources)
+
+
+def _make_offline_models() -> None:
+    """In a process of their own: making them loads an engine, which must stay out of this one."""
+    if not offline.is_complete():
+        made = subprocess.run(
+            child_command("setup_models.offline"), env=child_variables(), stdout=2, check=False
+        )
+        if made.returncode:
+            raise NothingMeasurableError(
+                "the offline models could not be made; the line above says why"
+            )
