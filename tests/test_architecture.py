@@ -168,3 +168,10 @@ def test_no_room_holds_more_than_its_share() -> None:
             sizes[room_of(path)] += len(path.read_text(encoding="utf-8").splitlines())
     most = max(sizes, key=lambda r: sizes[r])
     assert sizes[most] <= 0.15 * sum(sizes.values()), most
+
+
+def test_one_module_knows_where_our_code_lies() -> None:
+    """So that no link behind a second one leads workers to packages that are not theirs."""
+    knowing = {names(p) for p in SOURCES if "__file__)" in p.read_text(encoding="utf-8")}
+    assert {n for n in knowing if n.startswith("perf/")} == {"perf/request/locations.py"}
+    assert "resolve()" not in (ROOT / "perf/request/locations.py").read_text(encoding="utf-8")

@@ -84,6 +84,25 @@ def test_an_interpreter_given_under_a_name_of_the_file_takes_its_place(tmp_path:
     assert b == specs[1]
 
 
+def test_a_local_file_is_laid_over_the_built_in_one_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vendor's short file adds to what is there; `drop` does without."""
+    monkeypatch.chdir(tmp_path)
+    built_in = [s.name for s in environments.load_environments(ROOT / "environments.toml")]
+    assert [s.name for s in environments.read_environments()] == built_in
+    path = tmp_path / "environments.toml"
+    path.write_text('[mine]\npython = "p"\n[cuda]\npython = "q"\n', encoding="utf-8")
+    laid = {s.name: s for s in environments.read_environments()}
+    assert list(laid) == ["mine", "cuda", *(n for n in built_in if n != "cuda")]
+    assert (laid["cuda"].python, laid["cuda"].targets) == ("q", ())
+    path.write_text('drop = ["cuda", "*rtx"]\n[mine]\npython = "p"\n', encoding="utf-8")
+    kept = [n for n in built_in if n != "cuda" and not n.endswith("rtx")]
+    assert [s.name for s in environments.read_environments()] == ["mine", *kept]
+    path.write_text('drop = ["*"]\n[mine]\npython = "p"\n', encoding="utf-8")
+    assert [s.name for s in environments.read_environments()] == ["mine"]
+
+
 def test_paths_are_meant_from_the_files_own_folder(tmp_path: Path) -> None:
     (spec,) = load(
         tmp_path,
@@ -101,6 +120,7 @@ def test_paths_are_meant_from_the_files_own_folder(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[a", "environments.toml: Expected"),
+        ("drop = 'cuda'", "drop must be a list of strings"),
         ("a = 1", r"\[a\] is not a table"),
         ("[a]", r"\[a\]: give either python or requirements"),
         ('[a]\npython="p"\nrequirements=["x==1"]', "give either python or requirements"),

@@ -10,7 +10,9 @@ import pytest
 from perf.request.environments import EnvironmentSpec
 from perf.schema.record import Passed
 from perf.wrapper import environments
+from tests import models
 from tests.asking import CURRENT, ROOT, Said, ask, command
+from tests.docker.wheels import make_wheel
 
 QUICK = ("-i", "zoo", "-t", "4", "--launches", "2", "-r", "both")
 BEFORE = f"before={ROOT}/.envs/ort_before/bin/python"
@@ -221,3 +223,46 @@ def test_an_environment_without_onnxruntime_serves_what_needs_none(home: Path) -
     cpu = next(x for x in bare.splitlines() if x.startswith("CPUExecutionProvider@alone "))
     assert "environment alone cannot import onnxruntime (ModuleNotFoundError" in cpu
     assert "choose another, or have one built: --env alone='onnxruntime==VERSION'" in cpu
+
+
+def test_an_environment_is_built_from_a_wheel_that_a_flag_names(home: Path) -> None:
+    """The wheel is no engine: it is built, probed, and its targets are told why they cannot run."""
+    wheel = make_wheel(
+        home, "onnxruntime", "9.9", {"onnxruntime/__init__.py": "raise ImportError('a fake')\n"}
+    )
+    offline = {"PIP_NO_INDEX": "1", "EP_PERF_ENVS": str(home / "envs")}
+    named = ("--env", f"mine={wheel.name}", "-e", "cpu@mine", "--models", "relu")
+    planned = ask(home, *QUICK, *named, "--dry_run", env=offline)
+    assert "environments that a run would build: mine" in planned.err
+    assert planned.out.splitlines()[0] == "relu::CPUExecutionProvider@mine"
+    assert not (home / "envs").exists()
+    said = ask(home, *QUICK, *named, env=offline)
+    assert "building environment mine: " in said.err
+    detail = said.cells["relu::CPUExecutionProvider@mine"]["detail"]
+    assert "environment mine cannot import numpy" in detail
+    assert "python -m perf.cli.env remove mine` has it built anew" in detail
+
+
+def test_a_plugin_needs_no_file(home: Path) -> None:
+    """A real one, whose EP is not named: its library is asked for it."""
+    (library,) = ROOT.glob(".envs/nxrt/lib/python*/site-packages/nxrt_ep_cpu/*.so")
+    models.two_outputs(home / "models" / "two")
+    given = ("--env", f"mine={ROOT}/.envs/nxrt/bin/python", "--plugin", f"mine={library}")
+    listed = {x.split()[0]: x for x in ask(home, "--list", *given).out.splitlines() if x.strip()}
+    assert listed["mine"].endswith("runs here")
+    said = ask(home, *QUICK, *given, "--models", "two")  # what a flag adds runs unnamed
+    assert said.status == 0, said
+    record = said.records["two::mine"]
+    assert (record.outcome, record.cell.provider) == (Passed(), "cpu_ep")
+    named = ask(
+        home, *QUICK, *given[:3], f"mine={library}:cpu_ep", "--models", "two", "-e", "mine"
+    )
+    assert named.records["two::mine"].cell.provider == "cpu_ep"
+    alone = ("--in_process", "--launches", "1", "--models", "two", "-e", "here")
+    here = ask(home, *QUICK, *alone, "--plugin", f"here={library}")
+    assert (here.status, here.records["two::here"].cell.provider) == (0, "cpu_ep")
+    gone = ask(home, *QUICK, "--plugin", "x=/no/lib.so:y")
+    assert (gone.status, gone.err) == (
+        2,
+        "error: --plugin x=/no/lib.so:y: there is no library /no/lib.so\n",
+    )
