@@ -12,6 +12,8 @@ from tests import models
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+(LIBRARY,) = ROOT.glob(".envs/nxrt/lib/python*/site-packages/nxrt_ep_cpu/*.so")
+PLUGIN = f"mine={LIBRARY}"
 SWITCHES = (
     "--list",
     "--help",
@@ -26,7 +28,7 @@ def commands() -> list[str]:
     for block in re.findall(r"^```\n(.*?)^```", README, re.M | re.S):
         for line in block.splitlines():
             word = line.removeprefix("$ ")
-            if re.match(r"(\./perf\.sh|python3?|make) ?", word) and (
+            if re.match(r"(\./perf\.sh|python3?|make|ep-perf|pipx) ?", word) and (
                 line.startswith("$ ") or "$ " not in block
             ):
                 found.append(word.split("  #")[0].split("        #")[0].strip())
@@ -36,9 +38,15 @@ def commands() -> list[str]:
 COMMANDS = commands()
 PLANNED = [
     c for c in COMMANDS
-    if re.match(r"python3? benchmark(_wrapper)?\.py", c) and not c.endswith(SWITCHES)
+    if re.match(r"(python3? benchmark(_wrapper)?\.py|ep-perf run)", c) and not c.endswith(SWITCHES)
     and "models/model_list.json" not in c
 ]  # fmt: skip
+
+
+def typed(command: str) -> list[str]:
+    """The words after Python: what pip makes ep-perf of is ep_perf/__main__.py."""
+    program, *words = shlex.split(command)
+    return [*(["-m", "ep_perf"] if program == "ep-perf" else []), *words]
 
 
 def test_the_readme_opens_with_its_two_commands() -> None:
@@ -50,7 +58,7 @@ def test_the_readme_opens_with_its_two_commands() -> None:
 @pytest.mark.parametrize("command", PLANNED)
 def test_a_run_can_be_planned_as_written(command: str, tmp_path: Path) -> None:
     models.identity(tmp_path / "net", shape=(1, 3, 4, 4))
-    words = shlex.split(command)[1:]
+    words = typed(command)
     swapped = {
         "net.onnx": str(tmp_path / "net" / "model.onnx"),
         "mine=/path/to/python": f"mine={sys.executable}",
@@ -64,18 +72,27 @@ def test_a_run_can_be_planned_as_written(command: str, tmp_path: Path) -> None:
 
 
 def test_list_and_help_answer() -> None:
-    for command in (c for c in COMMANDS if c.endswith(("--list", "--help"))):
+    for command in (c for c in COMMANDS if c.endswith(("--list", "--help", "bash"))):
+        words = [PLUGIN if w == "mine=libmy_ep.so" else w for w in typed(command)]
         done = subprocess.run(
-            [sys.executable, *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert "CPUExecutionProvider" in done.stdout or "usage" in done.stdout
+        assert re.search(r"CPUExecutionProvider|usage|_shtab_ep_perf", done.stdout)
 
 
 def test_flags_that_the_readme_names_exist() -> None:
     from perf.request.flags import FLAGS
 
-    known = {f.name for f in FLAGS} | {"help", "converter", "update_lock", "setup"}
+    known = {f.name for f in FLAGS} | {
+        "help",
+        "converter",
+        "update_lock",
+        "setup",
+        "only",
+        "calibrate",
+    }
+    known |= {"print_completion"}
     named = {w.replace("-", "_") for w in re.findall(r"(?<![\w-])--([a-z][a-z_-]+)", README)}
     assert {n for n in named if n not in known and n.removeprefix("no_") not in known} <= {
         "downloads", "make_test_data", "shape", "range", "value", "no_",

@@ -236,7 +236,8 @@ def _build_all(specs: Sequence[EnvironmentSpec]) -> None:
 def _name_and_size(specs: Sequence[EnvironmentSpec]) -> str:
     total, folder = sum(s.size_mib for s in specs), environments_folder()
     shown = folder.name if folder.parent == CODE else folder
-    return f"{', '.join(s.name for s in specs)} (about {total} MiB on disk in {shown}/)"
+    size = f"about {total} MiB on disk " if total else ""
+    return f"{', '.join(s.name for s in specs)} ({size}in {shown}/)"
 
 
 def say(text: str) -> None:
