@@ -18,6 +18,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def main(words: list[str]) -> None:
+    if words[:1] in (["-h"], ["--help"]):
+        sys.exit(print(__doc__))
     import numpy as np
     import onnxruntime as ort
 

@@ -19,6 +19,8 @@ PASSES, DIFFERS, REFUSED, FAILS, UNFED = "passes", "differs", "refused", "fails"
 
 
 def main(words: list[str]) -> None:
+    if words[:1] in (["-h"], ["--help"]):
+        sys.exit(print(__doc__))
     import onnxruntime as ort
 
     ort.set_default_logger_severity(4)

@@ -228,41 +228,52 @@ def make_parser(question: Question = Question.ALL) -> CommandParser:
     out.add_argument(
         "run", nargs="*", metavar="RUN", help="the earlier and the later one, as -p and -c"
     )
-    out.add_argument("-p", "--previous", metavar="PREV", help=source)
-    out.add_argument("-c", "--current", metavar="CURRENT", help="the same")
-    out.add_argument("-o", "--output", metavar="CSV", type=Path, help="where verdicts are written")
-    out.add_argument("--ab", metavar="RUN", help="both sides of one A/B run, instead of -p and -c")
-    out.add_argument("--only", choices=ONLY, help="new failures alone, or slower latencies alone")
-    out.add_argument("--ep", nargs="+", default=[], metavar="EP", help="only these targets; globs")
-    out.add_argument(
+    sides = out.add_argument_group("the two sides")
+    judged = out.add_argument_group("what is judged")
+    told = out.add_argument_group("what is told")
+    sides.add_argument("-p", "--previous", metavar="PREV", help=source)
+    sides.add_argument("-c", "--current", metavar="CURRENT", help="the same")
+    told.add_argument(
+        "-o", "--output", metavar="CSV", type=Path, help="where verdicts are written"
+    )
+    sides.add_argument(
+        "--ab", metavar="RUN", help="both sides of one A/B run, instead of -p and -c"
+    )
+    judged.add_argument(
+        "--only", choices=ONLY, help="new failures alone, or slower latencies alone"
+    )
+    sides.add_argument(
+        "--ep", nargs="+", default=[], metavar="EP", help="only these targets; globs"
+    )
+    judged.add_argument(
         "--threshold", "--tolerance", type=_percent, default=100 * LEAST[Metric.P50], metavar="PCT",
         help="a latency change up to this is none (default 2.5)",
     )  # fmt: skip
-    out.add_argument(
+    judged.add_argument(
         "--fdr", type=_percent, default=1.0, metavar="PCT",
         help="of the changes told from stored runs, the share that may be false (default 1)",
     )  # fmt: skip
-    out.add_argument(
+    judged.add_argument(
         "--across", nargs="+", default=[], choices=ACROSS, metavar="FIELD",
         help=f"this difference is the question: {', '.join(ACROSS)}",
     )  # fmt: skip
-    out.add_argument(
+    judged.add_argument(
         "--confirm",
         action="store_true",
         help="ask suspects again, interleaved, old environment against new",
     )
-    out.add_argument(
+    judged.add_argument(
         "--max_minutes",
         type=float,
         default=30.0,
         metavar="M",
         help="for each run that --confirm makes (default 30)",
     )
-    out.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
-    out.add_argument("--markdown", action="store_true", help="print for a pull request")
-    out.add_argument("--json", action="store_true", help="print as JSON")
-    out.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
-    out.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
+    judged.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
+    told.add_argument("--markdown", action="store_true", help="print for a pull request")
+    told.add_argument("--json", action="store_true", help="print as JSON")
+    told.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
+    sides.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
                      help="where run ids are looked for (default result)")  # fmt: skip
     return out
 

@@ -137,6 +137,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--list", action="store_true", help="the models, and whether they are made"
     )
+    parser.add_argument("--json", action="store_true", help="the list as JSON")
     parser.add_argument("--force", action="store_true", help="make anew what is already there")
     return parser
 
@@ -170,8 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         missing = [r for r in recipes if asked.force or not is_current(r, out / r.name)]
         if asked.list:
-            for recipe in recipes:
-                print(f"{recipe.name:<16} {'to make' if recipe in missing else 'made'}")
+            states = {r.name: "to make" if r in missing else "made" for r in recipes}
+            lines = (f"{name:<16} {state}" for name, state in states.items())
+            print(json.dumps(states, indent=1) if asked.json else "\n".join(lines))
         elif missing:
             os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the engine is imported
             _make_all(missing, out, force=asked.force)

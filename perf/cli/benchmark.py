@@ -17,18 +17,17 @@ from perf.planning.plan import plan_cells
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
 from perf.request.options import BadRequestError, Options
+from perf.request.programs import command_of, in_process_command
 
 PROGRAM = "benchmark.py"
 NEEDS_PROCESSES = (
     "isolation", "exec_prefix", "memory_limit", "timeout", "jobs", "env", "resume", "retry_throttled",
     "ab", "max_minutes", "canary",
 )  # fmt: skip
-_INSTEAD = "leave it out, or use benchmark_wrapper.py"
 MORE = (
-    f"{PROGRAM} makes each cell's check launch and one measure launch in its own process, on the targets "
-    "of the interpreter that runs it. What crashes a cell ends the run (records of finished cells are "
-    f"kept), and nothing is timed out. `{PROGRAM} PATH/cell.json [check|measure|reference]` runs one "
-    "stored cell again, for a debugger. "
+    "Each cell's check launch and one measure launch are made in this process, on the targets of the "
+    "interpreter that runs it. What crashes a cell ends the run (records of finished cells are kept), and "
+    "nothing is timed out. PATH/cell.json [check|measure|reference] runs one stored cell again. "
     f"Refused: {', '.join('--' + n for n in NEEDS_PROCESSES)}, --launches above 1."
 )
 
@@ -65,16 +64,20 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     return session.exit_status()
 
 
+def _instead() -> str:
+    return f"leave it out, or use {command_of('perf.cli.benchmark_wrapper')}"
+
+
 def _check(words: Sequence[str]) -> Options:
     """The request as one process can serve it; raises BadRequestError for what it cannot."""
-    given = command_line.given_flags(words, PROGRAM, MORE)
+    given = command_line.given_flags(words, in_process_command(), MORE)
     for name in NEEDS_PROCESSES:
         if name in given:
-            raise BadRequestError(f"--{name} needs processes of its own: {_INSTEAD}")
+            raise BadRequestError(f"--{name} needs processes of its own: {_instead()}")
     options = command_line.parse(words)
     if "launches" in given and options.launches > 1:
         raise BadRequestError(
-            f"--launches {options.launches} needs processes of its own: {PROGRAM} makes one; {_INSTEAD}"
+            f"--launches {options.launches} needs processes of its own: this makes one; {_instead()}"
         )
     if options.run_id:
         command_line.check_run_id(options.run_id)
@@ -90,3 +93,7 @@ def _make_plan(
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
     return RunPlan(planned, offers, options, results, command, resumable=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

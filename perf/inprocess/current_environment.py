@@ -16,7 +16,7 @@ from perf.planning.targets import Offer, ProbedEnvironment, named_targets
 from perf.request import environments as specifications
 from perf.request.environments import QUIET, EnvironmentSpec
 from perf.request.options import BadRequestError, Options
-from perf.request.programs import install_command
+from perf.request.programs import command_of, install_command
 from perf.schema.cell import Environment
 from perf.worker import probe
 
@@ -90,8 +90,8 @@ def _refuse_elsewhere(names: Iterable[str], others: Sequence[EnvironmentSpec]) -
 def _another(spec: EnvironmentSpec) -> str:
     python = specifications.interpreter_of(spec)
     return (
-        f"environment {spec.name} is another interpreter ({python}); use benchmark_wrapper.py, "
-        "or start benchmark.py with it"
+        f"environment {spec.name} is another interpreter ({python}); use "
+        f"{command_of('perf.cli.benchmark_wrapper')}, which starts it"
     )
 
 

@@ -13,6 +13,7 @@ from perf.machine import system
 from perf.machine.gpus import find_gpus
 from perf.planning.launch import LaunchRequest
 from perf.report import terminal
+from perf.request.locations import CODE, IN_CLONE
 from perf.request.options import BadRequestError
 from perf.schema import cell as cells
 from perf.schema.cell import Cell
@@ -65,7 +66,7 @@ def _read(path: Path) -> Cell:
 
 def _warn(cell: Cell, words: Sequence[str], missing: dict[str, str]) -> None:
     settings = [f"{k}={shlex.quote(v)}" for k, v in missing.items()]
-    command = " ".join(
-        [*settings, cell.environment.python, "benchmark.py", *map(shlex.quote, words)]
-    )
+    start = ["benchmark.py"] if IN_CLONE else ["-m", "perf.cli.benchmark"]
+    settings += [] if IN_CLONE else [f"PYTHONPATH={shlex.quote(str(CODE))}"]
+    command = " ".join([*settings, cell.environment.python, *start, *map(shlex.quote, words)])
     print(f"warning: this cell ran elsewhere; `{command}` starts it as it was", file=sys.stderr)

@@ -157,6 +157,7 @@ def choose_targets(
             o for o in offered
             if o.first and not o.missing and o.probed.spec.default and o.backend.default
             and (fp16 or o.target.precision is not Precision.FP16)
+            and (o.backend.reference or o.probed.spec.targets or not o.probed.to_build)  # else unknown
         )  # fmt: skip
     out: list[Offer] = []
     for name in names:

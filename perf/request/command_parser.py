@@ -38,9 +38,13 @@ class CommandParser(argparse.ArgumentParser):
 
     def add_argument(self, *names: Any, **keywords: Any) -> argparse.Action:
         """As argparse's, with underscores for hyphens; uses of a flag that takes several values add up."""
-        if keywords.get("nargs") == "+" and str(names[0]).startswith("-"):
-            keywords = {"action": "extend", "default": [], **keywords}
-        return super().add_argument(*underscored(names), **keywords)
+        return super().add_argument(*underscored(names), **_adding_up(names, keywords))
+
+    def add_argument_group(self, *args: Any, **keywords: Any) -> "_Group":
+        """As argparse's, whose flags are spelled and add up as the parser's own."""
+        group = _Group(self, *args, **keywords)
+        self._action_groups.append(group)
+        return group
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -102,6 +106,16 @@ def underscored(words: Sequence[Any]) -> list[Any]:
             name, equals, value = word.partition("=")
             out[at] = "--" + name[2:].replace("-", "_") + equals + value
     return out
+
+
+def _adding_up(names: Sequence[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    several = keywords.get("nargs") == "+" and str(names[0]).startswith("-")
+    return {"action": "extend", "default": [], **keywords} if several else keywords
+
+
+class _Group(argparse._ArgumentGroup):
+    def add_argument(self, *names: Any, **keywords: Any) -> argparse.Action:
+        return super().add_argument(*underscored(names), **_adding_up(names, keywords))
 
 
 class _StoreOnce(argparse._StoreAction):

@@ -53,6 +53,11 @@ def script_command(script: str) -> list[str]:
     return [_interpreter(), from_here(CODE / script)]
 
 
+def in_process_command() -> str:
+    """How a person runs everything in one process."""
+    return f"{_ep_perf()} run --in_process" if by_ep_perf() else "python benchmark.py"
+
+
 def by_ep_perf() -> bool:
     """Whether ep-perf is what is typed here: always in a package, by how it was started in a clone."""
     started = Path(sys.argv[0] if sys.argv else "")
