@@ -1,0 +1,155 @@
+"""What the page shows of one cell: its record, the figures of its row, its anchor and its colour."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from perf.machine.system import SystemInfo
+from perf.results import gains
+from perf.results.cell_row import make_cell_row
+from perf.results.columns import CellRow
+from perf.results.latency import Latency, summarise_latency
+from perf.results.run_folder import RunFolder
+from perf.schema import outcomes
+from perf.schema.cell import Cell
+from perf.schema.record import Record
+from perf.stats.summary import PairedGain
+
+COLOURS = 8  # of providers, in style.css
+
+
+class KnownFailure(Protocol):
+    """An entry of expected.toml: the outcome that is no surprise, and why."""
+
+    @property
+    def outcome(self) -> str:
+        """The outcome's name: Crashed."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """Why, and where to read more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be shown: its records in plan order, and what else is known of it."""
+
+    run_id: str
+    records: Sequence[Record]
+    host: SystemInfo | None = None
+    folder: RunFolder | None = None  # where logs and profiles lie; None: only records are known
+    label: str = ""
+    command: Sequence[str] = ()  # as typed
+    rerun: Callable[[Record], str] = lambda _: ""  # a command to paste that runs a cell again
+    expected: Mapping[str, KnownFailure] = field(default_factory=dict)  # by cell id
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One cell of one run."""
+
+    run: Run
+    record: Record
+    row: CellRow
+    latency: Latency | None
+    gain: PairedGain | None
+    anchor: str
+    colour: int
+    run_note: str  # the run's id where the page shows several, else ""
+
+    @property
+    def cell(self) -> Cell:
+        """What was asked."""
+        return self.record.cell
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.record.cell.model.name
+
+    @property
+    def column(self) -> str:
+        """Target and variant, and the run where there are several."""
+        own = gains.column_of(self.record)
+        return f"{own} · {self.run_note}" if self.run_note else own
+
+    @property
+    def status(self) -> str:
+        """Pass, Fail, Skipped or NotRun."""
+        return outcomes.status(self.record.outcome)
+
+    @property
+    def expected(self) -> str:
+        """Why this failure is no surprise; "" where it is one, or none."""
+        known = self.run.expected.get(self.cell.id)
+        return known.text if known and known.outcome == outcomes.name(self.record.outcome) else ""
+
+    @property
+    def unexpected_pass(self) -> str:
+        """What was expected to fail it, and did not; "" for the usual."""
+        known = self.run.expected.get(self.cell.id)
+        expected = known and known.outcome and known.outcome != "Passed"
+        return known.text if known and expected and self.status == outcomes.PASS else ""
+
+    @property
+    def launch_folder(self) -> Path | None:
+        """Where the check launch's files lie."""
+        return self.run.folder.launch(self.cell, "check") if self.run.folder else None
+
+
+def subjects_of(runs: Sequence[Run]) -> tuple[Subject, ...]:
+    """Every cell of every run, in order, each with an anchor of its own."""
+    colours = provider_colours([r for run in runs for r in run.records])
+    seen: dict[str, int] = {}
+    out = []
+    for run in runs:
+        over = gains.gains_over_baseline(run.records)
+        for record, gain in zip(run.records, over, strict=True):
+            name = f"cell-{record.cell.digest}"
+            seen[name] = seen.get(name, 0) + 1
+            out.append(
+                Subject(
+                    run=run,
+                    record=record,
+                    row=make_cell_row(record, gain, run_id=run.run_id),
+                    latency=summarise_latency(record),
+                    gain=gain,
+                    anchor=name if seen[name] == 1 else f"{name}-{seen[name]}",
+                    colour=colours[provider_of(record.cell)],
+                    run_note=run.run_id if len(runs) > 1 else "",
+                )
+            )
+    return tuple(out)
+
+
+def by_model(subjects: Sequence[Subject]) -> dict[str, list[Subject]]:
+    """Cells of each model, models in the order of the plan."""
+    out: dict[str, list[Subject]] = {}
+    for s in subjects:
+        out.setdefault(s.model, []).append(s)
+    return out
+
+
+def provider_of(cell: Cell) -> str:
+    """Who runs a cell's nodes: its provider, or the engine itself where it names none."""
+    return cell.provider or cell.target.name
+
+
+def provider_colours(records: Sequence[Record]) -> dict[str, int]:
+    """A colour for each provider; the same one on every page, as far as the other providers allow.
+
+    The baseline has the first. The others take the one that their name stands for, or the next that is free.
+    """
+    told = {provider_of(r.cell) for r in records}
+    told |= {p for r in records for x in r.launches if x.placement for p in x.placement.nodes}
+    out = {gains.BASELINE: 0}
+    for name in sorted(told - {gains.BASELINE}):
+        wanted = zlib.crc32(name.encode("utf-8", "replace")) % (COLOURS - 1)
+        taken = set(out.values())
+        places = [1 + (wanted + i) % (COLOURS - 1) for i in range(COLOURS - 1)]
+        out[name] = next((p for p in places if p not in taken), places[0])
+    return out
