@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from perf.machine.system import list_specs
 from perf.page.markup import Html, Node, isolated, tag
 from perf.page.matrix import scrolled
-from perf.page.subject import Run, Subject
+from perf.page.subject import Subject
 from perf.page.wording import counted, listed, percent
+from perf.report.finished_run import FinishedRun
 
 NAMED = 6  # cells named in a footnote
 MEANINGS = {
@@ -22,7 +23,7 @@ MEANINGS = {
 }
 
 
-def conditions(runs: Sequence[Run], subjects: Sequence[Subject]) -> Html:
+def conditions(runs: Sequence[FinishedRun], subjects: Sequence[Subject]) -> Html:
     """System, environments, and the footnotes."""
     return tag(
         "section",
@@ -105,7 +106,7 @@ def _named(mine: Sequence[Subject]) -> str:
     return ", ".join(ids) + (f" and {len(mine) - NAMED} more" if len(mine) > NAMED else "")
 
 
-def _system(run: Run, *, alone: bool) -> Html:
+def _system(run: FinishedRun, *, alone: bool) -> Html:
     facts: list[tuple[str, str]] = []
     if run.label:
         facts.append(("label", run.label))

@@ -12,7 +12,8 @@ from perf.page.markup import Html, Node, isolated, joined, raw, tag
 from perf.page.matrix import matrix, verdict
 from perf.page.model import look_for, model_section
 from perf.page.reading import reading
-from perf.page.subject import Run, by_model, provider_colours, subjects_of
+from perf.page.subject import by_model, provider_colours, subjects_of
+from perf.report.finished_run import FinishedRun
 
 HERE = Path(__file__).parent
 OPENED_MODELS = 3  # as many are unfolded from the start
@@ -25,7 +26,7 @@ MARKS = (
 )
 
 
-def render_page(runs: Sequence[Run]) -> str:
+def render_page(runs: Sequence[FinishedRun]) -> str:
     """The report of one run, or of several side by side."""
     subjects = subjects_of(runs)
     look = look_for(subjects, provider_colours([r for run in runs for r in run.records]))

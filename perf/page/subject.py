@@ -1,17 +1,15 @@
 """What the page shows of one cell: its record, the figures of its row, its anchor and its colour."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from perf.machine.system import SystemInfo
+from perf.report.finished_run import FinishedRun
 from perf.results import gains
 from perf.results.cell_row import make_cell_row
 from perf.results.columns import CellRow
 from perf.results.latency import Latency, summarise_latency
-from perf.results.run_folder import RunFolder
 from perf.schema import outcomes
 from perf.schema.cell import Cell
 from perf.schema.record import Record
@@ -20,39 +18,11 @@ from perf.stats.summary import PairedGain
 COLOURS = 8  # of providers, in style.css
 
 
-class KnownFailure(Protocol):
-    """An entry of expected.toml: the outcome that is no surprise, and why."""
-
-    @property
-    def outcome(self) -> str:
-        """The outcome's name: Crashed."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """Why, and where to read more."""
-        ...
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run to be shown: its records in plan order, and what else is known of it."""
-
-    run_id: str
-    records: Sequence[Record]
-    host: SystemInfo | None = None
-    folder: RunFolder | None = None  # where logs and profiles lie; None: only records are known
-    label: str = ""
-    command: Sequence[str] = ()  # as typed
-    rerun: Callable[[Record], str] = lambda _: ""  # a command to paste that runs a cell again
-    expected: Mapping[str, KnownFailure] = field(default_factory=dict)  # by cell id
-
-
 @dataclass(frozen=True)
 class Subject:
     """One cell of one run."""
 
-    run: Run
+    run: FinishedRun
     record: Record
     row: CellRow
     latency: Latency | None
@@ -85,15 +55,12 @@ class Subject:
     @property
     def expected(self) -> str:
         """Why this failure is no surprise; "" where it is one, or none."""
-        known = self.run.expected.get(self.cell.id)
-        return known.text if known and known.outcome == outcomes.name(self.record.outcome) else ""
+        return self.run.expected_failure(self.record)
 
     @property
     def unexpected_pass(self) -> str:
         """What was expected to fail it, and did not; "" for the usual."""
-        known = self.run.expected.get(self.cell.id)
-        expected = known and known.outcome and known.outcome != "Passed"
-        return known.text if known and expected and self.status == outcomes.PASS else ""
+        return self.run.unexpected_pass(self.record)
 
     @property
     def launch_folder(self) -> Path | None:
@@ -101,7 +68,7 @@ class Subject:
         return self.run.folder.launch(self.cell, "check") if self.run.folder else None
 
 
-def subjects_of(runs: Sequence[Run]) -> tuple[Subject, ...]:
+def subjects_of(runs: Sequence[FinishedRun]) -> tuple[Subject, ...]:
     """Every cell of every run, in order, each with an anchor of its own."""
     colours = provider_colours([r for run in runs for r in run.records])
     seen: dict[str, int] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from perf.machine.gpus import Gpu
 from perf.machine.system import SystemInfo
-from perf.page.subject import Run
+from perf.report.finished_run import FinishedRun
 from perf.results.run_folder import RunFolder
 from perf.schema.cell import (
     Cell,
@@ -188,9 +188,9 @@ def failed(
     return Record(made, outcome, launches, RUN_ID, 1.0, tuple(tail), "2026-12-01T09:11:00Z")
 
 
-def run_of(records: Sequence[Record], folder: RunFolder | None = None) -> Run:
+def run_of(records: Sequence[Record], folder: RunFolder | None = None) -> FinishedRun:
     """A run of these records, with a command for each."""
-    return Run(
+    return FinishedRun(
         RUN_ID, records, HOST, folder, command=("benchmark_wrapper.py", "-m", "model_list.json"),
         rerun=lambda r: f"python benchmark_wrapper.py -m model_list.json --rerun '{r.cell.id}'",
     )  # fmt: skip

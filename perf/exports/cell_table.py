@@ -1,0 +1,32 @@
+"""The long table as CSV and as one JSON document: every figure of every cell."""
+
+import json
+
+from perf.report.finished_run import FinishedRun
+from perf.results import tables
+from perf.results.columns import CellRow, column_names
+from perf.results.views import row_values
+from perf.schema import codec
+
+
+def to_csv(run: FinishedRun) -> str:
+    """The text of cells.csv."""
+    rows = [row_values(r) for r in _rows(run)]
+    return tables.to_csv(column_names(CellRow), rows)
+
+
+def to_json(run: FinishedRun) -> str:
+    """The run, its machine, and its cells as in cells.jsonl."""
+    document = {
+        "run_id": run.run_id,
+        "label": run.label,
+        "command": list(run.command),
+        "host": codec.encode(run.host) if run.host else None,
+        "cells": [json.loads(tables.to_json(r)) for r in _rows(run)],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _rows(run: FinishedRun) -> tuple[CellRow, ...]:
+    host = run.host.hostname if run.host else ""
+    return tables.cell_rows(run.records, run_id=run.run_id, label=run.label, host=host)
