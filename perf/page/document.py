@@ -52,7 +52,7 @@ def render_page(runs: Sequence[FinishedRun]) -> str:
     ids = ", ".join(run.run_id for run in runs) or "no run"
     return document(
         f"ep-perf {ids}", f"{'Run' if len(runs) < 2 else 'Runs'} {ids}", verdict(subjects), sections,
-        style=look.style, tools=bool(subjects),
+        style=look.style, choices=OUTCOMES if subjects else (),
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def document(
     sections: Sequence[Html | None],
     *,
     style: str = "",
-    tools: bool = False,
+    choices: Sequence[tuple[str, str]] = (),
 ) -> str:
     """A self-contained HTML file; its policy lets it load nothing and run its own script alone."""
     script = _own("page.js")
@@ -89,7 +89,7 @@ def document(
                 tag("p", sentence, class_="verdict", dir="auto"),
                 tag("nav", *_links(shown), aria_label="Sections"),
             ),
-            _tools() if tools else None,
+            _tools(choices) if choices else None,
             tag("main", *shown, id="main", tabindex=-1),
             tag("footer", tag("p", "Written by ep-perf. This file asks the network for nothing.")),
             tag("script", raw(script)),
@@ -116,8 +116,21 @@ def _marks() -> Html:
     return tag("svg", tag("defs", *symbols), width=0, height=0, class_="defs", aria_hidden="true")
 
 
-LINKS = (("gains", "Gains"), ("failures", "Failures"), ("models", "Models"),
-         ("system", "System"), ("footnotes", "Footnotes"))  # fmt: skip
+OUTCOMES = (
+    ("Pass", "passed"),
+    ("Fail", "failed"),
+    ("Skipped", "skipped"),
+    ("NotRun", "not run"),
+)
+LINKS = (
+    ("changes", "Changes"),
+    ("same", "No change seen"),
+    ("gains", "Gains"),
+    ("failures", "Failures"),
+    ("models", "Models"),
+    ("system", "System"),
+    ("footnotes", "Footnotes"),
+)
 
 
 def _links(shown: Sequence[Html]) -> list[Node]:
@@ -125,10 +138,8 @@ def _links(shown: Sequence[Html]) -> list[Node]:
     return [tag("a", name, href=f"#{place}") for place, name in LINKS if f" id={place}>" in there]
 
 
-def _tools() -> Html:
-    """What the script serves; hidden, and shown by it."""
-    outcomes = (("", "any outcome"), ("Pass", "passed"), ("Fail", "failed"),
-                ("Skipped", "skipped"), ("NotRun", "not run"))  # fmt: skip
+def _tools(choices: Sequence[tuple[str, str]]) -> Html:
+    """What the script serves; hidden, and shown by it. `choices` are outcomes with their words."""
     return tag(
         "form",
         tag(
@@ -139,7 +150,11 @@ def _tools() -> Html:
         tag(
             "label",
             "Outcome ",
-            tag("select", *(tag("option", t, value=v) for v, t in outcomes), id="outcome"),
+            tag(
+                "select",
+                *(tag("option", t, value=v) for v, t in (("", "any"), *choices)),
+                id="outcome",
+            ),
         ),
         tag("label", "Go to ", tag("select", tag("option", "a model", value=""), id="jump")),
         tag("button", "Unfold all", type="button", id="unfold", aria_pressed="false"),

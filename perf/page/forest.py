@@ -36,8 +36,7 @@ def forest(subjects: Sequence[Subject]) -> Html | None:
         "table",
         tag("thead", tag("tr", *(tag("th", h, scope="col") for h in head))),
         tag("tbody", *rows, axis),
-        id="forest",
-        class_="cards",
+        class_="cards found sort forest",
     )
     return tag(
         "section", tag("h2", "Gains over the CPU EP", id="gains"), _about(told, failed), table

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from perf.page.markup import Html, breakable, isolated, joined, tag
+from perf.page.markup import Html, breakable, isolated, tag
 from perf.page.subject import Subject, by_model
 from perf.page.wording import counted, interval, listed, signed_percent
 from perf.report.sections import milliseconds
@@ -77,7 +77,7 @@ def matrix(subjects: Sequence[Subject]) -> Html:
         name = tag("a", isolated(model), href=f"#model-{number}")
         cells = (_cell(at[c], c) if c in at else _unplanned(c) for c in columns)
         body.append(tag("tr", tag("th", name, scope="row"), *cells))
-    table = tag("table", tag("thead", head), tag("tbody", *body), id="matrix", class_="cards")
+    table = tag("table", tag("thead", head), tag("tbody", *body), id="matrix", class_="cards sort")
     return tag(
         "section",
         tag("h2", "Models and targets"),
@@ -140,14 +140,11 @@ def _unplanned(column: str) -> Html:
     return tag("td", tag("span", "not planned", class_="mute"), data_t=column, class_="none")
 
 
-def _legend(subjects: Sequence[Subject]) -> Html:
+def _legend(subjects: Sequence[Subject]) -> str:
     used = [k for k in SIGNS if any(s.status == k for s in subjects)]
     words = {"NotRun": "not run"}
     signs = ", ".join(f"{SIGNS[k]} {words.get(k, k.lower())}" for k in used)
-    return joined(
-        (
-            signs,
-            "; p50 ± half the range of the launches' medians, in ms; "
-            "below it the time saved over the CPU EP.",
-        )
-    )
+    if not any(s.latency for s in subjects):
+        return f"{signs}."
+    about = "p50 ± half the range of the launches' medians, in ms; below it the time saved over the CPU EP"
+    return f"{signs}; {about}."

@@ -48,7 +48,10 @@
     const told = cells.flatMap((td, i) => td.dataset.o ? [[`${model} ${columns[i]} ${td.textContent.toLowerCase()}`, td.dataset.o]] : []);
     entries.push({ element: row, told, counted: true });
   }
-  for (const row of all("#forest tbody tr[data-o]")) entries.push({ element: row, told: [[row.textContent.toLowerCase(), row.dataset.o]] });
+  const cells = entries.length > 0;
+  for (const row of all("table.found tbody tr[data-o]")) {
+    entries.push({ element: row, told: [[row.textContent.toLowerCase(), row.dataset.o]], counted: !cells });
+  }
   for (const d of all("details.fail")) {
     entries.push({ element: d, told: [[d.querySelector("summary").textContent.toLowerCase(), d.dataset.o]] });
   }
@@ -69,7 +72,8 @@
       if (element.hidden !== (fits === 0)) element.hidden = fits === 0;
       if (counted) left += fits;
     }
-    shown.textContent = left === total ? `${total} cells` : `${left} of ${total} cells`;
+    const what = cells ? "cells" : "rows";
+    shown.textContent = left === total ? `${total} ${what}` : `${left} of ${total} ${what}`;
   };
   let waiting = 0;
   find.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 60); });
@@ -89,11 +93,12 @@
         all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
         th.setAttribute("aria-sort", down ? "descending" : "ascending");
         const key = (row) => {
-          const cell = row.cells[column];
-          if (column === 0) return cell.textContent;
-          const figure = parseFloat(table.id === "forest" ? row.dataset.v : cell.dataset.v);
-          return Number.isNaN(figure) ? null : figure;
+          const cell = row.cells[Math.min(column, row.cells.length - 1)];
+          const figure = parseFloat(cell.dataset.v ?? (column > 0 ? row.dataset.v : undefined));
+          if (!Number.isNaN(figure)) return figure;
+          return figures ? null : cell.textContent;
         };
+        const figures = Array.from(body.rows).some((row) => row.cells[column] && (row.cells[column].dataset.v || (column > 0 && row.dataset.v)));
         const rows = Array.from(body.rows).filter((row) => !row.classList.contains("axis"));
         const last = Array.from(body.rows).filter((row) => row.classList.contains("axis"));
         const keyed = rows.map((row) => [key(row), row]);
@@ -106,10 +111,13 @@
       });
     });
   };
-  all("#matrix, #forest").forEach(sortable);
+  all("table.sort").forEach(sortable);
 
   // --- go to a model
   const jump = byId("jump");
+  const folds = all("main details").length > 0;
+  jump.parentElement.hidden = !folds;
+  byId("unfold").hidden = !folds;
   for (const d of all("details.model")) jump.append(new Option(d.querySelector("h3").textContent, d.id));
   jump.addEventListener("change", () => {
     if (jump.value) location.hash = jump.value;

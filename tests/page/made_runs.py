@@ -197,7 +197,7 @@ def run_of(records: Sequence[Record], folder: RunFolder | None = None) -> Finish
 
 
 def many_cells(
-    models: int, *, fail_every: int = 11, runs: int = 60, seed: int = 1
+    models: int, *, fail_every: int = 11, runs: int = 60, seed: int = 1, prefix: str = "model"
 ) -> list[Record]:
     """So many models on each of TARGETS, one in `fail_every` failed in one of the eleven ways."""
     rng = random.Random(seed)
@@ -205,7 +205,7 @@ def many_cells(
     for m in range(models):
         base = 10 ** rng.uniform(-0.5, 2.5)
         for name, precision, provider, speed in TARGETS:
-            made = cell(f"model_{m:03d}", name, precision, provider)
+            made = cell(f"{prefix}_{m:03d}", name, precision, provider)
             if fail_every and len(out) % fail_every == fail_every - 1:
                 out.append(failed(made, FAILURES[len(out) // fail_every % len(FAILURES)]))
             else:
