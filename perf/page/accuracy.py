@@ -29,7 +29,6 @@ def error_against_latency(subjects: Sequence[Subject]) -> Html | None:
     if len(told) < 2 or across is None or up is None:
         return None
     plane = Plane(across, up)
-    words = "; ".join(f"{s.column} {short(x)} ms, error {_error(y)}" for s, x, y in told)
     used = dict.fromkeys(s.cell.target.precision for s, _, _ in told)
     shapes = ", ".join(f"{p.value} {SHAPES.get(p, 'triangle')}" for p in used)
     about = f"Relative norm over p50 (ms), both logarithmic; {shapes}."
@@ -38,7 +37,12 @@ def error_against_latency(subjects: Sequence[Subject]) -> Html | None:
         tag(
             "figcaption", tag("b", "Error against latency"), " ", tag("span", about, class_="mute")
         ),
-        plane.drawing("Error against latency", words, _marks(told, plane), _error),
+        plane.drawing(
+            "Error against latency",
+            "Its figures are those of the tables above.",
+            _marks(told, plane),
+            _error,
+        ),
     )
 
 

@@ -50,9 +50,12 @@ def isolated(text: str, **attributes: Attribute) -> Html:
 
 
 def breakable(name: str) -> Html:
-    """A name that may be broken where its words meet: TensorrtExecutionProvider_fp16[io=device]."""
+    """A name that may be broken where its words meet: TensorrtExecutionProvider_fp16[io=device].
+
+    For headings of rows and columns, which the style sheet isolates as `isolated` does a name in a line.
+    """
     first, *rest = WORDS.split(name)
-    return tag("bdi", first, *(node for word in rest for node in (Html("<wbr>"), word)))
+    return joined((first, *(node for word in rest for node in (Html("<wbr>"), word))))
 
 
 def visible(text: str) -> str:

@@ -40,45 +40,53 @@
   tools.addEventListener("submit", (event) => event.preventDefault());
 
   // --- find by words, and by outcome
-  const columns = all("#matrix thead th").slice(1).map((th) => th.textContent.toLowerCase());
-  const entries = []; // what can be hidden: its element, and the cells it stands for as [text, outcome]
-  for (const row of all("#matrix tbody tr")) {
-    const model = row.cells[0].textContent.toLowerCase();
-    const cells = Array.from(row.cells).slice(1);
-    const told = cells.flatMap((td, i) => td.dataset.o ? [[`${model} ${columns[i]} ${td.textContent.toLowerCase()}`, td.dataset.o]] : []);
-    entries.push({ element: row, told, counted: true });
-  }
-  const cells = entries.length > 0;
-  for (const row of all("table.found tbody tr[data-o]")) {
-    entries.push({ element: row, told: [[row.textContent.toLowerCase(), row.dataset.o]], counted: !cells });
-  }
-  for (const d of all("details.fail")) {
-    entries.push({ element: d, told: [[d.querySelector("summary").textContent.toLowerCase(), d.dataset.o]] });
-  }
-  for (const d of all("details.model")) {
-    const model = d.querySelector("h3").textContent.toLowerCase();
-    const told = all("tr[data-o]", d).map((tr) => [
-      `${model} ${tr.cells[0].textContent.toLowerCase()} ${tr.cells[1] ? tr.cells[1].textContent.toLowerCase() : ""}`, tr.dataset.o]);
-    entries.push({ element: d, told });
-  }
-  const total = entries.reduce((n, e) => n + (e.counted ? e.told.length : 0), 0);
+  const cells = byId("matrix") !== null;
+  const counts = (element) => cells ? element.closest("#matrix") !== null : element.localName === "tr";
+  const total = all(cells ? "#matrix td[data-o]" : "table.found tr[data-o]").length;
+  let entries; // what can be hidden: its element, and the cells it stands for as [text, outcome]; made when asked for
+  const index = () => {
+    const columns = all("#matrix thead th").slice(1).map((th) => th.textContent.toLowerCase());
+    const found = [];
+    for (const row of all("#matrix tbody tr")) {
+      const model = row.cells[0].textContent.toLowerCase();
+      const told = Array.from(row.cells).slice(1).flatMap((td, i) =>
+        td.dataset.o ? [[`${model} ${columns[i]} ${td.textContent.toLowerCase()}`, td.dataset.o]] : []);
+      found.push({ element: row, told });
+    }
+    for (const row of all("table.found tbody tr[data-o]")) {
+      found.push({ element: row, told: [[row.textContent.toLowerCase(), row.dataset.o]] });
+    }
+    for (const d of all("details.fail")) {
+      found.push({ element: d, told: [[d.querySelector("summary").textContent.toLowerCase(), d.dataset.o]] });
+    }
+    for (const d of all("details.model")) {
+      const model = d.querySelector("h3").textContent.toLowerCase();
+      const told = all("tr[data-o]", d).map((tr) => [
+        `${model} ${tr.cells[0].textContent.toLowerCase()} ${tr.cells[1] ? tr.cells[1].textContent.toLowerCase() : ""}`,
+        tr.dataset.o]);
+      found.push({ element: d, told });
+    }
+    return found;
+  };
+  const what = cells ? "cells" : "rows";
   const find = byId("find"), outcome = byId("outcome"), shown = byId("shown");
   const filter = () => {
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = outcome.value;
     let left = 0;
-    for (const { element, told, counted } of entries) {
+    entries ??= index();
+    for (const { element, told } of entries) {
       const fits = told.filter(([text, o]) => (!wanted || o === wanted) && words.every((w) => text.includes(w))).length;
       if (element.hidden !== (fits === 0)) element.hidden = fits === 0;
-      if (counted) left += fits;
+      if (counts(element)) left += fits;
     }
-    const what = cells ? "cells" : "rows";
     shown.textContent = left === total ? `${total} ${what}` : `${left} of ${total} ${what}`;
   };
   let waiting = 0;
   find.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 60); });
   outcome.addEventListener("change", filter);
-  filter();
+  shown.textContent = `${total} ${what}`;
+  if (find.value || outcome.value) filter(); // a page that was left and come back to
 
   // --- sort a table by a column: a second press turns it round, what has no figure comes last
   const sortable = (table) => {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from perf.page.figure import FigureRow, axis_labels, drawing, figure, shape
-from perf.page.markup import Html, breakable, joined, tag
+from perf.page.markup import Html, joined, tag
 from perf.page.scale import Scale, scale_of
 from perf.page.sheet import Column, Sheet
 from perf.page.subject import Subject
@@ -23,7 +23,7 @@ def sessions(subjects: Sequence[Subject]) -> Html | None:
         return None
     return figure(
         "First and second session",
-        [FigureRow(breakable(s.column), _sessions(s, scale), _session_words(s)) for s in told],
+        [FigureRow(s.column, _sessions(s, scale), _session_words(s)) for s in told],
         axis_labels(scale, trimmed, "s"),
     )
 
@@ -65,10 +65,7 @@ def memory_over_stages(subjects: Sequence[Subject]) -> Html | None:
     seen = [st.value for st in Stage if any(st.value in s.row.gpu_by_stage_mib for s in curves)]
     return figure(
         "GPU memory over the stages",
-        [
-            FigureRow(breakable(s.column), _stages(s, seen, most), _stage_words(s, seen))
-            for s in curves
-        ],
+        [FigureRow(s.column, _stages(s, seen, most), _stage_words(s, seen)) for s in curves],
         about=f"{', '.join(seen)}; the full height is {mib(most)} MiB.",
     )
 
@@ -84,7 +81,7 @@ def _stages(s: Subject, seen: Sequence[str], most: float) -> Html:
     for i, stage in enumerate(seen):
         y = STEP - round(s.row.gpu_by_stage_mib.get(stage, 0.0) / most * (STEP - 2))
         path.append(f"V{y}H{(i + 1) * width}")
-    title = _stage_words(s, seen)
+    title = "GPU memory, stage by stage"
     return drawing(STEP, shape("".join(path) + f"V{STEP}Z", "e"), title=title, colour=s.colour)
 
 

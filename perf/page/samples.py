@@ -13,7 +13,7 @@ from perf.page.figure import (
     points,
     shape,
 )
-from perf.page.markup import Html, breakable, joined, tag
+from perf.page.markup import Html, joined, tag
 from perf.page.scale import WIDE, Scale, scale_of
 from perf.page.subject import Subject
 from perf.page.wording import counted, short, signed_percent, trimmed
@@ -35,7 +35,7 @@ def distributions(subjects: Sequence[Subject], bins: int) -> Html | None:
     scale = scale_of(v for _, each in told for launch in each for v in (min(launch), max(launch)))
     if scale is None:
         return None
-    rows = [FigureRow(_name(s), _hill(s, each, scale, bins), _spread_note(s)) for s, each in told]
+    rows = [FigureRow(s.column, _hill(s, each, scale, bins), _spread_note(s)) for s, each in told]
     return figure(
         "Distribution of times",
         rows,
@@ -51,7 +51,7 @@ def in_order(subjects: Sequence[Subject], columns: int) -> Html | None:
         scale = scale_of((v for launch in each for v in (min(launch), max(launch))), margin=0.04)
         if scale is None:
             continue
-        rows.append(FigureRow(_name(s), _band(s, each, scale, columns), _order_note(each)))
+        rows.append(FigureRow(s.column, _band(s, each, scale, columns), _order_note(each)))
     return figure(
         "Runs in order",
         rows,
@@ -68,10 +68,6 @@ def envelope(samples: Sequence[float], columns: int) -> list[tuple[float, float]
 
 def _launches(s: Subject) -> list[Sequence[float]]:
     return [samples_ms(x) for x in published_launches(s.record)]
-
-
-def _name(s: Subject) -> Html:
-    return breakable(s.column)
 
 
 def _hill(s: Subject, each: Sequence[Sequence[float]], scale: Scale, bins: int) -> Html:

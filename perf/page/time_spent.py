@@ -62,8 +62,7 @@ def time_spent(
         if i and named:
             rows.append(FigureRow(None, _ribbons(found[i - 1], p, slowest[:named], scale)))
         note = joined((microseconds(p.total_us), tag("small", counted(len(p.kernels), "kernel"))))
-        name = breakable(p.subject.column)
-        rows.append(FigureRow(name, _bar(p, named, scale, segments, colours), note))
+        rows.append(FigureRow(p.subject.column, _bar(p, named, scale, segments, colours), note))
     return joined(
         (
             figure(
