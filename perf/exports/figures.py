@@ -1,12 +1,13 @@
 """The figures of a cell that dashboards keep, by name and unit, and none that is not published."""
 
+import math
 from collections.abc import Mapping
 
 from perf.exports.case import Case
 
 
 def figures_of(case: Case) -> Mapping[str, float]:
-    """Known figures, in the units of their names; what is unknown is left out."""
+    """Known figures, in the units of their names; what is unknown or not finite is left out."""
     row = case.row
     energy = row.energy_counter_j_per_run or row.energy_integrated_j_per_run
     told = {
@@ -25,4 +26,4 @@ def figures_of(case: Case) -> Mapping[str, float]:
         "ratio_of_ops_on_ep": row.ratio_of_ops_on_ep,
         "relative_norm": row.relative_norm,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: v for name, v in told.items() if v is not None and math.isfinite(v)}

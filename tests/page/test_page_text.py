@@ -1,6 +1,7 @@
 """What the page says, read from its HTML: verdict, figures, failures, footnotes, anchors, sizes."""
 
 import html
+import json
 import random
 import re
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from perf.exports.export import FORMATS, write_export
 from perf.page.document import render_page
 from perf.page.matrix import verdict
 from perf.page.subject import subjects_of
@@ -278,3 +280,52 @@ def test_two_thousand_cells_take_less_than_ten_megabytes(tmp_path: Path) -> None
         for i in range(2000)
     ]
     assert size_mb(run_of(failing)) < 10.0
+
+
+def odd_records() -> list[Record]:
+    """Figures that are no numbers, or as small or as few as they can be."""
+    nan, inf = float("nan"), float("inf")
+    base = passing("odd", CUDA)
+    check = base.launches[0]
+    compared = replace(check.compared[0], max_abs=nan, max_rel=inf, relative_norm=nan, cosine=nan)
+    exact = replace(check.compared[0], max_abs=0.0, max_rel=0.0, relative_norm=0.0, cosine=1.0)
+    bare = replace(check, compared=(), placement=None, created=None, first_run=None, attested=None)
+    folded = (
+        replace(check.placement, nodes={}, op_types={}, partitions={}, host_time_us={})
+        if check.placement
+        else None
+    )
+    one = replace(base, launches=(bare, base.launches[1]))
+    out = [
+        replace(base, launches=(replace(check, compared=(compared,)), *base.launches[1:])),
+        replace(base, launches=(replace(check, compared=(exact, exact)), *base.launches[1:])),
+        replace(base, launches=(replace(check, placement=folded), *base.launches[1:])),
+        made_runs.with_samples(one, 0, (1,)),
+        made_runs.with_samples(one, 0, (0, 0, 0)),
+        made_runs.with_samples(base, 2, (1, 10**15)),
+        made_runs.with_samples(base, 1, ()),
+        replace(base, launches=()),
+        replace(base, finished_at="", wall_s=0.0, run_id=""),
+    ]
+    names = [f"odd_{i}" for i in range(len(out))]
+    cpu = [passing(n) for n in names]
+    return [
+        *cpu,
+        *(replace(r, cell=made_runs.cell(n, CUDA)) for n, r in zip(names, out, strict=True)),
+    ]
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_figures_that_are_no_numbers_harm_no_page_and_no_export(tmp_path: Path) -> None:
+    records = odd_records()
+    text = text_of(render_page([run_of(records), replace(run_of(records), host=None)]))
+    assert "nan" in text
+    for i in range(9):
+        assert f"odd_{i}" in text
+    for name in FORMATS:
+        assert write_export(name, run_of(records), tmp_path / name).stat().st_size > 50
+    for name in ("ctrf", "sarif", "bencher", "json"):
+        json.loads((tmp_path / name).read_text(), parse_constant=refuse)
