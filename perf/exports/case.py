@@ -58,8 +58,13 @@ class Case:
 def cases_of(run: FinishedRun) -> tuple[Case, ...]:
     """A case for every planned cell, in plan order."""
     over = gains.gains_over_baseline(run.records)
+    told = {
+        "run_id": run.run_id,
+        "label": run.label,
+        "host": run.host.hostname if run.host else "",
+    }
     return tuple(
-        _case(run, record, make_cell_row(record, gain, run_id=run.run_id, label=run.label))
+        _case(run, record, make_cell_row(record, gain, **told))
         for record, gain in zip(run.records, over, strict=True)
     )
 

@@ -2,6 +2,7 @@
 
 import json
 
+from perf.exports.case import cases_of
 from perf.report.finished_run import FinishedRun
 from perf.results import tables
 from perf.results.columns import CellRow, column_names
@@ -11,7 +12,7 @@ from perf.schema import codec
 
 def to_csv(run: FinishedRun) -> str:
     """The text of cells.csv."""
-    rows = [row_values(r) for r in _rows(run)]
+    rows = [row_values(c.row) for c in cases_of(run)]
     return tables.to_csv(column_names(CellRow), rows)
 
 
@@ -22,11 +23,6 @@ def to_json(run: FinishedRun) -> str:
         "label": run.label,
         "command": list(run.command),
         "host": codec.encode(run.host) if run.host else None,
-        "cells": [json.loads(tables.to_json(r)) for r in _rows(run)],
+        "cells": [json.loads(tables.to_json(c.row)) for c in cases_of(run)],
     }
     return json.dumps(document, indent=1) + "\n"
-
-
-def _rows(run: FinishedRun) -> tuple[CellRow, ...]:
-    host = run.host.hostname if run.host else ""
-    return tables.cell_rows(run.records, run_id=run.run_id, label=run.label, host=host)

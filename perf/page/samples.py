@@ -18,7 +18,7 @@ from perf.page.scale import WIDE, Scale, scale_of
 from perf.page.subject import Subject
 from perf.page.wording import counted, short, signed_percent, trimmed
 from perf.report.sections import milliseconds
-from perf.results.latency import published_launches, samples_ms
+from perf.results.latency import NS_PER_MS, published_launches
 from perf.stats.summary import quantile
 
 LANE = 9  # units of height of a launch
@@ -67,7 +67,8 @@ def envelope(samples: Sequence[float], columns: int) -> list[tuple[float, float]
 
 
 def _launches(s: Subject) -> list[Sequence[float]]:
-    return [samples_ms(x) for x in published_launches(s.record)]
+    timed = [x.timed for x in published_launches(s.record) if x.timed]
+    return [[ns / NS_PER_MS for ns in t.samples_ns] for t in timed]
 
 
 def _hill(s: Subject, each: Sequence[Sequence[float]], scale: Scale, bins: int) -> Html:
