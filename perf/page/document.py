@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import resources
 
 from perf.page.conditions import conditions
 from perf.page.failures import failures
@@ -15,7 +15,6 @@ from perf.page.reading import reading
 from perf.page.subject import by_model, provider_colours, subjects_of
 from perf.report.finished_run import FinishedRun
 
-HERE = Path(__file__).parent
 OPENED_MODELS = 3  # as many are unfolded from the start
 # Marks of the scatter, by precision; drawn around the origin.
 MARKS = (
@@ -100,7 +99,7 @@ def document(
 
 
 def _own(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+    return resources.files("perf.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(script: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import deque
 from pathlib import Path
 
 from perf.exports.export import FORMATS, write_export
@@ -9,12 +10,19 @@ from perf.page.write import write_report
 from perf.report.finished_run import FinishedRun
 from tests.page.made_runs import many_cells, run_of
 
+PAGE = "page.html"
+
 
 def export_for_ever(run: FinishedRun, folder: Path) -> None:
+    """Each folder begins with another format, so that a slow machine's kills meet all of them."""
+    names = deque([*FORMATS, PAGE])
+    names.rotate(int(folder.name))
     while True:
-        for name in FORMATS:
-            write_export(name, run, folder / name)
-        write_report(folder / "page.html", [run])
+        for name in names:
+            if name == PAGE:
+                write_report(folder / PAGE, [run])
+            else:
+                write_export(name, run, folder / name)
 
 
 def main() -> None:

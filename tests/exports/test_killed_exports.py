@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 from perf.exports.export import FORMATS, write_export
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def is_whole(path: Path) -> bool:
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode("utf-8")  # line ends as they are
     match path.name:
         case "junit":
             return ET.fromstring(text).tag == "testsuites"
@@ -37,7 +38,7 @@ def is_whole(path: Path) -> bool:
 
 
 def test_a_hundred_random_kills_leave_every_export_whole_or_absent(tmp_path: Path) -> None:
-    rng, found = random.Random(24), 0
+    rng, found = random.Random(24), Counter[str]()
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.exports.export_for_ever"],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -58,8 +59,9 @@ def test_a_hundred_random_kills_leave_every_export_whole_or_absent(tmp_path: Pat
             for path in folder.iterdir():
                 if not path.name.startswith("."):  # drafts, which nobody reads
                     assert is_whole(path), path
-                    found += 1
-    assert found > KILLS
+                    found[path.name] += 1
+    assert set(found) == {*FORMATS, "page.html"}
+    assert found.total() > KILLS
 
 
 def test_exports_of_a_killed_run_are_made_again_from_its_folder(tmp_path: Path) -> None:

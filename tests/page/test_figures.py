@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from perf.measure.ort_profile import Kernel
 from perf.page import samples, sweep, time_spent
-from perf.page.document import HERE
 from perf.page.figure import points
 from perf.page.markup import tag, visible
 from perf.page.scale import Scale, scale_of
 from perf.page.subject import provider_colours, subjects_of
 from perf.page.sweep import find_sweeps, knee
 from perf.page.wording import listed, microseconds, short
+from tests.asking import ROOT
 from tests.page import made_runs
 from tests.page.made_runs import CPU, CUDA, run_of
 
@@ -177,7 +177,7 @@ def seen(colour: str, sight: str) -> RGB:
 
 
 def themes() -> dict[str, dict[str, str]]:
-    style = (HERE / "page.css").read_text(encoding="utf-8")
+    style = (ROOT / "perf/page/page.css").read_text(encoding="utf-8")
     found = {}
     for name, selector in (("light", ":root{"), ("dark", ":root[data-theme=dark]{")):
         block = style.split(selector)[1].split("}")[0]
