@@ -84,7 +84,7 @@ class InputOverride:
 
     shape: tuple[int, ...] | None = None
     range: tuple[float, float] | None = None
-    value: float | None = None
+    value: float | str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Names, types and dimensions of an ONNX graph's inputs and outputs, read without the onnx package.
 
 A worker of a TensorRT environment has numpy and its engine only, and must know which inputs are dynamic and
-what types the outputs have. Field numbers are those of onnx.proto3; weights are skipped, never read.
+what types the outputs have. Field numbers are those of onnx.proto3; weights are skipped, never read. It tells
+what perf.conversion.signature does where the onnx package is, names of dimensions aside; a test sees to it.
 """
 
 import mmap
