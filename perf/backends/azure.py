@@ -10,11 +10,11 @@ from perf.schema.cell import Cell, Precision
 NAME = "AzureExecutionProvider"
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session that lists Azure first; every node will be on the CPU, and the placement says so."""
     providers: ort_session.Providers = ((NAME, cell.options), ("CPUExecutionProvider", {}))
     return ort_session.open_session(
-        cell, launch_dir, ort_session.Opening(cell.model.path, providers)
+        cell, launch_dir, ort_session.SessionSpec(cell.model.path, providers)
     )
 
 
@@ -25,7 +25,7 @@ def missing(found: ProbeResult) -> str:
 
 BACKEND = Backend(
     targets=(TargetSpec(NAME, Precision.FP32, ("azure",)),),
-    open=open_,
+    open=open_session,
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),

@@ -10,10 +10,10 @@ from perf.schema.cell import Cell, Precision
 NAME = "CPUExecutionProvider"
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CPU alone; io=device binds buffers of host memory once."""
-    opening = ort_session.Opening(cell.model.path, ((NAME, dict(cell.options)),))
-    return ort_session.open_session(cell, launch_dir, opening)
+    spec = ort_session.SessionSpec(cell.model.path, ((NAME, dict(cell.options)),))
+    return ort_session.open_session(cell, launch_dir, spec)
 
 
 def missing(found: ProbeResult) -> str:
@@ -23,7 +23,7 @@ def missing(found: ProbeResult) -> str:
 
 BACKEND = Backend(
     targets=(TargetSpec(NAME, Precision.FP32, ("cpu", "ORT-CPUFp32")),),
-    open=open_,
+    open=open_session,
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),

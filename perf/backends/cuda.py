@@ -12,14 +12,14 @@ from perf.schema.cell import Cell, Precision
 NAME = "CUDAExecutionProvider"
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
     preload(cell)
     providers: ort_session.Providers = ((NAME, cuda_options(cell)), ("CPUExecutionProvider", {}))
-    opening = ort_session.Opening(
+    spec = ort_session.SessionSpec(
         model_path(cell), providers, device="cuda", device_id=device_number(cell), typed=True
     )
-    return ort_session.open_session(cell, launch_dir, opening)
+    return ort_session.open_session(cell, launch_dir, spec)
 
 
 def cuda_options(cell: Cell) -> dict[str, str]:
@@ -69,7 +69,7 @@ BACKEND = Backend(
         TargetSpec(NAME, Precision.FP32, ("cuda", "ORT-CUDAFp32")),
         TargetSpec(NAME, Precision.FP16, ("cuda:fp16", "ORT-CUDAFp16")),
     ),
-    open=open_,
+    open=open_session,
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),

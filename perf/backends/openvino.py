@@ -12,7 +12,7 @@ NAME = "OpenVINOExecutionProvider"
 DEFAULTS = {"device_type": "CPU", "precision": "FP32"}
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on OpenVINO's CPU device, or on the `device_type` that the options name."""
     options = DEFAULTS | dict(cell.options)
     if cell.protocol.intra_op_threads:
@@ -20,7 +20,7 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
         options.setdefault("num_of_threads", str(cell.protocol.intra_op_threads))
     providers: ort_session.Providers = ((NAME, options), ("CPUExecutionProvider", {}))
     return ort_session.open_session(
-        cell, launch_dir, ort_session.Opening(cell.model.path, providers)
+        cell, launch_dir, ort_session.SessionSpec(cell.model.path, providers)
     )
 
 
@@ -33,7 +33,7 @@ def missing(found: ProbeResult) -> str:
 
 BACKEND = Backend(
     targets=(TargetSpec(NAME, Precision.FP32, ("ov", "openvino", "ORT-OpenVINOFp32")),),
-    open=open_,
+    open=open_session,
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),

@@ -14,7 +14,7 @@ from perf.schema.cell import Cell
 _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the first device that the plug-in named in `cell.plugin` offers."""
     import onnxruntime as ort
 
@@ -28,14 +28,14 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
         )
     device = offered[min(cell.device, len(offered) - 1)]
     on_host = device.device.type == ort.OrtHardwareDeviceType.CPU
-    opening = ort_session.Opening(
+    spec = ort_session.SessionSpec(
         cell.model.path,
         (),
         device="cpu" if on_host else "",
         devices=(device,),
         device_options=cell.options,
     )
-    return ort_session.open_session(cell, launch_dir, opening)
+    return ort_session.open_session(cell, launch_dir, spec)
 
 
 def register_plugin(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
@@ -91,7 +91,7 @@ def missing(found: ProbeResult) -> str:
 
 BACKEND = Backend(
     targets=(),  # declared in environments.toml: plugin = { target, library, ep_name }
-    open=open_,
+    open=open_session,
     missing=missing,
     preload=("numpy", "onnxruntime"),
     serves_plugins=True,

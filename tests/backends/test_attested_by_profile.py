@@ -32,8 +32,8 @@ def attested(
 ) -> PrecisionEvidence | None:
     path = half_model(tmp_path / "model.onnx", operator)
     asked = cell(ModelFile("m", str(path), "0", str(tmp_path)), precision=precision)
-    opening = ort_session.Opening(str(path), [("CPUExecutionProvider", {})], typed=typed)
-    with ort_session.open_session(asked, tmp_path, opening) as session:
+    spec = ort_session.SessionSpec(str(path), [("CPUExecutionProvider", {})], typed=typed)
+    with ort_session.open_session(asked, tmp_path, spec) as session:
         session.infer({"x": np.ones((4, 8), np.float16)})
         session.placement()
         return session.precision_evidence()

@@ -26,9 +26,9 @@ from perf.measure import tensor_io
 from perf.schema import cell as cells, codec
 cell = cells.read_cell(Path(sys.argv[1]))
 feeds = [tensor_io.load_inputs(s) for s in cell.sets]
-with openvino.open_(cell, Path(sys.argv[1]).parent) as session:
+with openvino.open_session(cell, Path(sys.argv[1]).parent) as session:
     outputs = [session.infer(f)["y"].tolist() for f in feeds]
-    placed, timed = session.placement(), session.time(feeds, cell)
+    placed, timed = session.placement(), session.time(feeds, cell).timed
 told = {"outputs": outputs, "placed": codec.encode(placed), "timed": codec.encode(timed)}
 Path(sys.argv[2]).write_text(json.dumps(told))
 """

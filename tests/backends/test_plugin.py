@@ -40,10 +40,10 @@ def test_a_claimed_net_runs_on_the_plugin(tmp_path: Path, io: Io) -> None:
     folder = models.two_outputs(tmp_path / "m")
     one = stored_sets(folder, tmp_path / "o")[0]
     asked = asking(folder, io=io)
-    with plugin.open_(asked, tmp_path) as session:
+    with plugin.open_session(asked, tmp_path) as session:
         got = session.infer(tensor_io.load_inputs(one))
         placed = session.placement()
-        timed = session.time([tensor_io.load_inputs(one)], asked)
+        timed = session.time([tensor_io.load_inputs(one)], asked).timed
     for name, reference in tensor_io.load_expected(one).items():
         np.testing.assert_allclose(got[name], reference, rtol=1e-6)
     assert placed is not None
@@ -54,7 +54,7 @@ def test_a_claimed_net_runs_on_the_plugin(tmp_path: Path, io: Io) -> None:
 
 def test_a_plugin_that_claims_no_node_is_seen(tmp_path: Path) -> None:
     folder = pooled(tmp_path / "m")
-    with plugin.open_(asking(folder), tmp_path) as session:
+    with plugin.open_session(asking(folder), tmp_path) as session:
         session.infer(tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0]))
         placed = session.placement()
     assert placed is not None
@@ -76,7 +76,7 @@ def test_the_probe_sees_the_plugins_device_in_a_process_of_its_own() -> None:
 def test_a_plugin_without_a_device_here_is_declined(tmp_path: Path) -> None:
     folder = models.relu(tmp_path / "m")
     asked = asking(folder, plugin={**NAMED, "ep_name": "NoSuchExecutionProvider"})
-    with pytest.raises(Unsupported, match="no device"), plugin.open_(asked, tmp_path):
+    with pytest.raises(Unsupported, match="no device"), plugin.open_session(asked, tmp_path):
         pass
 
 

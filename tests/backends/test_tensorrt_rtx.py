@@ -29,19 +29,19 @@ from perf.schema.shape_profiles import ShapeProfile
 trt = importlib.import_module("tensorrt_rtx_bindings")
 told = []
 for job in json.loads(sys.argv[1]):
-    heard = builder.Heard(trt)
+    log = builder.TrtLog(trt)
     profiles = [ShapeProfile(n, *map(tuple, s)) for n, s in job.get("profiles", {}).items()]
-    recipe = builder.Recipe(
+    request = builder.BuildRequest(
         job["model"], Precision(job.get("precision", "fp32")), False, profiles,
         workspace_bytes=job.get("workspace", 0), timing_cache=bytes.fromhex(job.get("timings", "")),
         compute_capabilities=job.get("for", ["SM120"]),
     )
     try:
-        built = builder.build(trt, recipe, heard)
+        built = builder.build(trt, request, log)
     except Exception as e:
         told.append({"error": type(e).__name__, "says": str(e)})
     else:
-        told.append({"bytes": len(built.engine), "timings": built.timing_cache.hex(), "regime": built.regime})
+        told.append({"bytes": len(built.plan), "timings": built.timing_cache.hex(), "regime": builder.typing_regime(trt, request.precision)})
 Path(sys.argv[2]).write_text(json.dumps(told))
 """
 OPEN = """

@@ -57,7 +57,7 @@ def test_host_to_host_and_compute_alone_mean_the_same_in_every_version(
     monkeypatch.setenv("FAKE_TRTEXEC_VERSION", version)
     c = cell(tmp_path)
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        timed = session.time(feeds(c), c)
+        timed = session.time(feeds(c), c).timed
     assert len(timed.samples_ns) == 20
     assert timed.samples_ns[0] == 2_875_000  # 0.25 in, 2.5 compute, 0.125 out
     assert (timed.io, timed.gpu_only, timed.synchronised, timed.warmup) == ("host", False, True, 3)
@@ -67,7 +67,7 @@ def test_host_to_host_and_compute_alone_mean_the_same_in_every_version(
     alone = replace(c, io=Io.DEVICE)
     with trtexec.BACKEND.open(alone, tmp_path) as session:
         assert session.cached is True
-        timed = session.time(feeds(alone), alone)
+        timed = session.time(feeds(alone), alone).timed
     assert (timed.samples_ns[0], timed.io, timed.gpu_only) == (2_500_000, "device", True)
     assert timed.parts_ns == {}
 
@@ -75,7 +75,7 @@ def test_host_to_host_and_compute_alone_mean_the_same_in_every_version(
 def test_several_sets_share_the_runs_and_have_no_window(tmp_path: Path) -> None:
     c = cell(tmp_path, sets=3)
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        timed = session.time(feeds(c), c)
+        timed = session.time(feeds(c), c).timed
     assert (len(timed.samples_ns), timed.sets, timed.begun_s) == (21, 3, 0.0)
     shapes = [
         x
@@ -89,7 +89,7 @@ def test_several_sets_share_the_runs_and_have_no_window(tmp_path: Path) -> None:
 def test_by_time_where_no_number_of_runs_is_asked_for(tmp_path: Path) -> None:
     c = cell(tmp_path, protocol=Protocol(runs=None, min_time_s=1.0))
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        assert len(session.time(feeds(c), c).samples_ns) == 400  # 1 s of 2.5 ms
+        assert len(session.time(feeds(c), c).timed.samples_ns) == 400  # 1 s of 2.5 ms
 
 
 def test_the_check_launch_builds_and_the_rest_load(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_check_launch_builds_and_the_rest_load(tmp_path: Path) -> None:
     with trtexec.BACKEND.open(other, tmp_path) as session:
         assert session.cached is False  # another engine: never taken for the first
     assert sum(any(a.startswith("--onnx=") for a in line) for line in lines(tmp_path)) == 2
-    assert not list((tmp_path / "cache").glob("*.part"))
+    assert not list((tmp_path / "cache").glob("*.tmp"))
 
 
 def test_half_precision_by_flag_or_by_the_converted_model(
@@ -219,4 +219,4 @@ def test_a_named_trtexec_that_is_not_there_is_declined(tmp_path: Path) -> None:
     c = cell(tmp_path, trtexec=str(tmp_path / "nowhere"))
     with pytest.raises(Unsupported, match="no such executable"), trtexec.BACKEND.open(c, tmp_path):
         pass
-    assert trtexec.find(str(tmp_path / "nowhere"), "") == ""
+    assert trtexec.find_program(str(tmp_path / "nowhere"), "") == ""

@@ -1,4 +1,4 @@
-"""What one trtexec can do, by its own help text, and the lines that ask 8, 10 and 11 for the same thing."""
+"""What one trtexec can do, by its own help text, and the commands by which 8, 10 and 11 do the same."""
 
 import os
 import re
@@ -45,13 +45,13 @@ class Program:
         """As people write it: 10.6.0."""
         return ".".join(map(str, self.version))
 
-    def has(self, *flags: str) -> str:
+    def find_flag(self, *flags: str) -> str:
         """The first of these flags that this trtexec has, "" for none."""
         return next((f for f in flags if f in self.flags), "")
 
 
 @dataclass(frozen=True)
-class Build:
+class EngineBuild:
     """An engine to be built."""
 
     model: str
@@ -65,17 +65,17 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Run:
+class EngineRun:
     """An engine to be run on given inputs: what is timed, what is written."""
 
     engine: str
     device: int
     shapes: Mapping[str, Shape]  # of the dynamic inputs
     inputs: Mapping[str, str]  # name -> file of raw values
-    iterations: int
-    duration_s: int
-    warm_up_ms: int
     transfers: bool  # host to host; False: device compute alone
+    iterations: int = 1
+    duration_s: int = 0
+    warm_up_ms: int = 0
     cuda_graph: bool = False
     times: str = ""
     outputs: str = ""
@@ -83,24 +83,24 @@ class Run:
     layer_times: str = ""
 
 
-def probed(path: str, text: str) -> Program:
+def parse_help(path: str, text: str) -> Program:
     """Read what `--help` printed; raises Unsupported where that is no trtexec's help."""
     banner = _BANNER.search(text)
-    flags = frozenset(m.group(1) for m in _FLAG.finditer(text) if _works(*m.groups()))
+    flags = frozenset(m.group(1) for m in _FLAG.finditer(text) if _is_functional(*m.groups()))
     if "--loadEngine" not in flags or "--exportTimes" not in flags:
         raise Unsupported(
             f"{path}: its --help is not that of a trtexec with --exportTimes (8 or later)"
         )
-    return Program(path, version_of(banner.group(1)) if banner else (), flags)
+    return Program(path, parse_version(banner.group(1)) if banner else (), flags)
 
 
-def _works(flag: str, words: str) -> bool:
+def _is_functional(flag: str, words: str) -> bool:
     """Deprecated flags do nothing in 11 and have successors before it; --fp16 works while it is named."""
-    told = words.lower()
-    return "no-op" not in told and ("[deprecated]" not in told or flag == "--fp16")
+    words = words.lower()
+    return "no-op" not in words and ("[deprecated]" not in words or flag == "--fp16")
 
 
-def version_of(text: str) -> tuple[int, ...]:
+def parse_version(text: str) -> tuple[int, ...]:
     """8601 is 8.6.1, 100600 is 10.6.0 (TensorRT packs them in one number); 11.1.0.106 is what it says."""
     if "." in text:
         return tuple(int(p) for p in text.split(".") if p)
@@ -110,7 +110,7 @@ def version_of(text: str) -> tuple[int, ...]:
     return (n // 10_000, n // 100 % 100, n % 100)
 
 
-def build_line(program: Program, b: Build) -> tuple[str, ...]:
+def build_command(program: Program, b: EngineBuild) -> tuple[str, ...]:
     """The command that builds and saves an engine and does no inference; raises Unsupported."""
     line = [
         program.path,
@@ -119,20 +119,20 @@ def build_line(program: Program, b: Build) -> tuple[str, ...]:
         f"--device={b.device}",
         *_shape_flags(b.profiles),
     ]
-    if skip := program.has("--skipInference", "--buildOnly"):
+    if skip := program.find_flag("--skipInference", "--buildOnly"):
         line.append(skip)
     if b.precision is Precision.FP16 and program.weakly_typed:
         line.append("--fp16")
-    if not b.tf32 and program.has("--noTF32"):
+    if not b.tf32 and program.find_flag("--noTF32"):
         line.append("--noTF32")
-    if b.timing_cache and program.has("--timingCacheFile"):
+    if b.timing_cache and program.find_flag("--timingCacheFile"):
         line.append(f"--timingCacheFile={b.timing_cache}")
-    if program.has("--profilingVerbosity"):
+    if program.find_flag("--profilingVerbosity"):
         line.append("--profilingVerbosity=detailed")  # what a layer's precision is read from
     return (*line, *option_flags(program, b.options))
 
 
-def run_line(program: Program, r: Run) -> tuple[str, ...]:
+def run_command(program: Program, r: EngineRun) -> tuple[str, ...]:
     """The command that runs an engine: one request at a time, one stream; raises Unsupported.
 
     The defaults differ: 11 leaves transfers out and CUDA graphs in, 8 and 10 the reverse, and all of them
@@ -153,22 +153,22 @@ def run_line(program: Program, r: Run) -> tuple[str, ...]:
         line.append(
             "--loadInputs=" + ",".join(f"{_name(n)}:{_path(p)}" for n, p in r.inputs.items())
         )
-    if r.transfers and program.has("--includeDataTransfers"):
+    if r.transfers and program.find_flag("--includeDataTransfers"):
         line.append("--includeDataTransfers")
-    if not r.transfers and program.has("--noDataTransfers"):
+    if not r.transfers and program.find_flag("--noDataTransfers"):
         line.append("--noDataTransfers")
-    if not r.cuda_graph and program.has("--noCudaGraph"):
+    if not r.cuda_graph and program.find_flag("--noCudaGraph"):
         line.append("--noCudaGraph")
-    if r.cuda_graph and program.has("--useCudaGraph"):
+    if r.cuda_graph and program.find_flag("--useCudaGraph"):
         line.append("--useCudaGraph")
-    line += [f for f in ("--exposeDMA", "--useSpinWait") if program.has(f)]
-    if streams := program.has("--infStreams", "--streams"):
+    line += [f for f in ("--exposeDMA", "--useSpinWait") if program.find_flag(f)]
+    if streams := program.find_flag("--infStreams", "--streams"):
         line.append(f"{streams}=1")
     return (*line, *_report_flags(program, r))
 
 
-def regime(program: Program, precision: Precision) -> str:
-    """How a precision is asked for, in words that go into the record."""
+def typing_regime(program: Program, precision: Precision) -> str:
+    """By what layers get their precision, a flag or the model, in words of the record."""
     if program.weakly_typed:
         flag = " --fp16" if precision is Precision.FP16 else ""
         return f"TensorRT {program.version_text}, weakly typed{flag}"
@@ -185,11 +185,11 @@ def option_flags(program: Program, options: Mapping[str, str]) -> tuple[str, ...
         elif key == "trt_sparsity_enable":
             out += ["--sparsity=enable"] if is_true(value) else []
         elif key in _VALUES:
-            if not program.has(_VALUES[key]):
+            if not program.find_flag(_VALUES[key]):
                 raise Unsupported(f"{key}: trtexec {program.version_text} has no {_VALUES[key]}")
             out += [f"{_VALUES[key]}={value}"] if int(value) >= 0 else []  # -1: TensorRT chooses
         elif key.startswith(_OWN):
-            out.append(_extra(program, "--" + key.removeprefix(_OWN), value))
+            out.append(_own_flag(program, "--" + key.removeprefix(_OWN), value))
         elif key not in ("build", "gpu_only") and not _EP_ONLY.match(key):
             raise Unsupported(
                 f"option {key!r} is not known for trtexec; give an option of the TensorRT EP, or one of "
@@ -203,23 +203,24 @@ def is_true(value: str) -> bool:
     return value.lower() in ("1", "true")
 
 
-def _extra(program: Program, key: str, value: str) -> str:
-    if not program.has(key):
-        raise Unsupported(f"trtexec {program.version_text} has no {key}")
-    return f"{key}={value}" if value else key
+def _own_flag(program: Program, flag: str, value: str) -> str:
+    if not program.find_flag(flag):
+        raise Unsupported(f"trtexec {program.version_text} has no {flag}")
+    return f"{flag}={value}" if value else flag
 
 
-def _report_flags(program: Program, r: Run) -> list[str]:
+def _report_flags(program: Program, r: EngineRun) -> list[str]:
     line = []
     if r.times:
         line.append(f"--exportTimes={r.times}")
     if r.outputs:
         line.append(f"--exportOutput={r.outputs}")
-    if r.layers and program.has("--exportLayerInfo"):
+    if r.layers and program.find_flag("--exportLayerInfo"):
         line += ["--profilingVerbosity=detailed", f"--exportLayerInfo={r.layers}"]
     if r.layer_times:
         line += ["--dumpProfile", f"--exportProfile={r.layer_times}"]
-        line += [f for f in ("--separateProfileRun",) if program.has(f)]
+        if separate := program.find_flag("--separateProfileRun"):
+            line.append(separate)
     return line
 
 
