@@ -6,6 +6,7 @@
 import ctypes
 import enum
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class FakeCudart:
 
     fails: dict[str, Error] = field(default_factory=dict)
     devices: int = 1
+    real_clock: bool = False  # events tick by the machine's time, not by what was enqueued
     held: dict[int, Any] = field(default_factory=dict)
     now_ms: float = 0.0
     events: dict[int, float] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class FakeCudart:
                 self.events[len(self.events)] = -1.0
                 return Error.cudaSuccess, len(self.events) - 1
             case "cudaEventRecord", (event, _):
-                self.events[event] = self.now_ms
+                self.events[event] = time.monotonic() * 1000 if self.real_clock else self.now_ms
                 return (Error.cudaSuccess,)
             case "cudaEventElapsedTime", (first, second):
                 return Error.cudaSuccess, self.events[second] - self.events[first]
@@ -230,7 +232,9 @@ class _Builder:
 class _Engine:
     def __init__(self, trt: FakeTensorRT, model: str) -> None:
         self.trt = trt
-        self.session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = ort.InferenceSession(model, options, ["CPUExecutionProvider"])
         self.given = {v.name: v for v in self.session.get_inputs()}
         self.put = {v.name: v for v in self.session.get_outputs()}
         self.names: list[str] = [*self.given, *self.put]
