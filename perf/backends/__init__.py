@@ -89,11 +89,6 @@ class ProbeResult:
     trtexec: str = ""
 
 
-def _no_program(_trtexec: str, _workspace: str) -> str:
-    """An engine that is a library."""
-    return ""
-
-
 @dataclass(frozen=True)
 class Backend:
     """One engine's way of loading and running models; a module ends with BACKEND = Backend(…)."""
@@ -106,7 +101,8 @@ class Backend:
     preload: tuple[str, ...] = ()  # what its worker needs, which a host may import before it forks
     builds: bool = False  # builds engines: never run beside anything
     needs_gpu: bool = False
-    program: Callable[[str, str], str] = _no_program  # path of its own, from --trtexec and -w
+    # the path of a program of its own, from --trtexec and -w; "" where its engine is a library
+    program: Callable[[str, str], str] = lambda _trtexec, _workspace: ""
     half_artefact: bool = False  # reduced precision is a converted model, not a flag
     # some versions take a flag, others the converted model, if it can be made
     half_wanted: bool = False

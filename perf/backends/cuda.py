@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec, Unsupported
 from perf.backends._ort import session as ort_session
+from perf.backends._ort.provider import missing_provider
 from perf.machine.gpus import device_ordinal
 from perf.schema.cell import Cell, Precision
 
@@ -59,9 +60,7 @@ def missing(found: ProbeResult) -> str:
     """It needs a device that NVML sees, and the GPU build."""
     if not found.gpus:
         return "no device: NVML sees no NVIDIA GPU; run on a machine with one and its driver"
-    return ort_session.missing_provider(
-        found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]"
-    )
+    return missing_provider(found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]")
 
 
 BACKEND = Backend(

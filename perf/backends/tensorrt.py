@@ -22,6 +22,7 @@ from perf.backends import (
     cuda,
 )
 from perf.backends._ort import session as ort_session
+from perf.backends._ort.provider import missing_provider
 from perf.backends._tensorrt import builder, engine_cache, onnx_header
 from perf.measure import layer_precision
 from perf.measure.timing import TimedRuns
@@ -133,11 +134,8 @@ def inspect_engines(trt: Any, cell: Cell) -> PrecisionEvidence | None:
         inspector = engine.create_engine_inspector()
         info = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
         layers += info.get("Layers", [])
-    precision = cell.target.precision
-    regime = builder.typing_regime(trt, precision)
-    return layer_precision.precision_of_engine(
-        json.dumps(layers), "", precision.value, regime, tf32=cell.tf32
-    )
+    regime = builder.typing_regime(trt, cell.target.precision)
+    return layer_precision.evidence_of_engine(json.dumps(layers), "", cell, regime)
 
 
 def providers(cell: Cell) -> ort_session.Providers:
@@ -254,7 +252,7 @@ def missing(found: ProbeResult) -> str:
         ours = name.lower().startswith("tensorrt") and "rtx" not in name.lower()
         if ours and major and int(major[0]) > NEWEST:
             return f"TensorRT {major[0]} is there; onnxruntime-gpu needs {REQUIREMENT}"
-    return ort_session.missing_provider(found, NAME, f"onnxruntime-gpu and {REQUIREMENT}")
+    return missing_provider(found, NAME, f"onnxruntime-gpu and {REQUIREMENT}")
 
 
 BACKEND = Backend(

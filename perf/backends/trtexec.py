@@ -2,12 +2,14 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from perf.backends import (
@@ -20,21 +22,23 @@ from perf.backends import (
 )
 from perf.backends._tensorrt import python_session
 from perf.backends._trtexec import output
-from perf.backends._trtexec.program import (
-    NoSuchProgramError,
-    find_trtexec,
-    library_path,
-    parse_help,
-)
+from perf.backends._trtexec.program import parse_help
 from perf.backends._trtexec.session import ProgramLog, ProgramSession
 from perf.schema.cell import Cell, Precision
 
 PACKAGES = ("tensorrt", "tensorrt_bindings")  # where there is no trtexec
 _PR_SET_PDEATHSIG = 1
+_DEPTH = 6  # below the workspace: TensorRT-10.x/targets/x86_64-linux-gnu/bin is four
+_SKIPPED = frozenset(("result", "models", "node_modules", "site-packages", "proc", "sys", "dev"))
+_PACKAGED = Path("/usr/src/tensorrt/bin/trtexec")  # libnvinfer-bin, and NVIDIA's containers
 
 
 class TrtexecFailedError(Exception):
     """trtexec ended with an error; the message is the error that it printed."""
+
+
+class NoSuchProgramError(Exception):
+    """The trtexec that was named cannot be run; one line that says which and why."""
 
 
 def find_program(trtexec: str, workspace: str) -> str:
@@ -43,6 +47,47 @@ def find_program(trtexec: str, workspace: str) -> str:
         return find_trtexec(trtexec, workspace, os.environ)
     except NoSuchProgramError:
         return ""
+
+
+def find_trtexec(given: str, workspace: str, environ: Mapping[str, str]) -> str:
+    """The absolute path of a trtexec, "" where there is none; raises NoSuchProgramError for a bad `given`."""
+    on_path = shutil.which(given or "trtexec", path=environ.get("PATH"))
+    if given:
+        if on_path is None:
+            raise NoSuchProgramError(f"--trtexec {given}: no such executable file")
+        return str(Path(on_path).absolute())
+    roots = filter(None, (workspace, environ.get("TENSORRT_HOME", "")))
+    below = (path for root in roots for path in _below(Path(root)))
+    for path in itertools.chain(below, [Path(on_path)] if on_path else [], [_PACKAGED]):
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path.absolute())
+    return ""
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """Every bin/trtexec below a folder, nearest first; links are not followed, results not searched."""
+    level = [root]
+    for _ in range(_DEPTH):
+        yield from (folder / "trtexec" for folder in level if folder.name == "bin")
+        level = [below for folder in level for below in _folders(folder)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+    except OSError:  # unreadable, or gone: searched no further
+        return []
+    return sorted(p for p in found if p.name not in _SKIPPED and not p.name.startswith("."))
+
+
+def library_path(program: str, environ: Mapping[str, str]) -> str:
+    """LD_LIBRARY_PATH with the lib folder beside a tarball's bin in front, where there is one."""
+    beside = Path(program).resolve().parent.parent / "lib"
+    given = environ.get("LD_LIBRARY_PATH", "")
+    if not any(beside.glob("libnvinfer.so*")):
+        return given
+    return os.pathsep.join(p for p in (str(beside), given) if p)
 
 
 @contextlib.contextmanager

@@ -48,12 +48,12 @@ def tree_with(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def changed_cpu(name: str, old: str, new: str) -> str:
-    """The text of the CPU's backend under another name, and changed in one place."""
-    text = Path(cpu.__file__).read_text(encoding="utf-8").replace("(NAME, P", f'("{name}", P')
-    assert old in text
-    text = text.replace(old, new)
-    return text.replace('("cpu", "ORT-CPUFp32")', "()").replace("    reference=True,\n", "")
+STATIC = """
+from dataclasses import replace
+from perf.backends import TargetSpec, cpu
+from perf.schema.cell import Precision
+BACKEND = replace(cpu.BACKEND, targets=(TargetSpec("{}", Precision.FP32, {}),), reference=False, {})
+"""
 
 
 def test_each_liar_fails_by_its_lie_and_its_honest_twin_and_the_documented_example_pass(
@@ -62,14 +62,12 @@ def test_each_liar_fails_by_its_lie_and_its_honest_twin_and_the_documented_examp
     files = {p.name: p.read_text("utf-8") for p in Path(__file__).parent.glob("liars/*.py")}
     files |= {
         "evaluator.py": block(CONTRIBUTING, "python"),
-        "clashes.py": changed_cpu("Clashes", '("cpu", "ORT-CPUFp32")', '("OV",)'),
-        "silent.py": changed_cpu(
-            "Silent", "return ort_session.missing_provider(", "raise KeyError("
+        "clashes.py": STATIC.format("Clashes", ("OV",), ""),
+        "silent.py": STATIC.format(
+            "Silent", (), "missing=lambda found: found.versions['nothing']"
         ),
-        "boasts.py": changed_cpu(
-            "Boasts", "return ort_session.missing_provider(", "return '' and ("
-        ),
-        "flagged.py": changed_cpu("Flagged", "preload=", 'options_flag="no_such_flag", preload='),
+        "boasts.py": STATIC.format("Boasts", (), "missing=lambda found: ''"),
+        "flagged.py": STATIC.format("Flagged", (), "options_flag='no_such_flag'"),
     }
     root = tree_with(tmp_path / "tree", files)
     others = (
@@ -108,7 +106,7 @@ def lying(**verbs: Any) -> Backend:
 
     @contextmanager
     def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
-        spec = SessionSpec(cell.model.path, ((cpu.NAME, {}),))
+        spec = SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
         yield session_type(create_session(cell, spec), cell, launch_dir, spec)
 
     return replace(cpu.BACKEND, open=opener or open_session, reference=False)
@@ -226,7 +224,7 @@ def opened_once() -> Callable[[Cell, Path], Any]:
 
     def open_session(cell: Cell, launch_dir: Path) -> Any:
         seen.append(cell)
-        return cpu.open_session(cell, launch_dir) if len(seen) == 1 else raising()
+        return cpu.BACKEND.open(cell, launch_dir) if len(seen) == 1 else raising()
 
     return open_session
 
@@ -236,7 +234,7 @@ def leaving(leave: Callable[[], object], *, swallow: bool = False) -> Backend:
 
     @contextmanager
     def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
-        with cpu.open_session(cell, launch_dir) as session:
+        with cpu.BACKEND.open(cell, launch_dir) as session:
             with suppress(*([Exception] if swallow else [])):
                 yield session
             leave()
@@ -306,7 +304,7 @@ LIES: dict[str, tuple[Callable[[Subject], None], str, Backend]] = {
     "host for device": (c.samples_are_as_many_as_runs_asked_for, "io=host, not device", times(lambda t: replace(t, io="host"))),
     "places by raising": (c.placement_is_what_onnxruntime_assigned, "placement() raises RuntimeError: not today", lying(placement=raising)),
     "places nothing": (c.placement_is_what_onnxruntime_assigned, "its placement is None", places(lambda p: None)),
-    "places less than nothing": (c.placement_is_what_onnxruntime_assigned, "cannot be", places(lambda p: replace(p, nodes={cpu.NAME: -4}))),
+    "places less than nothing": (c.placement_is_what_onnxruntime_assigned, "cannot be", places(lambda p: replace(p, nodes={cpu.BACKEND.provider: -4}))),
     "places elsewhere": (c.placement_is_what_onnxruntime_assigned, "did not run there", places(lambda p: replace(p, nodes={"XEP": 4}, host_time_us={}))),
     "evidence by raising": (c.precision_evidence_is_a_share, "precision_evidence() raises", lying(precision_evidence=raising)),
     "evidence beyond all": (c.precision_evidence_is_a_share, "shares that cannot be", lying(precision_evidence=lambda self: EVIDENCE)),

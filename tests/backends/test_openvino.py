@@ -26,7 +26,7 @@ from perf.measure import tensor_io
 from perf.schema import cell as cells, codec
 cell = cells.read_cell(Path(sys.argv[1]))
 feeds = [tensor_io.load_inputs(s) for s in cell.sets]
-with openvino.open_session(cell, Path(sys.argv[1]).parent) as session:
+with openvino.BACKEND.open(cell, Path(sys.argv[1]).parent) as session:
     outputs = [session.infer(f)["y"].tolist() for f in feeds]
     placed, timed = session.placement(), session.time(feeds, cell).timed
 told = {"outputs": outputs, "placed": codec.encode(placed), "timed": codec.encode(timed)}
@@ -36,7 +36,7 @@ Path(sys.argv[2]).write_text(json.dumps(told))
 
 def asking(tmp_path: Path, **more: Any) -> Cell:
     folder = models.linear(tmp_path / "m")
-    asked = cell(model_file(folder), openvino.NAME, **more)
+    asked = cell(model_file(folder), openvino.BACKEND.provider, **more)
     return replace(asked, sets=stored_sets(folder, tmp_path / "o"))
 
 
@@ -54,7 +54,11 @@ def test_it_runs_on_openvino_and_is_right(tmp_path: Path, io: Io) -> None:
     told = json.loads((tmp_path / "told.json").read_text())
     for one, got in zip(asked.sets, told["outputs"], strict=True):
         np.testing.assert_allclose(got, tensor_io.load_expected(one)["y"], rtol=1e-5, atol=1e-6)
-    assert set(told["placed"]["nodes"]) == set(told["placed"]["host_time_us"]) == {openvino.NAME}
+    assert (
+        set(told["placed"]["nodes"])
+        == set(told["placed"]["host_time_us"])
+        == {openvino.BACKEND.provider}
+    )
     assert (len(told["timed"]["samples_ns"]), told["timed"]["io"]) == (5, io.value)
 
 
@@ -65,7 +69,7 @@ def test_an_option_that_it_does_not_know_is_an_error(tmp_path: Path) -> None:
 
 
 def test_without_its_build_it_says_so() -> None:
-    assert "onnxruntime-openvino" in openvino.missing(
+    assert "onnxruntime-openvino" in openvino.BACKEND.missing(
         ProbeResult(providers=("CPUExecutionProvider",))
     )
-    assert openvino.missing(ProbeResult(providers=(openvino.NAME,))) == ""
+    assert openvino.BACKEND.missing(ProbeResult(providers=(openvino.BACKEND.provider,))) == ""

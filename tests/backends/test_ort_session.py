@@ -45,7 +45,7 @@ def test_every_kind_of_tensor_goes_through(
         kinds={"x": kind, "y": kind}, opset=21,
     )  # fmt: skip
     asked = cell(replace(model_file(folder), test_data=None), io=io, protocol=Protocol(runs=2))
-    with cpu.open_session(asked, tmp_path) as session:
+    with cpu.BACKEND.open(asked, tmp_path) as session:
         runs = session.time([{"x": array}], asked)
         for outputs in (session.infer({"x": array}), runs.first, runs.last):
             assert tensor_io.onnx_type_of(outputs["y"]) == kind
@@ -59,7 +59,7 @@ def test_strings_go_through_the_host_and_cannot_be_bound(tmp_path: Path) -> None
     node = helper.make_node("Identity", ["x"], ["y"])
     folder = models.write(tmp_path / "m", [node], {"x": (2,)}, {"y": (2,)}, [], kinds=kinds)
     asked = cell(model_file(folder), protocol=Protocol(runs=2))
-    with cpu.open_session(asked, tmp_path) as session:
+    with cpu.BACKEND.open(asked, tmp_path) as session:
         for array in (words, words.astype(np.str_)):
             assert session.infer({"x": array})["y"].tolist() == ["añb", ""]
             assert len(session.time([{"x": array}], asked).timed.samples_ns) == 2
@@ -81,18 +81,18 @@ def test_int4_reaches_the_engine_as_its_values(tmp_path: Path) -> None:
         tmp_path / "m", [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
         {"x": (5,)}, {"y": (5,)}, [], kinds={"x": TensorProto.INT4}, opset=21,
     )  # fmt: skip
-    with cpu.open_session(cell(model_file(folder)), tmp_path) as session:
+    with cpu.BACKEND.open(cell(model_file(folder)), tmp_path) as session:
         assert session.infer({"x": codes})["y"].tolist() == [1, -1, -8, 7, 0]
 
 
 def test_azure_lists_itself_and_runs_no_node(tmp_path: Path) -> None:
     folder = models.relu(tmp_path / "m")
     feed = tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0])
-    with azure.open_session(cell(model_file(folder), azure.NAME), tmp_path) as session:
+    with azure.BACKEND.open(cell(model_file(folder), azure.BACKEND.provider), tmp_path) as session:
         session.infer(feed)
         placed = session.placement()
     assert placed is not None
-    assert describe_fallback(placed, azure.NAME, 0.0).startswith(
+    assert describe_fallback(placed, azure.BACKEND.provider, 0.0).startswith(
         "none of 1 nodes ran on AzureExecutionProvider"
     )
 
@@ -103,7 +103,7 @@ def test_a_session_without_its_provider_has_no_latency(tmp_path: Path) -> None:
     feed = tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0])
     asked = replace(cell(model_file(folder)), provider="CUDAExecutionProvider")
     with (
-        cpu.open_session(asked, tmp_path) as session,
+        cpu.BACKEND.open(asked, tmp_path) as session,
         pytest.raises(RuntimeError, match="CUDAExecutionProvider is not"),
     ):
         session.time([feed], asked)
@@ -117,7 +117,7 @@ def test_an_engines_error_is_not_answered_by_another_try(
     )
     with (
         pytest.raises(Exception, match="NoSuchOp"),
-        cpu.open_session(cell(model_file(folder)), tmp_path),
+        cpu.BACKEND.open(cell(model_file(folder)), tmp_path),
     ):
         pass
     assert "Falling back" not in capfd.readouterr().out
@@ -155,7 +155,7 @@ def test_a_model_that_is_too_new_says_so_in_one_line(
     model.opset_import[0].version, model.ir_version = opset, ir
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     asked = cell(model_file(folder))
-    with pytest.raises(ort_session.ModelTooNew, match=says), cpu.open_session(asked, tmp_path):
+    with pytest.raises(ort_session.ModelTooNew, match=says), cpu.BACKEND.open(asked, tmp_path):
         pass
 
 
@@ -197,7 +197,7 @@ def huge(path: Path) -> Path:
 def test_a_real_allocation_that_cannot_be_is_memory(tmp_path: Path) -> None:
     feed = {"x": f32([1]), "shape": np.array([1 << 30, 1 << 20], np.int64)}
     with (
-        cpu.open_session(cell(model_file(huge(tmp_path / "m"))), tmp_path) as session,
+        cpu.BACKEND.open(cell(model_file(huge(tmp_path / "m"))), tmp_path) as session,
         pytest.raises(MemoryError),
     ):
         session.infer(feed)
@@ -218,7 +218,7 @@ def test_absent_optionals_and_sequences_are_fed(tmp_path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "model.onnx").write_bytes(model.SerializeToString())
-    with cpu.open_session(cell(model_file(tmp_path / "m")), tmp_path) as session:
+    with cpu.BACKEND.open(cell(model_file(tmp_path / "m")), tmp_path) as session:
         full = session.infer({"x": f32([1, 2]), "s[0]": f32([3]), "s[1]": f32([4])})
         bare = session.infer({})
     assert (bool(full["y"]), int(full["n"]), float(full["t[1]"][0])) == (True, 2, 4.0)
@@ -243,5 +243,5 @@ FOUND = [
 
 @pytest.mark.parametrize(("seen", "says"), FOUND)
 def test_a_missing_provider_is_explained(seen: ProbeResult, says: str) -> None:
-    reason = cpu.missing(seen)
+    reason = cpu.BACKEND.missing(seen)
     assert says in reason if says else reason == ""

@@ -105,7 +105,7 @@ def test_a_library_that_is_not_there_is_named(library: str, says: str) -> None:
 def test_a_file_that_is_no_plugin_raises_the_engines_error(tmp_path: Path) -> None:
     (tmp_path / "libep.so").write_bytes(b"not a library")
     with pytest.raises(Exception, match="Failed to load library"):
-        plugin.register_plugin(ort, "x", str(tmp_path / "libep.so"), "x")
+        plugin.register_plugin(ort, {"library": str(tmp_path / "libep.so")}, "x")
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,14 @@ from perf.backends import Unsupported
 from perf.backends._trtexec.program import (
     EngineBuild,
     EngineRun,
-    NoSuchProgramError,
     Program,
     build_command,
-    find_trtexec,
-    library_path,
     parse_help,
     parse_version,
     run_command,
     typing_regime,
 )
+from perf.backends.trtexec import NoSuchProgramError, find_trtexec, library_path
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from perf.backends import DeviceMemoryExhausted, ProbeResult, Tensors, Unsupported
+from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values as ort_values
 from perf.measure import layer_precision, placement
 from perf.measure.timing import TimedRuns, time_runs
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 
-LEVELS = {
-    "disable": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "layout": "ORT_ENABLE_LAYOUT",
-    "all": "ORT_ENABLE_ALL",
-}
 # Engines' own words for memory that ran out; ORT has no exception class or code for it.
 _DEVICE_MEMORY = re.compile(
     r"CUDA(_ERROR_OUT_OF_MEMORY| failure 2\b|.{0,40}out of memory)|CU(BLAS|DNN)_STATUS_ALLOC_FAILED"
@@ -92,8 +85,9 @@ def session_options(cell: Cell) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    level = getattr(ort.GraphOptimizationLevel, LEVELS[cell.graph_optimization], None)
-    if level is None:
+    named = cell.graph_optimization.upper()
+    level_name = "ORT_DISABLE_ALL" if named == "DISABLE" else f"ORT_ENABLE_{named}"
+    if (level := getattr(ort.GraphOptimizationLevel, level_name, None)) is None:
         raise Unsupported(
             f"onnxruntime {ort.__version__} has no optimisation level {cell.graph_optimization}"
         )
@@ -275,14 +269,3 @@ def translate_errors(device: str) -> Iterator[None]:
                 f"use a newer onnxruntime, or export the model with an older one"
             ) from e
         raise
-
-
-def missing_provider(found: ProbeResult, provider: str, remedy: str) -> str:
-    """Why a provider cannot run where the probe looked, and what would fix it; "" where it can."""
-    if provider in found.providers:
-        return ""
-    if error := found.errors.get("onnxruntime"):
-        return f"onnxruntime cannot be imported there ({error}); it needs {remedy}"
-    if not found.providers:
-        return f"no onnxruntime there; it needs {remedy}"
-    return f"the onnxruntime there is built without {provider}; it needs {remedy}"

@@ -141,17 +141,9 @@ class PackageSession:
         inspector = self._engine.create_engine_inspector()
         inspector.execution_context = self._context  # so that dynamic shapes have formats
         times = [{"name": n, "averageMs": ms} for n, ms in self._layer_times().items()]
-        try:
-            return layer_precision.precision_of_engine(
-                inspector.get_engine_information(self._trt.LayerInformationFormat.JSON),
-                json.dumps(times),
-                self._cell.target.precision.value,
-                builder.typing_regime(self._trt, self._cell.target.precision),
-                tf32=self._cell.tf32,
-            )
-        except ValueError as e:
-            print(f"precision not attested: {e}", flush=True)
-            return None
+        info = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
+        regime = builder.typing_regime(self._trt, self._cell.target.precision)
+        return layer_precision.evidence_of_engine(info, json.dumps(times), self._cell, regime)
 
     def _bind(self, feed: Tensors) -> _Bound:
         """Buffers for a feed; raises Unsupported for an output whose shape depends on values."""

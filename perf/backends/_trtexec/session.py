@@ -119,25 +119,17 @@ class ProgramSession:
 
     def precision_evidence(self) -> PrecisionEvidence | None:
         """What the engine's layers run in, and for how long, by the inspector and one profiled run."""
-        if not self._cell.profile or not self._program.find_flag("--exportLayerInfo"):
+        if not self._cell.profile or "--exportLayerInfo" not in self._program.flags:
             return None
-        info, times = self._launch_dir / "layers.json", self._launch_dir / "layer_times.json"
+        info, times = self._fresh("layers.json"), self._fresh("layer_times.json")
         request = replace(
             self._request(engine_cache.first_feed(self._cell)), iterations=_PROFILED_RUNS,
             layers=info.name, layer_times=times.name,
         )  # fmt: skip
         self._serve(request)
-        try:
-            return layer_precision.precision_of_engine(
-                _read(info, "layer info"),
-                times.read_text(encoding="utf-8", errors="replace") if times.exists() else "",
-                self._cell.target.precision.value,
-                typing_regime(self._program, self._cell.target.precision),
-                tf32=self._cell.tf32,
-            )
-        except ValueError as e:  # the engine tells nothing that can be read: precision not proved
-            print(f"precision not attested: {e}", flush=True)
-            return None
+        texts = [f.read_text("utf-8", "replace") if f.exists() else "" for f in (info, times)]
+        regime = typing_regime(self._program, self._cell.target.precision)
+        return layer_precision.evidence_of_engine(texts[0], texts[1], self._cell, regime)
 
     def _build(self) -> None:
         with atomic_file.draft_of(self._engine, durable=False) as draft:

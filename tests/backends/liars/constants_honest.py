@@ -21,7 +21,7 @@ class Computed(OrtSession):
 @contextmanager
 def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     """As the CPU's own backend opens it."""
-    spec = SessionSpec(cell.model.path, ((cpu.NAME, {}),))
+    spec = SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
     yield Computed(create_session(cell, spec), cell, launch_dir, spec)
 
 

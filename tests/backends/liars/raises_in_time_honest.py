@@ -22,7 +22,7 @@ class Times(OrtSession):
 @contextmanager
 def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     """As the CPU's own backend opens it."""
-    spec = SessionSpec(cell.model.path, ((cpu.NAME, {}),))
+    spec = SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
     yield Times(create_session(cell, spec), cell, launch_dir, spec)
 
 
