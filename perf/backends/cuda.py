@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec, Unsupported
-from perf.backends._ort import session as ort_session
 from perf.backends._ort.provider import missing_provider
+from perf.backends._ort.session import OrtSession, Providers, SessionSpec
 from perf.machine.gpus import device_ordinal
 from perf.schema.cell import Cell, Precision
 
@@ -16,11 +16,11 @@ NAME = "CUDAExecutionProvider"
 def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
     preload(cell)
-    providers: ort_session.Providers = ((NAME, cuda_options(cell)), ("CPUExecutionProvider", {}))
-    spec = ort_session.SessionSpec(
+    providers: Providers = ((NAME, cuda_options(cell)), ("CPUExecutionProvider", {}))
+    spec = SessionSpec(
         model_path(cell), providers, device="cuda", device_id=device_number(cell), typed=True
     )
-    return ort_session.open_session(cell, launch_dir, spec)
+    return OrtSession.open(cell, launch_dir, spec)
 
 
 def cuda_options(cell: Cell) -> dict[str, str]:

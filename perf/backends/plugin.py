@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from perf.backends import Backend, ProbeResult, Session, Unsupported
-from perf.backends._ort import session as ort_session
 from perf.backends._ort.provider import missing_provider
+from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.schema.cell import Cell
 
 _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
@@ -27,14 +27,14 @@ def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session
         )
     device = offered[min(cell.device, len(offered) - 1)]
     on_host = device.device.type == ort.OrtHardwareDeviceType.CPU
-    spec = ort_session.SessionSpec(
+    spec = SessionSpec(
         cell.model.path,
         (),
         device="cpu" if on_host else "",
         devices=(device,),
         device_options=cell.options,
     )
-    return ort_session.open_session(cell, launch_dir, spec)
+    return OrtSession.open(cell, launch_dir, spec)
 
 
 def register_plugin(ort: Any, plugin: Mapping[str, str], ep_name: str) -> list[Any]:

@@ -21,8 +21,8 @@ from perf.backends import (
     Unsupported,
     cuda,
 )
-from perf.backends._ort import session as ort_session
 from perf.backends._ort.provider import missing_provider
+from perf.backends._ort.session import OrtSession, Providers, SessionSpec
 from perf.backends._tensorrt import builder, engine_cache, onnx_header
 from perf.measure import layer_precision
 from perf.measure.timing import TimedRuns
@@ -57,7 +57,7 @@ def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     if reason := unknown_option(chain[0][1], library):
         raise Unsupported(reason)
     cuda.preload(cell)
-    spec = ort_session.SessionSpec(
+    spec = SessionSpec(
         cell.model.path,
         chain,
         device="cuda",
@@ -66,7 +66,7 @@ def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     )
     with contextlib.ExitStack() as stack:
         try:
-            session = stack.enter_context(ort_session.open_session(cell, launch_dir, spec))
+            session = stack.enter_context(OrtSession.open(cell, launch_dir, spec))
         except RuntimeError as e:
             if "install TensorRT" not in str(e) or not (reason := explain_load_error(library)):
                 raise
@@ -138,7 +138,7 @@ def inspect_engines(trt: Any, cell: Cell) -> PrecisionEvidence | None:
     return layer_precision.evidence_of_engine(json.dumps(layers), "", cell, regime)
 
 
-def providers(cell: Cell) -> ort_session.Providers:
+def providers(cell: Cell) -> Providers:
     """TensorRT, then CUDA for the nodes that it leaves, with the options the user gave CUDA; then the CPU."""
     fallback = {
         k.removeprefix(FALLBACK_EP_PREFIX): v

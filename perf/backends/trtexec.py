@@ -37,24 +37,20 @@ class TrtexecFailedError(Exception):
     """trtexec ended with an error; the message is the error that it printed."""
 
 
-class NoSuchProgramError(Exception):
-    """The trtexec that was named cannot be run; one line that says which and why."""
-
-
 def find_program(trtexec: str, workspace: str) -> str:
     """The trtexec that a cell with these settings would use, "" for none; for the wrapper's probe."""
     try:
         return find_trtexec(trtexec, workspace, os.environ)
-    except NoSuchProgramError:
+    except Unsupported:
         return ""
 
 
 def find_trtexec(given: str, workspace: str, environ: Mapping[str, str]) -> str:
-    """The absolute path of a trtexec, "" where there is none; raises NoSuchProgramError for a bad `given`."""
+    """The absolute path of a trtexec, "" where there is none; raises Unsupported for a bad `given`."""
     on_path = shutil.which(given or "trtexec", path=environ.get("PATH"))
     if given:
         if on_path is None:
-            raise NoSuchProgramError(f"--trtexec {given}: no such executable file")
+            raise Unsupported(f"--trtexec {given}: no such executable file")
         return str(Path(on_path).absolute())
     roots = filter(None, (workspace, environ.get("TENSORRT_HOME", "")))
     below = (path for root in roots for path in _below(Path(root)))
@@ -93,11 +89,7 @@ def library_path(program: str, environ: Mapping[str, str]) -> str:
 @contextlib.contextmanager
 def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     """Build or load the engine, by trtexec or else by the tensorrt package; Unsupported for neither."""
-    try:
-        path = find_trtexec(cell.trtexec, cell.workspace, os.environ)
-    except NoSuchProgramError as e:
-        raise Unsupported(str(e)) from e
-    if path:
+    if path := find_trtexec(cell.trtexec, cell.workspace, os.environ):
         text = run_program((path, "--help"), launch_dir, check=False, show=False).text
         session = ProgramSession(cell, launch_dir, parse_help(path, text), run_program)
         session.create()

@@ -269,6 +269,10 @@ def placement_is_what_onnxruntime_assigned(s: Subject) -> None:
     counts += [n for ops in placed.op_types.values() for n in ops.values()]
     require(all(type(n) is int and n >= 0 for n in counts), f"counts that cannot be: {counts}")
     require(sum(placed.nodes.values()) > 0, "it placed no node of the model")
+    takes = not s.backend.default or placed.nodes.get(
+        cell.provider
+    )  # a known fallback is no default
+    require(takes, f"its own provider has none of the nodes: {dict(placed.nodes)}")
     times_us = placed.host_time_us.values()
     require(
         all(math.isfinite(t) and t >= 0 for t in times_us), "times on a provider that cannot be"

@@ -100,9 +100,9 @@ def put_promises(trial: Trial, folder: Path) -> dict[str, str]:
             capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         how = f"the process ended with {ended.returncode}: {ended.stderr[-500:]}"
-    told = dict(map(json.loads, out.read_text().splitlines() if out.exists() else ()))
-    unreached = [p.__name__ for p in PROMISES if p.__name__ not in told]
-    return {n: how if b is None else b for n, b in told.items()} | dict.fromkeys(
+    results = dict(map(json.loads, out.read_text().splitlines() if out.exists() else ()))
+    unreached = [p.__name__ for p in PROMISES if p.__name__ not in results]
+    return {n: how if b is None else b for n, b in results.items()} | dict.fromkeys(
         unreached[:1], how
     )
 
@@ -162,10 +162,10 @@ def test_finding_backends_imports_no_engine_and_starts_nothing() -> None:
         f"print(json.dumps([m for m in {ENGINES!r} if m in sys.modules] + "
         "[p.name for p in Path('/proc/self/task').iterdir()][1:]))"
     )
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert json.loads(said.stdout) == []
+    assert json.loads(done.stdout) == []
 
 
 def test_a_file_kept_elsewhere_may_hold_dataclasses_of_postponed_annotations(

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from perf.backends import Backend, Session, Tensors, Unsupported, cpu
-from perf.backends._ort.session import OrtSession, SessionSpec, create_session
+from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io
 from perf.schema.journal import PrecisionEvidence, Timed
@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 FAILED = re.compile(
     r"^(?:SUB)?FAILED.*?::(\w+)(?:\[([\w ]+)\])? - (?:Failed: )?(.*)$", re.MULTILINE
 )
+PROVIDER = cpu.BACKEND.provider
 INFER, TIME, PLACEMENT = OrtSession.infer, OrtSession.time, OrtSession.placement
 
 
@@ -82,9 +83,9 @@ def test_each_liar_fails_by_its_lie_and_its_honest_twin_and_the_documented_examp
     passed = re.findall(r"promises\[(\w+)\] PASSED", done.stdout)
     honest = {"Computed", "HeedsInputs", "OnnxEvaluator", "Synchronised", "Times"}
     assert set(passed) == honest, done.stdout
-    told: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for test, of, why in FAILED.findall(done.stdout):
-        told.setdefault(of or test, []).append(why)
+        results.setdefault(of or test, []).append(why)
     for liar, lie in {
         "Constants": "infer() returns constants",
         "RaisesInTime": "time() raises RuntimeError: no clock on this device",
@@ -95,19 +96,17 @@ def test_each_liar_fails_by_its_lie_and_its_honest_twin_and_the_documented_examp
         "Boasts": "it says that it can run where nothing is",
         "Flagged": "options by no flag",
     }.items():
-        assert any(lie in why for why in told.pop(liar, [])), f"{liar} passes for honest"
-    assert told == {}
+        assert any(lie in why for why in results.pop(liar, [])), f"{liar} passes for honest"
+    assert results == {}
 
 
 def lying(**verbs: Any) -> Backend:
     """The CPU's backend, whose sessions do these verbs in their own way; one of them may be open."""
     opener = verbs.pop("open", None)
-    session_type = type("Lying", (OrtSession,), verbs)
+    lying_type: Any = type("Lying", (OrtSession,), verbs)
 
-    @contextmanager
-    def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
-        spec = SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
-        yield session_type(create_session(cell, spec), cell, launch_dir, spec)
+    def open_session(cell: Cell, launch_dir: Path) -> Any:
+        return lying_type.open(cell, launch_dir, SessionSpec(cell.model.path, ((PROVIDER, {}),)))
 
     return replace(cpu.BACKEND, open=opener or open_session, reference=False)
 
@@ -246,10 +245,10 @@ LEFT: list[Callable[[], object]] = []  # how to end what the lies that leave som
 
 
 def leave_thread() -> None:
-    told = threading.Event()
-    thread = threading.Thread(target=told.wait, name="left")
+    results = threading.Event()
+    thread = threading.Thread(target=results.wait, name="left")
     thread.start()
-    LEFT.extend((thread.join, told.set))
+    LEFT.extend((thread.join, results.set))
 
 
 def leave_process() -> None:
@@ -304,8 +303,9 @@ LIES: dict[str, tuple[Callable[[Subject], None], str, Backend]] = {
     "host for device": (c.samples_are_as_many_as_runs_asked_for, "io=host, not device", times(lambda t: replace(t, io="host"))),
     "places by raising": (c.placement_is_what_onnxruntime_assigned, "placement() raises RuntimeError: not today", lying(placement=raising)),
     "places nothing": (c.placement_is_what_onnxruntime_assigned, "its placement is None", places(lambda p: None)),
-    "places less than nothing": (c.placement_is_what_onnxruntime_assigned, "cannot be", places(lambda p: replace(p, nodes={cpu.BACKEND.provider: -4}))),
-    "places elsewhere": (c.placement_is_what_onnxruntime_assigned, "did not run there", places(lambda p: replace(p, nodes={"XEP": 4}, host_time_us={}))),
+    "places less than nothing": (c.placement_is_what_onnxruntime_assigned, "cannot be", places(lambda p: replace(p, nodes={PROVIDER: -4}))),
+    "places elsewhere": (c.placement_is_what_onnxruntime_assigned, "provider has none", places(lambda p: replace(p, nodes={"XEP": 4}, host_time_us={}))),
+    "places too much": (c.placement_is_what_onnxruntime_assigned, "did not run there", places(lambda p: replace(p, nodes={PROVIDER: 5}))),
     "evidence by raising": (c.precision_evidence_is_a_share, "precision_evidence() raises", lying(precision_evidence=raising)),
     "evidence beyond all": (c.precision_evidence_is_a_share, "shares that cannot be", lying(precision_evidence=lambda self: EVIDENCE)),
     "cached": (c.cached_tells_whether_an_engine_was_kept, "[True, True]", lying(cached=property(lambda self: True, lambda self, _: None))),

@@ -134,25 +134,21 @@ def test_half_precision_by_flag_or_by_the_converted_model(
     assert got["scores"].dtype == np.float16
 
 
-def test_int64_beyond_int32_is_declined_before_tensorrt_10(
+def test_types_and_int64_values_that_tensorrt_does_not_take_are_declined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = cell(tmp_path)
     big = {**feeds(c)[0], "ids:0": np.array([2**40, 1])}
     with trtexec.BACKEND.open(c, tmp_path) as session:
         assert session.infer(big)["same"][0] == 2**40
+        with pytest.raises(Unsupported, match="float64"):
+            session.infer({**big, "x": np.zeros((1, 3))})
     monkeypatch.setenv("FAKE_TRTEXEC_VERSION", "8.6")
     with (
         trtexec.BACKEND.open(c, tmp_path) as session,
         pytest.raises(Unsupported, match="beyond int32"),
     ):
         session.infer(big)
-
-
-def test_types_that_tensorrt_does_not_take_are_declined(tmp_path: Path) -> None:
-    c = cell(tmp_path)
-    with trtexec.BACKEND.open(c, tmp_path) as session, pytest.raises(Unsupported, match="float64"):
-        session.infer({**feeds(c)[0], "x": np.zeros((1, 3))})
 
 
 def test_a_profile_that_serves_no_fed_shape_is_declined(tmp_path: Path) -> None:
@@ -183,26 +179,22 @@ def test_a_build_that_fails_says_why_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("how", "says"), [("no_times", "wrote no times file"), ("torn_times", "torn at character")]
+    ("how", "says"),
+    [
+        ("no_times", "wrote no times file"),
+        ("torn_times", "torn at character"),
+        ("no_outputs", "wrote no outputs file"),
+    ],
 )
-def test_times_that_are_missing_or_torn(
+def test_files_of_a_run_that_are_missing_or_torn_and_never_another_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, says: str
-) -> None:
-    monkeypatch.setenv("FAKE_TRTEXEC", how)
-    c = cell(tmp_path)
-    with trtexec.BACKEND.open(c, tmp_path) as session, pytest.raises(BadOutputError, match=says):
-        session.time(feeds(c), c)
-
-
-def test_outputs_of_an_earlier_run_are_never_taken_for_this_one_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = cell(tmp_path)
     with trtexec.BACKEND.open(c, tmp_path) as session:
         session.infer(feeds(c)[0])
-        monkeypatch.setenv("FAKE_TRTEXEC", "no_outputs")
-        with pytest.raises(BadOutputError, match="wrote no outputs file"):
-            session.infer(feeds(c)[0])
+        monkeypatch.setenv("FAKE_TRTEXEC", how)
+        with pytest.raises(BadOutputError, match=says):
+            session.infer(feeds(c)[0]) if how == "no_outputs" else session.time(feeds(c), c)
 
 
 def test_without_trtexec_and_without_the_package_it_says_what_to_install() -> None:

@@ -17,7 +17,7 @@ from perf.backends._trtexec.program import (
     run_command,
     typing_regime,
 )
-from perf.backends.trtexec import NoSuchProgramError, find_trtexec, library_path
+from perf.backends.trtexec import find_trtexec, library_path
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
 
@@ -50,73 +50,63 @@ def test_versions_packed_and_dotted(text: str, version: tuple[int, ...]) -> None
 
 
 def test_what_is_deprecated_is_not_taken_for_a_capability() -> None:
-    assert (OLD.version, TEN.version, ELEVEN.version) == ((8, 6, 1), (10, 6, 0), (11, 1, 0))
-    assert OLD.weakly_typed
-    assert TEN.weakly_typed
-    assert not ELEVEN.weakly_typed
-    assert "--useCudaGraph" in TEN.flags
-    assert "--useCudaGraph" not in ELEVEN.flags
-    assert "--fp16" not in ELEVEN.flags
-
-
-def test_a_deprecated_half_precision_flag_is_one_until_it_does_nothing() -> None:
     """Weak typing is deprecated in the last versions of 10; no help text of theirs was at hand."""
+    assert (OLD.version, TEN.version, ELEVEN.version) == ((8, 6, 1), (10, 6, 0), (11, 1, 0))
+    assert (OLD.weakly_typed, TEN.weakly_typed, ELEVEN.weakly_typed) == (True, True, False)
+    assert "--useCudaGraph" in TEN.flags - ELEVEN.flags
     text = (RECORDED / "help_10.6.txt").read_text()
     old = "--fp16                      Enable"
     assert old in text
-    fading = parse_help("trtexec", text.replace(old, "--fp16    [Deprecated] Enable"))
-    assert fading.weakly_typed
-    assert not parse_help(
-        "trtexec", text.replace(old, "--fp16    [Deprecated] A no-op. Enable")
-    ).weakly_typed
+    for words, typed in (("[Deprecated] Enable", True), ("[Deprecated] A no-op. Enable", False)):
+        fading = parse_help("trtexec", text.replace(old, f"--fp16    {words}"))
+        assert fading.weakly_typed is typed
 
 
-def test_half_precision_is_a_flag_where_there_is_one_and_the_model_where_not() -> None:
-    half = replace(BUILD, precision=Precision.FP16)
-    assert "--fp16" in build_command(OLD, half)
-    assert "--fp16" in build_command(TEN, half)
-    assert "--fp16" not in build_command(ELEVEN, half)
-    assert "--fp16" not in build_command(TEN, BUILD)
+@pytest.mark.parametrize(("program", "half"), [(OLD, True), (TEN, True), (ELEVEN, False)])
+def test_a_build_infers_nothing_tells_its_layers_and_has_half_precision_by_a_flag_or_the_model(
+    program: Program, half: bool
+) -> None:
+    line = build_command(program, BUILD)
+    assert {"--skipInference", "--profilingVerbosity=detailed", "--noTF32"} <= set(line)
+    assert {x.partition("=")[0] for x in line[1:]} <= program.flags
+    assert "--noTF32" not in build_command(program, replace(BUILD, tf32=True))
+    fp16 = build_command(program, replace(BUILD, precision=Precision.FP16))
+    assert ("--fp16" in line, "--fp16" in fp16) == (False, half)
+    before = replace(program, flags=program.flags - {"--skipInference"} | {"--buildOnly"})
+    assert "--buildOnly" in build_command(before, BUILD)  # its name before 8.6
+
+
+def test_the_record_says_by_what_layers_get_their_precision() -> None:
     assert typing_regime(TEN, Precision.FP16) == "TensorRT 10.6.0, weakly typed --fp16"
     assert typing_regime(ELEVEN, Precision.FP16) == "TensorRT 11.1.0, strongly typed model"
 
 
-@pytest.mark.parametrize("program", [OLD, TEN, ELEVEN], ids=["8.6", "10.6", "11.1"])
-def test_a_build_infers_nothing_and_tells_its_layers(program: Program) -> None:
-    line = build_command(program, BUILD)
-    assert {"--skipInference", "--profilingVerbosity=detailed", "--noTF32"} <= set(line)
-    assert "--noTF32" not in build_command(program, replace(BUILD, tf32=True))
-    flags = {x.partition("=")[0] for x in line[1:]}
-    assert flags <= program.flags
+SERIAL = {"--exposeDMA", "--useSpinWait"}
+MODES = [
+    (OLD, {*SERIAL, "--streams=1"}, {"--noDataTransfers"}, {"--useCudaGraph"}),
+    (TEN, {*SERIAL, "--infStreams=1"}, {"--noDataTransfers"}, {"--useCudaGraph"}),
+    # where transfers are left out and graphs and spinning are in, unless it is told otherwise
+    (ELEVEN, {"--exposeDMA", "--infStreams=1", "--includeDataTransfers", "--noCudaGraph"},
+     {"--includeDataTransfers"}, {"--noCudaGraph"}),
+]  # fmt: skip
 
 
-def test_before_8_6_building_alone_had_another_name() -> None:
-    older = Program("trtexec", (8, 5, 3), OLD.flags - {"--skipInference"} | {"--buildOnly"})
-    assert "--buildOnly" in build_command(older, BUILD)
-
-
-def test_host_to_host_means_the_same_for_all_three() -> None:
-    assert "--noDataTransfers" not in run_command(TEN, RUN)
-    assert "--useCudaGraph" not in run_command(TEN, RUN)
-    assert {"--exposeDMA", "--useSpinWait", "--infStreams=1"} <= set(run_command(TEN, RUN))
-    assert {"--exposeDMA", "--useSpinWait", "--streams=1"} <= set(run_command(OLD, RUN))
-    eleven = set(run_command(ELEVEN, RUN))
-    assert {"--includeDataTransfers", "--noCudaGraph", "--exposeDMA", "--infStreams=1"} <= eleven
-    assert "--useSpinWait" not in eleven  # its default, and the flag is deprecated
-
-
-def test_compute_alone_means_the_same_for_all_three() -> None:
-    alone = replace(RUN, transfers=False)
-    assert "--noDataTransfers" in run_command(OLD, alone)
-    assert "--noDataTransfers" in run_command(TEN, alone)
-    assert "--includeDataTransfers" not in run_command(ELEVEN, alone)
-    assert "--noDataTransfers" not in run_command(ELEVEN, alone)
-
-
-def test_a_cuda_graph_where_it_is_asked_for() -> None:
-    graph = replace(RUN, cuda_graph=True)
-    assert "--useCudaGraph" in run_command(TEN, graph)
-    assert not {"--noCudaGraph", "--useCudaGraph"} & set(run_command(ELEVEN, graph))
+@pytest.mark.parametrize(("program", "host", "alone", "graph"), MODES, ids=["8", "10", "11"])
+def test_each_way_of_running_means_the_same_for_all_three(
+    program: Program, host: set[str], alone: set[str], graph: set[str]
+) -> None:
+    """Host to host; and by which flags compute alone and a CUDA graph differ from it."""
+    same = {
+        "--loadEngine=m.engine",
+        "--device=1",
+        "--iterations=20",
+        "--duration=3",
+        "--warmUp=200",
+    }
+    plain = set(run_command(program, RUN)[1:])
+    assert plain == {*same, *host, "--exportTimes=times.json"}
+    assert set(run_command(program, replace(RUN, transfers=False))[1:]) == plain ^ alone
+    assert set(run_command(program, replace(RUN, cuda_graph=True))[1:]) == plain ^ graph
 
 
 @pytest.mark.parametrize("program", [OLD, TEN, ELEVEN], ids=["8.6", "10.6", "11.1"])
@@ -205,7 +195,7 @@ def test_not_found_is_empty_and_a_wrong_path_is_said(tmp_path: Path) -> None:
     (tmp_path / "a/bin/trtexec").write_text("not executable")
     if not Path("/usr/src/tensorrt/bin/trtexec").exists():
         assert find_trtexec("", str(tmp_path), {"PATH": ""}) == ""
-    with pytest.raises(NoSuchProgramError, match="no such executable file"):
+    with pytest.raises(Unsupported, match="no such executable file"):
         find_trtexec(str(tmp_path / "nowhere"), "", os.environ)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec
-from perf.backends._ort import session as ort_session
+from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.schema.cell import Cell, Precision
 
 CPU = "CPUExecutionProvider"
@@ -23,8 +23,8 @@ def provider_backend(
 
     def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
         chain = {CPU: options(cell)} if name == CPU else {name: options(cell), CPU: {}}
-        spec = ort_session.SessionSpec(cell.model.path, tuple(chain.items()))
-        return ort_session.open_session(cell, launch_dir, spec)
+        spec = SessionSpec(cell.model.path, tuple(chain.items()))
+        return OrtSession.open(cell, launch_dir, spec)
 
     return Backend(
         targets=(TargetSpec(name, Precision.FP32, aliases),),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values as ort_values
@@ -53,14 +53,6 @@ class SessionSpec:
     devices: Sequence[Any] = ()  # OrtEpDevice of a plug-in
     device_options: Mapping[str, str] = field(default_factory=dict)
     typed: bool = False  # kernels compute in their tensors' types: a profile proves the precision
-
-
-@contextlib.contextmanager
-def open_session(cell: Cell, launch_dir: Path, spec: SessionSpec) -> Iterator["OrtSession"]:
-    """Create the session, with no second try on another provider; the engine's errors are raised."""
-    with translate_errors(spec.device):
-        session = create_session(cell, spec)
-    yield OrtSession(session, cell, launch_dir, spec)
 
 
 def create_session(cell: Cell, spec: SessionSpec, profile_prefix: Path | None = None) -> Any:
@@ -115,6 +107,14 @@ class OrtSession:
         self._last_feed: Tensors | None = None
         self._profile: Path | None = None
         self.cached = spec.cached
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, cell: Cell, launch_dir: Path, spec: SessionSpec) -> Iterator[Self]:
+        """Create the session, with no second try on another provider; the engine's errors are raised."""
+        with translate_errors(spec.device):
+            session = create_session(cell, spec)
+        yield cls(session, cell, launch_dir, spec)
 
     def infer(self, feed: Tensors) -> Tensors:
         """One run, host to host; a sequence output comes as its elements, `name[0]`, `name[1]`, …"""

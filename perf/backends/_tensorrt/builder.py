@@ -31,20 +31,24 @@ class BuildRequest:
     compute_capabilities: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class BuiltEngine:
-    """A serialized engine, and the timings that chose its tactics."""
-
-    plan: bytes
-    timing_cache: bytes
-
-
 class TrtLog:
     """A TensorRT logger that prints warnings and errors as they come, and keeps the errors."""
 
     def __init__(self, trt: Any) -> None:
         self.errors: list[str] = []
-        self.logger = _logger(trt, self.errors)
+        keep, severity = self.errors.append, trt.ILogger.Severity
+
+        class Logger(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, level: Any, message: str) -> None:
+                if level in (severity.INTERNAL_ERROR, severity.ERROR):
+                    keep(message)
+                if level not in (severity.INFO, severity.VERBOSE):
+                    print(f"[{level.name}] {message}", flush=True)
+
+        self.logger = Logger()
 
     def errors_text(self) -> str:
         """The errors so far, each once, in one line."""
@@ -65,8 +69,11 @@ def typing_regime(trt: Any, precision: Precision) -> str:
     return f"{name} {trt.__version__}, strongly typed model"
 
 
-def build(trt: Any, request: BuildRequest, log: TrtLog) -> BuiltEngine:
-    """Parse and build; raises BuildFailedError, Unsupported, or DeviceMemoryExhausted."""
+def build(trt: Any, request: BuildRequest, log: TrtLog) -> tuple[bytes, bytes]:
+    """The serialized engine, and the timings that chose its tactics.
+
+    Raises BuildFailedError, Unsupported, or DeviceMemoryExhausted.
+    """
     builder = trt.Builder(log.logger)
     network = builder.create_network(_network_flags(trt))
     _parse(trt, network, request.model, log)
@@ -85,8 +92,7 @@ def build(trt: Any, request: BuildRequest, log: TrtLog) -> BuiltEngine:
         if _OUT_OF_MEMORY.search(reason):
             raise DeviceMemoryExhausted(reason)
         raise BuildFailedError(reason)
-    timings = bytes(cache.serialize()) if cache is not None else b""
-    return BuiltEngine(bytes(plan), timings)
+    return bytes(plan), bytes(cache.serialize()) if cache is not None else b""
 
 
 def _network_flags(trt: Any) -> int:
@@ -152,19 +158,3 @@ def _configure(trt: Any, config: Any, request: BuildRequest) -> None:
         config.num_compute_capabilities = len(request.compute_capabilities)
         for i, name in enumerate(request.compute_capabilities):
             config.set_compute_capability(getattr(trt.ComputeCapability, name), i)
-
-
-def _logger(trt: Any, errors: list[str]) -> Any:
-    severity = trt.ILogger.Severity
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, level: Any, message: str) -> None:
-            if level in (severity.INTERNAL_ERROR, severity.ERROR):
-                errors.append(message)
-            if level not in (severity.INFO, severity.VERBOSE):
-                print(f"[{level.name}] {message}", flush=True)
-
-    return Logger()

@@ -7,11 +7,6 @@ from perf.backends import Tensors, Unsupported
 if TYPE_CHECKING:
     import numpy as np
 
-# TensorProto.DataType by number, as numpy would spell them
-_OF_ONNX = {
-    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
-    10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
-}  # fmt: skip
 _OF_ENGINE = {
     "FLOAT": "float32", "HALF": "float16", "BF16": "uint16", "INT8": "int8", "UINT8": "uint8",
     "INT32": "int32", "INT64": "int64", "BOOL": "bool",
@@ -22,9 +17,12 @@ _INT32 = (-(2**31), 2**31 - 1)
 
 def name_of_onnx_type(onnx_type: int) -> str:
     """float32, int64, bfloat16, …; raises Unsupported for what no engine gives (strings, sequences)."""
-    if onnx_type not in _OF_ONNX:
+    from perf.measure.tensor_io import BFLOAT16, NUMPY_OF  # numpy
+
+    name = "bfloat16" if onnx_type == BFLOAT16 else NUMPY_OF.get(onnx_type, "")
+    if not name or "complex" in name:
         raise Unsupported(f"TensorRT has no tensors of ONNX type {onnx_type}")
-    return _OF_ONNX[onnx_type]
+    return name
 
 
 def numpy_of_engine_type(engine_type: str) -> str:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from perf.backends import Tensors, Unsupported
@@ -91,18 +92,12 @@ def engine_file(
 
 def boards(driver: Path) -> list[str]:
     """The models of this machine's NVIDIA boards and the driver, by the driver's own files."""
-    lines = []
-    for file in sorted(driver.glob("gpus/*/information")):
-        text = file.read_text(encoding="utf-8", errors="replace")
-        lines += [
-            line.split(":", 1)[1].strip()
-            for line in text.splitlines()
-            if line.startswith("Model:")
-        ]
-    with suppress(OSError, IndexError):  # no driver here
-        version = (driver / "version").read_text(encoding="utf-8", errors="replace")
-        lines.append(version.splitlines()[0])
-    return lines
+    texts = [f.read_text("utf-8", "replace") for f in sorted(driver.glob("gpus/*/information"))]
+    models = [m[1].strip() for text in texts for m in re.finditer("^Model:(.*)", text, re.M)]
+    version = driver / "version"
+    return models + (
+        version.read_text("utf-8", "replace").splitlines()[:1] if version.is_file() else []
+    )
 
 
 def hold_engine_lock(engine: Path) -> AbstractContextManager[int]:

@@ -148,7 +148,7 @@ class PackageSession:
     def _bind(self, feed: Tensors) -> _Bound:
         """Buffers for a feed; raises Unsupported for an output whose shape depends on values."""
         arrays = dtypes.to_engine_inputs(feed, native_int64=hasattr(self._trt.DataType, "INT64"))
-        inputs = []
+        inputs: list[_Tensor] = []
         for name in self._inputs:
             if name not in arrays:
                 raise Unsupported(f"the engine wants an input {name!r} that is not fed")
@@ -157,9 +157,8 @@ class PackageSession:
                 raise EngineFailedError(
                     f"input {name!r} of shape {tuple(array.shape)} is outside the profile"
                 )
-            host = self._cuda.pinned(array.shape, self._type(name))
-            host[...] = array
-            inputs.append(_Tensor(name, host, self._cuda.device(host.nbytes)))
+            inputs.append(self._allocate(name, array.shape))
+            inputs[-1].host[...] = array
         self._active = None  # the context's shapes are now this feed's, its addresses are not
         return _Bound(tuple(inputs), tuple(self._output(n) for n in self._outputs))
 
@@ -169,11 +168,12 @@ class PackageSession:
             raise Unsupported(
                 f"output {name!r} has a shape that depends on values; trtexec can run it"
             )
-        host = self._cuda.pinned(shape, self._type(name))
-        return _Tensor(name, host, self._cuda.device(host.nbytes))
+        return self._allocate(name, shape)
 
-    def _type(self, name: str) -> Any:
-        return dtypes.numpy_of_engine_type(self._engine.get_tensor_dtype(name).name)
+    def _allocate(self, name: str, shape: Sequence[int]) -> _Tensor:
+        kind = dtypes.numpy_of_engine_type(self._engine.get_tensor_dtype(name).name)
+        host = self._cuda.pinned(shape, kind)
+        return _Tensor(name, host, self._cuda.device(host.nbytes))
 
     def _activate(self, bound: _Bound) -> None:
         if self._active is bound:
@@ -193,9 +193,10 @@ class PackageSession:
             self._cuda.copy_out(t.host, t.device)
 
     def _outputs_of(self, bound: _Bound) -> dict[str, "np.ndarray"]:
-        """What lies in a feed's host arrays, copied, in the model's order and types."""
+        """What lies in a feed's host arrays, in the model's order and types (TensorRT 8: int64 as int32)."""
         host = {t.name: t.host for t in bound.outputs}
-        return {v.name: _declared(host[v.name], v.onnx_type) for v in self._header.outputs}
+        names = {v.name: dtypes.name_of_onnx_type(v.onnx_type) for v in self._header.outputs}
+        return {n: host[n].astype("uint16" if k == "bfloat16" else k) for n, k in names.items()}
 
     def _run_request(self, bound: _Bound, events: Sequence[Any] | None) -> None:
         """Copy in, compute, copy out, and wait; with four events around the three."""
@@ -246,12 +247,6 @@ class PackageSession:
         return totals
 
 
-def _declared(array: "np.ndarray", onnx_type: int) -> "np.ndarray":
-    """The output in the model's own type: before TensorRT 10 int64 comes as int32."""
-    name = dtypes.name_of_onnx_type(onnx_type)
-    return array.copy() if name == "bfloat16" else array.astype(name)
-
-
 def load_or_build_plan(
     cell: Cell, launch_dir: Path, trt: Any, log: builder.TrtLog, model: str, header: Header
 ) -> tuple[bytes, bool]:
@@ -272,10 +267,10 @@ def load_or_build_plan(
             optimization_level=int(cell.options.get("trt_builder_optimization_level", "-1")),
             timing_cache=timings.read_bytes() if timings.exists() else b"",
         )
-        built = builder.build(trt, request, log)
-        atomic_file.write_bytes(file, built.plan, durable=False)
-        atomic_file.write_bytes(timings, built.timing_cache, durable=False)
-        return built.plan, False
+        plan, timing_cache = builder.build(trt, request, log)
+        atomic_file.write_bytes(file, plan, durable=False)
+        atomic_file.write_bytes(timings, timing_cache, durable=False)
+        return plan, False
 
 
 def import_tensorrt(packages: Sequence[str]) -> Any:

@@ -1,13 +1,10 @@
 """The honest twin of constants.py: infer() returns what was computed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
-from perf.backends import Session, TargetSpec, Tensors, cpu
-from perf.backends._ort.session import OrtSession, SessionSpec, create_session
-from perf.schema.cell import Cell, Precision
+from perf.backends import TargetSpec, Tensors, cpu
+from perf.backends._ort.session import OrtSession, SessionSpec
+from perf.schema.cell import Precision
 
 
 class Computed(OrtSession):
@@ -18,17 +15,11 @@ class Computed(OrtSession):
         return {name: array * 1 for name, array in super().infer(feed).items()}
 
 
-@contextmanager
-def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
-    """As the CPU's own backend opens it."""
-    spec = SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
-    yield Computed(create_session(cell, spec), cell, launch_dir, spec)
-
-
 BACKEND = replace(
     cpu.BACKEND,
     targets=(TargetSpec("Computed", Precision.FP32),),
-    open=open_session,
+    open=lambda cell, folder: Computed.open(
+        cell, folder, SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
+    ),
     reference=False,
-    default=False,
 )

@@ -1,13 +1,11 @@
 """The honest twin of not_synchronised.py: a run has ended when it returns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
-from perf.backends import Session, TargetSpec, Tensors, cpu
-from perf.backends._ort.session import OrtSession, SessionSpec, create_session
+from perf.backends import TargetSpec, Tensors, cpu
+from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Precision
 
@@ -32,17 +30,11 @@ class Synchronised(OrtSession):
             return time_runs(run, dict, len(feeds), cell, synchronised=True)
 
 
-@contextmanager
-def open_session(cell: Cell, launch_dir: Path) -> Iterator[Session]:
-    """As the CPU's own backend opens it."""
-    spec = SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
-    yield Synchronised(create_session(cell, spec), cell, launch_dir, spec)
-
-
 BACKEND = replace(
     cpu.BACKEND,
     targets=(TargetSpec("Synchronised", Precision.FP32),),
-    open=open_session,
+    open=lambda cell, folder: Synchronised.open(
+        cell, folder, SessionSpec(cell.model.path, ((cpu.BACKEND.provider, {}),))
+    ),
     reference=False,
-    default=False,
 )
