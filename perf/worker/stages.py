@@ -232,7 +232,7 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
         session.infer(feeds[0])
         account.emit(FirstRun(time.monotonic() - began))
         account.begin(Stage.TIME)
-        account.emit(session.time(feeds, cell))
+        account.emit(session.time(feeds, cell).timed)
         _tell_memory(account, baseline)
         account.begin(Stage.CLOSE)
 
