@@ -12,7 +12,7 @@ from comparison.cell_summary import (
     Side,
 )
 from comparison.run_records import UnreadableError, engine_versions, joined
-from perf.results.columns import CellRow
+from perf.results.cell_row import CellRow
 from perf.results.tables import TableError, read_cells
 
 CANNOT = ("it holds no samples: launches cannot be paired, and only p50 has a spread",)

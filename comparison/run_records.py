@@ -16,7 +16,7 @@ from comparison.cell_summary import (
     PlacementSummary,
     Side,
 )
-from perf.results import cell_row, latency
+from perf.results import cell_figures, latency
 from perf.schema import outcomes, record
 from perf.schema.cell import Cell
 from perf.schema.codec import DecodeError
@@ -111,11 +111,11 @@ def conditions_of(found: Record, host: Mapping[str, str]) -> Mapping[str, str]:
         **host,
         "model": cell.model.sha256[:12],
         "inputs": cell.inputs_digest,
-        "ep_version": engine_versions(cell_row.versions(found)),
-        "io": cell_row.io_mode(found),
-        "batch": joined(cell_row.input_shapes(cell)),
+        "ep_version": engine_versions(cell_figures.merge_versions(found)),
+        "io": cell_figures.find_io_mode(found),
+        "batch": joined(cell_figures.format_shapes(cell)),
         "precision": cell.target.precision.value,
-        "math": cell_row.math_mode(cell),
+        "math": cell_figures.name_arithmetic(cell),
         "options": joined({**cell.options, **cell.session_config}),
         "graph": cell.graph_optimization,
         "protocol": f"runs {p.runs or 'auto'}, warm-up {p.warmup}, {p.min_time_s:g}-{p.max_time_s:g} s"
