@@ -105,24 +105,16 @@ def describe_check(record: Record) -> str:
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
-    out = []
-    if record.cell.protocol.instrumented:
-        out.append("instrumented")
-    if found is not None:
-        if describe_check(record) != "checked":
-            out.append("unchecked")
-        if found.summary.p50 < OVERHEAD_BOUND_MS:
-            out.append("overhead-bound")
-        if found.preempted:
-            out.append(f"preempted {found.preempted} of {found.spread.launches}")
-        if not isinstance(record.outcome, Passed):
-            out.append("failed in close")
-        if any(
-            x.gpu_counters and x.gpu_counters.throttled_share for x in published_launches(record)
-        ):
-            out.append("throttled")
-        if any(x.timed and x.timed.gpu_only for x in published_launches(record)):
-            out.append("gpu compute only")
-        if any(x.timed and not x.timed.synchronised for x in published_launches(record)):
-            out.append("not synchronised")
-    return tuple(out)
+    if found is None:
+        return ("instrumented",) if record.cell.protocol.instrumented else ()
+    counters = [x.gpu_counters for x in published_launches(record)]
+    marks = {
+        "unchecked": describe_check(record) != "checked",
+        "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
+        f"preempted {found.preempted} of {found.spread.launches}": found.preempted,
+        "failed in close": not isinstance(record.outcome, Passed),
+        "throttled": any(c and c.throttled_share for c in counters),
+        "gpu compute only": any(t.gpu_only for t in found.timed),
+        "not synchronised": not all(t.synchronised for t in found.timed),
+    }
+    return tuple(mark for mark, is_true in marks.items() if is_true)

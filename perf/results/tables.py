@@ -89,7 +89,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
-    plain = {k: _spell_not_finite(v) for k, v in asdict(row).items()}
+    plain = {k: spell_not_finite(v) for k, v in asdict(row).items()}
     return json.dumps(codec.encode(plain), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -212,7 +212,8 @@ def _parse_json(hint: Any, value: Any) -> Any:
     return codec.decode(hint, value)
 
 
-def _spell_not_finite(value: Any) -> Any:
+def spell_not_finite(value: Any) -> Any:
+    """A value, or its text where JSON has no number for it."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
