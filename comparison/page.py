@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from comparison import report
-from comparison.cell_summary import UNITS
 from comparison.verdict import Change, Line, Same, change_of, text_of, verdict_word
 from perf.page.document import document
 from perf.page.figure import axis_labels, shape
@@ -22,11 +21,11 @@ KNOWN, WRONG, GOOD, QUIET = "known", "bad", "ok", "no"  # manners of the style s
 
 def render_comparison(lines: Sequence[Line], remarks: Sequence[str], head: str) -> str:
     """The page of a comparison; `head` names the two sides, `remarks` are what the terminal says of them."""
-    told = report.worst_first(lines)
-    changed = [x for x in told if not isinstance(x.verdict, Same)]
-    same = [x for x in told if isinstance(x.verdict, Same)]
-    scale = _scale([c for x in told if (c := change_of(x.verdict))])
-    words = Counter(verdict_word(x) for x in told)
+    ordered = report.sort_worst_first(lines)
+    changed = [x for x in ordered if not isinstance(x.verdict, Same)]
+    same = [x for x in ordered if isinstance(x.verdict, Same)]
+    scale = _scale([c for x in ordered if (c := change_of(x.verdict))])
+    words = Counter(verdict_word(x) for x in ordered)
     sections = (
         tag("section", *(tag("p", r) for r in remarks)),
         _section("Changes", "changes", changed, scale),
@@ -46,7 +45,7 @@ def sentence(lines: Sequence[Line]) -> str:
     """What came of it, in one sentence."""
     if not lines:
         return "There was nothing to compare."
-    worse = [x for x in lines if report.worse(x)]
+    worse = [x for x in lines if report.is_worse(x)]
     better = [x for x in lines if verdict_word(x).startswith(BETTER)]
     head = f"{len(worse) or 'None'} of {counted(len(lines), 'comparison')} got worse"
     parts = [head + _kinds(worse)]
@@ -60,8 +59,8 @@ def sentence(lines: Sequence[Line]) -> str:
 
 def _kinds(lines: Sequence[Line]) -> str:
     found = Counter(verdict_word(x) for x in lines)
-    told = listed([f"{n} {word}" for word, n in found.most_common()])
-    return f" ({told})" if told else ""
+    counts = listed([f"{n} {word}" for word, n in found.most_common()])
+    return f" ({counts})" if counts else ""
 
 
 def _section(title: str, place: str, lines: Sequence[Line], scale: Scale) -> Html | None:
@@ -91,7 +90,7 @@ def _row(x: Line, scale: Scale) -> Html:
         tag("td", x.metric.value.replace("_", " "), data_t="about"),
         tag("td", _drawn(c, scale) if c else None, data_v=f"{c.ratio:.6g}" if c else None),
         tag("td", *_figures(x, c), data_t="ratio", data_v=f"{c.ratio:.6g}" if c else None),
-        tag("td", _sight(c), data_t="could see", data_v=_detectable(c)),
+        tag("td", _describe_detectable(c), data_t="could see", data_v=_detectable(c)),
         tag("td", isolated(_why(x)), data_t="why"),
         data_o=verdict_word(x),
     )
@@ -100,7 +99,7 @@ def _row(x: Line, scale: Scale) -> Html:
 def _manner(x: Line) -> str:
     if x.expected:
         return KNOWN
-    if report.worse(x):
+    if report.is_worse(x):
         return WRONG
     return GOOD if verdict_word(x).startswith(BETTER) else QUIET
 
@@ -108,14 +107,10 @@ def _manner(x: Line) -> str:
 def _drawn(c: Change, scale: Scale) -> Html:
     """The ratio, its interval, and behind them how small a change could have been seen."""
     middle, at = HEIGHT // 2, scale.at(c.ratio)
-    blind = None
-    if c.detectable is not None:
-        left, right = scale.at(1 / (1 + c.detectable)), scale.at(1 + c.detectable)
-        blind = shape(f"M{left} 1H{right}V{HEIGHT - 1}H{left}Z", "rb")
-    reach = None
-    if c.low is not None and c.high is not None:
-        low, high = scale.at(c.low), scale.at(c.high)
-        reach = shape(f"M{low} {middle}H{max(high, low + 1)}", "w")
+    left, right = scale.at(1 / (1 + c.detectable)), scale.at(1 + c.detectable)
+    blind = shape(f"M{left} 1H{right}V{HEIGHT - 1}H{left}Z", "rb")
+    low, high = scale.at(c.low), scale.at(c.high)
+    reach = shape(f"M{low} {middle}H{max(high, low + 1)}", "w")
     return tag(
         "svg", blind, shape(f"M{scale.at(1.0)} 0v{HEIGHT}", "z"), reach, shape(f"M{at} {middle}h0", "dot"),
         viewBox=f"0 0 {WIDE} {HEIGHT}", preserveAspectRatio="none", class_="d p1", height=HEIGHT,
@@ -126,20 +121,18 @@ def _drawn(c: Change, scale: Scale) -> Html:
 def _figures(x: Line, c: Change | None) -> tuple[Html | str, ...]:
     if c is None:
         return ()
-    bounds = "" if c.low is None or c.high is None else f"[{c.low:.3f}, {c.high:.3f}]"
-    unit = UNITS.get(x.metric, "")
-    sides = f"{short(c.previous)} → {short(c.current)} {unit}".rstrip()
-    return (f"{c.ratio:.3f} {bounds}", tag("small", sides))
+    numbers = f"{short(c.previous)} → {short(c.current)} {report.find_unit(x)}".rstrip()
+    return (f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]", tag("small", numbers))
 
 
-def _sight(c: Change | None) -> str:
-    if c is None or c.detectable is None:
+def _describe_detectable(c: Change | None) -> str:
+    if c is None:
         return ""
     return f"{100 * c.detectable:.1f}\u00a0%" if c.detectable < 9 else "next to nothing"
 
 
 def _detectable(c: Change | None) -> str | None:
-    return None if c is None or c.detectable is None else f"{c.detectable:.6g}"
+    return None if c is None else f"{c.detectable:.6g}"
 
 
 def _why(x: Line) -> str:
@@ -149,7 +142,7 @@ def _why(x: Line) -> str:
 
 
 def _scale(found: Sequence[Change]) -> Scale:
-    values = [v for c in found for v in (c.ratio, c.low, c.high) if v is not None and v > 0]
+    values = [v for c in found for v in (c.ratio, c.low, c.high) if v > 0]
     most = max([1.05, *(max(v, 1 / v) for v in values if math.isfinite(v))])
     reach = min(most, WIDEST) * 1.02
     return Scale(1 / reach, reach)

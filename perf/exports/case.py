@@ -8,8 +8,7 @@ from enum import StrEnum
 from perf.report.finished_run import FinishedRun
 from perf.report.layout import printable
 from perf.results import gains
-from perf.results.cell_row import make_cell_row
-from perf.results.columns import CellRow
+from perf.results.cell_row import CellRow, make_cell_row
 from perf.schema import outcomes
 from perf.schema.record import ArtefactFailed, EnvironmentFailed, NotRun, Passed, Record, Skipped
 

@@ -5,8 +5,8 @@ import json
 from perf.exports.case import cases_of
 from perf.report.finished_run import FinishedRun
 from perf.results import tables
-from perf.results.columns import CellRow, column_names
-from perf.results.views import row_values
+from perf.results.cell_row import CellRow
+from perf.results.columns import column_names, row_values
 from perf.schema import codec
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from perf.page.markup import Html, breakable, isolated, tag
 from perf.page.subject import Subject, by_model
 from perf.page.wording import counted, interval, listed, signed_percent
-from perf.report.sections import milliseconds
+from perf.report.sections import format_ms
 from perf.schema import outcomes
 
 SIGNS = {outcomes.PASS: "✓", outcomes.FAIL: "✗", outcomes.SKIPPED: "–", outcomes.NOT_RUN: "○"}
@@ -107,7 +107,7 @@ def time_and_spread(s: Subject) -> str:
     if s.latency is None:
         return ""
     middle, half = s.latency.summary.p50, s.latency.spread.half_range
-    return milliseconds(middle) + ("" if half is None else f" ± {milliseconds(half, middle)}")
+    return format_ms(middle) + ("" if half is None else f" ± {format_ms(half, middle)}")
 
 
 def gain_text(s: Subject) -> str:

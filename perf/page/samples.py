@@ -17,7 +17,7 @@ from perf.page.markup import Html, joined, tag
 from perf.page.scale import WIDE, Scale, scale_of
 from perf.page.subject import Subject
 from perf.page.wording import counted, short, signed_percent, trimmed
-from perf.report.sections import milliseconds
+from perf.report.sections import format_ms
 from perf.results.latency import NS_PER_MS, published_launches
 from perf.stats.summary import quantile
 
@@ -152,10 +152,10 @@ def _spread_note(s: Subject) -> Html | None:
     apart = (
         ""
         if spread.half_range is None
-        else f"medians ± {milliseconds(spread.half_range, spread.median)} ms"
+        else f"medians ± {format_ms(spread.half_range, spread.median)} ms"
     )
     return joined(
-        (f"p50 {milliseconds(s.latency.summary.p50)} ms", tag("small", apart) if apart else None)
+        (f"p50 {format_ms(s.latency.summary.p50)} ms", tag("small", apart) if apart else None)
     )
 
 

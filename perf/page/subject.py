@@ -7,8 +7,7 @@ from pathlib import Path
 
 from perf.report.finished_run import FinishedRun
 from perf.results import gains
-from perf.results.cell_row import make_cell_row
-from perf.results.columns import CellRow
+from perf.results.cell_row import CellRow, make_cell_row
 from perf.results.latency import Latency, summarise_latency
 from perf.schema import outcomes
 from perf.schema.cell import Cell

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from perf.machine.system import SystemInfo
-from perf.report.screen import rerun_command
+from perf.report.screen import format_rerun_command
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
 from perf.schema import codec, outcomes
@@ -76,7 +76,7 @@ def finished_run(
         folder=folder,
         label=label,
         command=command,
-        rerun=lambda record: rerun_command(record, command) if command else "",
+        rerun=lambda record: format_rerun_command(record, command) if command else "",
         expected=expected or {},
     )
 
