@@ -12,7 +12,7 @@ import pytest
 
 from docker.ort_build_latest import BUILD_TOOLS, Request, fetch
 from docker.ort_environment import BuildFailed
-from tests.docker.recorded import Programs, Run
+from tests.docker.recorded import HOME, Programs, Run
 from tests.docker.wheels import make_wheel
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -273,6 +273,14 @@ def test_a_wrong_request_is_refused(
     done = script(Path(sys.executable), ort_build, "-o", str(bench.repository), *asked)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_the_index_has_a_package_named_as_our_folder(script: Run, tmp_path: Path) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "__init__.py").touch()
+    build = str(HOME / "docker/ort_build_latest.py")
+    done = script(Path(sys.executable), build, "--help", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_environment_of_someone_elses_is_left_alone(bench: Bench, script: Run) -> None:
