@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perf.execution.launcher import Interrupted, Launcher
+from perf.execution.launcher import Interrupted, Launcher, ending_signals
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import records_for_all_cells
 from perf.execution.resume import options_to_json
@@ -130,8 +130,6 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
         try:
             _write_description(session)
             yield session
-        except BrokenPipeError:
-            raise  # who read our output has seen enough; that is no fault of the disk
         except OSError as e:
             raise RunCutShortError(_cut_short(e, session)) from e
 
@@ -208,7 +206,7 @@ def _signals_held_back() -> Iterator[None]:
     heard: list[int] = []
     before = {
         n: signal.signal(n, lambda number, _frame: heard.append(number))
-        for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for n in ending_signals()
     }
     try:
         yield
