@@ -13,7 +13,7 @@ class Interrupted(Exception):
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Signals that end a run: not those that were ignored when it began, as nohup and a shell's `&` have it."""
+    """Signals that end a run: not those ignored since before it, as nohup and a shell's `&` have them."""
     every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return tuple(n for n in every if signal.getsignal(n) is not signal.SIG_IGN)
 

@@ -205,8 +205,7 @@ def _signals_held_back() -> Iterator[None]:
     """Signals that would end us wait: a second or two of writing tables is what the run was for."""
     heard: list[int] = []
     before = {
-        n: signal.signal(n, lambda number, _frame: heard.append(number))
-        for n in ending_signals()
+        n: signal.signal(n, lambda number, _frame: heard.append(number)) for n in ending_signals()
     }
     try:
         yield

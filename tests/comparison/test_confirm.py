@@ -65,6 +65,7 @@ def test_a_suspect_whose_environment_is_gone_says_so(
     assert [p.name for p in Path("result").iterdir() if p.name.startswith("confirm")] == []
 
 
+@pytest.mark.alone
 def test_a_false_suspect_is_taken_back_by_a_real_rerun(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,7 +88,7 @@ def test_a_false_suspect_is_taken_back_by_a_real_rerun(
     assert status == 1
     assert "Slower (suspect)" in Path("plain.csv").read_text()
     main(
-        Question.ALL, ["-p", "a", "-c", "b", "-o", "out.csv", "--confirm", "--max_minutes", "0.3"]
+        Question.ALL, ["-p", "a", "-c", "b", "-o", "out.csv", "--confirm", "--max_minutes", "0.1"]
     )
     asked = [p for p in Path("result").iterdir() if p.name.startswith("confirm-")]
     assert len(asked) == 1

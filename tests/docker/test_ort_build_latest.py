@@ -216,6 +216,7 @@ def commit(repository: Path, version: str, wheels: Path) -> str:
     return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.needs("git", "git")
 def test_branches_tags_and_commits_of_a_real_repository(
     bench: Bench, script: Run, tmp_path: Path
 ) -> None:

@@ -301,8 +301,6 @@ def test_a_rerun_that_was_killed_resumes_its_own_cells(home: Path) -> None:
 
 def test_what_was_not_run_is_never_kept_as_a_record(home: Path) -> None:
     process = begun(home, *RUN)
-    stop(
-        home, process, signal.SIGINT, lambda: wrote(home / "result", "check/*.jsonl")
-    )
+    stop(home, process, signal.SIGINT, lambda: wrote(home / "result", "check/*.jsonl"))
     said = Said(process.returncode, "", "", home / "result")
     assert not any(isinstance(r.outcome, NotRun) for r in said.records.values())

@@ -198,6 +198,7 @@ def test_who_writes_the_shared_cache_is_waited_for(home: Path) -> None:
     assert said.records[f"relu::{ALONE}"].outcome == Passed()
 
 
+@pytest.mark.alone
 def test_launches_that_ran_throttled_are_repeated_as_often_as_asked(home: Path) -> None:
     program(home)
     reasons = home / "reasons"
