@@ -1,5 +1,7 @@
-.PHONY: setup setup-dev lint test image-test clean
+.PHONY: setup setup-dev lint environments test image-test clean
 PYTHON = .venv/bin/python
+SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
+SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
 setup:
 	./perf.sh --setup
@@ -10,20 +12,29 @@ setup-dev:
 lint: setup-dev
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy perf comparison setup_models docker tests benchmarks ep_perf setup.py benchmark_wrapper.py benchmark.py
+	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck --external-sources perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
+	.venv/bin/codespell
+	.venv/bin/shellcheck --external-sources $(SCRIPTS)
 	.venv/bin/hadolint docker/Dockerfile
-	.venv/bin/check-jsonschema --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
-	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	.venv/bin/zizmor --offline --quiet .github
 	$(PYTHON) docker/versions.py check
 
-test: setup-dev
+environments: setup-dev # what the tests run in, beside .venv
 	tests/web/setup.sh
 	$(PYTHON) -m setup_models.offline
 	$(PYTHON) -m perf.cli.env build openvino nxrt rtx
 	$(PYTHON) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
-	$(PYTHON) -m pytest -q
+
+test: environments # side by side, then those that nothing may run beside
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not alone"
+	$(PYTHON) -m pytest -q -m alone
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh
