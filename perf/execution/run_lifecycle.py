@@ -122,8 +122,11 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
     """Own the run's folder and describe the run in it; raises RunCutShortError where the disk fails."""
     options = plan.options
     folder = RunFolder(plan.results, options.run_id or run_folder.new_run_id())
-    used = {p.offer.probed.environment.name: p.offer.probed.environment for p in plan.planned}
-    host = system.gather_system(tuple(used.values()), find_gpus())
+    used = {p.offer.probed.environment.name: p.offer.probed for p in plan.planned}
+    host = system.gather_system(
+        tuple(p.environment for p in used.values()), find_gpus(),
+        {name: p.found.libraries for name, p in used.items()},
+    )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
         screen = Screen(options, len(plan.planned), plan.command)
         session = RunSession(plan, folder, host, screen)
