@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint environments test image-test clean
+.PHONY: setup setup-dev lint environments test locks image-test clean
 PYTHON = .venv/bin/python
 SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
 SCHEMA = .venv/bin/check-jsonschema --builtin-schema
@@ -35,6 +35,12 @@ environments: setup-dev # what the tests run in, beside .venv
 test: environments # side by side, then those that nothing may run beside
 	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not alone"
 	$(PYTHON) -m pytest -q -m alone
+
+locks: setup-dev # after a change of versions: the digests of what may be installed
+	$(PYTHON) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2
+	.locks/bin/python -m perf.wrapper.write_locks
+	.locks/bin/python -m perf.wrapper.write_locks --file tests/environments.toml
+	rm -r .locks
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh
