@@ -1,5 +1,6 @@
 .PHONY: setup setup-dev lint environments test locks image-test clean
-PYTHON = .venv/bin/python
+# Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
+PY = .venv/bin/python
 SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
 SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
@@ -10,9 +11,9 @@ setup-dev:
 	./perf.sh --setup=dev
 
 lint: setup-dev
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	.venv/bin/lint-imports
 	.venv/bin/codespell
 	.venv/bin/shellcheck --external-sources $(SCRIPTS)
@@ -24,20 +25,20 @@ lint: setup-dev
 	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
 	.venv/bin/zizmor --offline --quiet .github
-	$(PYTHON) docker/versions.py check
+	$(PY) docker/versions.py check
 
 environments: setup-dev # what the tests run in, beside .venv
 	tests/web/setup.sh
-	$(PYTHON) -m setup_models.offline
-	$(PYTHON) -m perf.cli.env build openvino nxrt rtx
-	$(PYTHON) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
+	$(PY) -m setup_models.offline
+	$(PY) -m perf.cli.env build openvino nxrt rtx
+	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 
 test: environments # side by side, then those that nothing may run beside
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m "not alone"
-	$(PYTHON) -m pytest -q -m alone
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone"
+	$(PY) -m pytest -q -m alone
 
 locks: setup-dev # after a change of versions: the digests of what may be installed
-	$(PYTHON) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2
+	$(PY) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2
 	.locks/bin/python -m perf.wrapper.write_locks
 	.locks/bin/python -m perf.wrapper.write_locks --file tests/environments.toml
 	rm -r .locks
