@@ -15,7 +15,7 @@ import pytest
 
 from perf.schema.record import NotRun
 from tests import models
-from tests.asking import Said, ask, command, one_line
+from tests.asking import Said, ask, command
 from tests.conftest import made_home
 
 RUN = ("-i", "zoo", "-t", "6", "--launches", "3", "-r", "both", "--seed", "7")
@@ -249,27 +249,6 @@ def test_a_changed_environment_is_asked_again(home: Path) -> None:
     assert said.status == 0
     assert len(list((home / "result").glob("latest/cells/linear/*/*"))) == 2
     assert {c["status"] for c in said.cells.values()} == {"Pass"}
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["-t", "9"], "--test_times 9 differs from 6 of run"),
-        (["-e", "cpu"], "--ep_list ('cpu',) differs from () of run"),
-        (["--no_check"], "--check False differs from True of run"),
-    ],
-)
-def test_a_resumed_run_keeps_its_plan(
-    uninterrupted: tuple[Said, str], words: list[str], says: str
-) -> None:
-    whole, _ = uninterrupted
-    home = whole.results.parent
-    before = (whole.run.root / "cells.jsonl").read_bytes()
-    said = ask(home, "--resume", *words)
-    assert said.status == 2
-    assert says in one_line(said)
-    assert "leave it out to resume, or start a new run" in one_line(said)
-    assert (whole.run.root / "cells.jsonl").read_bytes() == before
 
 
 def test_resuming_a_finished_run_runs_nothing_and_writes_the_same_tables(
