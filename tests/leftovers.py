@@ -9,7 +9,10 @@ from pathlib import Path
 
 MARK = "EP_PERF_TESTED_BY"  # in the environment of whatever this session's tests start
 OF_TOOLS = frozenset(
-    {"__pycache__", ".git", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".import_linter_cache"}
+    {
+        *("__pycache__", ".git", ".pytest_cache", ".hypothesis"),
+        *(".mypy_cache", ".ruff_cache", ".import_linter_cache"),
+    }
 )
 GRACE_S = 20.0  # for a process whose end is under way
 
