@@ -34,7 +34,6 @@ def own_world(
         patch.setenv("EP_PERF_LEASES", str(tmp_path_factory.mktemp("leases")))
         for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
-        patch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path_factory.mktemp("hypothesis")))
         patch.setenv("TMPDIR", str(temporary))
         patch.setattr(tempfile, "tempdir", str(temporary))
         patch.setenv(leftovers.MARK, str(os.getpid()))
