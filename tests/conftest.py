@@ -64,6 +64,8 @@ def pytest_runtest_teardown(
 ) -> Generator[None, None, None]:
     """Fail a test that leaves a file, and the last test of a module whose tests leave a process."""
     yield
+    if FOLDERS not in item.config.stash:
+        return  # not one test has come to its fixtures yet
     left = item.config.stash[FOLDERS].new_names()
     if (
         nextitem is None or nextitem.path != item.path
