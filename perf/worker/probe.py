@@ -44,7 +44,7 @@ def probe_environment(plugin: Mapping[str, str]) -> dict[str, Any]:
         except Exception as e:
             found["errors"][module] = f"{type(e).__name__}: {e}"
     ort = sys.modules.get("onnxruntime")
-    package = Path(ort.__file__).parent if ort and ort.__file__ else None
+    package = Path(ort.__path__[0]) if ort else None
     found["libraries"] = engine_libraries.digest_libraries(sys.path, package)
     if ort is not None and "onnxruntime" not in found["errors"]:
         found["providers"] = list(ort.get_available_providers())

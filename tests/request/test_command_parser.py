@@ -107,6 +107,6 @@ def test_a_run_shows_the_ten_flags_that_most_need() -> None:
 def test_every_program_has_a_verb() -> None:
     runnable = {m for m in MODULES if not m.startswith(("ep_perf", "perf.worker", "benchmarks"))}
     assert runnable - {v.module for v in VERBS} <= {
-        "perf.results.column_docs", "perf.cli.benchmark", "comparison.comparison_script", "comparison.compare_latency",
+        "perf.results.column_docs", "perf.wrapper.write_locks", "perf.cli.benchmark", "comparison.comparison_script", "comparison.compare_latency",
         "comparison.new_failures",
     }  # fmt: skip
