@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Generator, Iterator
@@ -13,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import leftovers, models
 from tests.asking import CURRENT, ROOT
+from tests.debian import need
 
 # Examples are not timed (a busy machine is no bug), and a failing one is printed rather than stored.
 settings.register_profile(
@@ -85,12 +85,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose Debian package is missing, with its name; in CI, which installs it, that is a failure."""
+    """See to a test's mark `needs`."""
     for mark in item.iter_markers("needs"):
-        program, package = mark.args
-        if shutil.which(program) is None:
-            end = pytest.fail if os.environ.get("CI") else pytest.skip
-            end(f"needs {program}: apt-get install {package}")
+        need(*mark.args)
 
 
 @pytest.fixture
