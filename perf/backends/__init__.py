@@ -87,6 +87,7 @@ class ProbeResult:
     plugin_devices: tuple[str, ...] = ()  # EP names with a device, after registering the plug-in
     errors: Mapping[str, str] = field(default_factory=dict)
     trtexec: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
 
 
 @dataclass(frozen=True)

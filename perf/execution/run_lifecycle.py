@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perf.execution.launcher import Interrupted, Launcher
+from perf.execution.launcher import Interrupted, Launcher, ending_signals
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import records_for_all_cells
 from perf.execution.resume import options_to_json
@@ -122,16 +122,17 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
     """Own the run's folder and describe the run in it; raises RunCutShortError where the disk fails."""
     options = plan.options
     folder = RunFolder(plan.results, options.run_id or run_folder.new_run_id())
-    used = {p.offer.probed.environment.name: p.offer.probed.environment for p in plan.planned}
-    host = system.gather_system(tuple(used.values()), find_gpus())
+    used = {p.offer.probed.environment.name: p.offer.probed for p in plan.planned}
+    host = system.gather_system(
+        tuple(p.environment for p in used.values()), find_gpus(),
+        {name: p.found.libraries for name, p in used.items()},
+    )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
         screen = Screen(options, len(plan.planned), plan.command)
         session = RunSession(plan, folder, host, screen)
         try:
             _write_description(session)
             yield session
-        except BrokenPipeError:
-            raise  # who read our output has seen enough; that is no fault of the disk
         except OSError as e:
             raise RunCutShortError(_cut_short(e, session)) from e
 
@@ -207,8 +208,7 @@ def _signals_held_back() -> Iterator[None]:
     """Signals that would end us wait: a second or two of writing tables is what the run was for."""
     heard: list[int] = []
     before = {
-        n: signal.signal(n, lambda number, _frame: heard.append(number))
-        for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        n: signal.signal(n, lambda number, _frame: heard.append(number)) for n in ending_signals()
     }
     try:
         yield

@@ -72,7 +72,7 @@ def probed_environment(
             problem = f"its library offers {names}: name one, --plugin NAME=LIBRARY:EP_NAME"
     found = ProbeResult(
         providers=tuple(told["providers"]), versions=told["versions"], gpus=tuple(gpus),
-        plugin_devices=devices, errors=told["errors"], trtexec=trtexec,
+        plugin_devices=devices, errors=told["errors"], trtexec=trtexec, libraries=told["libraries"],
     )  # fmt: skip
     environment = Environment(spec.name, python, spec.variables, found.versions)
     return ProbedEnvironment(spec, environment, found, problem)

@@ -10,7 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-INTERESTING = ("onnx", "numpy", "tensorrt", "nvidia-", "openvino", "torch", "cuda-", "ml-dtypes")
+from perf.worker import engine_libraries
+
+INTERESTING = (
+    "onnx",
+    "numpy",
+    "tensorrt",
+    "nvidia-",
+    "openvino",
+    "torch",
+    "cuda-",
+    "ml-dtypes",
+    "ml_dtypes",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,6 +45,8 @@ def probe_environment(plugin: Mapping[str, str]) -> dict[str, Any]:
         except Exception as e:
             found["errors"][module] = f"{type(e).__name__}: {e}"
     ort = sys.modules.get("onnxruntime")
+    package = Path(ort.__path__[0]) if ort else None
+    found["libraries"] = engine_libraries.digest_libraries(sys.path, package)
     if ort is not None and "onnxruntime" not in found["errors"]:
         found["providers"] = list(ort.get_available_providers())
         found["versions"] |= _build_info(ort)
@@ -76,6 +90,8 @@ def _plugin_devices(ort: Any, plugin: Mapping[str, str], found: dict[str, Any]) 
     from perf.backends import plugin as plugins
 
     try:
+        library = Path(plugins.library_path(plugin["library"]))
+        found["libraries"][library.name] = engine_libraries.digest_file(library)
         found["plugin_devices"] = plugins.list_devices(ort, plugin)
     except Exception as e:
         found["errors"]["plugin"] = f"{type(e).__name__}: {e}"

@@ -34,6 +34,7 @@ from perf.request.environments import (
     read_environments,
 )
 from perf.request.locations import CODE, environments_folder
+from perf.request.locks import find_lock
 from perf.request.options import Options
 from perf.schema.cell import Environment
 from perf.schema.file_lock import hold_lock
@@ -64,19 +65,15 @@ def build_environment(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
         folder = folder_of(spec)
         aside = home / f"{folder.name}.new"
         shutil.rmtree(aside, ignore_errors=True)
-        say(f"building environment {spec.name}: {', '.join(spec.requirements)}")
+        digests = find_lock(spec.folder, spec.name, spec.requirements)
+        known = "" if digests else " (by their versions alone: no lock holds their digests)"
+        say(f"building environment {spec.name}: {', '.join(spec.requirements)}{known}")
+        packages = ["--require-hashes", "-r", str(digests)] if digests else spec.requirements
         python = str(aside / "bin" / "python")
+        install = ("-I", "-m", "pip", "install", "--disable-pip-version-check")
         for argv in (  # -I: what PYTHONPATH leads to is not in the environment
             [sys.executable, "-I", "-m", "venv", str(aside)],
-            [
-                python,
-                "-I",
-                "-m",
-                "pip",
-                "install",
-                "--disable-pip-version-check",
-                *spec.requirements,
-            ],
+            [python, *install, *packages],
         ):
             if problem := _shown(argv, say):
                 shutil.rmtree(aside, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from perf.execution.launcher import Interrupted
+from perf.execution.launcher import Interrupted, ending_signals
 from perf.machine import process_tree
 from perf.schema import journal
 from perf.schema.fold import last_stage
@@ -57,7 +57,7 @@ class Supervisor:
         """Become the reaper of all descendants, and turn signals into Interrupted."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._wake_r, self._wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ending_signals():
             self._old[number] = signal.signal(number, self._on_signal)
         return self
 
