@@ -18,6 +18,7 @@ from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
 from perf.request.options import BadRequestError, Options
 from perf.wrapper.environments import hold_environments, offer_targets
+from perf.wrapper.guardian import run_guarded
 from perf.wrapper.launcher import open_process_launcher
 
 PROGRAM = "benchmark_wrapper.py"
@@ -31,7 +32,7 @@ def make_parser() -> CommandParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the harness; returns the exit status that README documents."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_and_report(lambda: _run(words))
+    return run_guarded(lambda: run_and_report(lambda: _run(words)))
 
 
 def _run(words: Sequence[str]) -> int:
@@ -46,7 +47,7 @@ def _run(words: Sequence[str]) -> int:
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
-    with run_session(plan) as session:
+    with plan.signals, run_session(plan) as session:
         with hold_environments(plan.planned), open_process_launcher(session) as launcher:
             session.run(launcher)
         session.write_tables()

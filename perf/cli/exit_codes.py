@@ -6,7 +6,13 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from perf.execution.run_lifecycle import BAD_REQUEST, INCOMPLETE, OK, RunCutShortError
+from perf.execution.run_lifecycle import (
+    BAD_REQUEST,
+    INCOMPLETE,
+    OK,
+    RunCutShortError,
+    TablesNotWrittenError,
+)
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
 from perf.request.environments import EnvironmentsError
@@ -25,6 +31,8 @@ def run_and_report(work: Callable[[], int]) -> int:
         return _error(str(e), BAD_REQUEST)
     except (NothingMeasurableError, LockHeld, RunCutShortError) as e:
         return _error(str(e), INCOMPLETE)
+    except TablesNotWrittenError as e:
+        return _error(str(e), e.status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read our output has seen enough
         return OK

@@ -14,6 +14,7 @@ from perf.execution.quarantine import Quarantine
 from perf.execution.records import records_for_all_cells
 from perf.execution.resume import options_to_json
 from perf.execution.scheduler import Scheduler
+from perf.execution.signals import SignalWatch
 from perf.machine import system
 from perf.machine.gpus import find_gpus
 from perf.machine.machine_lock import MachineLock
@@ -27,11 +28,22 @@ from perf.results import run_folder, tables
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Environment
-from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
+from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped, write_record
 from perf.schema.version import stamp
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
 DAY_S = 24 * 3600.0  # how long a run waits for who holds a lock
+
+
+class TablesNotWrittenError(Exception):
+    """A signal ended the run before its tables were written."""
+
+    def __init__(self, folder: RunFolder, number: int) -> None:
+        self.status = 128 + number
+        super().__init__(
+            f"ended by {signal.Signals(number).name} before the tables were written; every finished cell is "
+            f"kept: `ep-perf report {shlex.quote(str(folder.root))}` writes them"
+        )
 
 
 class RunCutShortError(Exception):
@@ -48,6 +60,7 @@ class RunPlan:
     results: Path
     command: tuple[str, ...]  # the program and its words, for the command that runs a cell again
     resumable: bool = True
+    signals: SignalWatch = field(default_factory=SignalWatch)
 
 
 @dataclass
@@ -74,6 +87,7 @@ class RunSession:
                     held.callback(lock.release)
                     lock.acquire(sleep=launcher.pause, waiting=self.screen.notice)
                 scheduler.run(self.plan.planned)
+                self.signal = signal.SIGINT if self.plan.signals.interrupts else 0
             except Interrupted as e:
                 self.signal = int(e.args[0])
             except KeyboardInterrupt:
@@ -86,12 +100,27 @@ class RunSession:
         return records_for_all_cells(self.plan.planned, self.records, self.folder.run_id, why)
 
     def write_tables(self) -> None:
-        """The tables of what there is; a signal waits until they are written."""
-        with _signals_held_back():
-            self.tables = tables.write_all(
-                self.all_records, self.host, self.folder.root, self.folder.results,
-                self.folder.run_id, label=self.plan.options.label,
-            )  # fmt: skip
+        """The tables of what there is. One SIGINT waits; what ends the run at once raises an error."""
+        try:
+            with self.plan.signals.raising():
+                self._restore()
+                self.tables = tables.write_all(
+                    self.all_records, self.host, self.folder.root, self.folder.results,
+                    self.folder.run_id, label=self.plan.options.label,
+                )  # fmt: skip
+        except Interrupted as e:
+            raise TablesNotWrittenError(self.folder, int(e.args[0])) from None
+
+    def _restore(self) -> None:
+        """Write again what a worker took from the run's folder: its description, its cells' records."""
+        self.folder.root.mkdir(parents=True, exist_ok=True)
+        _write_description(self)
+        for record in self.records.values():
+            path = (
+                run_folder.make_folder(self.folder, self.folder.cell(record.cell)) / "record.json"
+            )
+            if not path.is_file() or path.is_symlink():
+                write_record(record, path)
 
     def show_summary(self) -> None:
         """The last lines on the terminal."""
@@ -127,6 +156,10 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
     with run_folder.own_run(folder, fresh=not options.resume):
         screen = Screen(options, len(plan.planned), plan.command)
         session = RunSession(plan, folder, host, screen)
+        plan.signals.on_first_interrupt = lambda: screen.notice(
+            "interrupted: the run ends with the launches in flight, then writes its tables; "
+            f"Ctrl-C again ends it now; `--resume {folder.run_id}` goes on"
+        )
         try:
             _write_description(session)
             yield session
@@ -200,20 +233,3 @@ def _cut_short(error: OSError, session: RunSession) -> str:
         f"{what}; what had finished is kept in {folder.root}: make room, "
         f"then {resume if session.plan.resumable else 'run it again'}"
     )
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Signals that would end us wait: a second or two of writing tables is what the run was for."""
-    heard: list[int] = []
-    before = {
-        n: signal.signal(n, lambda number, _frame: heard.append(number))
-        for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for ended_by in heard:
-            signal.raise_signal(ended_by)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from perf.execution.launcher import Launcher
+from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
 from perf.planning import launch_graph, measure_order
@@ -73,7 +73,18 @@ class Scheduler:
         return self.context.options
 
     def run(self, planned: Sequence[Planned]) -> None:
-        """Run every cell; raises Interrupted with what is finished in `records`."""
+        """Run every cell; raises Interrupted with what is finished in `records`.
+
+        One SIGINT lets the launches in flight end: they are durable, and a resumed run goes on after them.
+        """
+        try:
+            self._run(planned)
+        except Interrupted:
+            while self.launcher.in_flight:
+                self.launcher.wait()
+            raise
+
+    def _run(self, planned: Sequence[Planned]) -> None:
         if self.options.resume:
             self.launcher.continue_after(run_folder.read_finished_launches(self.context.run))
         canaries = [p for p in planned if p.cell.model.name == CANARY]
@@ -185,8 +196,7 @@ class Scheduler:
         """Make a cell's record durable, once; the next launch may end this process."""
         if state.done:
             return
-        folder = self.context.run.cell(state.cell)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = run_folder.make_folder(self.context.run, self.context.run.cell(state.cell))
         tail: tuple[str, ...] = ()
         if state.launches and not isinstance(state.outcome, (Passed, Skipped)):
             last = self.context.run.launch(state.cell, state.launches[-1].name)

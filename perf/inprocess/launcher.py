@@ -13,7 +13,8 @@ from pathlib import Path
 
 from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
 from perf.results import run_folder
-from perf.schema import fold, journal
+from perf.results.launch_folder import LaunchFolder
+from perf.schema import fold
 from perf.schema.record import Ending, Launch, LaunchKind
 from perf.worker import stages
 
@@ -41,7 +42,8 @@ class InProcessLauncher:
         with _restored(request.folder):
             status = _status(request)
         ending = Ending(status, None, wall_s=time.monotonic() - began)
-        events = journal.read_live_journal(request.folder / "journal.jsonl")
+        with contextlib.closing(LaunchFolder(request.folder)) as folder:
+            events = folder.read_journal().events
         expected = expectation_of(request.cell) if request.cell else fold.Expectation()
         self._order += 1
         launch = replace(

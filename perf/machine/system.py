@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from perf.machine.gpus import Gpu
+from perf.machine.write_fence import landlock_abi
 from perf.request.locations import CODE, read_commit
 from perf.schema.cell import Environment
 
@@ -35,6 +36,7 @@ class SystemInfo:
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     interpreters: Mapping[str, str] = field(default_factory=dict)
     harness_commit: str = ""
+    write_fence: str = ""  # what keeps workers from writing outside their folders
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ def gather_system(
         environments={e.name: dict(e.versions) for e in environments},
         interpreters={e.name: e.python for e in environments},
         harness_commit=read_commit(harness),
+        write_fence=f"Landlock ABI {abi}"
+        if (abi := landlock_abi())
+        else "none: the kernel has no Landlock",
     )
 
 

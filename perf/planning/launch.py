@@ -36,6 +36,7 @@ class LaunchRequest:
     alone: bool = False  # it builds an engine: nothing may run beside it
     gpu: bool = False
     round: int = 0
+    writable: tuple[Path, ...] = ()  # folders besides its own that it may write in
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,11 @@ def expectation_of(cell: Cell) -> Expectation:
         cell.provider, cell.tolerance.percent_mismatch, cell.min_ep_share,
         asked if asked != "fp32" else "",
     )  # fmt: skip
+
+
+def cache_of(cell: Cell) -> tuple[Path, ...]:
+    """The folder of the engines that a cell builds or loads, where its backend does."""
+    return (Path(cell.cache),) if cell.cache else ()
 
 
 PREPARE_PRELOAD = ("numpy", "onnx", "perf.worker.prepare")

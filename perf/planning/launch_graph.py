@@ -14,6 +14,7 @@ from perf.planning.launch import (
     LaunchRequest,
     LaunchResult,
     RunContext,
+    cache_of,
 )
 from perf.schema import atomic_file, codec, fold, outcomes
 from perf.schema import cell as cells
@@ -61,7 +62,7 @@ def _check_request(context: RunContext, p: CellState, name: str) -> LaunchReques
     return LaunchRequest(
         LaunchKind.CHECK, name, context.run.cell(p.cell) / "cell.json",
         context.run.launch(p.cell, name), p.cell.environment, WORKER_PRELOAD + p.backend.preload, p.cell,
-        alone=p.backend.builds, gpu=p.backend.needs_gpu,
+        alone=p.backend.builds, gpu=p.backend.needs_gpu, writable=cache_of(p.cell),
     )  # fmt: skip
 
 
@@ -82,6 +83,7 @@ def _prepare_inputs(
             folder / "prepare",
             context.own,
             PREPARE_PRELOAD,
+            writable=(folder,),
         )
     ]
     prepared = fold.find_prepared(result.events)
@@ -146,7 +148,7 @@ def _convert_models(
         (result,) = yield [
             LaunchRequest(
                 LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch",
-                context.own, ("numpy", "onnx"),
+                context.own, ("numpy", "onnx"), writable=(artifact_folder(context),),
             )
         ]  # fmt: skip
         made = fold.find_artifact(result.events)
@@ -181,7 +183,7 @@ def retry_with_inferred_shapes(
     (result,) = yield [
         LaunchRequest(
             LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", context.own,
-            ("numpy", "onnx"),
+            ("numpy", "onnx"), writable=(artifact_folder(context),),
         )
     ]  # fmt: skip
     made = fold.find_artifact(result.events)

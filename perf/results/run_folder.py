@@ -1,10 +1,10 @@
 """A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
 
 import errno
-import json
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.options import BadRequestError
-from perf.schema import atomic_file, codec, record
+from perf.schema import atomic_file, codec, record, strict_json
 from perf.schema.cell import Cell, safe_name
 from perf.schema.file_lock import LockTaken, lock_descriptor
 from perf.schema.record import Launch, Record
+from perf.schema.untrusted_file import UntrustedFileError, read_whole
 from perf.schema.version import stamp, without_version
+
+JSON_LIMIT = 64 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,8 @@ def _link(run: RunFolder) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON, or None where there is none or it is torn; raises NewerSchemaError."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        told = strict_json.parse(read_whole(path, JSON_LIMIT))
+    except (UntrustedFileError, FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return without_version(told, path)
 
@@ -156,6 +159,18 @@ def read_records(run: RunFolder) -> tuple[Record, ...]:
         with suppress(OSError, ValueError):
             found.append(record.read_record(path))
     return tuple(found)
+
+
+def make_folder(run: RunFolder, folder: Path) -> Path:
+    """A real folder below a run's own, made anew where a worker put something else in its place."""
+    at = run.root
+    for part in folder.relative_to(run.root).parts:
+        at /= part
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(at.lstat().st_mode):
+                at.unlink()
+        at.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def make_empty(folder: Path) -> Path:

@@ -167,6 +167,13 @@ def fold_launch(
     return out
 
 
+def without_account(launch: Launch, stage: Stage, why: str) -> Launch:
+    """A launch whose account cannot be believed; how it died stays, for that was seen from outside."""
+    if isinstance(launch.outcome, Crashed | OutOfMemory | TimedOut | NotRun):
+        return launch
+    return replace(launch, outcome=Raised(stage, "FolderDamaged", why), timed=None)
+
+
 def find_prepared(events: Sequence[Event]) -> Prepared | None:
     """What a prepare job made, if it told."""
     return next((e for e in events if isinstance(e, Prepared)), None)

@@ -1,19 +1,22 @@
 """The process of one launch, from its log and signals to its end; as a program, one spawned afresh."""
 
+import contextlib
 import ctypes
 import faulthandler
 import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from perf.machine import write_fence
 from perf.worker import stages
 
 PR_SET_PDEATHSIG = 1
-LOG = "output.log"
+LOG, TMP = "output.log", "tmp"
 _LIBC = ctypes.CDLL(None)
 
 
@@ -28,7 +31,7 @@ def get_ready() -> None:
     os.close(null)
 
 
-def carry_out(request: Mapping[str, str]) -> NoReturn:
+def carry_out(request: Mapping[str, Any]) -> NoReturn:
     """Run the stages of a launch (its kind, job and folder) and end with their status; never returns."""
     folder = Path(request["folder"])
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -36,11 +39,26 @@ def carry_out(request: Mapping[str, str]) -> NoReturn:
     os.dup2(log, 2)
     os.close(log)
     os.chdir(folder)
+    with contextlib.suppress(
+        OSError
+    ):  # in some containers: the peak then holds the fork server's imports
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM from now on
+    if "writable" in request:
+        _confine(folder, request["writable"])
     status = stages.run_launch(request["kind"], Path(request["job"]), folder)
     sys.stdout.flush()
     sys.stderr.flush()
     _LIBC.fflush(None)  # what C's stdio still holds; _exit would lose it
     os._exit(status)
+
+
+def _confine(folder: Path, more: Sequence[str]) -> None:
+    """Keep this process from writing anywhere else; engines' temporary files lie in a folder of its own."""
+    temporary = folder / TMP
+    temporary.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    if problem := write_fence.confine_writes((folder, *map(Path, more))):
+        print(f"no write fence: {problem}", file=sys.stderr)
 
 
 def main(argv: list[str]) -> NoReturn:

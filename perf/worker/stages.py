@@ -192,7 +192,7 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
 
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
-    baseline = _reset_peak()
+    baseline = _status_mib("VmRSS")
     account.begin(Stage.CREATE)
     began = time.monotonic()
     with backend.open(cell, folder) as session:
@@ -223,7 +223,7 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
 
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
-    baseline = _reset_peak()
+    baseline = _status_mib("VmRSS")
     account.begin(Stage.CREATE)
     began = time.monotonic()
     with backend.open(cell, folder) as session:
@@ -272,15 +272,6 @@ def _loaded_versions() -> dict[str, str]:
     names = ("numpy", "onnxruntime", "torch", "tensorrt")
     found = {n: getattr(sys.modules.get(n), "__version__", "") for n in names}
     return {n: str(v) for n, v in found.items() if v}
-
-
-def _reset_peak() -> float:
-    """Reset VmHWM (it may be inherited from the host) and return RSS now, in MiB."""
-    with contextlib.suppress(
-        OSError
-    ):  # in some containers: the peak then holds the host's imports
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _status_mib("VmRSS")
 
 
 def _tell_memory(account: _Account, baseline_mib: float) -> None:
