@@ -13,7 +13,7 @@ from perf.conversion import external_data, model_inputs
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
 from perf.request.locations import new_models_folder
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 from perf.request.programs import command_of
 from setup_models import model_list_rows, reference
 

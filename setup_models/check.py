@@ -12,6 +12,7 @@ from perf.conversion import artifact_cache, data_sets, external_data, model_inpu
 from perf.conversion.errors import UserError, run_command
 from perf.request import model_list as model_lists
 from perf.request.command_parser import CommandParser
+from perf.request.model_file import digest_model
 from perf.request.programs import command_of
 from setup_models import model_list_rows, offline, packages
 from setup_models.fetch import lock
@@ -73,7 +74,7 @@ def examine_model(model: Listed, artefact_folders: Iterable[Path] = ()) -> Findi
         fed = tuple(_spell(each) for each in model_inputs.declared_inputs(structure))
     except UserError as refusal:
         return Finding(model, lacks=((str(refusal), _fetch_command(model)),))
-    sha256 = model_lists.digest_model(model.path)
+    sha256 = digest_model(model.path)
     if model.sha256 and model.sha256 != sha256:
         mend = f"set its sha256 to {sha256} if the change is wanted, or fetch it again"
         lacks.append((f"the file is not the listed one ({model.sha256[:12]})", mend))

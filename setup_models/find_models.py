@@ -9,7 +9,7 @@ from pathlib import Path
 
 from perf.conversion import data_sets, external_data
 from perf.conversion.errors import UserError
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 from setup_models.model_list_rows import Row
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from perf.conversion import convert
 from perf.conversion.artifact import ConversionRequest
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 
 REPORT = "report.json"
 

@@ -23,7 +23,8 @@ from perf.conversion.artifact import (
 )
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import digest_model, digest_test_data
+from perf.request.model_file import digest_model
+from perf.request.model_list import digest_test_data
 from perf.request.programs import command_of, install_command
 
 if TYPE_CHECKING:

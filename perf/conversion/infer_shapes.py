@@ -12,7 +12,7 @@ from pathlib import Path
 from perf.conversion import convert, cpu_reference, external_data, scratch_dir
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 from perf.request.programs import command_of, install_command
 
 

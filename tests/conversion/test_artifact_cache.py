@@ -9,7 +9,7 @@ import pytest
 
 from perf.conversion import artifact_cache, convert, data_sets
 from perf.conversion.artifact import ConversionError, ConversionRequest
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 from tests.setup_models.tiny import mlp, model_folder, save
 
 
