@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
@@ -25,10 +26,12 @@ from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.results import run_folder, tables
+from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Environment
-from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped, write_record
+from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
+from perf.schema.untrusted_file import file_version
 from perf.schema.version import stamp
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
@@ -71,15 +74,17 @@ class RunSession:
     folder: RunFolder
     host: SystemInfo
     screen: Screen
-    records: dict[str, Record] = field(default_factory=dict)
+    store: RecordStore
     signal: int = 0  # what ended it early
     tables: tuple[Path, ...] = ()
+    description: Any = None
+    described: tuple[int, ...] = ()  # run.json as it was written
 
     def run(self, launcher: Launcher) -> None:
         """Carry the plan out, with the machine's locks held; a signal ends it early."""
         scheduler = Scheduler(
             self._context(), launcher, Quarantine(self.folder.results, self.folder.run_id),
-            self.screen, self.records,
+            self.screen, self.store,
         )  # fmt: skip
         with contextlib.ExitStack() as held:
             try:
@@ -97,7 +102,9 @@ class RunSession:
     def all_records(self) -> tuple[Record, ...]:
         """A record for every planned cell, in plan order."""
         why = "interrupted" if self.signal else "the run ended before it"
-        return records_for_all_cells(self.plan.planned, self.records, self.folder.run_id, why)
+        return records_for_all_cells(
+            self.plan.planned, self.store.records, self.folder.run_id, why
+        )
 
     def write_tables(self) -> None:
         """The tables of what there is. One SIGINT waits; what ends the run at once raises an error."""
@@ -113,14 +120,18 @@ class RunSession:
 
     def _restore(self) -> None:
         """Write again what a worker took from the run's folder: its description, its cells' records."""
-        self.folder.root.mkdir(parents=True, exist_ok=True)
-        _write_description(self)
-        for record in self.records.values():
-            path = (
-                run_folder.make_folder(self.folder, self.folder.cell(record.cell)) / "record.json"
-            )
-            if not path.is_file() or path.is_symlink():
-                write_record(record, path)
+        if file_version(self.folder.root / "run.json") != self.described:
+            self.describe(self.description)
+        self.store.restore()
+
+    def describe(self, description: Any) -> None:
+        """Write run.json, and host.json as it is now."""
+        root = self.folder.root
+        path = run_folder.make_place(root, root / "run.json")
+        atomic_file.write_json(path, stamp(description))
+        self.description, self.described = description, file_version(path)
+        host = run_folder.make_place(root, root / "host.json")
+        atomic_file.write_json(host, codec.encode(self.host))
 
     def show_summary(self) -> None:
         """The last lines on the terminal."""
@@ -155,13 +166,13 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
     host = system.gather_system(tuple(used.values()), find_gpus())
     with run_folder.own_run(folder, fresh=not options.resume):
         screen = Screen(options, len(plan.planned), plan.command)
-        session = RunSession(plan, folder, host, screen)
+        session = RunSession(plan, folder, host, screen, RecordStore(folder))
         plan.signals.on_first_interrupt = lambda: screen.notice(
             "interrupted: the run ends with the launches in flight, then writes its tables; "
             f"Ctrl-C again ends it now; `--resume {folder.run_id}` goes on"
         )
         try:
-            _write_description(session)
+            session.describe(_describe(session))
             yield session
         except BrokenPipeError:
             raise  # who read our output has seen enough; that is no fault of the disk
@@ -203,22 +214,21 @@ def exit_status(records: Sequence[Record], options: Options, unable: Collection[
     return OK
 
 
-def _write_description(session: RunSession) -> None:
-    """Write run.json once, and host.json as it is now."""
-    plan, root = session.plan, session.folder.root
-    if not (root / "run.json").exists():
-        description = {
-            "run_id": session.folder.run_id,
-            "label": plan.options.label,
-            "command": list(plan.command),
-            "options": options_to_json(plan.options),
-            "targets": list(dict.fromkeys(p.cell.target.label for p in plan.planned)),
-            "cells": [p.cell.id for p in plan.planned],
-            "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
-            "harness_commit": session.host.harness_commit,
-        }
-        atomic_file.write_json(root / "run.json", stamp(description))
-    atomic_file.write_json(root / "host.json", codec.encode(session.host))
+def _describe(session: RunSession) -> Any:
+    """What run.json holds: as an earlier part of this run wrote it, or of the run that begins."""
+    plan = session.plan
+    if plan.options.resume and (told := run_folder.read_json(session.folder.root / "run.json")):
+        return told
+    return {
+        "run_id": session.folder.run_id,
+        "label": plan.options.label,
+        "command": list(plan.command),
+        "options": options_to_json(plan.options),
+        "targets": list(dict.fromkeys(p.cell.target.label for p in plan.planned)),
+        "cells": [p.cell.id for p in plan.planned],
+        "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
+        "harness_commit": session.host.harness_commit,
+    }
 
 
 def _cut_short(error: OSError, session: RunSession) -> str:

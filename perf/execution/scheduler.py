@@ -18,8 +18,9 @@ from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.results import run_folder
 from perf.results.log_tail import read_log_tail
+from perf.results.record_store import RecordStore
 from perf.schema.cell import ModelFile
-from perf.schema.record import Passed, Record, Skipped, write_record
+from perf.schema.record import Passed, Skipped
 
 
 class ModelTask:
@@ -57,13 +58,13 @@ class ModelTask:
 
 @dataclass
 class Scheduler:
-    """A run in flight: every planned cell has a record in `records` at its end."""
+    """A run in flight: every planned cell has a record in `store` at its end."""
 
     context: RunContext
     launcher: Launcher
     quarantine: Quarantine
     screen: Screen
-    records: dict[str, Record]
+    store: RecordStore
     canaries: list[CellState] = field(default_factory=list)
     begun_s: float = field(default_factory=time.monotonic)
 
@@ -73,7 +74,7 @@ class Scheduler:
         return self.context.options
 
     def run(self, planned: Sequence[Planned]) -> None:
-        """Run every cell; raises Interrupted with what is finished in `records`.
+        """Run every cell; raises Interrupted with what is finished in `store`.
 
         One SIGINT lets the launches in flight end: they are durable, and a resumed run goes on after them.
         """
@@ -179,10 +180,7 @@ class Scheduler:
 
     def _is_finished(self, state: CellState) -> bool:
         """A resumed run keeps the cells that it finished."""
-        if self.options.resume and (
-            old := run_folder.read_finished_cell(self.context.run, state.cell)
-        ):
-            self.records[state.cell.id] = old
+        if self.options.resume and (old := self.store.take_finished(state.cell)):
             state.outcome, state.launches, state.done = old.outcome, list(old.launches), True
         return state.done
 
@@ -190,20 +188,19 @@ class Scheduler:
         """A model's cells have ended: what is not yet durable is made so, then all are shown."""
         for state in states:
             self._end_cell(state)
-        self.screen.ended([self.records[s.cell.id] for s in states])
+        self.screen.ended([self.store.records[s.cell.id] for s in states])
 
     def _end_cell(self, state: CellState) -> None:
         """Make a cell's record durable, once; the next launch may end this process."""
         if state.done:
             return
-        folder = run_folder.make_folder(self.context.run, self.context.run.cell(state.cell))
+        run = self.context.run
         tail: tuple[str, ...] = ()
         if state.launches and not isinstance(state.outcome, (Passed, Skipped)):
-            last = self.context.run.launch(state.cell, state.launches[-1].name)
+            last = run.launch(state.cell, state.launches[-1].name)
             tail = read_log_tail(last / "output.log")
-        record = make_record(state, self.context.run.run_id, tail)
-        write_record(record, folder / "record.json")
-        self.records[state.cell.id] = record
+        record = make_record(state, run.run_id, tail)
+        self.store.keep(record)
         if self.options.validates:
             self.quarantine.record(state.cell, record.outcome)
         state.done = True

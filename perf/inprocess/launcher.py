@@ -36,13 +36,13 @@ class InProcessLauncher:
 
     def start(self, request: LaunchRequest) -> LaunchResult:
         """One launch from start to end, folded and durable."""
-        run_folder.make_empty(request.folder)
+        run_folder.make_empty(request.folder.parent, request.folder)
         gc.collect()  # a failed cell's session may live on in its exception's traceback
         began = time.monotonic()
         with _restored(request.folder):
             status = _status(request)
         ending = Ending(status, None, wall_s=time.monotonic() - began)
-        with contextlib.closing(LaunchFolder(request.folder)) as folder:
+        with contextlib.closing(LaunchFolder(request.folder, request.job)) as folder:
             events = folder.read_journal().events
         expected = expectation_of(request.cell) if request.cell else fold.Expectation()
         self._order += 1

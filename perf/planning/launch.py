@@ -11,7 +11,7 @@ from perf.request.options import Options
 from perf.results.run_folder import RunFolder
 from perf.schema.cell import Cell, Environment
 from perf.schema.fold import Expectation
-from perf.schema.journal import Event
+from perf.schema.journal import MOST_RUNS, Event
 from perf.schema.record import (
     Ending,
     EnvironmentFailed,
@@ -99,7 +99,7 @@ def expectation_of(cell: Cell) -> Expectation:
     asked = cell.target.precision.value
     return Expectation(
         cell.provider, cell.tolerance.percent_mismatch, cell.min_ep_share,
-        asked if asked != "fp32" else "",
+        asked if asked != "fp32" else "", cell.protocol.runs or MOST_RUNS,
     )  # fmt: skip
 
 

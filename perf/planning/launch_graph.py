@@ -16,6 +16,7 @@ from perf.planning.launch import (
     RunContext,
     cache_of,
 )
+from perf.results import run_folder
 from perf.schema import atomic_file, codec, fold, outcomes
 from perf.schema import cell as cells
 from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
@@ -58,7 +59,7 @@ def set_up_model(
 def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
     if p.backend.builds:
         p.cell = replace(p.cell, cache=str(engine_cache_folder(context, p.cell)))
-    cells.write_cell(p.cell, _make_folder(context.run.cell(p.cell)) / "cell.json")
+    cells.write_cell(p.cell, _place(context, context.run.cell(p.cell) / "cell.json"))
     return LaunchRequest(
         LaunchKind.CHECK, name, context.run.cell(p.cell) / "cell.json",
         context.run.launch(p.cell, name), p.cell.environment, WORKER_PRELOAD + p.backend.preload, p.cell,
@@ -74,7 +75,9 @@ def _prepare_inputs(
     folder = context.run.inputs(model.name, key)
     o = context.options
     job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
-    atomic_file.write_json(folder / "prepare.json", codec.encode(job), durable=False)
+    atomic_file.write_json(
+        _place(context, folder / "prepare.json"), codec.encode(job), durable=False
+    )
     (result,) = yield [
         LaunchRequest(
             LaunchKind.PREPARE,
@@ -111,7 +114,7 @@ def _make_references(
         return sets
     backend, environment = context.reference
     made_from = _key(key, environment.name, sorted(environment.versions.items()))
-    folder = _make_folder(context.run.reference(model.name, made_from))
+    folder = context.run.reference(model.name, made_from)
     like = mine[0].cell
     fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
     cell = replace(
@@ -120,7 +123,7 @@ def _make_references(
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
         model=replace(model, path=fed),
     )  # fmt: skip
-    cells.write_cell(cell, folder / "cell.json")
+    cells.write_cell(cell, _place(context, folder / "cell.json"))
     (result,) = yield [
         LaunchRequest(LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
             WORKER_PRELOAD + backend.preload, cell)
@@ -144,7 +147,9 @@ def _convert_models(
         job = ArtefactJob(
             model, precision.value, str(artifact_folder(context)), model.test_data or ""
         )  # fmt: skip
-        atomic_file.write_json(folder / "artefact.json", codec.encode(job), durable=False)
+        atomic_file.write_json(
+            _place(context, folder / "artefact.json"), codec.encode(job), durable=False
+        )
         (result,) = yield [
             LaunchRequest(
                 LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch",
@@ -179,7 +184,9 @@ def retry_with_inferred_shapes(
         return
     folder = context.run.cache(f"{model.sha256[:16]}-shapes")
     job = ArtefactJob(model, "shapes", str(artifact_folder(context)))
-    atomic_file.write_json(folder / "artefact.json", codec.encode(job), durable=False)
+    atomic_file.write_json(
+        _place(context, folder / "artefact.json"), codec.encode(job), durable=False
+    )
     (result,) = yield [
         LaunchRequest(
             LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", context.own,
@@ -253,6 +260,5 @@ def _describe_outcome(outcome: Outcome) -> str:
     return ": ".join((outcomes.name(outcome), *told))
 
 
-def _make_folder(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _place(context: RunContext, file: Path) -> Path:
+    return run_folder.make_place(context.run.root, file)

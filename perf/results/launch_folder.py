@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 from perf.schema import codec, journal
 from perf.schema.journal import Event, Stage
 from perf.schema.record import Launch
-from perf.schema.untrusted_file import open_regular, read_regular
+from perf.schema.untrusted_file import file_version, open_regular, read_regular
+from perf.schema.untrusted_tree import remove_tree
 from perf.schema.version import stamp
 
 JOURNAL, LOG, LAUNCH, TMP = "journal.jsonl", "output.log", "launch.json", "tmp"
@@ -32,10 +32,14 @@ class JournalRead:
 
 
 class LaunchFolder:
-    """Files of one launch by their names in a folder that cannot be exchanged for another."""
+    """Files of one launch by their names in a folder that cannot be exchanged for another.
 
-    def __init__(self, path: Path) -> None:
+    `job` is a file that the launch is given and that the next one needs as it is.
+    """
+
+    def __init__(self, path: Path, job: Path) -> None:
         self.path = path
+        self._job, self._job_was = job, file_version(job)
         path.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         made = os.fstat(self._fd)
@@ -89,6 +93,8 @@ class LaunchFolder:
             return f"{DAMAGED}: {e.strerror}"
         if not stat.S_ISDIR(now.st_mode) or (now.st_dev, now.st_ino) != self._id:
             return f"{DAMAGED}: something else is in its place"
+        if (job := file_version(self._job)) != self._job_was:
+            return f"{DAMAGED}: {self._job.name} {'was changed' if job else 'is gone'}"
         return ""
 
     def write_launch(self, launch: Launch) -> None:
@@ -126,7 +132,7 @@ class LaunchFolder:
     def remove_temporary(self) -> None:
         """Remove what engines left in their folder for temporary files."""
         with contextlib.suppress(OSError):
-            shutil.rmtree(TMP, ignore_errors=True, dir_fd=self._fd)
+            remove_tree(TMP, self._fd)
 
     def read_log_end(self, limit: int) -> bytes:
         """The last bytes of the log; b"" where there is none that can be read."""

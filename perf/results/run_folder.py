@@ -2,7 +2,6 @@
 
 import errno
 import secrets
-import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from perf.schema.cell import Cell, safe_name
 from perf.schema.file_lock import LockTaken, lock_descriptor
 from perf.schema.record import Launch, Record
 from perf.schema.untrusted_file import UntrustedFileError, read_whole
+from perf.schema.untrusted_tree import remove_tree
 from perf.schema.version import stamp, without_version
 
 JSON_LIMIT = 64 << 20  # bytes
@@ -161,23 +161,30 @@ def read_records(run: RunFolder) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def make_folder(run: RunFolder, folder: Path) -> Path:
-    """A real folder below a run's own, made anew where a worker put something else in its place."""
-    at = run.root
-    for part in folder.relative_to(run.root).parts:
+def make_folder(root: Path, folder: Path) -> Path:
+    """A real folder below a root that is believed, made anew where a worker put something else."""
+    root.mkdir(parents=True, exist_ok=True)
+    at = root
+    for part in folder.relative_to(root).parts:
         at /= part
         with suppress(FileNotFoundError):
             if not stat.S_ISDIR(at.lstat().st_mode):
                 at.unlink()
-        at.mkdir(parents=True, exist_ok=True)
+        at.mkdir(exist_ok=True)
     return folder
 
 
-def make_empty(folder: Path) -> Path:
-    """An empty folder, whatever a killed run left there."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+def make_empty(root: Path, folder: Path) -> Path:
+    """An empty folder below a root that is believed, whatever a killed run or a worker left there."""
+    make_folder(root, folder.parent)
+    remove_tree(folder)
+    folder.mkdir()
     return folder
+
+
+def make_place(root: Path, file: Path) -> Path:
+    """Where a file can be written below a root that is believed: in real folders, and where none is."""
+    make_folder(root, file.parent)
+    if file.is_dir() and not file.is_symlink():
+        remove_tree(file)
+    return file

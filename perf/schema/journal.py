@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from perf.schema import codec, strict_json, version
 from perf.schema.cell import TestSet
@@ -256,6 +256,9 @@ class Journal:
 
 
 MOST_EVENTS = 20_000
+MOST_RUNS = 200_000  # timed runs of one launch
+MOST_TEXT = 16 << 10  # characters of one text
+MOST_PARTS = 100_000  # of each kind in one line: lists, objects, strings
 STORED_LIMIT = 64 << 20
 
 
@@ -269,11 +272,37 @@ def parse_journal(text: bytes) -> tuple[Event, ...]:
         if len(events) >= MOST_EVENTS:
             break
         try:
-            event: Event = codec.decode_union(EVENTS, strict_json.parse(line, finite=True))
+            if _has_too_much(line):
+                break
+            told = strict_json.parse(line, finite=True)
+            if len(line) > MOST_TEXT:
+                told = _cut_texts(told)
+            event: Event = codec.decode_union(EVENTS, told)
         except ValueError:  # DecodeError, JSON and UTF-8 errors are ValueErrors
             break
         events.append(event)
     return tuple(events)
+
+
+def _cut_texts(told: Any) -> Any:
+    """What a line held, with no text longer than MOST_TEXT."""
+    match told:
+        case str() if len(told) > MOST_TEXT:
+            return f"{told[:MOST_TEXT]}… ({len(told)} characters)"
+        case dict():
+            return {k[:MOST_TEXT]: _cut_texts(v) for k, v in told.items()}
+        case list() if not all(isinstance(v, int) for v in told):
+            return [_cut_texts(v) for v in told]
+        case _:
+            return told
+
+
+def _has_too_much(line: bytes) -> bool:
+    """Whether reading a line would take far more memory than the line; no account has as much."""
+    counts = (line.count(sign) for sign in (b"[", b"{", b'"', b":"))
+    return len(line) > MOST_PARTS and (
+        max(counts) > MOST_PARTS or line.count(b",") > 4 * MOST_RUNS
+    )
 
 
 def until(events: Sequence[Event], end_s: float | None) -> tuple[Event, ...]:

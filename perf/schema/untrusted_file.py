@@ -62,6 +62,15 @@ def read_whole(
     return data
 
 
+def file_version(path: Path) -> tuple[int, ...]:
+    """What changes with a file's bytes, its place or its kind; nothing where there is no file."""
+    try:
+        now = path.lstat()
+    except OSError:
+        return ()
+    return now.st_dev, now.st_ino, now.st_mode, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
 def _kind(mode: int) -> str:
     kinds = {
         stat.S_IFDIR: "a folder",

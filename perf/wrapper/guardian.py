@@ -32,6 +32,7 @@ def run_guarded(work: Callable[[], int]) -> int:
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the parent alone, which passes it on once
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # and it may write to that terminal
         signal.signal(ABANDONED, _abandon)
         libc.prctl(PR_SET_PDEATHSIG, ABANDONED)
         if os.getppid() != parent:  # it died before the line above
@@ -56,13 +57,17 @@ def _guard(child: int) -> int:
     for number in _FORWARDED:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda n, _frame: _pass_on(pidfd, n))
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # it may have been stopped
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.register(wake_r, select.POLLIN)
     while pidfd not in {fd for fd, _ in poll.poll()}:
         with contextlib.suppress(BlockingIOError):
             os.read(wake_r, 512)
+        if os.waitid(os.P_PIDFD, pidfd, os.WSTOPPED | os.WNOHANG):
+            _pass_on(pidfd, signal.SIGCONT)  # by a worker: a user's own signals reach this process
     signal.set_wakeup_fd(before)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     told = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     if told is None:  # dead, and not told so: somebody traces it
         return 128 + signal.SIGKILL

@@ -15,6 +15,8 @@ from perf.machine.nvml_sampler import Sampler
 from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
 from perf.request.options import Options, default_jobs
 from perf.results import run_folder
+from perf.results.launch_folder import LaunchFolder
+from perf.results.run_folder import RunFolder
 from perf.schema import fold, journal
 from perf.schema.journal import Note, Stage
 from perf.schema.record import Ending, EnvironmentFailed, KilledFor, Launch, LaunchKind, Raised
@@ -41,7 +43,7 @@ def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
     with Supervisor(session.plan.signals) as supervisor:
         yield ProcessLauncher(
             supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
-            session.folder.run_id, session.screen.notice,
+            session.folder, session.screen.notice,
         )  # fmt: skip
 
 
@@ -56,13 +58,13 @@ class ProcessLauncher:
         options: Options,
         gpus: tuple[Gpu, ...],
         boot_id: str,
-        run_id: str = "",
+        run: RunFolder,
         notice: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.jobs = options.jobs or default_jobs()
         self._signals = supervisor.signals
         self.pause = self._signals.pause
-        self._run_id = run_id
+        self._run = run
         self._notice = notice
         self._supervisor = supervisor
         self._options = options
@@ -81,7 +83,7 @@ class ProcessLauncher:
         self._signals.check_before_launch()
         if result := _finished(request):
             return result
-        run_folder.make_empty(request.folder)
+        run_folder.make_empty(self._run.root, request.folder)
         sampler, energy = self._sampler(request), _energy(request)
         spec = WorkerSpec(
             request.kind, request.job, request.folder, request.environment, request.preload,
@@ -154,7 +156,7 @@ class ProcessLauncher:
             )
         if ending.killed_for is not KilledFor.INTERRUPT:
             if folder.damage():
-                run_folder.make_empty(request.folder)
+                run_folder.make_empty(self._run.root, request.folder)
                 run_folder.write_launch(request.folder, launch)
             else:
                 folder.write_launch(launch)
@@ -188,7 +190,7 @@ class ProcessLauncher:
             return None
         cache = Path(cell.cache)
         cache.parent.mkdir(parents=True, exist_ok=True)
-        lease = MachineLock(f"engines {cache.name}", self._run_id, DAY_S, cache.parent)
+        lease = MachineLock(f"engines {cache.name}", self._run.run_id, DAY_S, cache.parent)
         lease.acquire(sleep=self._signals.pause, waiting=self._notice)
         return lease
 
@@ -214,11 +216,14 @@ def _cold(launch: Launch, *, accompanied: bool) -> bool | None:
 
 
 def _finished(request: LaunchRequest) -> LaunchResult | None:
+    """A launch that an earlier part of this run ended, if what it left can be read."""
     launch = run_folder.read_finished_launch(request.folder)
     if launch is None:
         return None
-    return LaunchResult(
-        request, journal.read_journal(request.folder / "journal.jsonl"), launch.ending, launch
+    with contextlib.closing(LaunchFolder(request.folder, request.job)) as folder:
+        account = folder.read_journal()
+    return (
+        None if account.problem else LaunchResult(request, account.events, launch.ending, launch)
     )
 
 

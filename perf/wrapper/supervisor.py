@@ -78,7 +78,7 @@ class Supervisor:
     def start(self, spec: WorkerSpec) -> Running:
         """Start one launch; raises CannotStart where its interpreter will not run, Interrupted."""
         began = time.monotonic()
-        folder = LaunchFolder(spec.folder)
+        folder = LaunchFolder(spec.folder, spec.job)
         kills = process_tree.count_oom_kills()
         try:
             pid, isolation = self._starter.start(spec, began + spec.timeouts.launch_s)

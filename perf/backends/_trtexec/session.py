@@ -21,7 +21,7 @@ from perf.backends._trtexec.program import (
 )
 from perf.machine.gpus import device_ordinal
 from perf.schema.cell import Cell, Io
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import MOST_RUNS, Placement, PrecisionEvidence, Timed
 from perf.schema.shape_profiles import Shape
 
 WARM_UP_MS = 200  # trtexec warms up by time; this is its own default, kept in all versions
@@ -104,14 +104,14 @@ class ProgramSession:
             )  # fmt: skip
             ran = self._run(line, self._folder)
             rows = told.times(_written(file, "times"))
-            kept = rows if cell.protocol.runs is None else rows[:iterations]
+            kept = rows[: iterations if cell.protocol.runs else MOST_RUNS // len(feeds)]
             samples += kept
             warmups += told.summary(ran.text).warmups or 0
             if len(feeds) == 1 and len(kept) == len(
                 rows
             ):  # else energy and samples would not match
                 window = _window(ran)
-        return _timed(samples, self._gpu_only, len(feeds), warmups, window)
+        return _timed(samples[: cell.protocol.runs], self._gpu_only, len(feeds), warmups, window)
 
     def placement(self) -> Placement | None:
         """There is one engine, and nothing beside it."""
