@@ -32,13 +32,17 @@ def make_parser() -> CommandParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the harness; returns the exit status that README documents."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_guarded(lambda: run_and_report(lambda: _run(words)))
+    return run_and_report(lambda: _serve(words))
 
 
-def _run(words: Sequence[str]) -> int:
+def _serve(words: Sequence[str]) -> int:
     options = command_line.parse(words)
-    if options.in_process:
+    if options.in_process:  # a debugger needs the terminal's own process
         return benchmark.run(words, PROGRAM)
+    return run_guarded(lambda: run_and_report(lambda: _run(words, options)))
+
+
+def _run(words: Sequence[str], options: Options) -> int:
     options = resume_options(words, options)
     if options.list:
         return listing.show_targets(offer_targets(options, build=False), find_gpus(), options)
