@@ -58,7 +58,7 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
     with run_session(plan) as session:
-        session.run(InProcessLauncher(session.host.boot_id))
+        session.run(InProcessLauncher(session.host.boot_id, session.folder.root))
         session.write_tables()
         session.show_summary()
     return session.exit_status()

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,14 @@ from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
 from perf.planning import launch_graph, measure_order
-from perf.planning.launch import CellState, LaunchGraph, LaunchRequest, LaunchResult, RunContext
+from perf.planning.launch import (
+    CellState,
+    LaunchGraph,
+    LaunchRequest,
+    LaunchResult,
+    MadeFiles,
+    RunContext,
+)
 from perf.planning.plan import CANARY, group_by_model
 from perf.planning.targets import Planned
 from perf.report.screen import Screen
@@ -19,8 +26,9 @@ from perf.request.options import Options
 from perf.results import run_folder
 from perf.results.log_tail import read_log_tail
 from perf.results.record_store import RecordStore
+from perf.schema import fold
 from perf.schema.cell import ModelFile
-from perf.schema.record import Passed, Skipped
+from perf.schema.record import Passed, Raised, Skipped
 
 
 class ModelTask:
@@ -123,7 +131,10 @@ class Scheduler:
                 self.screen.progress(f"setting up {names}")
                 result = self.launcher.wait()
                 task = owners.pop(result.request.folder)
-                queue.extend((task, r) for r in task.take(result))
+                if _was_robbed(result):
+                    queue.append((task, replace(result.request, alone=True, again=True)))
+                else:
+                    queue.extend((task, r) for r in task.take(result))
 
     def _task(self, model: ModelFile, states: list[CellState]) -> ModelTask:
         fresh = [s for s in states if not self._is_finished(s)]
@@ -136,9 +147,12 @@ class Scheduler:
         """Start what may run now: up to `jobs` launches, and nothing beside one that must be alone."""
         while queue and self.launcher.in_flight < self.launcher.jobs:
             task, request = queue[0]
-            if request.alone and self.launcher.in_flight:
+            robbed = any(source.missing for source in request.sources)
+            if (request.alone or robbed) and self.launcher.in_flight:
                 return
             queue.popleft()
+            if robbed:
+                self._make_again(request.sources)
             result = self.launcher.start(request)
             if result is not None:
                 queue.extend((task, r) for r in task.take(result))
@@ -171,7 +185,15 @@ class Scheduler:
         return result
 
     def _launch(self, request: LaunchRequest) -> LaunchResult:
+        """One launch with nothing beside it."""
+        self._make_again(request.sources)
         return self.launcher.start(request) or self.launcher.wait()
+
+    def _make_again(self, sources: Sequence[MadeFiles]) -> None:
+        """What a worker took of other launches' files is made once more."""
+        for source in sources:
+            if source.missing:
+                self._launch(replace(source.request, again=True))
 
     def _time_is_spent(self) -> bool:
         """Whether --max_minutes have passed since the run began."""
@@ -204,6 +226,17 @@ class Scheduler:
         if self.options.validates:
             self.quarantine.record(state.cell, record.outcome)
         state.done = True
+
+
+def _was_robbed(result: LaunchResult) -> bool:
+    """Whether a launch may have failed by what another one beside it did to its files.
+
+    It is repeated alone, once: who damages its own files does so again, and that is then its outcome.
+    """
+    if result.request.again or not isinstance(result.launch.outcome, Raised):
+        return False
+    gone = not result.request.job.is_file() or any(s.missing for s in result.request.sources)
+    return gone or result.launch.outcome.kind == fold.DAMAGED
 
 
 def _states(cells: Iterable[Planned]) -> list[CellState]:

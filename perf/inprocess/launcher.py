@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
+from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
 from perf.results import run_folder
 from perf.results.launch_folder import LaunchFolder
 from perf.schema import fold
@@ -29,14 +29,18 @@ class InProcessLauncher:
     batch = 1  # a model that ends this process must not cost the measuring of those before it
     in_flight = 0
 
-    def __init__(self, boot_id: str) -> None:
+    def __init__(self, boot_id: str, root: Path | None = None) -> None:
+        """`root` is the run's folder; without one a launch's job is there already, and not ours."""
+        self._root = root
         faulthandler.enable(file=2)  # what ends this process says where it was
         self._boot_id = boot_id
         self._order = 0
 
     def start(self, request: LaunchRequest) -> LaunchResult:
         """One launch from start to end, folded and durable."""
-        run_folder.make_empty(request.folder.parent, request.folder)
+        if self._root:
+            write_job(self._root, request)
+        run_folder.make_empty(self._root or request.folder.parent, request.folder)
         gc.collect()  # a failed cell's session may live on in its exception's traceback
         began = time.monotonic()
         with _restored(request.folder):

@@ -87,7 +87,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
     plain = {k: _finite(v) for k, v in asdict(row).items()}
-    return json.dumps(codec.encode(plain), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(codec.encode(plain), separators=(",", ":"))
 
 
 def format_value(value: Value) -> str:
@@ -104,7 +104,7 @@ def format_value(value: Value) -> str:
         case _:
             if not value:
                 return ""
-            return json.dumps(codec.encode(value), ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(codec.encode(value), separators=(",", ":"))
 
 
 def escape_formula(text: str) -> str:

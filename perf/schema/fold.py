@@ -43,6 +43,7 @@ from perf.schema.record import (
     TimedOut,
 )
 
+DAMAGED = "FolderDamaged"
 MOST_NOTES = 100  # of one launch
 ATTAINED_SHARE = 0.05  # below this share of layers in the precision asked for, it was not attained
 
@@ -196,7 +197,7 @@ def without_account(launch: Launch, stage: Stage, why: str) -> Launch:
     """A launch whose account cannot be believed; how it died stays, for that was seen from outside."""
     if isinstance(launch.outcome, Crashed | OutOfMemory | TimedOut | NotRun):
         return launch
-    return replace(launch, outcome=Raised(stage, "FolderDamaged", why), timed=None)
+    return replace(launch, outcome=Raised(stage, DAMAGED, why), timed=None)
 
 
 def find_prepared(events: Sequence[Event]) -> Prepared | None:

@@ -12,7 +12,7 @@ from perf.machine import process_tree, rapl_sampler
 from perf.machine.gpus import Gpu
 from perf.machine.machine_lock import MachineLock
 from perf.machine.nvml_sampler import Sampler
-from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
+from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
 from perf.request.options import Options, default_jobs
 from perf.results import run_folder
 from perf.results.launch_folder import LaunchFolder
@@ -20,6 +20,7 @@ from perf.results.run_folder import RunFolder
 from perf.schema import fold, journal
 from perf.schema.journal import Note, Stage
 from perf.schema.record import Ending, EnvironmentFailed, KilledFor, Launch, LaunchKind, Raised
+from perf.schema.untrusted_file import file_version
 from perf.wrapper.spawn import CannotStart, WorkerSpec
 from perf.wrapper.supervisor import Running, Supervisor
 
@@ -72,6 +73,7 @@ class ProcessLauncher:
         self._boot_id = boot_id
         self._flying: dict[int, _InFlight] = {}
         self._order = 0
+        self._jobs: dict[Path, tuple[int, ...]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -81,8 +83,9 @@ class ProcessLauncher:
     def start(self, request: LaunchRequest) -> LaunchResult | None:
         """Start a launch; answers at once where it need not or cannot run. Raises Interrupted."""
         self._signals.check_before_launch()
-        if result := _finished(request):
+        if not request.again and (result := _finished(request)):
             return result
+        self._write_job(request)
         run_folder.make_empty(self._run.root, request.folder)
         sampler, energy = self._sampler(request), _energy(request)
         spec = WorkerSpec(
@@ -102,6 +105,11 @@ class ProcessLauncher:
             for flying in self._flying.values():
                 flying.accompanied = True
         return None
+
+    def _write_job(self, request: LaunchRequest) -> None:
+        """What a launch is given to do is as this run wrote it, whatever a worker did to it since."""
+        if file_version(request.job) != self._jobs.get(request.job):
+            self._jobs[request.job] = write_job(self._run.root, request)
 
     def continue_after(self, launches: Iterable[Launch]) -> None:
         """Number launches on after those of an earlier part of this run."""
