@@ -84,6 +84,10 @@ class ProbeResult:
     trtexec: str = ""
 
 
+def _registers_nothing(_cell: Cell) -> None:
+    """An engine that is whole once it is imported."""
+
+
 def _no_program(_trtexec: str, _workspace: str) -> str:
     """An engine that is a library."""
     return ""
@@ -116,6 +120,9 @@ class Backend:
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
     serves_plugins: bool = False  # its targets are declared in environments.toml
+    register: Callable[[Cell], None] = (
+        _registers_nothing  # loads what an engine takes in as a plug-in
+    )
     runs_profile: bool = True  # a second, profiled session gives time shares
 
 

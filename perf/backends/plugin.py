@@ -14,15 +14,20 @@ from perf.schema.cell import Cell
 _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
 
 
+def register(cell: Cell) -> None:
+    """Have the engine load the plug-in's library; what it raises is raised."""
+    import onnxruntime as ort
+
+    _register(ort, cell)
+
+
 def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the first device that the plug-in named in `cell.plugin` offers."""
     import onnxruntime as ort
 
-    name = cell.plugin.get("ep_name", cell.target.name)
-    offered = register_plugin(
-        ort, name, cell.plugin["library"], cell.plugin.get("registration", name)
-    )
+    offered = _register(ort, cell)
     if not offered:
+        name = cell.plugin.get("ep_name", cell.target.name)
         raise Unsupported(
             f"no device: the plug-in was registered, and offers none for {name} here"
         )
@@ -36,6 +41,13 @@ def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
         device_options=cell.options,
     )
     return ort_session.open_session(cell, launch_dir, opening)
+
+
+def _register(ort: Any, cell: Cell) -> list[Any]:
+    name = cell.plugin.get("ep_name", cell.target.name)
+    return register_plugin(
+        ort, name, cell.plugin["library"], cell.plugin.get("registration", name)
+    )
 
 
 def register_plugin(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
@@ -92,6 +104,7 @@ def missing(found: ProbeResult) -> str:
 BACKEND = Backend(
     targets=(),  # declared in environments.toml: plugin = { target, library, ep_name }
     open=open_,
+    register=register,
     missing=missing,
     preload=("numpy", "onnxruntime"),
     serves_plugins=True,

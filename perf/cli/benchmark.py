@@ -52,7 +52,7 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     options = replace(options, devices=used[0].uuid) if used else options
     offers = current_environment.offer_targets(used, options)
     if options.list:
-        return listing.show_targets(offers, gpus, options)
+        return listing.show_targets([offers], gpus, options)
     plan = _make_plan(options, (program, *words), offers, gpus)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)

@@ -17,7 +17,7 @@ from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
 from perf.request.options import BadRequestError, Options
-from perf.wrapper.environments import hold_environments, offer_targets
+from perf.wrapper.environments import hold_environments, offer_targets, offers_as_known
 from perf.wrapper.guardian import run_guarded
 from perf.wrapper.launcher import open_process_launcher
 
@@ -45,7 +45,7 @@ def _serve(words: Sequence[str]) -> int:
 def _run(words: Sequence[str], options: Options) -> int:
     options = resume_options(words, options)
     if options.list:
-        return listing.show_targets(offer_targets(options, build=False), find_gpus(), options)
+        return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
     plan = _make_plan(options, words)
     if options.dry_run:

@@ -141,7 +141,7 @@ class RunSession:
         """What the program ends with."""
         if self.signal:
             return 128 + self.signal
-        unable = {p.cell.id for p in self.plan.planned if p.skip}
+        unable = {p.cell.id for p in self.plan.planned if p.skip and not p.failed}
         return exit_status(self.all_records, self.plan.options, unable)
 
     def _context(self) -> RunContext:

@@ -217,6 +217,9 @@ class Scheduler:
         if state.done:
             return
         run = self.context.run
+        if failed := state.planned.failed:
+            log = run.launch(state.cell, failed.name) / "output.log"
+            run_folder.make_place(run.root, log).write_bytes(state.planned.offer.probed.log)
         tail: tuple[str, ...] = ()
         if state.launches and not isinstance(state.outcome, (Passed, Skipped)):
             last = run.launch(state.cell, state.launches[-1].name)

@@ -40,6 +40,9 @@ def set_up_model(
     for p in states:
         if model.problem:
             p.end(ArtefactFailed(model.problem))
+        elif p.planned.failed:
+            p.launches.append(p.planned.failed)
+            p.end(p.planned.failed.outcome)
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
     for half in (False, True):

@@ -21,6 +21,11 @@ def read_log_tail(path: Path, lines: int = 3) -> tuple[str, ...]:
     with suppress(OSError), os.fdopen(open_regular(path), "rb") as f:
         f.seek(max(0, f.seek(0, 2) - READ))
         text = f.read(READ).decode("utf-8", "replace")
+    return own_lines(text, lines)
+
+
+def own_lines(text: str, lines: int) -> tuple[str, ...]:
+    """The last lines of an output that are an engine's own; the exception's line where there is none."""
     said = [
         x.rstrip() for x in COLOUR.sub("", text).splitlines() if x.strip() and not STACK.match(x)
     ]

@@ -20,6 +20,7 @@ from perf.schema.journal import (
     Placement,
     PrecisionEvidence,
     Prepared,
+    Probed,
     Stage,
     Timed,
     Unreferenced,
@@ -198,6 +199,11 @@ def without_account(launch: Launch, stage: Stage, why: str) -> Launch:
     if isinstance(launch.outcome, Crashed | OutOfMemory | TimedOut | NotRun):
         return launch
     return replace(launch, outcome=Raised(stage, DAMAGED, why), timed=None)
+
+
+def find_probed(events: Sequence[Event]) -> Probed | None:
+    """What a probe saw last, if it told."""
+    return next((e for e in reversed(events) if isinstance(e, Probed)), None)
 
 
 def find_prepared(events: Sequence[Event]) -> Prepared | None:

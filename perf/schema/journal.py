@@ -113,6 +113,17 @@ class FirstRun:
     seconds: float
 
 
+@with_tag("Probed")
+@dataclass(frozen=True)
+class Probed:
+    """What an environment holds; told before a plug-in is registered, and again after."""
+
+    versions: Mapping[str, str]  # distributions and engines
+    providers: tuple[str, ...] = ()  # of the engine as it was built
+    errors: Mapping[str, str] = field(default_factory=dict)  # module -> why it cannot be imported
+    plugin_devices: tuple[str, ...] = ()  # the EP of each device that the plug-in offers
+
+
 @with_tag("Prepared")
 @dataclass(frozen=True)
 class Prepared:
@@ -231,7 +242,7 @@ class Finished:
 
 Event: TypeAlias = (
     Began | WorkerStarted | Versions | CellUnsupported | ExceptionRaised | Created | FirstRun
-    | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
+    | Probed | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
     | OutputsSaved | Artefact | Note | Finished
 )  # fmt: skip
 EVENTS: tuple[type, ...] = typing.get_args(Event)

@@ -162,6 +162,7 @@ class LaunchKind(StrEnum):
     REFERENCE = "reference"
     CHECK = "check"
     MEASURE = "measure"
+    PROBE = "probe"
 
 
 @dataclass(frozen=True)

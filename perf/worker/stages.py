@@ -139,6 +139,8 @@ def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> Non
             _check(cells.read_cell(job), folder, account)
         case LaunchKind.MEASURE:
             _measure(replace(cells.read_cell(job), profile=False), folder, account)
+        case LaunchKind.PROBE:
+            raise AssertionError("perf.worker.probe does these: it needs no numpy")
 
 
 def _prepare(job: PrepareJob, account: _Account) -> None:
@@ -250,6 +252,9 @@ def _load(cell: Cell, account: _Account) -> Backend:
         os.sched_setaffinity(0, cell.protocol.affinity)
     backend = backends.backend_of_cell(cell)
     account.emit(Versions(_loaded_versions()))
+    if cell.plugin:
+        account.begin(Stage.REGISTER)
+        backend.register(cell)
     return backend
 
 

@@ -204,7 +204,8 @@ class Starter:
         return f"{where}: {said or f'its fork server {how}'}"
 
     def _spawn(self, spec: WorkerSpec) -> int:
-        worker = ["-m", "perf.worker.launch_process", _message(spec).decode()]
+        program = "probe" if spec.kind is LaunchKind.PROBE else "launch_process"
+        worker = ["-m", f"perf.worker.{program}", _message(spec).decode()]
         argv = [spec.environment.python, *worker]
         prefix = shlex.split(spec.exec_prefix)
         with (spec.folder / "output.log").open("ab") as log:
