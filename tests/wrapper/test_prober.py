@@ -23,9 +23,8 @@ CRASHES = HEAD + "*(volatile int *)0 = 1; }"
 HANGS = HEAD + "sleep(3600); }"
 IS_NO_PLUGIN = HEAD + "}"
 HANGS_AT_REGISTRATION = (
-    HEAD + "} void ReleaseEpFactory(void) {} void *CreateEpFactories(void) { sleep(3600); return 0; }"
-)
-    HEAD + '} void *CreateEpFactories(void) { sleep(3600); return "no status"; }'
+    HEAD
+    + "} void ReleaseEpFactory(void) {} void *CreateEpFactories(void) { sleep(3600); return 0; }"
 )
 
 
