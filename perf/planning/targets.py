@@ -61,11 +61,7 @@ class Planned:
     cell: Cell
     offer: Offer
     skip: str = ""
-
-    @property
-    def failed(self) -> Launch | None:
-        """The probe whose end is this cell's: its environment crashed, hung or raised there."""
-        return self.offer.probed.failed
+    failed: Launch | None = None  # the probe whose end is this cell's
 
 
 def probed_environment(
