@@ -5,7 +5,7 @@ import secrets
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from perf.request.options import BadRequestError
 from perf.schema import atomic_file, codec, record, strict_json
 from perf.schema.cell import Cell, safe_name
-from perf.schema.file_lock import LockTaken, lock_descriptor
+from perf.schema.file_lock import LockTaken, hold_lock
 from perf.schema.record import Launch, Record
 from perf.schema.untrusted_file import UntrustedFileError, read_whole
 from perf.schema.untrusted_tree import remove_tree
@@ -78,29 +78,30 @@ def find_run(results: Path, run_id: str = "latest") -> RunFolder:
 @contextmanager
 def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
     """Make or reopen a run's folder, and hold it: two processes never write one run."""
-    try:
-        run.results.mkdir(parents=True, exist_ok=True)
-        run.root.mkdir(exist_ok=not fresh)
-        lock = (run.root / ".lock").open("w")
-    except FileExistsError:
-        if not run.results.is_dir():
-            raise BadRequestError(f"{run.results}: not a folder; choose another with -o") from None
-        raise BadRequestError(
-            f"run {run.run_id} exists in {run.results}; choose another --run_id, or --resume {run.run_id}"
-        ) from None
-    except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise  # no wrong request: the disk is full
-        raise BadRequestError(
-            f"{run.results}: {e.strerror}; choose a writable folder with -o"
-        ) from e
-    with lock:
+    with ExitStack() as held:
         try:
-            lock_descriptor(lock.fileno(), run.root / ".lock", wait=False)
+            run.results.mkdir(parents=True, exist_ok=True)
+            run.root.mkdir(exist_ok=not fresh)
+            held.enter_context(hold_lock(run.root / ".lock", wait=False))
         except LockTaken:
             raise BadRequestError(
                 f"run {run.run_id} is being written by another process; choose another --run_id"
             ) from None
+        except FileExistsError:
+            if not run.results.is_dir():
+                raise BadRequestError(
+                    f"{run.results}: not a folder; choose another with -o"
+                ) from None
+            raise BadRequestError(
+                f"run {run.run_id} exists in {run.results}; choose another --run_id, or "
+                f"--resume {run.run_id}"
+            ) from None
+        except OSError as e:
+            if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # no wrong request: the disk is full
+            raise BadRequestError(
+                f"{run.results}: {e.strerror}; choose a writable folder with -o"
+            ) from e
         _link(run)
         yield run
 
