@@ -5,7 +5,13 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from perf.execution.run_lifecycle import BAD_REQUEST, INCOMPLETE, OK, RunCutShortError
+from perf.execution.run_lifecycle import (
+    BAD_REQUEST,
+    INCOMPLETE,
+    OK,
+    RunCutShortError,
+    TablesNotWrittenError,
+)
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
 from perf.request.broken_pipe import ignore_broken_pipes
@@ -32,6 +38,8 @@ def _status_of(work: Callable[[], int]) -> int:
         return _error(str(e), BAD_REQUEST)
     except (NothingMeasurableError, LockHeld, RunCutShortError) as e:
         return _error(str(e), INCOMPLETE)
+    except TablesNotWrittenError as e:
+        return _error(str(e), e.status)
     except OSError as e:
         return _error(f"{e.filename or 'this machine'}: {e.strerror}", INCOMPLETE)
     except KeyboardInterrupt:

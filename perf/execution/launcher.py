@@ -1,6 +1,5 @@
 """What carries launches out, seen from the run: in processes of their own, or in this one."""
 
-import signal
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -10,12 +9,6 @@ from perf.schema.record import Launch
 
 class Interrupted(Exception):
     """A signal asked the run to end; the argument is the signal's number."""
-
-
-def ending_signals() -> tuple[signal.Signals, ...]:
-    """Signals that end a run: not those ignored since before it, as nohup and a shell's `&` have them."""
-    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    return tuple(n for n in every if signal.getsignal(n) is not signal.SIG_IGN)
 
 
 class Launcher(Protocol):

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from perf.machine.gpus import Gpu
+from perf.machine.write_fence import landlock_abi
 from perf.request.locations import CODE, read_commit
 from perf.schema.cell import Environment
 
@@ -39,6 +40,7 @@ class SystemInfo:
     libraries: Mapping[str, Mapping[str, str]] = field(
         default_factory=dict
     )  # sha256, as environments
+    write_fence: str = ""  # what keeps workers from writing outside their folders
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,9 @@ def gather_system(
         interpreters={e.name: e.python for e in environments},
         harness_commit=read_commit(harness),
         libraries={name: dict(found) for name, found in libraries.items()},
+        write_fence=f"Landlock ABI {abi}"
+        if (abi := landlock_abi())
+        else "none: the kernel has no Landlock",
     )
 
 

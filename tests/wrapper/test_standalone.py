@@ -165,7 +165,7 @@ def test_version_11_is_built_from_the_converted_model(home: Path) -> None:
     program(home)
     log = home / "said.jsonl"
     said = run(
-        home, "-r", "validate", "-e", f"{ALONE}_fp16",
+        home, "-r", "validate", "-e", f"{ALONE}_fp16", "--no_fence",
         FAKE_TRTEXEC_VERSION="11.1", FAKE_TRTEXEC_LOG=str(log),
     )  # fmt: skip
     assert said.records[f"relu::{ALONE}_fp16"].outcome == Passed()
@@ -238,7 +238,7 @@ def test_launches_that_ran_throttled_are_repeated_as_often_as_asked(home: Path) 
 def test_models_are_spread_over_devices_that_a_run_holds_for_itself(home: Path) -> None:
     program(home)
     log = home / "said.jsonl"
-    words = ("-r", "validate", "--models", "*", "-e", ALONE, "--devices", "0,1")
+    words = ("-r", "validate", "--models", "*", "-e", ALONE, "--devices", "0,1", "--no_fence")
     variables = {"FAKE_NVML_BOARDS": "3", "FAKE_TRTEXEC_LOG": str(log)}
     with MachineLock.gpu("GPU-1000", "another") as lease:
         said = run_that_waits(home, lease, *words, **variables)
