@@ -8,6 +8,7 @@ from pathlib import Path
 from perf.cli import listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
+from perf.cli.run_end import conclude, plan_end
 from perf.execution.resume import rerun_filter
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
@@ -53,7 +54,9 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     offers = current_environment.offer_targets(used, options)
     if options.list:
         return listing.show_targets([offers], gpus, options)
+    end = plan_end(options)
     plan = _make_plan(options, (program, *words), offers, gpus)
+    plan = replace(plan, expected=end.expected)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
@@ -61,7 +64,7 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
         session.run(InProcessLauncher(session.host.boot_id, session.folder.root))
         session.write_tables()
         session.show_summary()
-    return session.exit_status()
+    return conclude(session, end)
 
 
 def _instead() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
+from perf.cli.run_end import RunEnd, conclude, plan_end
 from perf.execution.resume import original_words, rerun_filter, resume_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.machine.gpus import find_gpus
@@ -47,7 +48,8 @@ def _run(words: Sequence[str], options: Options) -> int:
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
-    plan = _make_plan(options, words)
+    end = plan_end(options)
+    plan = _make_plan(options, words, end)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
@@ -56,7 +58,7 @@ def _run(words: Sequence[str], options: Options) -> int:
             session.run(launcher)
         session.write_tables()
         session.show_summary()
-    return session.exit_status()
+    return conclude(session, end)
 
 
 def _check(options: Options) -> None:
@@ -71,14 +73,14 @@ def _check(options: Options) -> None:
         )
 
 
-def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
+def _make_plan(options: Options, words: Sequence[str], end: RunEnd) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
     models = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
     command = (PROGRAM, *original_words(words, options, results))
-    return RunPlan(planned, offers, options, results, command)
+    return RunPlan(planned, offers, options, results, command, end.expected)
 
 
 if __name__ == "__main__":

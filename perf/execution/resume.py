@@ -8,7 +8,7 @@ from perf.planning.targets import named_targets
 from perf.request import options as command_line
 from perf.request.flags import FLAGS
 from perf.request.options import BadRequestError, Options
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.results.run_folder import RunFolder
 from perf.schema import codec, outcomes
 
@@ -18,7 +18,7 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
     if not options.resume:
         return options
     results = Path(options.perf_result_path).absolute()
-    run = run_folder.find_run(results, options.resume)
+    run = run_names.find_run(results, options.resume)
     stored = run_folder.read_json(run.root / "run.json")
     if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
         raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
@@ -39,6 +39,9 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
         "resume": run.run_id,
         "run_id": run.run_id,
         "label": options.label or old.label,
+        "perf_result_path": options.perf_result_path
+        if run.results == results
+        else str(run.results),
     }
     if not named_targets(
         old
@@ -69,8 +72,9 @@ def rerun_filter(options: Options, results: Path) -> Callable[[str], bool]:
     if not options.rerun:
         return lambda _id: True
     if options.rerun != "failed":
-        return lambda cell_id: cell_id == options.rerun
-    run = run_folder.find_run(results)
+        wanted = run_names.find_cell(options.rerun)
+        return lambda cell_id: cell_id == wanted
+    run = run_names.find_run(results)
     newest = {
         r.cell.id: r for r in sorted(run_folder.read_records(run), key=lambda r: r.finished_at)
     }

@@ -23,7 +23,10 @@ OF_ENGINES = re.compile(
     r"(ORT_|ONNX|CUDA_|NVIDIA_|CUDNN_|CUBLAS_|TENSORRT|TRT_|OPENVINO|OV_|OMP_|KMP_|MKL_|LD_LIBRARY_PATH|LD_PRELOAD)"
 )  # variables that change what an engine does
 # of no use to run a cell again
-OF_ONE_RUN = ("resume", "run_id", "strict", "dry_run", "json", "list")
+OF_ONE_RUN = (
+    "resume", "run_id", "dry_run", "json", "list", "fail_on", "strict", "expected", "against",
+    "save_baseline", "export",
+)  # fmt: skip
 
 
 class Screen:
@@ -37,6 +40,7 @@ class Screen:
         self._ended = 0
         self._level = options.verbose - options.quiet
         self._json = options.json
+        self._stdout_taken = options.json or any(x.path is None for x in options.exports)
 
     def show_cells(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
@@ -51,7 +55,7 @@ class Screen:
                 lines = terminal.format_failure(
                     record, format_rerun_command(record, self._command)
                 )
-            stream = sys.stderr if self._json else sys.stdout
+            stream = sys.stderr if self._stdout_taken else sys.stdout
             with _ignore_unread(stream):
                 print(count, "\n".join(lines), file=stream, flush=True)
 
@@ -71,20 +75,33 @@ class Screen:
                 print(line, file=sys.stderr, flush=True)
 
     def show_end(
-        self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
+        self,
+        records: Sequence[Record],
+        host: SystemInfo,
+        folder: RunFolder,
+        files: Sequence[Path],
+        page: Path | None = None,
+        known: int = 0,
     ) -> None:
-        """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document."""
-        with _ignore_unread(sys.stdout):
+        """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document.
+
+        `known` cells failed as expected.
+        """
+        stream = sys.stderr if self._stdout_taken else sys.stdout
+        with _ignore_unread(sys.stdout if self._json else stream):
             if self._json:
                 rows = (folder.root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
                 head = json.dumps({"run_id": folder.run_id, "folder": str(folder.root)})
                 print(f'{head[:-1]}, "cells": [\n' + ",\n".join(rows) + "\n]}", flush=True)
                 return
             if self._level > -2:
-                terminal.print_tables(records, host)
+                if not self._stdout_taken:
+                    terminal.print_tables(records, host)
                 where = f"{folder.results}, {folder.root}"
-                print(f"\nrun {folder.run_id}; {len(files)} tables in {where}")
-            print(terminal.format_summary(records), flush=True)
+                print(f"\nrun {folder.run_id}; {len(files)} tables in {where}", file=stream)
+                if page:
+                    print(f"page: {page}", file=stream)
+            print(terminal.format_summary(records, known), file=stream, flush=True)
 
 
 @contextlib.contextmanager

@@ -45,12 +45,14 @@ def format_failure(record: Record, rerun_command: str) -> list[str]:
     return [head, f"    {tail}", f"    {rerun_command}"]
 
 
-def format_summary(records: Sequence[Record]) -> str:
-    """The last line: outcomes counted, and what `--strict` makes of them."""
+def format_summary(records: Sequence[Record], known: int = 0) -> str:
+    """The last line: outcomes counted, and what `--strict` makes of them; `known` failed as expected."""
     counts = Counter(outcomes.name(r.outcome) for r in records)
     counted = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing was planned"
-    wrong = sum(outcomes.status(r.outcome) != outcomes.PASS for r in records)
+    wrong = sum(outcomes.status(r.outcome) != outcomes.PASS for r in records) - known
     line = f"{len(records)} cell{'' if len(records) == 1 else 's'}: {counted}."
+    if known:
+        line += f" {known} failed as expected."
     if wrong:
         them = "1 cell that did not pass" if wrong == 1 else f"{wrong} cells that did not pass"
         line += f" With --strict, {them} would make the exit status 1."

@@ -221,3 +221,10 @@ def prefix(value: str) -> str:
     """A command line that shlex can split."""
     shlex.split(value)
     return value
+
+
+def check_baseline(name: str) -> str:
+    """A name for a run: letters, digits, '.', '_' and '-', and no other word for one; raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.startswith("latest"):
+        raise ValueError("use letters, digits, '.', '_' and '-', and another word than latest")
+    return name

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from perf.request.export_request import RUN_FORMATS, run_exports
+from perf.request.fail_on import parse_names
 from perf.request.flag_types import (
     Flag,
     at_least,
+    check_baseline,
     environments,
     ep_options,
     flat,
@@ -23,9 +26,9 @@ from perf.request.flag_types import (
 
 GROUPS = (
     "models and their inputs", "targets and their options", "checking outputs", "measuring", "worker processes",
-    "environments and engines", "the run and its results",
+    "environments and engines", "the run and its results", "when it has ended",
 )  # fmt: skip
-_MODELS, _TARGETS, _CHECKING, _MEASURING, _WORKERS, _ENVIRONMENTS, _RUN = GROUPS
+_MODELS, _TARGETS, _CHECKING, _MEASURING, _WORKERS, _ENVIRONMENTS, _RUN, _END = GROUPS
 
 
 def _share(value: object) -> float:
@@ -128,7 +131,16 @@ FLAGS: tuple[Flag, ...] = (
          const="latest", plan=False),
     Flag("run_id", "name of the run's folder", "", "", _RUN, str, "ID", plan=False),
     Flag("label", "a word for this run, in every table", "", "", _RUN, str, "TEXT", plan=False),
-    Flag("strict", "exit 1 where a cell did not pass", False, "", _RUN, bool, switch=True, plan=False),
+    Flag("fail_on", "what exits 1: outcomes as printed, verdicts of --against, any or none, Crashed,Slower (default none)", (),
+         "", _END, parse_names, "LIST", plan=False),
+    Flag("strict", "as --fail_on any", False, "", _END, bool, switch=True, plan=False),
+    Flag("expected", "known failures, which are not red; a pass in their place is told", "", "", _END, str, "TOML", plan=False),
+    Flag("against", "compare with this earlier run at the end: latest, latest~1, an id, a folder, a saved name", "", "", _END,
+         str, "RUN", plan=False),
+    Flag("save_baseline", "let this name mean this run from now on, if it was not red", "", "", _END,
+         lambda name: check_baseline(name) if name else "", "NAME", plan=False),
+    Flag("export", f"{', '.join(RUN_FORMATS)}; without PATH to stdout", (), "", _END, run_exports, "FORMAT[=PATH]",
+         repeated=True, plan=False),
     Flag("dry_run", "print the plan, run nothing", False, "", _RUN, bool, switch=True, plan=False),
     Flag("in_process", "run everything in this one process, for a debugger, as benchmark.py does", False, "", _WORKERS, bool,
          switch=True, plan=False),

@@ -52,7 +52,7 @@ def test_what_is_not_understood_is_one_line_and_status_2(
 def test_a_refusal_keeps_its_program_s_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verbs.main(["models", "add", str(tmp_path / "none.onnx")]) == 1
+    assert verbs.main(["models", "add", str(tmp_path / "none.onnx")]) == 2
     assert verbs.main(["compare", "a"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
 

@@ -100,7 +100,7 @@ def test_latest_and_the_run_before_it() -> None:
     [
         (
             "-p a -c nowhere",
-            "nowhere: no such file, folder or run id below result/; known runs: a",
+            "nowhere: no such file, folder, run id or saved name below result/; known runs: a",
         ),
         ("", "give -p PREV and -c CURRENT"),
         ("-p a -c a --across moon", "invalid choice: 'moon'"),

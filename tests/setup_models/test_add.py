@@ -75,7 +75,7 @@ def test_a_text_that_is_given_is_fed_and_listed(tmp_path: Path) -> None:
 def test_open_dims_are_asked_for_and_nothing_is_made(tmp_path: Path) -> None:
     source = save(mlp(batch="length"), tmp_path / "mine.onnx")
     done = command(source, "--models", tmp_path / "models")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "error: dynamic dims need sizes: x [length,8]: --shape x=<length>x8\n"
     assert not (tmp_path / "models").exists()
     assert command(source, "--models", tmp_path / "models", "--dim", "length=5").returncode == 0

@@ -30,9 +30,9 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["-e", "CUDAExecutionProvidr"], "unknown EP 'CUDAExecutionProvidr'; nearest are CUDAExecution"),
         (["-k", "(relu"], "-k '(relu': a ')' is missing"),
         (["--run_id", "../up"], "--run_id '../up': use letters"),
-        (["--resume"], "no run there (no run.json); -o names the folder of results"),
-        (["--resume", "never"], "no run there (no run.json)"),
-        (["--rerun", "failed"], "no run there (no run.json)"),
+        (["--resume"], "holds 0 runs (no run.json); run "),
+        (["--resume", "never"], "never: no such file, folder, run id or saved name below"),
+        (["--rerun", "failed"], "holds 0 runs (no run.json); run "),
         (["--cpu_affinity", "999"], "--cpu_affinity 999: this machine's cores are"),
     ],
 )  # fmt: skip
@@ -175,7 +175,7 @@ def test_a_run_whose_only_environment_is_not_there_cannot_be_completed(home: Pat
     (home / "environments.toml").write_text(
         'drop = ["*"]\n[a]\npython = "/no/python"\n', encoding="utf-8"
     )
-    refused(home, says="environment a: no interpreter /no/python", status=3)
+    refused(home, says="environment a: no interpreter /no/python", status=2)
 
 
 def test_an_interpreter_without_its_packages_gets_the_command_that_fixes_it(home: Path) -> None:
@@ -184,7 +184,7 @@ def test_an_interpreter_without_its_packages_gets_the_command_that_fixes_it(home
     (home / "environments.toml").write_text(
         'drop = ["*"]\n[a]\npython = "bare/bin/python"\n', encoding="utf-8"
     )
-    refused(home, says="--env a='numpy==VERSION onnxruntime==VERSION'", status=3)
+    refused(home, says="--env a='numpy==VERSION onnxruntime==VERSION'", status=2)
 
 
 def test_an_interpreter_of_the_wrapper_without_onnx_gets_the_command_that_fixes_it(
