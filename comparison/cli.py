@@ -28,6 +28,7 @@ from perf.request.command_parser import CommandParser
 from perf.request.exit_status import BUG, CANNOT_SERVE, OK, SOMETHING_WRONG
 from perf.request.export_request import ExportRequest, parse_export, refuse_rivals
 from perf.request.fail_on import PASSED, WORSE, FailOn, make_fail_on, parse_names
+from perf.request.flag_types import argument
 from perf.request.programs import command_of
 from perf.results import tables
 from perf.results.run_names import is_run
@@ -84,7 +85,7 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
         if args.only:
             question = ONLY[args.only]
         fail_on = make_fail_on(args.fail_on, strict=args.strict, usual=WORSE)
-        refuse_rivals(args.export, as_json=args.json)
+        refuse_rivals(args.export)
         found = compare_runs(question, args)
         _tell(question, found, args)
     except (UnreadableError, BadRequestError) as e:
@@ -222,11 +223,9 @@ def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> No
         except OSError as e:
             raise UnreadableError(f"{args.output}: {e.strerror}; choose another -o") from e
     head = f"{found.previous} → {found.current.label}"
-    asked = [*(["json"] if args.json else []), *(["markdown"] if args.markdown else [])]
-    wanted = [*args.export, *(ExportRequest(name) for name in asked)]
-    for request in wanted:
+    for request in args.export:
         export.write_comparison(request, lines, remarks, head)
-    if any(request.path is None for request in wanted):
+    if any(request.path is None for request in args.export):
         return
     width = shutil.get_terminal_size((100, 24)).columns
     if table := report.format_table(lines, width, everything=args.all):
@@ -287,34 +286,22 @@ def make_parser(question: Question = Question.ALL) -> CommandParser:
     judged.add_argument("--max_minutes", type=float, default=30.0, metavar="M",
                         help="for each run that --confirm makes (default 30)")  # fmt: skip
     judged.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
-    judged.add_argument("--fail_on", type=_parse_fail_on, default=(), metavar="LIST",
+    judged.add_argument("--fail_on", type=argument(parse_names), default=(), metavar="LIST",
                         help="what exits 1: outcomes and verdicts as printed, any or none (default "
                              f"{','.join(WORSE)})")  # fmt: skip
     judged.add_argument("--strict", action="store_true", help="as --fail_on any")
     printed.add_argument(
-        "--export", type=_parse_export, action="append", default=[], metavar="FORMAT[=PATH]",
+        "--export", type=argument(lambda text: parse_export(text, export.FORMATS)), action="append",
+        default=[], metavar="FORMAT[=PATH]",
         help=f"{', '.join(export.FORMATS)}; without PATH to stdout",
     )  # fmt: skip
-    printed.add_argument("--markdown", action="store_true", help="as --export markdown")
-    printed.add_argument("--json", action="store_true", help="as --export json")
+    for name in ("markdown", "json"):
+        printed.add_argument(f"--{name}", action="append_const", dest="export", const=ExportRequest(name),
+                             help=f"as --export {name}")  # fmt: skip
     printed.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
     compared.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
                      help="where run ids are looked for (default result)")  # fmt: skip
     return out
-
-
-def _parse_fail_on(text: str) -> tuple[str, ...]:
-    try:
-        return parse_names(text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e
-
-
-def _parse_export(text: str) -> ExportRequest:
-    try:
-        return parse_export(text, export.FORMATS)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e
 
 
 def _parse_percent(text: str) -> float:

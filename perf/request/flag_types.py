@@ -1,5 +1,6 @@
 """Each flag of the command line: its spelling, its default, its help, and how its text becomes a value."""
 
+import argparse
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -166,6 +167,18 @@ def at_least(minimum: float, kind: type) -> Callable[[Any], Any]:
 def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """None stays None."""
     return lambda value: None if value is None else convert(value)
+
+
+def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A conversion as argparse takes it, whose refusal keeps its own words."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as e:
+            raise argparse.ArgumentTypeError(str(e)) from e
+
+    return parse
 
 
 def integers(value: Any) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ VERBS = (
     Verb("compare", "what changed between two runs: speed, memory, outputs, placement, failures",
          "comparison.__main__", "python comparison/comparison_script.py"),
     Verb("compare --calibrate", "measure the noise of this machine", "comparison.calibrate"),
+    Verb("report", "the page and the exports of runs, and tables that were not written", "perf.cli.report"),
     Verb("models add", "make one ONNX file a model that can be run", "setup_models.add"),
     Verb("models check", "what each model has, what it lacks, and what mends that", "setup_models.check"),
     Verb("models fetch", "set up archives, links, folders, or models of the ONNX zoo",
