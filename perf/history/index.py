@@ -81,8 +81,9 @@ class HistoryIndex:
         """Every cell of every run, or one cell's history: oldest first."""
         where = "WHERE cells.cell = ?" if cell else ""
         rows = self._connection.execute(
-            "SELECT cells.run_id AS run_id, cell, model, target, status, outcome, p50_ms, half_range_ms, versions, "
-            f"digest FROM cells JOIN runs USING (run_id) {where} ORDER BY written_ns, cells.run_id, cell",
+            "SELECT cells.run_id AS run_id, cell, model, target, status, outcome, p50_ms, half_range_ms, "
+            f"versions, digest FROM cells JOIN runs USING (run_id) {where} "
+            "ORDER BY written_ns, cells.run_id, cell",
             (cell,) if cell else (),
         )
         return tuple(

@@ -29,6 +29,8 @@ VERBS = (
     Verb("report", "the page and the exports of runs, and tables that were not written", "perf.cli.report"),
     Verb("results list", "the runs that were made here", "perf.cli.results_list"),
     Verb("results show", "an earlier run as it ended, or one cell of it", "perf.cli.results_show"),
+    Verb("results trend", "each cell's history, its steps, and what differed", "perf.cli.results_trend"),
+    Verb("results first-bad", "the run since which a cell is slower, or fails", "perf.cli.results_first_bad"),
     Verb("results prune", "make room among old runs", "perf.cli.results_prune"),
     Verb("models add", "make one ONNX file a model that can be run", "setup_models.add"),
     Verb("models check", "what each model has, what it lacks, and what mends that", "setup_models.check"),
