@@ -2,12 +2,15 @@
 
 import contextlib
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from comparison.expected import read_expected
 from perf.cli.exit_codes import run_and_report
 from perf.cli.run_export import write_run
+from perf.dashboard.dashboard_tables import Provenance, make_tables
+from perf.dashboard.sinks import PASSWORD, URL, post_tables
 from perf.page.write import page_path, write_report
 from perf.report.finished_run import FinishedRun, read_finished_run
 from perf.request.bad_request import BadRequestError
@@ -49,6 +52,21 @@ def make_parser() -> CommandParser:
         "--results", type=Path, default=Path("result"), metavar="DIR",
         help="where run ids are looked for (default result)",
     )  # fmt: skip
+    posted = parser.add_argument_group("posting to a dashboard")
+    posted.add_argument(
+        "--post", nargs="?", const="", metavar="URL|DIR",
+        help="tables for a dashboard: postgresql+psycopg://user@host/base, another database, or a folder of "
+        f"CSV; left out: ${URL}. A password stands in ${PASSWORD}",
+    )  # fmt: skip
+    for name, what in (
+        ("group", "of models; left out: the name of the folder of results"),
+        ("branch", "that was measured"),
+        ("commit", "that was measured; left out: the harness's"),
+        ("commit_date", "of that commit"),
+        ("report_url", "where the page can be read"),
+    ):
+        posted.add_argument(f"--{name}", default="", metavar="TEXT", help=what)
+    posted.add_argument("--no_page", action="store_true", help="post alone, write no page")
     return parser
 
 
@@ -62,18 +80,35 @@ def _run(argv: Sequence[str] | None) -> int:
     exports: list[ExportRequest] = args.export
     refuse_rivals(exports)
     folders = [run_names.find_run(args.results.absolute(), w) for w in args.run or ["latest"]]
-    if len(folders) > 1 and (exports or not args.output):
+    if len(folders) > 1 and (exports or not (args.output or args.no_page)):
         what = "an export takes one run" if exports else "several runs need -o FILE"
         raise BadRequestError(f"{what}: {', '.join(f.run_id for f in folders)}")
     expected = read_expected(args.expected) if args.expected else {}
     runs = [read_finished_run(folder, expected) for folder in folders]
     for run, folder in zip(runs, folders, strict=True):
         _complete(run, folder)
-    page = write_report(args.output or page_path(folders[0]), runs)
+    if not args.no_page:
+        page = write_report(args.output or page_path(folders[0]), runs)
+        _tell(f"page: {from_here(page)}")
     for request in exports:
         write_run(request, runs[0])
-    _tell(f"page: {from_here(page)}")
+    if args.post is not None:
+        for run, folder in zip(runs, folders, strict=True):
+            where = post_tables(
+                args.post, make_tables(run, _provenance(args, run, folder)), run.run_id
+            )
+            _tell(f"run {run.run_id} posted to {where}")
     return OK
+
+
+def _provenance(args: Namespace, run: FinishedRun, folder: RunFolder) -> Provenance:
+    return Provenance(
+        group=args.group or folder.results.name,
+        branch=args.branch,
+        commit=args.commit or (run.host.harness_commit if run.host else ""),
+        commit_date=args.commit_date,
+        report_url=args.report_url,
+    )
 
 
 def _complete(run: FinishedRun, folder: RunFolder) -> None:
