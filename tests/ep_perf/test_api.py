@@ -48,7 +48,9 @@ def test_what_cannot_be_run_is_an_error_with_the_runs_own_line(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
-    with pytest.raises(ep_perf.RunFailedError, match=r"nowhere\.onnx: no such model list") as raised:
+    with pytest.raises(
+        ep_perf.RunFailedError, match=r"nowhere\.onnx: no such model list"
+    ) as raised:
         quick("nowhere.onnx")
     assert raised.value.status == 2
     with pytest.raises(BadRequestError, match="holds 0 runs"):
