@@ -12,6 +12,7 @@ from perf.cli.requested_models import load_requested
 from perf.cli.run_end import RunEnd, conclude, plan_end
 from perf.execution.resume import original_words, rerun_filter, resume_options
 from perf.execution.run_lifecycle import RunPlan, run_session
+from perf.history.expected_time import read_times
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
 from perf.planning.targets import choose_offers, require_onnx
@@ -80,7 +81,8 @@ def _make_plan(options: Options, words: Sequence[str], end: RunEnd) -> RunPlan:
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
     command = (PROGRAM, *original_words(words, options, results))
-    return RunPlan(planned, offers, options, results, command, end.expected)
+    times = {} if options.dry_run else read_times(results, planned)
+    return RunPlan(planned, offers, options, results, command, end.expected, times)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ class RunPlan:
     results: Path
     command: tuple[str, ...]  # the program and its words, for the command that runs a cell again
     expected: Mapping[str, KnownFailure] = field(default_factory=dict)  # by cell id
+    expected_s: Mapping[str, float] = field(
+        default_factory=dict
+    )  # what cells took in earlier runs
     resumable: bool = True
     signals: SignalWatch = field(default_factory=SignalWatch)
 
@@ -185,7 +188,7 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
         {name: p.found.libraries for name, p in used.items()},
     )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
-        screen = Screen(options, len(plan.planned), plan.command)
+        screen = Screen(options, len(plan.planned), plan.command, plan.expected_s)
         session = RunSession(plan, folder, host, screen, RecordStore(folder))
         plan.signals.on_first_interrupt = lambda: screen.notify(
             "interrupted: the run ends with the launches in flight, then writes its tables; "
@@ -196,6 +199,8 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
             yield session
         except OSError as e:
             raise RunCutShortError(_cut_short(e, session)) from e
+        finally:
+            screen.close()
 
 
 def machine_locks(planned: Sequence[Planned], run_id: str) -> Sequence[MachineLock]:

@@ -17,7 +17,7 @@ from perf.schema import outcomes
 from perf.schema.version import NewerSchemaError
 
 INDEX = "history.sqlite"
-LAYOUT = 1  # another one is made anew
+LAYOUT = 2  # another one is made anew
 WAIT_S = 30.0  # for another process that writes the index
 TABLES = """
 CREATE TABLE runs (
@@ -25,7 +25,7 @@ CREATE TABLE runs (
   planned INTEGER, passed INTEGER, failed INTEGER, other INTEGER, stamp TEXT, problem TEXT);
 CREATE TABLE cells (
   run_id TEXT, cell TEXT, model TEXT, target TEXT, status TEXT, outcome TEXT, p50_ms REAL,
-  half_range_ms REAL, versions TEXT, digest TEXT, PRIMARY KEY (run_id, cell));
+  half_range_ms REAL, versions TEXT, digest TEXT, wall_s REAL, PRIMARY KEY (run_id, cell));
 CREATE INDEX cells_by_cell ON cells (cell);
 """
 
@@ -76,6 +76,13 @@ class HistoryIndex:
             "FROM runs ORDER BY written_ns DESC, run_id DESC"
         )
         return tuple(IndexedRun(**{**dict(r), "facts": json.loads(r["facts"])}) for r in rows)
+
+    def times(self) -> dict[str, float]:
+        """Seconds that each cell took in the newest run that measured it."""
+        rows = self._connection.execute(
+            "SELECT cell, wall_s FROM cells JOIN runs USING (run_id) WHERE wall_s > 0 ORDER BY written_ns"
+        )
+        return dict(map(tuple, rows))
 
     def cells(self, cell: str = "") -> tuple[IndexedCell, ...]:
         """Every cell of every run, or one cell's history: oldest first."""
@@ -174,10 +181,10 @@ def _take_in(connection: sqlite3.Connection, folder: Path, stamp: str) -> None:
         ),
     )  # fmt: skip
     connection.executemany(
-        "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (folder.name, r.cell, r.model, r.target, r.status, r.outcome, r.p50_ms,
-             r.launch_half_range_ms, json.dumps(dict(r.versions)), r.digest)
+             r.launch_half_range_ms, json.dumps(dict(r.versions)), r.digest, r.wall_s)
             for r in rows
         ],
     )  # fmt: skip

@@ -5,18 +5,19 @@ import json
 import os
 import re
 import shlex
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from perf.machine.system import SystemInfo
-from perf.report import terminal
+from perf.report import live_display, terminal
+from perf.report.colour import paint
 from perf.request.options import Options, to_argv
 from perf.request.programs import script_command
 from perf.results import gains
 from perf.results.run_folder import RunFolder
+from perf.schema import outcomes
 from perf.schema.record import Passed, Record, Skipped
 
 OF_ENGINES = re.compile(
@@ -33,7 +34,11 @@ class Screen:
     """What one run says; quieter by -q, which leaves the last line alone. --json: stdout is for results."""
 
     def __init__(
-        self, options: Options, planned: int, command: Sequence[str] = ("benchmark_wrapper.py",)
+        self,
+        options: Options,
+        planned: int,
+        command: Sequence[str] = ("benchmark_wrapper.py",),
+        expected_s: Mapping[str, float] | None = None,
     ) -> None:
         self._command = command
         self._planned = planned
@@ -41,11 +46,18 @@ class Screen:
         self._level = options.verbose - options.quiet
         self._json = options.json
         self._stdout_taken = options.json or any(x.path is None for x in options.exports)
+        self._color = options.color
+        self.live = None
+        if self._level == 0 and live_display.is_wanted():
+            self.live = live_display.LiveDisplay(planned, expected_s or {})
 
     def show_cells(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
         for record, gain in zip(records, gains.gains_over_baseline(records), strict=True):
             self._ended += 1
+            if self.live:
+                failed = outcomes.status(record.outcome) == outcomes.FAIL
+                self.live.end_cell(record.cell.id, failed=failed)
             if self._level < 0:
                 continue
             count = f"[{self._ended}/{self._planned}]"
@@ -56,22 +68,29 @@ class Screen:
                     record, format_rerun_command(record, self._command)
                 )
             stream = sys.stderr if self._stdout_taken else sys.stdout
-            with _ignore_unread(stream):
+            lines[0] = paint(lines[0], record.outcome, stream, self._color)
+            with self._lifted(), _ignore_unread(stream):
                 print(count, "\n".join(lines), file=stream, flush=True)
 
     def show_progress(self, text: str) -> None:
         """What is being done now: by -v a line each, else on a terminal only, in place of the one before."""
         if self._level > 0:
             self.notify(text)
-        elif self._level == 0 and sys.stderr.isatty():
-            room = shutil.get_terminal_size().columns - 1
-            with _ignore_unread(sys.stderr):
-                print(f"\r{text[:room]:<{room}}\r", end="", file=sys.stderr, flush=True)
+        elif self.live:
+            self.live.begin(text)
+
+    def close(self) -> None:
+        """Take away what shows the run in flight."""
+        if self.live:
+            self.live.close()
+
+    def _lifted(self) -> contextlib.AbstractContextManager[None]:
+        return self.live.lifted() if self.live else contextlib.nullcontext()
 
     def notify(self, line: str) -> None:
         """Something a person who waits wants to know; no part of the results."""
         if self._level > -2:
-            with _ignore_unread(sys.stderr):
+            with self._lifted(), _ignore_unread(sys.stderr):
                 print(line, file=sys.stderr, flush=True)
 
     def show_end(
@@ -87,6 +106,7 @@ class Screen:
 
         `known` cells failed as expected.
         """
+        self.close()
         stream = sys.stderr if self._stdout_taken else sys.stdout
         with _ignore_unread(sys.stdout if self._json else stream):
             if self._json:

@@ -147,6 +147,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("json", "JSON on stdout: results; with --dry_run the plan, with --list the table", False, "", _RUN, bool, switch=True, plan=False),
     Flag("list", "targets, why each can or cannot run here, what would fix it", False, "", _ENVIRONMENTS, bool,
          switch=True, plan=False),
+    Flag("color", "colours of outcomes: auto (on a terminal, unless NO_COLOR is set), always or never", "auto", "", _RUN,
+         _chosen("auto", "always", "never"), "WHEN", plan=False),
     Flag("verbose", "a line for every launch as it begins", 0, "v", _RUN, int, counted=True, plan=False),
     Flag("quiet", "no line per cell; twice: the last line alone", 0, "q", _RUN, int, counted=True, plan=False),
 )  # fmt: skip

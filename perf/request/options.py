@@ -83,6 +83,7 @@ class Options:
     in_process: bool
     json: bool
     list: bool
+    color: str
     verbose: int
     quiet: int
     ab: tuple[str, ...]
