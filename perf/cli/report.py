@@ -11,6 +11,9 @@ from perf.cli.exit_codes import run_and_report
 from perf.cli.run_export import write_run
 from perf.dashboard.dashboard_tables import Provenance, make_tables
 from perf.dashboard.sinks import PASSWORD, URL, post_tables
+from perf.history.history_page import write_history
+from perf.history.index import open_index
+from perf.history.trend import find_trends
 from perf.page.write import page_path, write_report
 from perf.report.finished_run import FinishedRun, read_finished_run
 from perf.request.bad_request import BadRequestError
@@ -47,6 +50,11 @@ def make_parser() -> CommandParser:
         "--export", type=argument(lambda text: parse_export(text, RUN_FORMATS)), action="append", default=[],
         metavar="FORMAT[=PATH]", help=f"{', '.join(RUN_FORMATS)}; without PATH to stdout",
     )  # fmt: skip
+    parser.add_argument(
+        "--history", action="store_true",
+        help="the page of all runs instead: each cell's line with its steps, and releases; into -o, or "
+        "history.html in the folder of results",
+    )  # fmt: skip
     parser.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
     parser.add_argument(
         "--results", type=Path, default=Path("result"), metavar="DIR",
@@ -79,6 +87,11 @@ def _run(argv: Sequence[str] | None) -> int:
     args = make_parser().parse_args(argv)
     exports: list[ExportRequest] = args.export
     refuse_rivals(exports)
+    if args.history:
+        with open_index(args.results) as index:
+            page = write_history(args.output or args.results / "history.html", find_trends(index))
+        _tell(f"page: {from_here(page)}")
+        return OK
     folders = [run_names.find_run(args.results.absolute(), w) for w in args.run or ["latest"]]
     if len(folders) > 1 and (exports or not (args.output or args.no_page)):
         what = "an export takes one run" if exports else "several runs need -o FILE"
