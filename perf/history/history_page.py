@@ -90,7 +90,7 @@ def _row(trend: Trend) -> Html:
         tag("td", _line(trend), data_t="p50 over the runs"),
         tag("td", f"{format_ms(last)} ms" if last else "never timed", data_t="last",
             data_v=f"{last:.6g}" if last else None),
-        tag("td", len(trend.points), data_t="runs", data_v=len(trend.points)),
+        tag("td", tag("span", len(trend.points)), data_t="runs", data_v=len(trend.points)),
         tag("td", tag("span", state, class_=f"o {_manner(state)}"), steps, data_t="steps"),
         data_o=state,
     )  # fmt: skip
