@@ -165,7 +165,7 @@ def _members(archive: Path, limit: int) -> Iterator[_Member]:
                 read = partial(tar.extractfile, entry)
                 metered.left_of_headers = sys.maxsize
                 yield _Member(entry.name, _tar_kind(entry), entry.size, read)
-                tar.members.clear()  # it keeps each
+                tar.members.clear()  # type: ignore[attr-defined]  # it keeps each
                 metered.left_of_headers = HEADER_BYTES
         metered.left_of_headers = sys.maxsize
         while metered.read(COPY_BYTES):  # to the end, where the checksum is checked
