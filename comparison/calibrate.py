@@ -13,7 +13,7 @@ from statistics import fmean, median, stdev, variance
 
 from comparison import noise, rerun
 from comparison.cell_summary import CellSummary, LaunchSummary, Metric, RunSummary, UnreadableError
-from comparison.change import POWER_Z, divide_by_canary, t_at
+from comparison.change import divide_by_canary, t_at
 from comparison.noise import MEASURED, CalibratedNoise, Noise, Profile
 from comparison.run_records import read_run
 from perf.request.any_terminal import any_terminal
@@ -29,7 +29,7 @@ from perf.stats.sequential_test import (
     p10,
     standard_error,
 )
-from perf.stats.summary import mad
+from perf.stats.summary import POWER_Z, mad
 
 BLOCK = 5  # launches of a default run: what stored comparisons are made of
 FEWEST_BLOCKS = 3
@@ -56,7 +56,7 @@ def calibrate_machine(runs: Sequence[RunSummary]) -> Profile:
     """The machine's profile from cells measured again and again; raises UnreadableError for too few."""
     cells: dict[str, list[CellSummary]] = defaultdict(list)
     for cell in (c for run in runs for c in run.cells):
-        cells[cell.id].append(cell)
+        cells[cell.name].append(cell)
     canaries = [c for run in runs for c in run.canaries]
     plain: dict[str, CalibratedNoise] = {}
     divided: dict[str, CalibratedNoise] = {}

@@ -27,9 +27,8 @@ from perf.stats.sequential_test import (
     rule_for,
     tail_ratio,
 )
-from perf.stats.summary import mad, t_cdf, t_quantile
+from perf.stats.summary import POWER_Z, mad, t_cdf, t_quantile
 
-POWER_Z = 0.8416  # normal quantile of 80 % power
 t_at = functools.cache(t_quantile)  # the same few quantiles, for thousands of cells
 LaunchPairs = Sequence[tuple[LaunchSummary, LaunchSummary]]
 

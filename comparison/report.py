@@ -32,7 +32,7 @@ from perf.schema.codec import tag_of
 HEADER = (
     "cell", "model", "target", "metric", "verdict", "worse", "unit", "previous", "current", "ratio", "low",
     "high", "detectable_pct", "p", "basis", "launches_previous", "launches_current", "why", "across",
-    "noise_seen", "expected", "confirmed",
+    "noise_seen", "expected", "confirmed", "shapes",
 )  # fmt: skip
 HEADINGS = ("verdict", "metric", "previous", "current", "change", "cell")
 NUMBERS = (2, 3, 4)  # columns of HEADINGS that are aligned on the right
@@ -126,7 +126,7 @@ def describe_common_shift(lines: Sequence[Line]) -> str:
 def _rank(line: Line) -> tuple[int, bool, float, str, int]:
     c = change_of(line.verdict)
     kind, metric = RANK.index(type(line.verdict)), list(Metric).index(line.metric)
-    return kind, bool(line.expected), -abs(c.log) if c else 0.0, line.cell, metric
+    return kind, bool(line.expected), -abs(c.log) if c else 0.0, line.name, metric
 
 
 def _is_worth_reading(line: Line) -> bool:
@@ -143,7 +143,7 @@ def _make_row(line: Line) -> tuple[Value, ...]:
     return (
         line.cell, line.model, line.target, line.metric.value, verdict_word(line), is_worse(line),
         find_unit(line), *numbers, text_of(line.verdict), "; ".join(line.across),
-        "; ".join(line.disturbances), line.expected, line.confirmed,
+        "; ".join(line.disturbances), line.expected, line.confirmed, line.shapes,
     )  # fmt: skip
 
 
@@ -165,18 +165,18 @@ def _find_theme(line: Line) -> tuple[str, ...]:
     """Lines of one theme are shown as one."""
     match line.verdict:
         case Unclear():
-            return "Unclear", line.cell
+            return "Unclear", line.name
         case NotComparable() | Removed() | Added():
-            return verdict_word(line), line.cell, _explain(line)
+            return verdict_word(line), line.name, _explain(line)
         case _:
-            return verdict_word(line), line.cell, line.metric.value
+            return verdict_word(line), line.name, line.metric.value
 
 
 def _format_cells(line: Line, more: str) -> tuple[str, ...]:
     c, unit = change_of(line.verdict), find_unit(line)
     numbers = (f"{c.previous:.4g} {unit}", f"{c.current:.4g} {unit}") if c else ("", "")
     metric = line.metric.value + more
-    return verdict_word(line), line.cell, metric, *numbers, _format_change(c) if c else ""
+    return verdict_word(line), line.name, metric, *numbers, _format_change(c) if c else ""
 
 
 def _format_change(c: Change) -> str:

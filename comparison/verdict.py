@@ -127,6 +127,12 @@ class Line:
     disturbances: tuple[str, ...] = ()
     expected: str = ""  # why this is no surprise, with its link; "": it is not expected
     confirmed: str = ""  # what an interleaved re-run said of a suspect
+    shapes: str = ""  # x=8x512, where the cell was fed several
+
+    @property
+    def name(self) -> str:
+        """The cell's id, and its shapes where it was fed several."""
+        return f"{self.cell} {self.shapes}".rstrip()
 
 
 def verdict_name(verdict: Verdict) -> str:

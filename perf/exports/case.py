@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from perf.report.finished_run import FinishedRun
 from perf.report.layout import printable
-from perf.results import gains
-from perf.results.cell_row import CellRow, make_cell_row
+from perf.results import gains, tables
+from perf.results.cell_row import CellResult, CellRow
 from perf.schema import outcomes
 from perf.schema.record import ArtefactFailed, EnvironmentFailed, NotRun, Passed, Record, Skipped
 
@@ -55,17 +55,19 @@ class Case:
 
 
 def cases_of(run: FinishedRun) -> tuple[Case, ...]:
-    """A case for every planned cell, in plan order."""
-    over = gains.gains_over_baseline(run.records)
-    told = {
-        "run_id": run.run_id,
-        "label": run.label,
-        "host": run.host.hostname if run.host else "",
-    }
+    """A case for every planned cell, in plan order, with the figures of its first input shapes."""
     return tuple(
-        _case(run, record, make_cell_row(record, gain, **told))
-        for record, gain in zip(run.records, over, strict=True)
+        _case(run, record, found.row)
+        for record, found in zip(
+            run.records, (c for c in tabulate(run) if c.is_first), strict=True
+        )
     )
+
+
+def tabulate(run: FinishedRun) -> tuple[CellResult, ...]:
+    """The rows of cells.csv: one for each input shape of each planned cell."""
+    host = run.host.hostname if run.host else ""
+    return tables.tabulate_cells(run.records, run_id=run.run_id, label=run.label, host=host)
 
 
 def suites_of(cases: Sequence[Case]) -> dict[str, list[Case]]:

@@ -21,7 +21,7 @@ MOST_FOLD = 1e4  # a gain or loss beyond this factor is drawn at the border
 def forest(subjects: Sequence[Subject]) -> Html | None:
     """A row per cell that is set against the CPU EP, or failed; None where there is neither."""
     told = [s for s in subjects if _shown(s.gain)]
-    failed = [s for s in subjects if s.status == outcomes.FAIL]
+    failed = [s for s in subjects if s.status == outcomes.FAIL and s.is_first]
     if not told:
         return None
     told.sort(key=lambda s: -s.gain.percent if s.gain else 0.0)

@@ -67,6 +67,7 @@ TARGETS = Sheet(
         Column("p90", lambda s: exact(s.row.p90_ms)),
         Column("p95", lambda s: exact(s.row.p95_ms)),
         Column("p99", lambda s: exact(s.row.p99_ms)),
+        Column("slowest", lambda s: exact(s.row.max_ms)),
         Column("± of launches", lambda s: exact(s.row.launch_half_range_ms)),
         Column("launches × runs", _counts),
         Column("gain over the CPU EP", _gain, words=True),

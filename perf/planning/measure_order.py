@@ -14,10 +14,11 @@ from perf.planning.launch import (
     cache_of,
 )
 from perf.request.options import Options
+from perf.results.shapes import ShapeSignature, split_timed
 from perf.schema.cell import ModelFile
 from perf.schema.journal import Note
 from perf.schema.record import Launch, LaunchKind
-from perf.stats.sequential_test import StoppingRule, Undecided, decide
+from perf.stats.sequential_test import Pair, Samples, StoppingRule, Undecided, decide
 
 
 def measure_order(
@@ -61,12 +62,16 @@ class CellPair:
 
     @property
     def open(self) -> bool:
-        """Whether both sides can be launched, and more pairs can still settle it."""
+        """Whether both sides can be launched, and more pairs can still settle it for some input shapes."""
         if not (self.a.alive and self.b.alive):
             return False
         first, second = _samples_by_round(self.a), _samples_by_round(self.b)
-        pairs = [(first[n], second[n]) for n in sorted(first.keys() & second.keys())]
-        return isinstance(decide(pairs, StoppingRule()), Undecided)
+        pairs: dict[ShapeSignature, list[Pair]] = {}
+        for n in sorted(first.keys() & second.keys()):
+            for shapes in first[n].keys() & second[n].keys():
+                pairs.setdefault(shapes, []).append((first[n][shapes], second[n][shapes]))
+        decisions = [decide(mine, StoppingRule()) for mine in pairs.values()]
+        return not decisions or any(isinstance(d, Undecided) for d in decisions)
 
 
 def pair_cells(ab: Sequence[str], states: Sequence[CellState]) -> list[CellPair]:
@@ -139,5 +144,12 @@ def was_throttled(launch: Launch) -> bool:
     return counters is not None and bool(counters.throttled_share)
 
 
-def _samples_by_round(state: CellState) -> dict[int, tuple[int, ...]]:
-    return {x.round: x.timed.samples_ns for x in state.launches if x.timed}
+def _samples_by_round(state: CellState) -> dict[int, dict[ShapeSignature, Samples]]:
+    return {
+        x.round: {
+            shapes: timed.samples_ns
+            for shapes, timed in split_timed(x.timed, state.cell.sets).items()
+        }
+        for x in state.launches
+        if x.timed
+    }

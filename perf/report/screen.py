@@ -1,6 +1,7 @@
 """What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -15,8 +16,9 @@ from perf.machine.system import SystemInfo
 from perf.report import terminal
 from perf.request.options import Options, to_argv
 from perf.request.programs import script_command
-from perf.results import gains
+from perf.results import tables
 from perf.results.run_folder import RunFolder
+from perf.results.shapes import split_by_shapes
 from perf.schema.record import Passed, Record, Skipped
 
 OF_ENGINES = re.compile(
@@ -40,13 +42,16 @@ class Screen:
 
     def show_cells(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
-        for record, gain in zip(records, gains.gains_over_baseline(records), strict=True):
+        parts = iter(tables.tabulate_cells(records, run_id=""))
+        for record in records:
             self._ended += 1
+            mine = list(itertools.islice(parts, len(split_by_shapes(record))))
             if self._level < 0:
                 continue
             count = f"[{self._ended}/{self._planned}]"
             if isinstance(record.outcome, (Passed, Skipped)):
-                lines = [terminal.format_cell(record, gain)]
+                more = [terminal.format_further_shapes(cell) for cell in mine[1:]]
+                lines = [terminal.format_cell(record, mine[0].gain), *more]
             else:
                 lines = terminal.format_failure(
                     record, format_rerun_command(record, self._command)

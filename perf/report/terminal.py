@@ -10,8 +10,9 @@ from perf.machine.system import SystemInfo
 from perf.report import sections
 from perf.report.layout import Section, format_section, printable
 from perf.results import tables
-from perf.results.cell_row import CellRow, make_cell_row
+from perf.results.cell_row import CellResult, CellRow, format_signature, make_cell_row
 from perf.results.latency import published_launches
+from perf.results.shapes import split_by_shapes
 from perf.schema import outcomes
 from perf.schema.record import Record
 from perf.stats.summary import PairedGain
@@ -22,14 +23,29 @@ LONGEST = 400  # characters of one line of a log
 
 
 def format_cell(record: Record, gain: PairedGain | None) -> str:
-    """One line for a finished cell: id, outcome, time, launches, io, share placed, gain over the CPU EP."""
-    row = make_cell_row(record, gain, run_id=record.run_id)
+    """One line for a finished cell: id, outcome, time, launches, io, share placed, gain over the CPU EP.
+
+    Where its test sets differ in shapes, its figures are those of the first set's.
+    """
+    part = split_by_shapes(record)[0]
+    row = make_cell_row(part, gain, run_id=record.run_id)
     parts = [row.cell, row.exact_outcome]
     if row.status != outcomes.PASS and row.detail:
         parts.append(sections.shorten(row.detail, 160))
     marks = f"({', '.join(row.marks)})" if row.marks else ""
-    parts += [_describe_time(record, row), _describe_placement(row), _describe_gain(gain), marks]
+    parts += [
+        _describe_time(part.record, row),
+        _describe_placement(row),
+        _describe_gain(gain),
+        marks,
+    ]
     return printable("  ".join(p for p in parts if p))
+
+
+def format_further_shapes(cell: CellResult) -> str:
+    """The line below a finished cell for further shapes that it was fed."""
+    parts = [cell.shapes, _describe_time(cell.record, cell.row), _describe_gain(cell.gain)]
+    return printable("    " + "  ".join(p for p in parts if p))
 
 
 def format_failure(record: Record, rerun_command: str) -> list[str]:
@@ -77,7 +93,9 @@ def _describe_time(record: Record, row: CellRow) -> str:
     half_range = sections.format_ms(row.launch_half_range_ms, row.p50_ms)
     spread = f" ± {half_range}" if half_range else ""
     time = f"p50 {sections.format_ms(row.p50_ms)} ms{spread}"
-    return f"{time}  {row.launches} x {count} runs  io {row.io}"
+    shapes = format_signature(row.input_shapes) if (row.shape_count or 1) > 1 else ""
+    of_shapes = f"  of {shapes}" if shapes and row.shape_number == 1 else ""
+    return f"{time}{of_shapes}  {row.launches} x {count} runs  io {row.io}"
 
 
 def _describe_placement(row: CellRow) -> str:
@@ -93,10 +111,9 @@ def _describe_placement(row: CellRow) -> str:
 def _describe_gain(gain: PairedGain | None) -> str:
     if gain is None or gain.interval is None:
         return ""
-    bounds = f"[{gain.interval.low:.1f}, {gain.interval.high:.1f}]"
     if not gain.claimed:
-        return f"no gain over the CPU EP can be claimed {bounds} %"
-    return f"{gain.percent:+.1f} % over the CPU EP {bounds}"
+        return f"no gain over the CPU EP can be claimed {sections.format_factors(gain)} ×"
+    return f"{sections.format_gain(gain)} than the CPU EP {sections.format_factors(gain)}"
 
 
 def _open_console(width: int) -> Any:

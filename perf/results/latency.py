@@ -102,6 +102,12 @@ def describe_check(record: Record) -> str:
     return "unreferenced" if any(x.unreferenced for x in record.launches) else ""
 
 
+def mark_kind(mark: str) -> str:
+    """A mark without what is its cell's alone, so that marks of many cells are told once."""
+    words = mark.partition(" ")
+    return {"preempted": "preempted", "shapes": "one of several input shapes"}.get(words[0], mark)
+
+
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)

@@ -36,9 +36,9 @@ def printed(records: tuple[Record, ...], width: int) -> list[str]:
 def test_a_line_tells_time_spread_launches_io_placement_and_gain() -> None:
     assert line(RECORDS[1], RECORDS[0]) == (
         "squeezenet::CUDAExecutionProvider  Passed  p50 4.040 ms ± 0.050  5 x 20 runs  io host"
-        "  60/65 nodes on EP  +49.8 % over the CPU EP [49.3, 50.2]"
+        "  60/65 nodes on EP  1.99 × faster than the CPU EP [1.97, 2.01]"
     )
-    unclaimed = "no gain over the CPU EP can be claimed [-7.7, 7.8] %"
+    unclaimed = "no gain over the CPU EP can be claimed [0.93, 1.08] ×"
     assert line(RECORDS[4], RECORDS[0]).endswith(unclaimed)
     validated = replace(RECORDS[0], launches=RECORDS[0].launches[:1])
     assert line(validated) == "squeezenet::CPUExecutionProvider  Passed  65/65 nodes on EP"
@@ -99,8 +99,10 @@ def test_every_section_is_there_and_fits_80_columns() -> None:
     kinds = ("latency (ms)", "gains", "status", "metrics")
     models = [f"Models/EPs {kind}" for kind in kinds]
     assert titles == [*models, "Failing Models/EPs", "System information"]
-    assert "  TensorrtExecutionProvider_fp16  1.020  1.005  0.050  1.100   84   +87.3" in found
-    assert "squeezenet  TRT_CUDA_gain(%)  49.52 %  [47.74, 51.23]      5" in found
+    assert (
+        "  TensorrtExecutionProvider_fp16  1.020  1.005  0.050  1.100  1.111   84   8.00" in found
+    )
+    assert "squeezenet  TRT_CUDA_gain  2.00 × faster   [1.91, 2.05]      5" in found
     assert "  TensorrtExecutionProvider_fp16  Skipped  Skipped" in found
     (placed,) = (t for t in found if t.startswith("  CUDAExecutionProvider ") and "Conv" in t)
     assert placed.split()[1:] == ["65", "60", "92.3", "%", "92.3", "%", "Conv", "x5"]
