@@ -73,7 +73,12 @@ def judge_cells(
 ) -> tuple[Line, ...]:
     """One line per cell and metric that either run can speak of."""
     pairs = [m for m in matched if isinstance(m, CellPair)]
-    lines = [_judge_alone(m) for m in matched if isinstance(m, LoneCell)]
+    lines = [
+        _judge_alone(m)
+        for m in matched
+        # of a cell that never had a figure, shapes but the first have nothing to tell
+        if isinstance(m, LoneCell) and (m.cell.is_first or m.cell.passed)
+    ]
     for pair in pairs:
         lines += _judge_facts(pair, criteria.metrics & previous.metrics & current.metrics)
     metrics = criteria.metrics & (previous.metrics | current.metrics)
@@ -148,7 +153,9 @@ def _find_obstacle(pair: CellPair, metric: Metric) -> NotComparable | None:
     if not why:
         return None
     fields = " ".join(d.partition(":")[0] for d in why)
-    return NotComparable(f"{'; '.join(why)} (if that is the question: --across {fields})")
+    return NotComparable(
+        f"{'; '.join(why)} (if that is the question: --across {fields})", tuple(why)
+    )
 
 
 def _judge_number(
@@ -211,9 +218,12 @@ def _conclude(x: PendingChange, least: float, level: float, *, is_believed: bool
         return Same(c)
     kind = Slower if c.ratio > 1 else Faster
     if x.noise is None:
-        if is_believed:
+        if is_believed and abs(c.log) >= math.log1p(c.detectable):
             return kind(c, suspect=False)
         return Unclear(f"within the spread of {c.launches[0]} pairs", c)
+    if is_believed and abs(c.log) < math.log1p(c.detectable):
+        why = "beyond the noise, by less than such runs show four times in five; --confirm would tell"
+        return Unclear(why, c, suspect=True)
     if is_believed and _was_busy(x):
         why = "beyond the noise, but most of its launches were held up on a busy machine"
         return Unclear(f"{why}; ask again when it is quiet, or by --confirm", c, suspect=True)

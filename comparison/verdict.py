@@ -107,6 +107,7 @@ class NotComparable:
     """The two runs did not measure the same thing."""
 
     why: str
+    differing: tuple[str, ...] = ()  # in what: field: previous -> current
 
 
 Verdict: TypeAlias = (
@@ -174,7 +175,7 @@ def text_of(verdict: Verdict) -> str:
             return why + (f"; {needed} launches a side would tell" if needed else "")
         case Broke(what) | Fixed(what) | Added(what, _) | Removed(what):
             return what
-        case NotComparable(why):
+        case NotComparable(why, _):
             return why
         case never:
             assert_never(never)

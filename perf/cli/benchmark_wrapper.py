@@ -10,7 +10,7 @@ from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
 from perf.execution.resume import original_words, rerun_filter, resume_options
-from perf.execution.run_lifecycle import RunPlan, run_session
+from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
 from perf.planning.targets import choose_offers, require_onnx
@@ -56,7 +56,18 @@ def _run(words: Sequence[str], options: Options) -> int:
             session.run(launcher)
         session.write_tables()
         session.show_summary()
+        if options.ab:
+            _show_ab_verdict(session)
     return session.exit_status()
+
+
+def _show_ab_verdict(session: RunSession) -> None:
+    """What the comparison of both sides says; --json: stdout is for results."""
+    from comparison.ab_verdict import describe_ab_run  # a run that is no A/B does not pay for it
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    for line in describe_ab_run(session.folder.root, width):
+        session.screen.tell(line)
 
 
 def _check(options: Options) -> None:

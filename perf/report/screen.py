@@ -75,6 +75,13 @@ class Screen:
             with _ignore_unread(sys.stderr):
                 print(line, file=sys.stderr, flush=True)
 
+    def tell(self, line: str) -> None:
+        """A line of what came of the run; --json: stdout is for results."""
+        stream = sys.stderr if self._json else sys.stdout
+        if self._level > -2:
+            with _ignore_unread(stream):
+                print(line, file=stream, flush=True)
+
     def show_end(
         self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
     ) -> None:
