@@ -33,6 +33,7 @@ from perf.stats.summary import POWER_Z, mad
 
 BLOCK = 5  # launches of a default run: what stored comparisons are made of
 FEWEST_BLOCKS = 3
+NONSENSE = 1.0  # a bound above this is no noise to judge by: a machine at work on other things
 MOST_DF = 8  # heavier than normal tails, however many blocks there were
 Launches = Sequence[LaunchSummary]
 
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         profile = calibrate_machine([read_run(f) for f in folders])
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot calibrate: {e}", file=sys.stderr)
+        return 2
+    if nonsense := find_nonsense(profile):
+        print(f"cannot calibrate: {nonsense}", file=sys.stderr)
         return 2
     path = noise.write_profile(profile)
     print("\n".join(describe_profile(profile)))
@@ -81,6 +85,27 @@ def calibrate_machine(runs: Sequence[RunSummary]) -> Profile:
     )
 
 
+def find_nonsense(profile: Profile) -> str:
+    """Why this is no machine to calibrate; "" where the latencies of its cells repeat well enough."""
+    bounds = {
+        key: stored_bound(m.noise)
+        for key, m in profile.cells.items()
+        if key.endswith(f"/{Metric.P50.value}")
+    }
+    worst = max(bounds, key=lambda key: bounds[key], default="")
+    if not worst or bounds[worst] <= NONSENSE:
+        return ""
+    return (
+        f"two stored runs of {worst} would differ by up to {100 * bounds[worst]:.0f} %: nothing could ever "
+        "be told here; see what else runs (top), then calibrate again. Nothing was stored"
+    )
+
+
+def stored_bound(known: Noise) -> float:
+    """The largest relative difference that two stored runs of the same show, but for one in a hundred."""
+    return math.expm1(t_at(0.995, known.df) * _stored_deviation(known))
+
+
 def estimate_noise(
     blocks: Sequence[Sequence[float]], centre: Callable[[Iterable[float]], float] = min
 ) -> Noise:
@@ -101,7 +126,7 @@ def describe_profile(profile: Profile) -> list[str]:
     """The profile for people: a line per cell and metric."""
     out = [f"Noise of this machine ({profile.machine}), {profile.calibrated}:"]
     for key, m in sorted(profile.cells.items()):
-        bound = 100 * math.expm1(t_at(0.995, m.noise.df) * _stored_deviation(m.noise))
+        bound = 100 * stored_bound(m.noise)
         line = f"  {key}: {m.launches} launches; two stored runs of {BLOCK} differ by up to {bound:.1f} %"
         if m.comparisons and m.false_alarms is not None and m.detectable is not None:
             flagged = round(m.false_alarms * m.comparisons)

@@ -16,6 +16,7 @@ MEANINGS = {
     "unchecked": "outputs were not held against a reference",
     "overhead-bound": "below 0.1 ms, where the session call itself is a visible part of the time",
     "preempted": "others took the CPU from a launch while it was timed, by the kernel's account",
+    "oversubscribed": "its own threads were more than the CPUs it may use, and waited for each other",
     "throttled": "the GPU lowered its clocks while it was timed",
     "gpu compute only": "transfers between host and device are not in the time",
     "not synchronised": "a sample may have ended before the device was idle",

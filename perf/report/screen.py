@@ -14,6 +14,7 @@ from typing import TextIO
 
 from perf.machine.system import SystemInfo
 from perf.report import terminal
+from perf.report.layout import printable
 from perf.request.options import Options, to_argv
 from perf.request.programs import script_command
 from perf.results import tables
@@ -83,7 +84,12 @@ class Screen:
                 print(line, file=stream, flush=True)
 
     def show_end(
-        self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
+        self,
+        records: Sequence[Record],
+        host: SystemInfo,
+        folder: RunFolder,
+        files: Sequence[Path],
+        remarks: Sequence[str] = (),
     ) -> None:
         """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document."""
         with _ignore_unread(sys.stdout):
@@ -96,6 +102,8 @@ class Screen:
                 terminal.print_tables(records, host)
                 where = f"{folder.results}, {folder.root}"
                 print(f"\nrun {folder.run_id}; {len(files)} tables in {where}")
+                for remark in remarks:
+                    print(printable(remark))
             print(terminal.format_summary(records), flush=True)
 
 

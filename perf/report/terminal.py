@@ -112,7 +112,8 @@ def _describe_gain(gain: PairedGain | None) -> str:
     if gain is None or gain.interval is None:
         return ""
     if not gain.claimed:
-        return f"no gain over the CPU EP can be claimed {sections.format_factors(gain)} ×"
+        why = f", {gain.held_back}" if gain.held_back else ""
+        return f"no gain over the CPU EP can be claimed {sections.format_factors(gain)} ×{why}"
     return f"{sections.format_gain(gain)} than the CPU EP {sections.format_factors(gain)}"
 
 

@@ -2,9 +2,9 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from perf.results.latency import published_launches
+from perf.results.latency import published_launches, was_mostly_preempted
 from perf.results.shapes import ShapeSignature, first_signature
 from perf.schema.journal import Timed
 from perf.schema.record import Record
@@ -102,7 +102,10 @@ def gain_between(base: Record, subject: Record) -> PairedGain | None:
     ]
     kept = [p for p in pairs if min(p) > 0]
     medians = [statistics.median(_all_samples(r)) for r in (base, subject)] if kept else []
-    return paired_gain(kept, (medians[0], medians[1]) if medians and min(medians) > 0 else None)
+    found = paired_gain(kept, (medians[0], medians[1]) if medians and min(medians) > 0 else None)
+    if found and any(was_mostly_preempted(r) for r in (base, subject)):
+        return replace(found, held_back="most launches were preempted")
+    return found
 
 
 def _all_samples(record: Record) -> list[int]:

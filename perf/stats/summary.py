@@ -206,6 +206,7 @@ class PairedGain:
         None  # the base's median over the subject's, where they are shown beside it
     )
     is_visible: bool = True  # not less than what such pairs would show in four of five cases
+    held_back: str = ""  # why nothing is claimed whatever the pairs say
 
     @property
     def speedup(self) -> float:
@@ -216,7 +217,9 @@ class PairedGain:
     def claimed(self) -> bool:
         """Whether the interval is there and does not hold 0, the gain is one that such pairs could show, and
         the medians shown beside it say the same."""
-        if self.interval is None or self.interval.holds(0.0) or not self.is_visible:
+        if self.interval is None or self.interval.holds(0.0) or self.held_back:
+            return False
+        if not self.is_visible:
             return False
         return (self.percent > 0) == (self.speedup > 1)
 
