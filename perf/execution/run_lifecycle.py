@@ -142,13 +142,13 @@ class RunSession:
             return
         cpus = min(self.host.usable_cores, self.host.cpu_quota_cores or math.inf)
         if (asked := self.plan.options.intra_op_threads) > cpus:
-            self.screen.notify(
+            self.screen.tell(
                 f"--intra_op_threads {asked} is more than the {cpus:g} CPUs that a launch may use; what "
                 "fewer make of it is measured beside it"
             )
         seen = busyness.look_at_machine()
         if seen and seen.is_busy:
-            self.screen.notify(
+            self.screen.tell(
                 f"busy machine before the run began: {seen}; latencies will be longer and differ more, and "
                 "no gain is claimed where most launches are preempted"
             )

@@ -11,6 +11,7 @@ from perf.results import gains, tables
 from perf.results.cell_row import CellResult, CellRow
 from perf.schema import outcomes
 from perf.schema.record import ArtefactFailed, EnvironmentFailed, NotRun, Passed, Record, Skipped
+from perf.stats.summary import PairedGain
 
 LONGEST = 2000  # characters of a message or a log's line
 
@@ -30,6 +31,7 @@ class Case:
 
     record: Record
     row: CellRow
+    gain: PairedGain | None  # over the CPU EP
     result: Result
     name: str  # target[variant], within the model's suite
     outcome: str  # the exact outcome: Crashed(run, SIGSEGV)
@@ -57,7 +59,7 @@ class Case:
 def cases_of(run: FinishedRun) -> tuple[Case, ...]:
     """A case for every planned cell, in plan order, with the figures of its first input shapes."""
     return tuple(
-        _case(run, record, found.row)
+        _case(run, record, found)
         for record, found in zip(
             run.records, (c for c in tabulate(run) if c.is_first), strict=True
         )
@@ -94,7 +96,8 @@ def line(text: str) -> str:
     return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"
 
 
-def _case(run: FinishedRun, record: Record, row: CellRow) -> Case:
+def _case(run: FinishedRun, record: Record, found: CellResult) -> Case:
+    row = found.row
     expected = run.expected_failure(record)
     exact, detail = outcomes.exact(record.outcome), line(outcomes.detail(record.outcome))
     message = "" if isinstance(record.outcome, Passed) else f"{exact}: {detail}"
@@ -103,6 +106,7 @@ def _case(run: FinishedRun, record: Record, row: CellRow) -> Case:
     return Case(
         record=record,
         row=row,
+        gain=found.gain,
         result=_result(record, expected),
         name=line(gains.column_of(record)),
         outcome=line(exact),
