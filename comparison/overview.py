@@ -91,7 +91,10 @@ def _is_same(line: Line) -> bool:
 
 def describe_sides(previous: str, current: str, found: Sequence[CellVerdict]) -> str:
     """How many cells came to what, in a sentence; where no change was told, how small it must be."""
-    cells = f"{len(found)} cell{'' if len(found) == 1 else 's'}"
+    ids = len({v.head.cell for v in found})
+    cells = f"{ids} cell{'' if ids == 1 else 's'}"
+    if len(found) > ids:  # some were fed several
+        cells += f", {len(found)} input shapes"
     alike = [reach_of(v.within) for v in found if v.within is not None]
     within = f"ame within {100 * max(alike):.1f} %" if alike else ""
     if alike and len(alike) == len(found):

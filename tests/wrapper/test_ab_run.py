@@ -158,5 +158,5 @@ def test_an_ab_run_ends_in_its_verdict(ab: Said) -> None:
     """Its two sides are the same: the last line says within what, or which shape was too noisy to say."""
     last = ab.out.splitlines()[-1]
     assert last.startswith("A/B: CPUExecutionProvider@old -> CPUExecutionProvider@new: ")
-    assert "2 cells" in last  # the model's two sets have 1 and 2 rows
+    assert "1 cell, 2 input shapes" in last  # the model's two sets have 1 and 2 rows
     assert "x=2x8" in ab.out
