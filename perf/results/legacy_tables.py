@@ -83,6 +83,7 @@ class SuccessRow:
     input_shapes: Mapping[str, str] = of_row("shapes that these figures are of", lambda r: r.input_shapes)
     more_shapes: int | None = of_row("further shapes that the cell was fed: their figures are in cells.csv",
                                      lambda r: count_more_shapes(r))
+    max_ms: float | None = of_row("slowest run", lambda r: r.max_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,7 @@ class LatencyPart:
     input_shapes: Mapping[str, str] = of_row("shapes that these figures are of", lambda r: r.input_shapes, "input shapes")
     more_shapes: int | None = of_row("further shapes that the cell was fed: their figures are in cells.csv",
                                      lambda r: count_more_shapes(r), "more shapes")
+    max_ms: float | None = of_row("slowest run", lambda r: r.max_ms, "max (ms)")
 
 
 @dataclass(frozen=True, kw_only=True)
