@@ -217,3 +217,18 @@ def test_a_run_tells_each_shape_and_k_and_resume_go_by_cell(said: Said, shared_h
     assert len(tables.read_cells(said.run.root / "cells.csv")) == 2
     plan = ask(shared_home, "-i", "zoo", "-k", "linear::CPUExecutionProvider", "--dry_run")
     assert plan.out.count("linear::CPUExecutionProvider") == 1
+
+
+def test_a_table_of_first_shapes_is_compared_with_the_first_shapes_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """benchmark_latency holds one figure a cell: it must not meet those of 512 rows."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    record = mixed(made.CPU, 0.07, 2.5)
+    tables.write_all([record], made.host(), tmp_path, tmp_path, "RUN")
+    write_run(Path("result/b"), [record])
+    found = compare("-p", "benchmark_latency_RUN.csv", "-c", "b", "--all")
+    (p50,) = (r for r in found.rows if r["metric"] == "latency_p50" and r["previous"])
+    assert (p50["shapes"], p50["previous"], p50["current"]) == ("x=8x512", "0.07", "0.07")
+    assert found.status == 0
