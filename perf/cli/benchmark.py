@@ -8,7 +8,7 @@ from pathlib import Path
 from perf.cli import listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
-from perf.execution.resume import rerun_filter
+from perf.execution.resume import original_words, rerun_filter, rerun_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
@@ -53,7 +53,8 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     offers = current_environment.offer_targets(used, options)
     if options.list:
         return listing.show_targets([offers], gpus, options)
-    plan = _make_plan(options, (program, *words), offers, gpus)
+    made_by = original_words(words, options, Path(options.perf_result_path).absolute())
+    plan = _make_plan(options, (program, *made_by), offers, gpus)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
@@ -74,13 +75,13 @@ def _check(words: Sequence[str]) -> Options:
     for name in NEEDS_PROCESSES:
         if name in given:
             raise BadRequestError(f"--{name} needs processes of its own: {_instead()}")
-    options = command_line.parse(words)
+    options = rerun_options(words, command_line.parse(words))
     if "launches" in given and options.launches > 1:
         raise BadRequestError(
             f"--launches {options.launches} needs processes of its own: this makes one; {_instead()}"
         )
     if options.run_id:
-        command_line.check_run_id(options.run_id)
+        command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
     return replace(options, launches=1, isolation=ISOLATION)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
-from perf.execution.resume import original_words, rerun_filter, resume_options
+from perf.execution.resume import original_words, rerun_filter, rerun_options, resume_options
 from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
@@ -43,7 +43,7 @@ def _serve(words: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str], options: Options) -> int:
-    options = resume_options(words, options)
+    options = rerun_options(words, resume_options(words, options))
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
@@ -72,8 +72,8 @@ def _show_ab_verdict(session: RunSession) -> None:
 
 def _check(options: Options) -> None:
     """Refuse what cannot be served here, before anything is built; raises BadRequestError."""
-    if options.run_id:
-        command_line.check_run_id(options.run_id)
+    if options.run_id and not options.resume:
+        command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
     prefix = shlex.split(options.exec_prefix)
     if prefix and shutil.which(prefix[0]) is None:

@@ -4,6 +4,7 @@ import fnmatch
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -211,6 +212,11 @@ def _interpreter_or_requirements(name: str, value: str) -> tuple[str, tuple[str,
         if loose := re.search(r"[<>~!]=|[<>]", value):
             raise EnvironmentsError(
                 f"--env {name}={value}: {loose[0]!r} pins nothing; write PACKAGE==VERSION"
+            )
+        if value != "current" and shutil.which(value) is None:  # a file's may wait for its cells
+            raise EnvironmentsError(
+                f"--env {name}={value}: no interpreter {value} can be run; give a Python's path, a wheel, or "
+                "'PACKAGE==VERSION …'"
             )
         return value, ()
     for wheel in (w for w in words if w.endswith(".whl")):

@@ -1,5 +1,6 @@
 """Each flag of the command line: its spelling, its default, its help, and how its text becomes a value."""
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -143,22 +144,41 @@ def timeouts(value: Any) -> Timeouts:
     return Timeouts(stages.pop("launch", 1800.0), {"register": REGISTER_S, **stages})
 
 
+MOST = 2**31 - 1  # engines count in 32 bits; in seconds it is 68 years
+MOST_RUNS = 200_000  # a launch's samples go through its journal, whose length is bounded
+MOST_CORES = 8192  # that Linux can be built for
+
+
 def positive(value: Any) -> float:
     """A number above zero."""
     number = float(value)
-    if not number > 0:
-        raise ValueError("must be above 0")
+    if not 0 < number <= MOST:
+        raise ValueError("must be above 0" if not number > 0 else f"must be at most {MOST}")
     return number
 
 
-def at_least(minimum: float, kind: type) -> Callable[[Any], Any]:
-    """A number no smaller than `minimum`."""
+def at_least(minimum: float, kind: type, most: float = MOST) -> Callable[[Any], Any]:
+    """A finite number no smaller than `minimum` and no larger than `most`."""
 
     def convert(value: Any) -> Any:
         number = kind(value)
         if not number >= minimum:
             raise ValueError(f"must be at least {minimum}")
+        if not number <= most:
+            raise ValueError(f"must be at most {most}")
         return number
+
+    return convert
+
+
+def below(limit: float) -> Callable[[Any], float]:
+    """A tolerance: from 0 to what would let anything pass."""
+
+    def convert(value: Any) -> float:
+        number = at_least(0, float, math.inf)(value)
+        if not number < limit:
+            raise ValueError(f"must be below {limit:g}: that would let anything pass")
+        return float(number)
 
     return convert
 
@@ -175,7 +195,10 @@ def integers(value: Any) -> tuple[int, ...]:
     out: list[int] = []
     for part in (p for p in value.split(",") if p):
         low, _, high = part.partition("-")
-        out.extend(range(int(low), int(high or low) + 1))
+        first, last = int(low), int(high or low)
+        if not first <= last < MOST_CORES:
+            raise ValueError(f"{part} is no range of cores; cores are 0 to {MOST_CORES - 1}")
+        out.extend(range(first, last + 1))
     return tuple(out)
 
 

@@ -234,11 +234,23 @@ def check_affinity(options: Options) -> None:
         raise BadRequestError(f"--cpu_affinity {beyond[0]}: this machine's cores are {cores}")
 
 
-def check_run_id(run_id: str) -> str:
-    """A run id names a folder: letters, digits, '.', '_' and '-'; raises BadRequestError."""
+# What the folder of results calls its own: the newest run, the memory of failures, the seven tables.
+_NO_RUN_ID = re.compile(r"latest|verdicts\.jsonl|benchmark_.*\.csv", re.I)
+
+
+def check_run_id(run_id: str, results: Path | None = None) -> str:
+    """A run id names a folder that is not there yet; raises BadRequestError for what cannot be one."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
         raise BadRequestError(
             f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100"
+        )
+    if _NO_RUN_ID.fullmatch(run_id):
+        raise BadRequestError(
+            f"--run_id {run_id}: the folder of results means something else by that name; choose another"
+        )
+    if results and os.path.lexists(results / run_id):
+        raise BadRequestError(
+            f"run {run_id} exists in {results}; choose another --run_id, or --resume {run_id}"
         )
     return run_id
 

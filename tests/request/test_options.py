@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ VALUES = {
     "trt_ep_options": "a=1", "cuda_ep_options": "a=1", "session_config": "a=1", "shape": "x=1x2",
     "ep_options": "cpu:a=1", "env": "n=python", "trt_profile": "x=1:2:3", "timeout": "5",
     "io_binding": "on", "cpu_affinity": "0", "devices": "0", "min_ep_share": "0.5",
-    "test_times": "7", "percent_mismatch": "1", "rtol": "1", "atol": "1", "jobs": "2",
+    "test_times": "7", "percent_mismatch": "1", "rtol": "0.5", "atol": "1", "jobs": "2",
     "launches": "2", "warmup": "2", "min_time": "2", "max_time": "90", "seed": "2",
     "intra_op_threads": "2", "inter_op_threads": "2", "memory_limit": "2", "builds": "2",
     "retry_throttled": "2", "max_minutes": "2", "ab": "cpu ov", "plugin": "n=lib.so",
@@ -144,6 +145,21 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--launches", "0"], "--launches 0: must be at least 1"),
         (["--rtol", "-1"], "--rtol -1: must be at least 0"),
         (["--rtol", "nan"], "--rtol nan: must be at least 0"),
+        (["--rtol", "1"], "--rtol 1: must be below 1: that would let anything pass"),
+        (["--rtol", "inf"], "--rtol inf: must be below 1"),
+        (["--atol", "nan"], "--atol nan: must be at least 0"),
+        (["--atol", "inf"], "--atol inf: must be below 1e+06"),
+        (["--atol", "1e6"], "--atol 1e6: must be below 1e+06"),
+        (["--percent_mismatch", "101"], "--percent_mismatch 101: must be at most 100"),
+        (["--percent_mismatch", "nan"], "--percent_mismatch nan: must be at least 0"),
+        (["-t", "200001"], "--test_times 200001: must be at most 200000"),
+        (["--launches", "9" * 30], "must be at most 2147483647"),
+        (["--warmup", "9" * 5000], "Exceeds the limit"),
+        (["--timeout", "inf"], "--timeout inf: must be at most 2147483647"),
+        (["--memory_limit", "nan"], "--memory_limit nan: must be at least 0"),
+        (["--max_time", "inf"], "--max_time inf: must be at most"),
+        (["--cpu_affinity", "0-99999999999"], "0-99999999999 is no range of cores; cores are 0 to 8191"),
+        (["--cpu_affinity", "3-1"], "3-1 is no range of cores"),
         (["-b", "maybe"], "--io_binding maybe: use on, off or both"),
         (["-g", "9"], "--graph_enablement 9: use one of disable, basic"),
         (["--shape", "a=1x2", "x"], "--shape a=1x2 x: 'x' is not name=8x3x224x224"),
@@ -194,3 +210,18 @@ def test_explicit_names_only_what_was_given() -> None:
 def test_a_run_id_that_is_no_folder_name_is_refused(run_id: str) -> None:
     with pytest.raises(BadRequestError, match="use letters, digits"):
         options.check_run_id(run_id)
+
+
+@pytest.mark.parametrize("run_id", ["latest", "verdicts.jsonl", "benchmark_latency_x.csv"])
+def test_a_run_id_that_the_folder_of_results_means_otherwise_is_refused(run_id: str) -> None:
+    with pytest.raises(BadRequestError, match="means something else by that name"):
+        options.check_run_id(run_id)
+
+
+def test_a_run_id_that_is_in_use_is_refused_whatever_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    for taken in ("link", "file"):
+        with pytest.raises(BadRequestError, match=f"run {taken} exists in .*; choose another"):
+            options.check_run_id(taken, tmp_path)
+    assert options.check_run_id("free", tmp_path) == "free"

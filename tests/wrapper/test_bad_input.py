@@ -34,6 +34,9 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["--resume", "never"], "no run there (no run.json)"),
         (["--rerun", "failed"], "no run there (no run.json)"),
         (["--cpu_affinity", "999"], "--cpu_affinity 999: this machine's cores are"),
+        (["--run_id", "latest"], "--run_id latest: the folder of results means something else"),
+        (["--env", "x=/nowhere/python"], "--env x=/nowhere/python: no interpreter /nowhere/python can be"),
+        (["--env", "x=/etc", "--list"], "--env x=/etc: no interpreter"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_one_line_and_status_2(
@@ -159,8 +162,10 @@ def test_a_backend_kept_elsewhere_that_is_none_is_one_line(
 
 
 def test_an_interpreter_that_is_not_there_fails_its_cells_and_no_others(home: Path) -> None:
-    words = ("--env", "gone=/no/such/python", "-e", "cpu", "cpu@gone", "--models", "relu")
-    said = ask(home, *QUICK, "-r", "both", *words)
+    (home / "environments.toml").write_text(
+        CURRENT + '[gone]\npython = "/no/such/python"\n', encoding="utf-8"
+    )
+    said = ask(home, *QUICK, "-r", "both", "-e", "cpu", "cpu@gone", "--models", "relu")
     assert said.status == 1  # a target that was named could not run
     assert {i: c["status"] for i, c in said.cells.items()} == {
         "relu::CPUExecutionProvider": "Pass",

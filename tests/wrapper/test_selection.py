@@ -30,12 +30,16 @@ def test_what_failed_in_the_latest_run_is_run_again_and_nothing_else(first: Said
     home = first.results.parent
     failed = [f"wrong::{CPU}", f"wrong::{CPU}[io=device]"]
     assert [i for i, c in first.cells.items() if c["status"] == "Fail"] == failed
-    again = ask(home, *QUICK, "-b", "both", "--rerun", "failed")
+    again = ask(home, "--rerun", "failed")  # in its mode, with its inputs and counts
     assert cells(again) == failed
-    better = ask(home, *QUICK, "-b", "both", "--rerun", "failed", "--atol", "2")
+    digests = {i: first.records[i].cell.digest for i in failed}
+    assert {i: r.cell.digest for i, r in again.records.items()} == digests
+    script = again.out.splitlines()[2].strip()
+    assert "--running_mode both" in script
+    better = ask(home, "--rerun", "failed", "--atol", "2")  # what is given stands above it
     assert cells(better) == failed
     assert {c["status"] for c in better.cells.values()} == {"Pass"}
-    none = ask(home, *QUICK, "-b", "both", "--rerun", "failed")
+    none = ask(home, "--rerun", "failed")
     assert none.status == 2
     assert f"--rerun failed: no cell failed in run {better.run.run_id}" in one_line(none)
 
