@@ -52,7 +52,13 @@ only=
 mode=(-r both)
 times=(-t 20)
 inputs=(-i zoo)
+before=
 for flag in "$@"; do
+    case "$before $flag" in
+    "--rerun failed" | *" --rerun=failed" | *" --resume"*)
+        mode=() times=() inputs=() ;; # an earlier run's are kept; its plan stands in its run.json
+    esac
+    before=$flag
     case "$flag" in
     --setup) only=run ;;
     --setup=dev) only=dev ;;
@@ -61,7 +67,6 @@ for flag in "$@"; do
     -t* | --test_times* | --test-times* | --min_time* | --min-time*) times=() ;;
     -r* | --running_mode* | --running-mode*) mode=() ;;
     -i* | --input_data* | --input-data*) inputs=() ;;
-    --resume*) mode=() times=() inputs=() ;; # its plan stands in its run.json
     esac
 done
 
