@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 
 def _same(value: Any) -> Any:
@@ -102,11 +102,37 @@ def shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(d) for d in dims.split("x") if d)
 
 
-def shapes(value: Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shapes from several uses of --shape."""
-    if isinstance(value, Mapping):
-        return {k: tuple(v) for k, v in value.items()}
-    return dict(shape(text) for text in flat(value))
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]  # by input
+
+
+def shapes(value: Iterable[Any] | Mapping[str, Any]) -> tuple[Shapes, ...]:
+    """What the uses of --shape ask for, a cell each: an input's first shape goes with every other's first.
+
+    An input that is given one shape has it in every cell. Older runs hold one shape for each input.
+    """
+    told = [value] if isinstance(value, Mapping) else list(flat(value))
+    if told and all(isinstance(one, Mapping) for one in told):
+        return tuple({k: tuple(v) for k, v in one.items()} for one in told)
+    asked: dict[str, list[tuple[int, ...]]] = {}
+    for name, dims in (shape(str(one)) for one in told):
+        asked.setdefault(name, []).append(dims)
+    count = max((len(given) for given in asked.values()), default=0)
+    for name, given in asked.items():
+        if len(given) not in (1, count):
+            most = next(n for n, other in asked.items() if len(other) == count)
+            raise ValueError(
+                f"{name} has {len(given)} shapes and {most} {count}: give each input as many, or one"
+            )
+    sets = [
+        {name: given[at if len(given) > 1 else 0] for name, given in asked.items()}
+        for at in range(count)
+    ]
+    return tuple(one for at, one in enumerate(sets) if one not in sets[:at])
+
+
+def spell_shape(name: str, dims: Iterable[int]) -> str:
+    """A shape as --shape takes it and a cell's id shows it: name=8x3x224x224."""
+    return f"{name}={'x'.join(map(str, dims))}"
 
 
 def ep_options(value: Iterable[Any]) -> tuple[EpOptions, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from perf.request.bad_request import BadRequestError as BadRequestError
 from perf.request.command_parser import CommandParser
-from perf.request.flag_types import EpOptions, Flag, Timeouts
+from perf.request.flag_types import EpOptions, Flag, Shapes, Timeouts
 from perf.request.flags import FLAGS, GROUPS
 from perf.request.programs import command_of
 from perf.stats.sequential_test import StoppingRule
@@ -44,7 +44,7 @@ class Options:
     models: tuple[str, ...]
     select: str
     rerun: str
-    shape: Mapping[str, tuple[int, ...]]
+    shape: tuple[Shapes, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
     min_ep_share: float
@@ -188,6 +188,10 @@ def _refuse_conflicts(o: Options) -> None:
         )
     if o.ab and len(o.ab) != 2:
         raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")
+    if o.ab and len(o.shape) > 1:
+        raise BadRequestError(
+            f"--ab compares one shape at a time, and --shape gives {len(o.shape)}; run it once for each"
+        )
 
 
 def _spellings(flag: Flag) -> list[str]:

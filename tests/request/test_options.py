@@ -117,7 +117,28 @@ def test_options_of_one_target_and_named_variants_add_up() -> None:
 
 def test_shapes_name_their_input_even_with_an_equals_sign_and_scalars_too() -> None:
     o = parse(["--shape", "x=8x3x224x224", "a=b=2", "--shape", "s="])
-    assert o.shape == {"x": (8, 3, 224, 224), "a=b": (2,), "s": ()}
+    assert o.shape == ({"x": (8, 3, 224, 224), "a=b": (2,), "s": ()},)
+
+
+@pytest.mark.parametrize(
+    ("words", "sets"),
+    [
+        (["x=8x64", "x=16x64"], ({"x": (8, 64)}, {"x": (16, 64)})),
+        (["x=8x64", "--shape", "x=16x64"], ({"x": (8, 64)}, {"x": (16, 64)})),
+        (["x=8", "m=8x1", "x=16", "m=16x1"], ({"x": (8,), "m": (8, 1)}, {"x": (16,), "m": (16, 1)})),
+        (["x=8", "x=16", "n=3"], ({"x": (8,), "n": (3,)}, {"x": (16,), "n": (3,)})),
+        (["x=8", "x=8"], ({"x": (8,)},)),
+    ],
+)  # fmt: skip
+def test_an_input_given_several_shapes_is_a_sweep(
+    words: list[str], sets: tuple[dict[str, tuple[int, ...]], ...]
+) -> None:
+    assert parse(["--shape", *words]).shape == sets
+
+
+def test_a_run_of_before_sweeps_holds_one_shape_of_each_input() -> None:
+    stored = {f.name: f.default for f in FLAGS} | {"shape": {"x": [8, 64]}}
+    assert options.build_options(stored).shape == ({"x": (8, 64)},)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +197,8 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--exec_prefix", "nice"], "--exec_prefix needs --isolation spawn"),
         (["--exec_prefix", "say 'it", "--isolation", "spawn"], "No closing quotation"),
         (["--min_time", "9", "--max_time", "3"], "--max_time 3 is less than --min_time 9"),
+        (["--shape", "x=1", "x=2", "m=1", "m=2", "m=3"], "x has 2 shapes and m 3: give each input as many, or"),
+        (["--ab", "cpu", "ov", "--shape", "x=1", "x=2"], "--ab compares one shape at a time, and --shape gives 2"),
         (["--ab", "cpu"], "--ab takes two targets, got 1"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["-t"], "expected one argument"),
@@ -195,7 +218,7 @@ def test_flags_are_never_guessed_from_their_beginning() -> None:
 
 def test_options_survive_the_way_through_run_json() -> None:
     o = parse(
-        ["-e", "cpu", "--ep_options", "cpu[v]:a=b,c", "--shape", "x=1x2", "--timeout", "build=9",
+        ["-e", "cpu", "--ep_options", "cpu[v]:a=b,c", "--shape", "x=1x2", "x=3x4", "--timeout", "build=9",
          "--env", "n=/p", "--cpu_affinity", "0-1", "--trt_profile", "x=1:2:3", "-b", "both", "-vv"]
     )  # fmt: skip
     stored = json.loads(json.dumps({f.name: codec.encode(getattr(o, f.name)) for f in FLAGS}))

@@ -56,6 +56,18 @@ def test_a_bare_file_is_a_model_with_the_data_beside_it(home: Path) -> None:
     assert "no test_data_set_N/input_M.pb; use -i random" in detail
 
 
+def test_one_input_given_two_shapes_is_a_cell_each_with_its_own_data(home: Path) -> None:
+    said = ask(
+        home, *QUICK[2:], "-i", "random", "--models", "linear", "--shape", "x=8x8", "x=16x8"
+    )
+    assert cells(said) == [f"linear::{CPU}[x=8x8]", f"linear::{CPU}[x=16x8]"]
+    assert [r["status"] for r in said.cells.values()] == ["Pass", "Pass"]
+    assert [r["input_shapes"] for r in said.cells.values()] == [{"x": "8x8"}, {"x": "16x8"}]
+    records = (said.records[i] for i in said.cells)
+    fed = [{s.inputs[0].shape for s in r.cell.sets} for r in records]
+    assert fed == [{(8, 8)}, {(16, 8)}]
+
+
 def test_the_words_of_the_predecessor_are_understood(home: Path) -> None:
     for path in (home / "models").rglob("input_0.pb"):
         path.rename(path.with_name("input0.pb"))
