@@ -26,6 +26,7 @@ from perf.planning.launch import RunContext
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
 from perf.request.options import Options
+from perf.request.programs import from_here, script_command
 from perf.results import latency, run_folder, tables
 from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
@@ -156,10 +157,17 @@ class RunSession:
 
     def show_summary(self) -> None:
         """The last lines on the terminal."""
+        again = self._resume_command() if self.signal and self.plan.resumable else ""
         records = self.all_records
         seen = busyness.busyness_since(self.cpu_times)
         remarks = latency.describe_disturbance(records, str(seen) if seen else "")
-        self.screen.show_end(records, self.host, self.folder, self.tables, remarks)
+        self.screen.show_end(records, self.host, self.folder, self.tables, remarks, again)
+
+    def _resume_command(self) -> str:
+        elsewhere = self.folder.results != (Path.cwd() / "result")
+        where = ["-o", from_here(self.folder.results)] if elsewhere else []
+        program = script_command(self.plan.command[0])
+        return shlex.join([*program, *where, "--resume", self.folder.run_id])
 
     def exit_status(self) -> int:
         """What the program ends with."""

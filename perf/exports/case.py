@@ -99,7 +99,7 @@ def line(text: str) -> str:
 def _case(run: FinishedRun, record: Record, found: CellResult) -> Case:
     row = found.row
     expected = run.expected_failure(record)
-    exact, detail = outcomes.exact(record.outcome), line(outcomes.detail(record.outcome))
+    exact, detail = outcomes.exact(record.outcome), line(outcomes.reason(record.outcome))
     message = "" if isinstance(record.outcome, Passed) else f"{exact}: {detail}"
     if expected:
         message = f"expected: {line(expected)}; {message}"

@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from perf.machine.system import SystemInfo, list_specs
 from perf.report.layout import Column, Section
 from perf.results import gains
 from perf.results.build_spread import BuildsRow, measure_spreads
@@ -17,22 +16,19 @@ from perf.stats.summary import PairedGain, factor_of
 
 NAMED = 3  # ids named per mark
 MOST_ELSEWHERE = 3  # operator types named per cell
+MOST_TOLD = 2000  # characters of a reason
 
 Cells = Sequence[CellResult]
 
 
-def all_sections(cells: Cells, host: SystemInfo, width: int) -> tuple[Section, ...]:
-    """Latency, gains, what explains them, status, metrics, failing cells and the system.
-
-    Those with nothing to say are left out.
-    """
+def all_sections(cells: Cells, width: int) -> tuple[Section, ...]:
+    """Latency, gains, what explains them, status, metrics and failing cells; none that has nothing to say."""
     firsts = [c for c in cells if c.is_first]  # what is told of a cell, whatever its input shapes
     found = (
         list_latencies(cells), list_gains(cells), list_gaps(firsts), list_builds(firsts),
         list_statuses(firsts, width), list_placements(firsts), list_failures(firsts),
     )  # fmt: skip
-    system = Section("System information", (Column("Spec"), Column("Version")), list_specs(host))
-    return (*(s for s in found if s.rows), system)
+    return tuple(s for s in found if s.rows)
 
 
 def list_latencies(cells: Cells) -> Section:
@@ -73,7 +69,11 @@ def list_gaps(cells: Cells) -> Section:
         rows.append((f"{g.model}: {g.subject} - {g.base}", total, f"{ours} less {theirs}"))
         for t in g.terms:
             rows.append((f"  {t.name}", format_ms(t.ms, largest) or "not measured", t.facts))
-    columns = (Column("Gap and its terms", firm=True), Column("ms", True), Column("facts"))
+    columns = (
+        Column("Gap and its terms", firm=True),
+        Column("ms", True),
+        Column("facts", prose=True),
+    )
     return Section("TensorRT EP and TensorRT alone (ms)", columns, tuple(rows))
 
 
@@ -114,17 +114,18 @@ def list_placements(cells: Cells) -> Section:
     columns = _columns("Model / EP", numbers=("ops", "on EP", "ops share", "time share"))
     placed = (c for c in cells if c.row.placement_source)
     rows = _group_by_model(placed, _placement_texts)
-    return Section("Models/EPs metrics", (*columns, Column("left on others")), rows)
+    return Section("Models/EPs metrics", (*columns, Column("left on others", prose=True)), rows)
 
 
 def list_failures(cells: Cells) -> Section:
     """Every cell that failed, with the predecessor's error type and the exact outcome."""
+    reasons = {c.row.cell: one_line(outcomes.reason(c.record.outcome)) for c in cells}
     return Section(
         "Failing Models/EPs",
-        _columns("Model / EP", ("error type", "outcome", "why")),
+        (*_columns("Model / EP", ("error type", "outcome")), Column("why", prose=True)),
         _group_by_model(
             (c for c in cells if c.row.status == outcomes.FAIL),
-            lambda c: (c.row.error_type, c.row.exact_outcome, shorten(c.row.detail, 120)),
+            lambda c: (c.row.error_type, c.row.exact_outcome, reasons[c.row.cell]),
         ),
     )
 
@@ -166,10 +167,10 @@ def format_share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def shorten(text: str, length: int) -> str:
-    """The first line of a text, cut where it is longer."""
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= length else line[: length - 1] + "…"
+def one_line(text: str) -> str:
+    """A text without its line breaks, whole unless no person would read it to its end."""
+    line = " ".join(text[: 2 * MOST_TOLD].split())
+    return line if len(line) <= MOST_TOLD else line[: MOST_TOLD - 1] + "…"
 
 
 def _columns(
