@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
 from tests import models
 
@@ -57,7 +58,10 @@ def test_the_readme_opens_with_its_two_commands() -> None:
 
 @pytest.mark.parametrize("command", PLANNED)
 def test_a_run_can_be_planned_as_written(command: str, tmp_path: Path) -> None:
-    models.identity(tmp_path / "net", shape=(1, 3, 4, 4))
+    dims: models.Shape = ["n", 3, "height", "width"]
+    same = helper.make_node("Identity", ["x"], ["y"])
+    fed = {"x": models.noise(0, (1, 3, 4, 4))}
+    models.write(tmp_path / "net", [same], {"x": dims}, {"y": dims}, [(fed, {"y": fed["x"]})])
     words = typed(command)
     swapped = {
         "net.onnx": str(tmp_path / "net" / "model.onnx"),

@@ -37,12 +37,41 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["--run_id", "latest"], "--run_id latest: the folder of results means something else"),
         (["--env", "x=/nowhere/python"], "--env x=/nowhere/python: no interpreter /nowhere/python can be"),
         (["--env", "x=/etc", "--list"], "--env x=/etc: no interpreter"),
+        (["--shape", "z=8x64"], "--shape z=8x64: linear: no input is called 'z'; its inputs are 'x' [batch,8]"),
+        (["--shape", "x=8x64", "--models", "linear"], "linear: input 'x' is [batch,8], not 8x64"),
+        (["--shape", "x=2x8", "x=8"], "--shape x=8: linear: input 'x' is [batch,8], not 8"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_one_line_and_status_2(
     shared_home: Path, words: list[str], says: str
 ) -> None:
     refused(shared_home, *words, says=says)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"garbage" * 99, "net.onnx: truncated, or not an ONNX model of 693 bytes"),
+        (b"", "home/net.onnx: truncated, or not an ONNX model: it is empty"),
+        (None, "net.onnx: truncated, or not an ONNX model"),
+    ],
+)
+def test_a_file_given_by_name_that_is_no_model_is_refused_before_anything_runs(
+    home: Path, data: bytes | None, says: str
+) -> None:
+    whole = (home / "models" / "linear" / "model.onnx").read_bytes()
+    (home / "net.onnx").write_bytes(whole[: len(whole) // 2] if data is None else data)
+    refused(home, "-m", "net.onnx", "-i", "random", says=says)
+    refused(home, "-m", "models/relu/model.onnx", "net.onnx", "--dry_run", says=says)
+
+
+def test_a_shape_that_fits_one_of_several_models_is_run_on_that(home: Path) -> None:
+    said = ask(home, "-i", "random", "-t", "3", "--launches", "1", "--shape", "x=5x8")
+    outcomes = {r.cell.model.name: r.outcome for r in said.records.values()}
+    assert said.status == 0
+    assert outcomes["linear"] == Passed()
+    assert isinstance(outcomes["relu"], ArtefactFailed)
+    assert "input 'x' is [2,8] in the model, and 5x8 is asked for" in outcomes["relu"].what
 
 
 @pytest.mark.parametrize(
