@@ -14,6 +14,7 @@ from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
 from perf.planning.plan import plan_cells
+from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
 from perf.request.options import BadRequestError, Options
@@ -93,6 +94,7 @@ def _make_plan(
     models = load_requested(options)
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
+    refuse_ignored_options(planned)
     return RunPlan(planned, offers, options, results, command, resumable=False)
 
 

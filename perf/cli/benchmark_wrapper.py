@@ -13,6 +13,7 @@ from perf.execution.resume import original_words, rerun_filter, rerun_options, r
 from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
+from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
@@ -20,6 +21,7 @@ from perf.request.options import BadRequestError, Options
 from perf.wrapper.environments import hold_environments, offer_targets, offers_as_known
 from perf.wrapper.guardian import run_guarded
 from perf.wrapper.launcher import open_process_launcher
+from perf.wrapper.provider_options import refuse_options
 
 PROGRAM = "benchmark_wrapper.py"
 
@@ -88,6 +90,8 @@ def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     offers = offer_targets(options, build=options.install and not options.dry_run)
     chosen = choose_offers(offers, options)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    refuse_ignored_options(planned)
+    refuse_options(planned, options)
     command = (PROGRAM, *original_words(words, options, results))
     return RunPlan(planned, offers, options, results, command)
 

@@ -40,6 +40,15 @@ def _find_misfit(inputs: Mapping[str, Value], given: Mapping[str, Sequence[int]]
     return ""
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str]) -> int:
+    """Models and shapes as JSON on stdin, answers as JSON on stdout."""
+    if argv[:1] in (["-h"], ["--help"]):
+        print(main.__doc__)
+        return 0
     job = json.load(sys.stdin)
     json.dump(judge_models(job["models"], job["shapes"]), sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -81,7 +81,7 @@ def test_max_minutes_ends_it_early(shared_home: Path) -> None:
 def test_named_option_sets_are_sides(shared_home: Path) -> None:
     said = ask(
         shared_home, "-i", "zoo", "--ab", "cpu", "cpu[same]", "--ep_options",
-        "cpu[same]:arena_extend_strategy=kSameAsRequested", "--models", "relu", "--launches", "2",
+        "cpu[same]:use_arena=1", "--models", "relu", "--launches", "2",
         "--run_id", "sets",
     )  # fmt: skip
     assert said.status == 0, said

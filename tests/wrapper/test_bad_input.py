@@ -40,6 +40,9 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["--shape", "z=8x64"], "--shape z=8x64: linear: no input is called 'z'; its inputs are 'x' [batch,8]"),
         (["--shape", "x=8x64", "--models", "linear"], "linear: input 'x' is [batch,8], not 8x64"),
         (["--shape", "x=2x8", "x=8"], "--shape x=8: linear: input 'x' is [batch,8], not 8"),
+        (["--ep_options", "cpu:nonsense=1"],
+         "--ep_options CPUExecutionProvider: no option nonsense; it takes use_arena"),
+        (["--ep_options", "cpu[v]:use_arenas=1"], "no option use_arenas; nearest is use_arena"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_one_line_and_status_2(
@@ -185,6 +188,15 @@ def test_a_backend_kept_elsewhere_that_is_none_is_one_line(
         '[mine]\npython = "current"\nbackend = "mine.py"\n', encoding="utf-8"
     )
     refused(home, says=f"[mine]: backend {home}/mine.py: {says}")
+
+
+def test_an_option_that_an_engine_does_not_know_is_refused_in_its_words(home: Path) -> None:
+    python = ROOT / ".envs" / "openvino" / "bin" / "python"
+    words = ("--env", f"ov={python}", "-e", "ov@ov", "--ep_options")
+    says = "OpenVINOExecutionProvider refuses the option nonsense: Invalid OpenVINO EP option: nonsense"
+    refused(home, *words, "ov:nonsense=1", says=says)
+    known = ask(home, *words, "ov:num_of_threads=1", *QUICK, "-r", "both", "--models", "relu")
+    assert {c["status"] for c in known.cells.values()} == {"Pass"}
 
 
 # Interpreters
