@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.locations import ENVIRONMENTS, environments_folder
-from perf.request.programs import command_of, install_command
+from perf.request.programs import command_of, install_command, is_set_up
 
 # What every process that holds an engine is told: no telemetry, no threads at import.
 QUIET = {
@@ -171,6 +171,11 @@ def missing_modules(
     names = absent if lost[0] in absent else lost[:1]  # one that is there may only want another
     if spec.requirements:
         fix = f"`{command_of('perf.cli.env')} remove {spec.name}` has it built anew"
+    elif spec.python == "current" and not is_set_up():
+        return (
+            f"not set up yet: the first `./perf.sh` installs {', '.join(names)} into .venv, "
+            "`./perf.sh --setup` does that alone"
+        )
     elif spec.python == "current":
         fix = f"`{install_command(' '.join(names))}` fixes it"
     else:
