@@ -101,3 +101,13 @@ def test_flags_that_the_readme_names_exist() -> None:
     assert {n for n in named if n not in known and n.removeprefix("no_") not in known} <= {
         "downloads", "make_test_data", "shape", "range", "value", "no_",
     }  # fmt: skip
+
+
+def test_the_commands_work_in_a_fresh_shell_as_the_readme_begins_it() -> None:
+    (begun,) = re.findall(r"^\./perf\.sh --setup && (\. .*activate)$", README, re.M)
+    done = subprocess.run(
+        ["env", "-i", "PATH=/usr/bin:/bin", "bash", "-c", f"{begun} && python benchmark_wrapper.py --dry_run"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cells" in done.stdout
