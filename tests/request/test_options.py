@@ -201,6 +201,8 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--ab", "cpu", "ov", "--shape", "x=1", "x=2"], "--ab compares one shape at a time, and --shape gives 2"),
         (["--ab", "cpu"], "--ab takes two targets, got 1"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["-T", "3"], "unrecognized arguments: -T; nearest to -T is -t"),
+        (["--modles", "relu"], "nearest to --modles is --models"),
         (["-t"], "expected one argument"),
     ],
 )  # fmt: skip
