@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from comparison import expected, export, load, noise, report
+from comparison import expected, export, load, noise, overview, report
 from comparison.cell_summary import Metric, RunSummary, UnreadableError
 from comparison.confirm import RerunPlan, confirm_suspects
 from comparison.judge import Criteria, judge_cells
@@ -56,6 +56,7 @@ class Comparison:
     """What came of holding one run against another."""
 
     lines: tuple[Line, ...]
+    head: Sequence[str]  # what came of it, and what differs
     remarks: Sequence[str]
     previous: str
     current: RunSummary
@@ -99,7 +100,11 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
         traceback.print_exc()
         print("internal error in the comparison; please report the lines above", file=sys.stderr)
         return BUG
-    return SOMETHING_WRONG if found.is_red(fail_on) else OK
+    if found.is_red(fail_on):
+        return SOMETHING_WRONG
+    if why := report.describe_nothing_comparable(found.lines):
+        return _refuse(layout.printable(why))
+    return OK
 
 
 def compare_at_end(previous: Path, current: Path, known: Path | None, fail_on: FailOn) -> bool:
@@ -107,17 +112,15 @@ def compare_at_end(previous: Path, current: Path, known: Path | None, fail_on: F
 
     Raises UnreadableError where they cannot be compared.
     """
-    words = [
-        "-p",
-        str(previous),
-        "-c",
-        str(current),
-        *(["--expected", str(known)] if known else []),
-    ]
-    args = make_parser(Question.ALL).parse_args(words)
+    words = ["-p", str(previous), "-c", str(current)]
+    args = make_parser(Question.ALL).parse_args(
+        [*words, *(["--expected", str(known)] if known else [])]
+    )
     found = compare_runs(Question.ALL, args)
     with contextlib.redirect_stdout(sys.stderr):
         _tell(Question.ALL, found, args)
+    if not found.is_red(fail_on) and (why := report.describe_nothing_comparable(found.lines)):
+        raise UnreadableError(why)
     return found.is_red(fail_on)
 
 
@@ -150,9 +153,12 @@ def compare_runs(question: Question, args: argparse.Namespace) -> Comparison:
         plan = RerunPlan(_find_run_to_repeat(args), args.results, criteria, args.max_minutes)
         lines = confirm_suspects(lines, matched, plan)
     remarks = _list_remarks(previous, current, criteria, lines)
+    judged = overview.judge_whole_cells(lines)
+    head = [overview.describe_sides(previous.label, current.label, judged)]
+    head += overview.list_differences(lines)
     known = expected.read_expected(args.expected) if args.expected else {}
     lines, unexpected = expected.apply_expected(lines, known, current)
-    return Comparison(lines, remarks + unexpected, previous.label, current, known)
+    return Comparison(lines, head, remarks + unexpected, previous.label, current, known)
 
 
 def _name_runs(args: argparse.Namespace) -> None:
@@ -202,18 +208,21 @@ def _keep_targets(run: RunSummary, eps: Sequence[str]) -> RunSummary:
 def _list_remarks(
     previous: RunSummary, current: RunSummary, criteria: Criteria, lines: Sequence[Line]
 ) -> list[str]:
-    out = [f"{previous.label} -> {current.label}: {report.count_verdicts(lines)}."]
+    out: list[str] = []
     if criteria.paired:
         out.append(noise.describe_sequential_error(criteria.profile))
     elif criteria.metrics & MEASURED.keys():
         out.append(noise.describe_stored_error(criteria.profile, criteria.fdr))
     if shift := report.describe_common_shift(lines):
         out.append(shift)
-    return out + [f"{run.label}: {text}." for run in (previous, current) for text in run.cannot]
+    for run in (previous, current):
+        out += [f"{run.label}: {text}." for text in run.cannot]
+        out += [f"{run.label}: left out: {text}." for text in run.damaged]
+    return out
 
 
 def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> None:
-    lines, remarks = found.lines, found.remarks
+    lines, head, remarks = found.lines, found.head, found.remarks
     if question is not Question.ALL:
         lines = tuple(x for x in lines if report.is_worse(x) or x.expected)
     if args.output:
@@ -222,13 +231,15 @@ def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> No
             args.output.write_text(text, encoding="utf-8", newline="")
         except OSError as e:
             raise UnreadableError(f"{args.output}: {e.strerror}; choose another -o") from e
-    head = f"{found.previous} → {found.current.label}"
+    sides = f"{found.previous} → {found.current.label}"
     for request in args.export:
-        export.write_comparison(request, lines, remarks, head)
+        export.write_comparison(request, lines, [*head, *remarks], sides)
     if any(request.path is None for request in args.export):
         return
     width = shutil.get_terminal_size((100, 24)).columns
-    if table := report.format_table(lines, width, everything=args.all):
+    print("\n".join(map(layout.printable, head)), end="\n\n")
+    judged = overview.judge_whole_cells(lines)
+    if table := overview.format_cells(judged, width, everything=args.all):
         print("\n".join(table), end="\n\n")
     print("\n".join(layout.printable(r) for r in remarks))
     if args.output:

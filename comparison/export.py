@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from comparison import page, report
+from comparison import overview, page, report
 from comparison.verdict import Line
 from perf.request.export_request import ExportRequest
 from perf.results import tables
@@ -33,7 +33,9 @@ def _to_json(lines: Sequence[Line], remarks: Remarks, _head: str) -> str:
 
 FORMATS: Mapping[str, Callable[[Sequence[Line], Remarks, str], str]] = {
     "html": page.render_comparison,
-    "markdown": lambda lines, remarks, _: report.format_markdown(lines, remarks),
+    "markdown": lambda lines, remarks, _: overview.format_markdown(
+        overview.judge_whole_cells(lines), remarks
+    ),
     "csv": lambda lines, _, __: tables.to_csv(report.HEADER, report.make_rows(lines)),
     "json": _to_json,
 }

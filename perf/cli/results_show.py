@@ -65,7 +65,7 @@ def _show(run: FinishedRun, folder: RunFolder) -> None:
     if run.host is None:
         print(f"{folder.root}/host.json cannot be read: no tables", file=sys.stderr)
     else:
-        terminal.print_tables(run.records, run.host)
+        terminal.print_tables(run.records)
     print(
         f"\nrun {run.run_id}{f' ({run.label})' if run.label else ''} in {from_here(folder.root)}"
     )

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class HistoryIndex:
         rows = self._connection.execute(
             "SELECT cell, wall_s FROM cells JOIN runs USING (run_id) WHERE wall_s > 0 ORDER BY written_ns"
         )
-        return dict(map(tuple, rows))
+        return {cell.partition(" ")[0]: wall_s for cell, wall_s in rows}  # of whichever shape
 
     def cells(self, cell: str = "") -> tuple[IndexedCell, ...]:
         """Every cell of every run, or one cell's history: oldest first."""
@@ -180,14 +181,20 @@ def _take_in(connection: sqlite3.Connection, folder: Path, stamp: str) -> None:
             stamp, problem,
         ),
     )  # fmt: skip
+    shapes = Counter(r.cell for r in rows)
     connection.executemany(
         "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (folder.name, r.cell, r.model, r.target, r.status, r.outcome, r.p50_ms,
-             r.launch_half_range_ms, json.dumps(dict(r.versions)), r.digest, r.wall_s)
+            (folder.name, _name_row(r) if shapes[r.cell] > 1 else r.cell, r.model, r.target, r.status,
+             r.outcome, r.p50_ms, r.launch_half_range_ms, json.dumps(dict(r.versions)), r.digest, r.wall_s)
             for r in rows
         ],
     )  # fmt: skip
+
+
+def _name_row(row: CellRow) -> str:
+    """One of several shapes of a cell, each of which has a history of its own."""
+    return f"{row.cell} {' '.join(f'{k}={v}' for k, v in row.input_shapes.items())}"
 
 
 def _read_rows(folder: Path) -> tuple[Sequence[CellRow], str]:
