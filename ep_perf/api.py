@@ -39,7 +39,7 @@ class LoadedRun:
 
     @property
     def rows(self) -> tuple[CellRow, ...]:
-        """A row of cells.csv for each record."""
+        """The rows of cells.csv: one for each record and shape of its inputs."""
         host = self.host.hostname if self.host else ""
         found = tabulate_cells(self.records, run_id=self.run_id, label=self.label, host=host)
         return tuple(cell.row for cell in found)
