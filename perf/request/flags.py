@@ -66,7 +66,7 @@ FLAGS: tuple[Flag, ...] = (
          repeated=True),
     Flag("ep", "one target", "", "", _TARGETS, str, "EP"),
     Flag("percent_mismatch", "allowed share of wrong values, in percent", None, "", _CHECKING,
-         optional(at_least(0, float, 100)), "PCT"),
+         optional(below(100)), "PCT"),
     Flag("rtol", "relative tolerance", None, "", _CHECKING, optional(below(MOST_RTOL)), "R"),
     Flag("atol", "absolute tolerance", None, "", _CHECKING, optional(below(MOST_ATOL)), "A"),
     Flag("io_binding", "off: host to host; on: device-resident; both", "off", "b", _TARGETS, io_binding,
