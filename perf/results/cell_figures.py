@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -214,6 +215,22 @@ def name_placement_source(record: Record) -> str:
 def collect_compared(record: Record) -> tuple[Compared, ...] | None:
     """Every output that was held against a reference; None where none was."""
     return tuple(c for x in record.launches for c in x.compared) or None
+
+
+def count_compared(compared: tuple[Compared, ...]) -> int:
+    """Outputs over all sets, each once, of which at least one element was compared."""
+    return len({(c.set, c.output) for c in compared if c.has_content})
+
+
+def count_timed_compared(compared: tuple[Compared, ...]) -> int:
+    """Outputs of first and last timed runs that were compared, over all launches."""
+    return sum(bool(c.timed_run) and c.has_content for c in compared)
+
+
+def count_references(compared: tuple[Compared, ...]) -> Mapping[str, int]:
+    """What outputs were held against -> how many of them, over all sets."""
+    held = {(c.set, c.output): c.reference for c in compared if c.has_content and c.reference}
+    return dict(Counter(held.values()))
 
 
 def find_worst(record: Record) -> Compared | None:

@@ -38,8 +38,11 @@ class Latency:
 
 
 def is_published(record: Record) -> bool:
-    """A latency is for a cell that passed, or whose only fault came after its last word, in close."""
-    if record.cell.protocol.instrumented:
+    """A latency is for a cell that passed, or whose only fault came after its last word, in close.
+
+    One that was to be checked and of which no element was compared has none: see `describe_check`.
+    """
+    if record.cell.protocol.instrumented or (record.cell.checked and not was_checked(record)):
         return False
     match record.outcome:
         case Passed():
@@ -109,13 +112,28 @@ def was_mostly_preempted(record: Record) -> bool:
     return 2 * sum(map(was_preempted, launches)) > len(launches)
 
 
+def was_checked(record: Record) -> bool:
+    """Whether an output with elements in it was held against a reference."""
+    return any(c.has_content for x in record.launches for c in x.compared)
+
+
 def describe_check(record: Record) -> str:
-    """`checked` where outputs were held against a reference, else why they were not."""
+    """`checked` where outputs were held against a reference, else why they were not.
+
+    Outputs without an element, of which nothing is learned, are unchecked.
+    """
     if not record.cell.checked:
         return "unchecked"
-    if any(x.compared for x in record.launches):
+    if was_checked(record):
         return "checked"
-    return "unreferenced" if any(x.unreferenced for x in record.launches) else ""
+    if any(x.unreferenced for x in record.launches):
+        return "unreferenced"
+    return "unchecked" if any(x.compared for x in record.launches) else ""
+
+
+def count_unchecked_outputs(record: Record) -> int:
+    """Outputs, over all sets, that were given and that nothing was there to hold against."""
+    return sum(x.unreferenced for x in record.launches)
 
 
 def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, ...]:
@@ -157,13 +175,19 @@ def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
-        return ("instrumented",) if record.cell.protocol.instrumented else ()
+        unpublished = {
+            "instrumented": record.cell.protocol.instrumented,
+            "unchecked": record.cell.checked
+            and describe_check(record) in ("unchecked", "unreferenced"),
+        }
+        return tuple(mark for mark, is_true in unpublished.items() if is_true)
     launches = published_launches(record)
     counters = [x.gpu_counters for x in launches]
     crowded = sum(map(was_oversubscribed, launches))
     others = found.preempted - crowded
     marks = {
         "unchecked": describe_check(record) != "checked",
+        f"{count_unchecked_outputs(record)} outputs unchecked": count_unchecked_outputs(record),
         "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
         f"preempted {others} of {found.spread.launches}": others,
         f"oversubscribed {crowded} of {found.spread.launches}": crowded,

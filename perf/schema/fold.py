@@ -134,12 +134,13 @@ def is_wrong(c: Compared, expected: Expectation) -> bool:
 
 def describe_difference(c: Compared) -> str:
     """One line on how an output differs."""
+    later = f" (in the {c.timed_run} timed run; it was right when checked)" if c.timed_run else ""
     if c.problem:
-        return c.problem
+        return c.problem + later
     index = ",".join(str(i) for i in c.worst_index)
     return (
         f"{c.mismatched} of {c.total} elements differ, max abs {_g(c.max_abs)}, "
-        f"max rel {_g(c.max_rel)}, relative norm {_g(c.relative_norm)}, worst at [{index}]"
+        f"max rel {_g(c.max_rel)}, relative norm {_g(c.relative_norm)}, worst at [{index}]{later}"
     )
 
 
