@@ -92,8 +92,8 @@ class InputOverride:
     """What a model list or a flag says of one input: a shape, a range for random values, a value."""
 
     shape: tuple[int, ...] | None = None
-    range: tuple[float, float] | None = None
-    value: float | str | None = None
+    range: tuple[int | float, int | float] | None = None  # ints: what no float holds
+    value: int | float | str | None = None
 
 
 @dataclass(frozen=True)
