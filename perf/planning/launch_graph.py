@@ -145,7 +145,7 @@ def _complete(given: TestSet, made: TestSet, made_by: str) -> TestSet:
     lacking = {
         t.name: replace(t, made_by=made_by)
         for t in made.outputs
-        if base_name(t.name) in given.unreferenced
+        if base_name(t.name) in (given.unreferenced or ())
     }
     return replace(given, outputs=tuple((stored | lacking).values()), unreferenced=())
 

@@ -44,6 +44,10 @@ def is_published(record: Record) -> bool:
     """
     if record.cell.protocol.instrumented or (record.cell.checked and not was_checked(record)):
         return False
+    return _ran_to_its_end(record)
+
+
+def _ran_to_its_end(record: Record) -> bool:
     match record.outcome:
         case Passed():
             return True
@@ -120,7 +124,7 @@ def was_checked(record: Record) -> bool:
 def describe_check(record: Record) -> str:
     """`checked` where outputs were held against a reference, else why they were not.
 
-    Outputs without an element, of which nothing is learned, are unchecked.
+    Outputs without an element, or absent as in the reference, of which nothing is learned, are unchecked.
     """
     if not record.cell.checked:
         return "unchecked"
@@ -128,7 +132,7 @@ def describe_check(record: Record) -> str:
         return "checked"
     if any(x.unreferenced for x in record.launches):
         return "unreferenced"
-    return "unchecked" if any(x.compared for x in record.launches) else ""
+    return "unchecked" if record.launches and _ran_to_its_end(record) else ""
 
 
 def count_unchecked_outputs(record: Record) -> int:

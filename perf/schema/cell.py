@@ -73,7 +73,8 @@ class TestSet:
     name: str
     inputs: tuple[TensorFile, ...]
     outputs: tuple[TensorFile, ...] = ()
-    unreferenced: tuple[str, ...] = ()  # outputs of the model with nothing to hold them against
+    # outputs of the model with nothing to hold them against; None: nobody said (earlier versions)
+    unreferenced: tuple[str, ...] | None = None
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 

@@ -25,6 +25,7 @@ from perf.schema.journal import (
     Artefact,
     Began,
     CellUnsupported,
+    Compared,
     Created,
     Event,
     ExceptionRaised,
@@ -206,8 +207,6 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
                 continue
             account.begin(Stage.VALIDATE)
             _tell_compared(account, cell, given, got)
-            for name in _unreferenced(given, got):
-                account.emit(Unreferenced(given.name, name))
         _tell_memory(account, baseline)
         account.begin(Stage.PLACE)
         _tell_where(account, session.placement(), session.precision_evidence())
@@ -250,23 +249,23 @@ def _tell_timed_outputs(account: _Account, cell: Cell, runs: timing.TimedRuns) -
 def _tell_compared(
     account: _Account, cell: Cell, given: TestSet, got: Tensors, timed_run: str = ""
 ) -> None:
-    """Every output of one set that has a reference, held against it."""
+    """Every output of one set that has a reference, held against it; the others by their names."""
     from perf.measure import tensor_io
     from perf.worker import validate
 
     made_by = {t.name: t.made_by or "stored" for t in given.outputs}
-    expected = tensor_io.load_expected(given)
-    for compared in validate.compare_set(given.name, got, expected, cell):
-        reference = made_by.get(compared.output, "")
-        account.emit(replace(compared, reference=reference, timed_run=timed_run))
-
-
-def _unreferenced(given: TestSet, got: Tensors) -> tuple[str, ...]:
-    """Outputs that an engine gave and nothing is known of."""
-    from perf.measure import tensor_io
-
+    compared = list(validate.compare_set(given.name, got, tensor_io.load_expected(given), cell))
     outputs = dict.fromkeys(cells.base_name(name) for name in got)
-    return tensor_io.names_without((t.name for t in given.outputs), outputs)
+    for name in tensor_io.names_without(made_by, outputs):
+        if given.unreferenced is not None and name not in given.unreferenced:
+            compared.append(
+                Compared(given.name, name, "not absent or empty as it should be", 1, 1)
+            )
+        elif not timed_run:
+            account.emit(Unreferenced(given.name, name))
+    for one in compared:
+        reference = made_by.get(one.output, "")
+        account.emit(replace(one, reference=reference, timed_run=timed_run))
 
 
 def _load_feeds(cell: Cell) -> list[Tensors]:

@@ -7,19 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perf.backends import Backend, Session, TargetSpec, Tensors, cpu
 from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
 
 OUTPUT = "SPOILED_OUTPUT"  # a variable: the output that is always wrong
+MORE = "SPOILED_MORE"  # a variable: the sequence that has an element which is in no reference
 RUN = "SPOILED_RUN"  # a variable: first, last (timed run), or none, where outputs are not handed over
 
 
 class Spoiled(OrtSession):
     def infer(self, feed: Tensors) -> Tensors:
-        wrong = os.environ.get(OUTPUT)
-        return {n: a + 1 if n == wrong else a for n, a in super().infer(feed).items()}
+        wrong, more = os.environ.get(OUTPUT), os.environ.get(MORE)
+        given = {n: a + 1 if n == wrong else a for n, a in super().infer(feed).items()}
+        return given | ({f"{more}[0]": np.ones(1, np.float32)} if more else {})
 
     def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         runs, which = super().time(feeds, cell), os.environ.get(RUN, "")

@@ -46,7 +46,9 @@ HERE = Environment("current", "/p", {}, {"onnxruntime": "1"})
 X, Y = TensorFile("x", "/x.npy", 1, (1,)), TensorFile("y", "/y.npy", 1, (1,))
 STORED = TestSet("set_0", (X,), (Y,))
 ALONE = TestSet("set_0", (X,), unreferenced=("y",))
-MADE = replace(STORED, outputs=(replace(Y, made_by="CPUExecutionProvider unoptimised"),))
+MADE = replace(
+    STORED, outputs=(replace(Y, made_by="CPUExecutionProvider unoptimised"),), unreferenced=()
+)
 WELL = Ending(0, None)
 
 

@@ -105,6 +105,29 @@ def nonzero(folder: Path, *sets: object) -> Path:
     )  # fmt: skip
 
 
+def test_a_sequence_that_should_be_empty_and_is_not_is_mismatched(tmp_path: Path) -> None:
+    """Its reference has no element, and so nothing of it is stored."""
+    folder = tmp_path / "models" / "none"
+    kind = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(
+        [helper.make_node("SequenceEmpty", [], ["y"])], "none",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])], [kind],
+    )  # fmt: skip
+    models.write(folder, [], {"x": (1,)}, {"x": (1,)}, [({"x": np.ones(1, np.float32)}, {})])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    said = beside_the_cpu(tmp_path, more="y")
+    row = said.cells["none::Spoiled"]
+    assert row["exact_outcome"] == "Mismatched(test_data_set_0/y)"
+    good = said.cells["none::CPUExecutionProvider"]
+    assert (good["outcome"], good["check"], good["marks"]) == (
+        "Passed",
+        "unchecked",
+        ["unchecked"],
+    )
+    assert good["p50_ms"] is None
+
+
 def test_a_cell_whose_outputs_are_all_empty_is_unchecked_and_has_no_latency(home: Path) -> None:
     nonzero(home / "models" / "empty", [0, 0, 0, 0])
     nonzero(home / "models" / "filled", [0, 0, 0, 0], [0, 1, 0, 2])
