@@ -16,6 +16,7 @@ from perf.planning.launch import (
     MadeFiles,
     RunContext,
     cache_of,
+    trace_requests,
 )
 from perf.schema import cell as cells
 from perf.schema import codec, fold, outcomes
@@ -59,6 +60,8 @@ def set_up_model(
     for p, result in zip(alive, results, strict=True):
         p.add(result)
     yield from retry_with_inferred_shapes(context, model, alive)
+    if traces := trace_requests(context, alive):
+        yield traces  # what they found lies in their folders
 
 
 def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
@@ -119,7 +122,7 @@ def _make_references(
         like, id=f"{model.name}::reference", provider="", environment=environment, options={}, sets=sets,
         target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
-        model=replace(model, path=fed),
+        model=replace(model, path=fed), protocol=replace(like.protocol, instrumented=""),
     )  # fmt: skip
     request = LaunchRequest(
         LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,

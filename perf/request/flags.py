@@ -110,6 +110,8 @@ FLAGS: tuple[Flag, ...] = (
          "host", "", _WORKERS, _chosen("host", "spawn"), "host|spawn"),
     Flag("exec_prefix", "command to run each worker under; spawn only, no latency is published", "", "", _WORKERS,
          prefix, "'CMD ARGS'"),
+    Flag("backtrace", "run what crashed again under gdb, and keep its native stack", False, "", _WORKERS, bool,
+         switch=True, plan=False),
     Flag("env", "an environment: an interpreter, or a wheel or 'onnxruntime==1.32.0' that it is built from", (), "",
          _ENVIRONMENTS, environments, "NAME=PYTHON|WHEEL|REQUIREMENTS", "+", repeated=True),
     Flag("plugin", "a plug-in EP by its library, run as target NAME, in environment NAME where there is one", (), "",

@@ -63,6 +63,7 @@ class Options:
     fence: bool
     isolation: str
     exec_prefix: str
+    backtrace: bool
     env: Mapping[str, str]
     plugin: Mapping[str, str]
     check: bool

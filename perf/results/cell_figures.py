@@ -17,6 +17,7 @@ from perf.schema.record import (
     GpuMemory,
     Launch,
     LaunchKind,
+    NativeFrame,
     Passed,
     Record,
     check_launch,
@@ -25,6 +26,7 @@ from perf.schema.record import (
 from perf.stats.summary import ratio, rounded
 
 UNPROVEN = "unproven"
+TOP_FRAMES = 8  # of a native stack, in a row; the record has more
 Memory = TypeVar("Memory", HostMemory, GpuMemory)
 
 
@@ -63,6 +65,12 @@ def find_log(record: Record) -> str:
     launch = (same or failed or [record.launches[-1]])[0]
     folder = PurePosixPath(record.run_id or ".") / "cells" / record.cell.folder.as_posix()
     return str(folder / launch.name / "output.log")
+
+
+def describe_frame(frame: NativeFrame) -> str:
+    """A function and the file name of its library: OrtApis::Run (libonnxruntime.so)."""
+    library = PurePosixPath(frame.library).name
+    return f"{frame.function} ({library})" if library else frame.function
 
 
 def find_cold_creation(record: Record) -> Created | None:

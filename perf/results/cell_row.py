@@ -140,6 +140,8 @@ class CellRow:
     finished_at: str = of_record("when the cell ended, UTC, ISO 8601", lambda r: r.finished_at)
     wall_s: float | None = of_record("time the cell took, all its launches", lambda r: rounded(r.wall_s) or None)
     log: str = of_record("log of the launch that decided, below the result folder", figures.find_log)
+    native_stack: tuple[str, ...] = of_record("native stack of a crash, innermost first: function (library); --backtrace",
+                                              lambda r: tuple(figures.describe_frame(f) for f in r.native_stack[:figures.TOP_FRAMES]))
     # latency
     launches: int | None = of_spread("measure launches published", lambda s: s.launches)
     preempted_launches: int | None = of_latency("of these, kept off the CPU for over 1 % or throttled", lambda x: x.preempted)

@@ -18,6 +18,7 @@ from perf.schema.record import (
     GpuMemory,
     Launch,
     LaunchKind,
+    NativeFrame,
     Record,
 )
 from perf.stats.summary import Interval, PairedGain
@@ -70,7 +71,16 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         GOOD.cell, options={"a": "b"}, session_config={"c": "d"}, gpu="GPU-1", gpu_name="Board", variant="v",
         protocol=Protocol(affinity=(0, 1), isolation="spawn", seed=7),
     )  # fmt: skip
-    known = Record(cell, Crashed(Stage.CLOSE, "SIGSEGV"), tuple(launches), "", 1.5, (), "now")
+    known = Record(
+        cell,
+        Crashed(Stage.CLOSE, "SIGSEGV"),
+        tuple(launches),
+        "",
+        1.5,
+        (),
+        "now",
+        (NativeFrame("f", "/x/lib.so"),),
+    )
     found = row(known, PairedGain(12.34567, Interval(1.0, 20.0, 0.95), 15))
     wanted = dict(
         run_id="RUN", label="a label", host="box", options={"a": "b"}, session_config={"c": "d"},
@@ -84,7 +94,7 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         partition_us={"a": 1.5}, host_time_us=4.0, host_time_on_ep_us=3.0, attested_layer_share=0.9,
         attested_time_share=0.95, attested_source="inspector", precision_regime="by the model's types",
         engine_cached=True, creation_second_s=0.5, first_run_ms=12.5, first_run_second_ms=10.0, notes=("k: v",),
-        references={"stored": 1}, unreferenced_outputs=0, timed_outputs_compared=0,
+        references={"stored": 1}, unreferenced_outputs=0, timed_outputs_compared=0, native_stack=("f (lib.so)",),
     )  # fmt: skip
     assert {k: getattr(found, k) for k in wanted} == wanted
     kinds = column_types(CellRow)
