@@ -1,4 +1,4 @@
-"""Lines to paste that run one cell of a run again: as it was, with the variables it would miss, or a crash in gdb."""
+"""Lines to paste that run one cell of a run again, as it was or, after a crash, in gdb."""
 
 import os
 import re

@@ -175,12 +175,26 @@ def mark_kind(mark: str) -> str:
     return kinds.get(mark.partition(" ")[0], mark)
 
 
+def _unchecked_outputs(record: Record) -> str:
+    count = count_unchecked_outputs(record)
+    return f"{count} output{'' if count == 1 else 's'} unchecked"
+
+
+def _prefix_statuses(record: Record) -> list[str]:
+    """What the program before a worker ended with: a checker of memory may tell by it what it found."""
+    if not record.cell.protocol.instrumented:
+        return []
+    found = dict.fromkeys(x.ending.status for x in record.launches if x.ending.status)
+    return [f"its prefix ended with status {status}" for status in found]
+
+
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
         unpublished = {
             "instrumented": record.cell.protocol.instrumented,
+            **dict.fromkeys(_prefix_statuses(record), True),
             "unchecked": record.cell.checked
             and describe_check(record) in ("unchecked", "unreferenced"),
         }
@@ -191,7 +205,7 @@ def collect_marks(record: Record) -> tuple[str, ...]:
     others = found.preempted - crowded
     marks = {
         "unchecked": describe_check(record) != "checked",
-        f"{count_unchecked_outputs(record)} outputs unchecked": count_unchecked_outputs(record),
+        _unchecked_outputs(record): count_unchecked_outputs(record),
         "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
         f"preempted {others} of {found.spread.launches}": others,
         f"oversubscribed {crowded} of {found.spread.launches}": crowded,

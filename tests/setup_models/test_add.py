@@ -153,6 +153,13 @@ def test_what_was_not_checked_is_remarked_on(tmp_path: Path) -> None:
     other = model_of([helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")])
     other.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     report = added(other, tmp_path, "other")
+    nothing = [
+        helper.make_node("NonZero", ["x"], ["n"]),
+        helper.make_node("Cast", ["n"], ["y"], to=1),
+    ]
+    no_input = Overrides({"x": Override(value="0")})
+    none = added(model_of(nothing), tmp_path, "none", overrides=no_input)
+    assert none.notes[0].startswith("not cross-checked: no output has an element")
     assert report.notes[0].startswith("not cross-checked: onnx.reference cannot run it")
 
 
