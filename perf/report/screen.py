@@ -14,7 +14,7 @@ from perf.machine.system import SystemInfo, describe_machine
 from perf.report import live_display, terminal
 from perf.report.colour import paint
 from perf.report.layout import printable
-from perf.report.rerun_command import format_rerun_command
+from perf.report.rerun_command import format_gdb_command, format_rerun_command
 from perf.request.options import Options
 from perf.request.programs import from_here
 from perf.results import tables
@@ -31,10 +31,12 @@ class Screen:
         self,
         options: Options,
         planned: int,
+        folder: RunFolder,
         command: Sequence[str] = ("benchmark_wrapper.py",),
         expected_s: Mapping[str, float] | None = None,
     ) -> None:
         self._command = command
+        self._folder = folder
         self._planned = planned
         self._ended = 0
         self._level = options.verbose - options.quiet
@@ -62,7 +64,9 @@ class Screen:
                 lines = [terminal.format_cell(record, mine[0].gain), *more]
             else:
                 lines = terminal.format_failure(
-                    record, format_rerun_command(record, self._command)
+                    record,
+                    format_rerun_command(record, self._command),
+                    format_gdb_command(record, self._folder),
                 )
             stream = sys.stderr if self._stdout_taken else sys.stdout
             first, *more = terminal.wrap_lines([f"{count} {lines[0]}", *lines[1:]], stream)
