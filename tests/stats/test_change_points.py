@@ -36,7 +36,7 @@ def test_a_step_and_the_way_back_are_both_found() -> None:
 
 
 def test_planted_steps_of_twice_the_noise_are_found() -> None:
-    """600 series: 97, 98 and 91 % of them; the place is as uncertain as it is for a fit of two means."""
+    """On 450 series that no setting was chosen by: 92, 99 and 91 % by place, within 5 runs of it."""
     found = 0
     for seed in range(SERIES):
         at = (8, 20, 32)[seed % 3]
@@ -47,7 +47,7 @@ def test_planted_steps_of_twice_the_noise_are_found() -> None:
 
 
 def test_noise_alone_is_seldom_split() -> None:
-    """250 series of 40: 0.8 false steps in 1,000 points."""
+    """On 250 series that no setting was chosen by: 1.2 false steps in 1,000 points."""
     false = sum(len(find_steps(series(1000 + seed))) for seed in range(SERIES))
     print(f"{false} false steps in {SERIES * RUNS} points")
     assert false <= 5  # more in 1,600 points is less likely than 1 % at 1 in 1,000
