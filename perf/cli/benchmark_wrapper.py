@@ -13,6 +13,7 @@ from perf.execution.resume import original_words, rerun_filter, resume_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
+from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
@@ -43,6 +44,8 @@ def _run(words: Sequence[str]) -> int:
         return listing.show_targets(offer_targets(options, build=False), find_gpus(), options)
     _check(options)
     plan = _make_plan(options, words)
+    if not plan.planned:
+        return listing.show_empty_shard(options)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
@@ -68,12 +71,15 @@ def _check(options: Options) -> None:
 
 def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_requested(options)
+    found = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)
     chosen = choose_offers(offers, options)
-    planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    planned = plan_cells(
+        found.models, chosen, options, rerun_filter(options, results), find_gpus()
+    )
     command = (PROGRAM, *original_words(words, options, results))
-    return RunPlan(planned, offers, options, results, command)
+    whole = describe_whole_plan(found.names, chosen, planned, options)
+    return RunPlan(planned, offers, options, results, command, whole=whole)
 
 
 if __name__ == "__main__":

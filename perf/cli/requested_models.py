@@ -2,21 +2,21 @@
 
 import subprocess
 
+from perf.planning.choose_models import ChosenModels, choose_models
 from perf.planning.targets import NothingMeasurableError
 from perf.request.locations import MODEL_LIST
-from perf.request.model_list import find_sources, load_all
+from perf.request.model_list import find_sources
 from perf.request.options import Options
 from perf.request.programs import child_command, child_variables
-from perf.schema.cell import ModelFile
 from setup_models import offline
 
 
-def load_requested(options: Options) -> tuple[ModelFile, ...]:
+def load_requested(options: Options) -> ChosenModels:
     """Read the models; raises ModelListError, or NothingMeasurableError where they cannot be made."""
     sources = find_sources(options.model_source, options.workspace)
     if not options.dry_run and any(s.is_file() and s.samefile(MODEL_LIST) for s in sources):
         _make_offline_models()
-    return load_all(sources)
+    return choose_models(options)
 
 
 def _make_offline_models() -> None:

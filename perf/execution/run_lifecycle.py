@@ -23,12 +23,13 @@ from perf.planning.launch import RunContext
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
 from perf.request.options import Options
-from perf.results import run_folder, tables
+from perf.results import host_records, run_folder, tables
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Environment
 from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
 from perf.schema.version import stamp
+from perf.schema.whole_plan import WholePlan
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
 DAY_S = 24 * 3600.0  # how long a run waits for who holds a lock
@@ -48,6 +49,7 @@ class RunPlan:
     results: Path
     command: tuple[str, ...]  # the program and its words, for the command that runs a cell again
     resumable: bool = True
+    whole: WholePlan | None = None  # the plan over all shards; None: it is part of none
 
 
 @dataclass
@@ -60,6 +62,7 @@ class RunSession:
     screen: Screen
     records: dict[str, Record] = field(default_factory=dict)
     signal: int = 0  # what ended it early
+    host_key: str = ""  # under which launches name this host
     tables: tuple[Path, ...] = ()
 
     def run(self, launcher: Launcher) -> None:
@@ -183,9 +186,11 @@ def _write_description(session: RunSession) -> None:
             "cells": [p.cell.id for p in plan.planned],
             "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
             "harness_commit": session.host.harness_commit,
+            **({"plan": codec.encode(plan.whole)} if plan.whole else {}),
         }
         atomic_file.write_json(root / "run.json", stamp(description))
     atomic_file.write_json(root / "host.json", codec.encode(session.host))
+    session.host_key = host_records.write_host_record(root, session.host)
 
 
 def _cut_short(error: OSError, session: RunSession) -> str:

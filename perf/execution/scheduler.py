@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from perf.execution.host_canary import HostCanary
 from perf.execution.launcher import Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
 from perf.planning import launch_graph, measure_order
 from perf.planning.launch import CellState, LaunchGraph, LaunchRequest, LaunchResult, RunContext
-from perf.planning.plan import CANARY, group_by_model
+from perf.planning.plan import CANARY, HOST_CANARY, group_by_model
 from perf.planning.targets import Planned
 from perf.report.screen import Screen
 from perf.request.options import Options
@@ -65,6 +66,7 @@ class Scheduler:
     screen: Screen
     records: dict[str, Record]
     canaries: list[CellState] = field(default_factory=list)
+    host_canary: HostCanary = field(default_factory=HostCanary)
     begun_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -77,7 +79,10 @@ class Scheduler:
         if self.options.resume:
             self.launcher.continue_after(run_folder.read_finished_launches(self.context.run))
         canaries = [p for p in planned if p.cell.model.name == CANARY]
-        groups = iter(group_by_model([p for p in planned if p not in canaries]))
+        watching = [p for p in planned if p.cell.model.name == HOST_CANARY]
+        beside = {p.cell.id for p in (*canaries, *watching)}
+        groups = iter(group_by_model([p for p in planned if p.cell.id not in beside]))
+        self._begin_host_canary(watching)
         for model, cells in group_by_model(canaries):
             self.canaries = _states(cells)
             self._set_up([(model, self.canaries)])
@@ -86,9 +91,12 @@ class Scheduler:
             self._set_up(batch)
             if self.options.benchmarks:
                 for model, states in batch:
+                    self._measure_host_canary(due=self.host_canary.due)
                     self._measure(model, states)
                     self._end_model(states)
+        self._measure_host_canary(due=True)
         self._end_model(self.canaries)
+        self._end_model(self.host_canary.states)
 
     def _set_up(self, batch: Sequence[tuple[ModelFile, list[CellState]]]) -> None:
         """Carry the models' launch graphs out side by side, `jobs` launches at a time, builders alone."""
@@ -147,6 +155,28 @@ class Scheduler:
             if self.options.launches == 1 and state not in self.canaries:
                 self._end_cell(state)
 
+    def _begin_host_canary(self, planned: Sequence[Planned]) -> None:
+        """Set the host's canary up, or take it over from the part of the run that is resumed."""
+        for model, cells in group_by_model(planned):
+            states = _states(cells)
+            for state in states:
+                old = self._finished_record(state)
+                if old is not None and old.launches:
+                    state.cell, state.launches = old.cell, list(old.launches)
+                    state.end(old.outcome)
+            if fresh := [s for s in states if not s.launches]:
+                self._set_up([(model, fresh)])
+            self.host_canary = HostCanary(states, self.options.host_canary_every_s)
+
+    def _measure_host_canary(self, *, due: bool) -> None:
+        """Launch the host's canary; what it told is durable at once, for a host may be lost at any time."""
+        if not due:
+            return
+        for number, state in self.host_canary.launches():
+            state.add(self._measure_once(state, number))
+        for state in self.host_canary.states:
+            self._write_record(state)
+
     def _measure_once(self, state: CellState, number: int) -> LaunchResult:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
         self.screen.progress(f"measuring {state.cell.id}, launch {number + 1}")
@@ -168,12 +198,15 @@ class Scheduler:
 
     def _is_finished(self, state: CellState) -> bool:
         """A resumed run keeps the cells that it finished."""
-        if self.options.resume and (
-            old := run_folder.read_finished_cell(self.context.run, state.cell)
-        ):
+        if old := self._finished_record(state):
             self.records[state.cell.id] = old
             state.outcome, state.launches, state.done = old.outcome, list(old.launches), True
         return state.done
+
+    def _finished_record(self, state: CellState) -> Record | None:
+        if not self.options.resume:
+            return None
+        return run_folder.read_finished_cell(self.context.run, state.cell)
 
     def _end_model(self, states: Sequence[CellState]) -> None:
         """A model's cells have ended: what is not yet durable is made so, then all are shown."""
@@ -185,6 +218,12 @@ class Scheduler:
         """Make a cell's record durable, once; the next launch may end this process."""
         if state.done:
             return
+        record = self._write_record(state)
+        if self.options.validates:
+            self.quarantine.record(state.cell, record.outcome)
+        state.done = True
+
+    def _write_record(self, state: CellState) -> Record:
         folder = self.context.run.cell(state.cell)
         folder.mkdir(parents=True, exist_ok=True)
         tail: tuple[str, ...] = ()
@@ -194,9 +233,7 @@ class Scheduler:
         record = make_record(state, self.context.run.run_id, tail)
         write_record(record, folder / "record.json")
         self.records[state.cell.id] = record
-        if self.options.validates:
-            self.quarantine.record(state.cell, record.outcome)
-        state.done = True
+        return record
 
 
 def _states(cells: Iterable[Planned]) -> list[CellState]:

@@ -25,6 +25,9 @@ OF_ENGINES = re.compile(
 OF_ONE_RUN = (
     "resume",
     "run_id",
+    "shard",
+    "shard_costs",
+    "host_canary",
     "strict",
     "dry_run",
     "json",

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,34 @@ class ModelListError(Exception):
     """A model source cannot be read; one line that says what, where and what to do."""
 
 
-def load_all(sources: Sequence[Path]) -> tuple[ModelFile, ...]:
-    """Models of several sources in their order; raises ModelListError."""
-    return _unique([m for source in sources for m in load_models(source)], sources[-1])
+@dataclass(frozen=True)
+class ListedModel:
+    """A model by name, before its files are read: `load` digests them."""
+
+    name: str
+    folder: Path
+    load: Callable[[], ModelFile]
+
+
+def list_all(
+    sources: Sequence[Path], read_at: Callable[[Path], Path] = lambda path: path
+) -> tuple[ListedModel, ...]:
+    """Models of several sources in their order, none of them read yet; raises ModelListError.
+
+    `read_at` says where a path of a list lies on this host.
+    """
+    return _unique([m for source in sources for m in list_models(source, read_at)], sources[-1])
 
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
     """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    return tuple(m.load() for m in list_models(source))
+
+
+def list_models(
+    source: Path, read_at: Callable[[Path], Path] = lambda path: path
+) -> tuple[ListedModel, ...]:
+    """The same by name, none of them read yet; `read_at` says where a path of the list lies here."""
     if source.is_dir():
         found = tuple(_of_folder(source))
         if not found:
@@ -53,7 +76,7 @@ def load_models(source: Path) -> tuple[ModelFile, ...]:
         )
     if source.suffix == ".onnx":
         return (_single(source),)
-    listed = tuple(_of_list(source))
+    listed = tuple(_of_list(source, read_at))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
     return _unique(listed, source)
@@ -117,7 +140,7 @@ def folder_of_list(source: Path) -> Path:
     return models_folder().parent if source == MODEL_LIST else source.resolve().parent
 
 
-def _of_list(source: Path) -> Iterator[ModelFile]:
+def _of_list(source: Path, read_at: Callable[[Path], Path]) -> Iterator[ListedModel]:
     try:
         entries = json.loads(source.read_text(encoding="utf-8"))
     except json.JSONDecodeError as e:
@@ -142,10 +165,13 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
             root = home / entry["root_working_directory"]
             if len(entry) == 1:
                 continue
-        yield _entry(entry, root, where)
+        yield _entry(entry, root, where, read_at)
 
 
-def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
+def _entry(
+    entry: Mapping[str, Any], root: Path, where: str, read_at: Callable[[Path], Path]
+) -> ListedModel:
+    """A row of a list, its words checked; its files are read by `load`."""
     name = entry.get("model_name", "")
     if name:
         where += f" ({name})"
@@ -162,19 +188,17 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             what = "a string" if kind is str else "an object"
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
     folder = root / entry["working_directory"]
-    path = folder / entry["model_path"]
-    sha256 = digest_model(path)
-    half = folder / given if (given := entry.get("model_path_fp16")) else None
+    path = read_at(folder / entry["model_path"])
+    half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
-    return ModelFile(
+    model = ModelFile(
         name=name,
         path=str(path),
-        sha256=sha256,
+        sha256="",
         folder=str(path.parent),
-        test_data=str(folder / entry["test_data_path"]),
+        test_data=str(read_at(folder / entry["test_data_path"])),
         path_fp16=str(half) if half else None,
-        sha256_fp16=digest_model(half) if half else "",
-        test_data_fp16=str(folder / half_data) if half_data else None,
+        test_data_fp16=str(read_at(folder / half_data)) if half_data else None,
         inputs={
             k: _override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
         },
@@ -184,8 +208,18 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
-        problem=_problem(path, half, sha256, entry.get("sha256", "")),
     )
+
+    def load() -> ModelFile:
+        sha256 = digest_model(path)
+        return replace(
+            model,
+            sha256=sha256,
+            sha256_fp16=digest_model(half) if half else "",
+            problem=_problem(path, half, sha256, entry.get("sha256", "")),
+        )
+
+    return ListedModel(name, path.parent, load)
 
 
 def _problem(path: Path, half: Path | None, sha256: str, declared: str) -> str:
@@ -245,7 +279,7 @@ def _comparison(value: str, where: str) -> Comparison:
         raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
 
 
-def _of_folder(folder: Path) -> Iterator[ModelFile]:
+def _of_folder(folder: Path) -> Iterator[ListedModel]:
     """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
@@ -260,7 +294,7 @@ def _of_folder(folder: Path) -> Iterator[ModelFile]:
         yield from _of_folder(child)
 
 
-def _in_folder(folder: Path) -> ModelFile:
+def _in_folder(folder: Path) -> ListedModel:
     found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
     if not found:
         found = sorted(folder.glob("*/*.onnx"))
@@ -269,36 +303,43 @@ def _in_folder(folder: Path) -> ModelFile:
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
-    return ModelFile(
-        folder.name, str(found[0].resolve()), digest_model(found[0]), str(found[0].resolve().parent),
-        str(folder.resolve()),
-    )  # fmt: skip
+    whole = found[0].resolve()
+
+    def load() -> ModelFile:
+        return ModelFile(
+            folder.name, str(whole), digest_model(whole), str(whole.parent), str(folder.resolve())
+        )
+
+    return ListedModel(folder.name, whole.parent, load)
 
 
-def _single(path: Path) -> ModelFile:
+def _single(path: Path) -> ListedModel:
     """One .onnx; test data beside it is used where it is there."""
     whole = path.resolve()
     name = whole.parent.name if whole.stem == "model" else whole.stem
-    data = str(whole.parent) if find_test_sets(whole.parent) else None
-    return ModelFile(name, str(whole), digest_model(whole), str(whole.parent), data)
+
+    def load() -> ModelFile:
+        data = str(whole.parent) if find_test_sets(whole.parent) else None
+        return ModelFile(name, str(whole), digest_model(whole), str(whole.parent), data)
+
+    return ListedModel(name, whole.parent, load)
 
 
-def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:
+def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:
     """Equal names are told apart by their parent folder; equal names in a list are an error."""
-    names = [m.name for m in models]
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = {name for name, times in Counter(m.name for m in models).items() if times > 1}
     if not twice:
         return tuple(models)
     if source.is_dir():
-        longer = [
-            ModelFile(**{**m.__dict__, "name": f"{m.name}_{Path(m.folder).parent.name}"})
-            if m.name in twice
-            else m
-            for m in models
-        ]
+        longer = [_with_parent(m) if m.name in twice else m for m in models]
         if len({m.name for m in longer}) == len(longer):
             return tuple(longer)
-    raise ModelListError(f"{source}: two models are named {twice[0]!r}; names must differ")
+    raise ModelListError(f"{source}: two models are named {min(twice)!r}; names must differ")
+
+
+def _with_parent(model: ListedModel) -> ListedModel:
+    name = f"{model.name}_{model.folder.parent.name}"
+    return ListedModel(name, model.folder, lambda: replace(model.load(), name=name))
 
 
 def _number(name: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from perf.results.columns import CellRow
+from perf.results.host_records import host_name
 from perf.results.latency import (
     NS_PER_MS,
     collect_marks,
@@ -41,7 +42,7 @@ def make_cell_row(
     return CellRow(
         run_id=record.run_id or run_id,
         label=label,
-        host=host,
+        host=_hosts(record) or host,
         **_asked(record),
         **_outcome(record),
         **_latency(record),
@@ -52,6 +53,12 @@ def make_cell_row(
         **_placement(record),
         **_validation(record),
     )
+
+
+def _hosts(record: Record) -> str:
+    """Names of the hosts that its launches ran on; "" where they do not tell."""
+    names = dict.fromkeys(host_name(x.host) for x in record.launches if x.host)
+    return "+".join(names)
 
 
 def math_mode(cell: Cell) -> str:

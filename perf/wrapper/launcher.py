@@ -13,6 +13,7 @@ from perf.machine.nvml_sampler import Sampler
 from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
 from perf.request.options import Options, default_jobs
 from perf.results import run_folder
+from perf.results.host_records import host_name
 from perf.schema import fold, journal
 from perf.schema.journal import Note
 from perf.schema.record import Ending, EnvironmentFailed, Launch, LaunchKind
@@ -38,7 +39,7 @@ def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
     with Supervisor() as supervisor:
         yield ProcessLauncher(
             supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
-            session.folder.run_id, session.screen.notice,
+            session.folder.run_id, session.screen.notice, session.host_key,
         )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ class ProcessLauncher:
         boot_id: str,
         run_id: str = "",
         notice: Callable[[str], None] = lambda _line: None,
+        host: str = "",
     ) -> None:
         self.jobs = options.jobs or default_jobs()
         self.pause = supervisor.pause
@@ -64,6 +66,7 @@ class ProcessLauncher:
         self._options = options
         self._gpus = gpus
         self._boot_id = boot_id
+        self._host = host
         self._flying: dict[int, _InFlight] = {}
         self._order = 0
 
@@ -74,7 +77,7 @@ class ProcessLauncher:
 
     def start(self, request: LaunchRequest) -> LaunchResult | None:
         """Start a launch; answers at once where it need not or cannot run."""
-        if result := _finished(request):
+        if result := _finished(request, self._host):
             return result
         run_folder.make_empty(request.folder)
         sampler, energy = self._sampler(request), _energy(request)
@@ -121,7 +124,7 @@ class ProcessLauncher:
         self._order += 1
         launch = replace(
             launch, began_s=running.began_s, boot_id=self._boot_id, round=request.round, order=self._order,
-            isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
+            host=self._host, isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
         )  # fmt: skip
         if not self._options.track_memory:
             launch = replace(launch, host_memory=None)
@@ -176,13 +179,20 @@ def _cold(launch: Launch, *, accompanied: bool) -> bool | None:
     return not accompanied and not (launch.created and launch.created.cached)
 
 
-def _finished(request: LaunchRequest) -> LaunchResult | None:
+def _finished(request: LaunchRequest, host: str) -> LaunchResult | None:
+    """A launch that ended in an earlier part of this run, on this host where that matters."""
     launch = run_folder.read_finished_launch(request.folder)
-    if launch is None:
+    if launch is None or (request.cell and _is_of_another(launch, host)):
         return None
     return LaunchResult(
         request, journal.read_journal(request.folder / "journal.jsonl"), launch.ending, launch
     )
+
+
+def _is_of_another(launch: Launch, host: str) -> bool:
+    """Whether another host made a check or measure launch: a cell's times are all of one host."""
+    here, there = host_name(host), host_name(launch.host)
+    return launch.kind is not LaunchKind.REFERENCE and bool(here and there) and here != there
 
 
 def _energy(request: LaunchRequest) -> rapl_sampler.Sampler | None:
