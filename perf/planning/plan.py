@@ -30,6 +30,7 @@ from perf.schema.cell import (
     Tolerance,
     seal,
 )
+from perf.schema.whole_plan import Column
 from perf.stats.sequential_test import StoppingRule
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
@@ -172,11 +173,11 @@ def _cells_of(
                 yield replace(built, id=_cell_id(model, offer, built.variant))
 
 
-def list_columns(offers: Sequence[Offer], options: Options) -> tuple[str, ...]:
-    """target[variant] of every cell that each model has, in plan order, whatever -k leaves out."""
+def list_columns(offers: Sequence[Offer], options: Options) -> tuple[Column, ...]:
+    """Target and variant of every cell that each model has, in plan order, whatever -k leaves out."""
     some_model = ModelFile("", "", "", "")
     cells = (c for o in offers for c in _cells_of(some_model, o, options, {True: "", False: ""}))
-    return tuple(dict.fromkeys(c.id.partition("::")[2] for c in cells))
+    return tuple(dict.fromkeys(Column(c.target, c.variant) for c in cells))
 
 
 def expand_builds(cell: Cell, builds: int) -> tuple[Cell, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from perf.planning.plan import CANARY, HOST_CANARY, list_columns
 from perf.planning.targets import Offer, Planned
@@ -10,7 +10,7 @@ from perf.request import cell_filter
 from perf.request.flags import FLAGS
 from perf.request.options import Options
 from perf.schema import codec
-from perf.schema.whole_plan import WholePlan
+from perf.schema.whole_plan import Column, WholePlan
 
 # Where things lie on a host, which part of the plan it has, and how it is watched, change no question.
 OF_A_HOST = frozenset(
@@ -27,25 +27,23 @@ def describe_whole_plan(
         return None
     columns = list_columns(offers, options)
     if options.ab:
-        sides = {p.cell.id.partition("::")[2] for p in planned}
-        columns = tuple(c for c in columns if c in sides)
+        sides = {(p.cell.target, p.cell.variant) for p in planned}
+        columns = tuple(c for c in columns if (c.target, c.variant) in sides)
     asked = {
         f.name: codec.encode(getattr(options, f.name))
         for f in FLAGS
         if f.plan and f.name not in OF_A_HOST
     }
-    text = json.dumps([names, columns, asked], sort_keys=True)
+    text = json.dumps([names, [c.name for c in columns], asked], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return WholePlan(digest, tuple(names), columns, options.select, options.shard)
 
 
-def planned_ids(whole: WholePlan) -> Iterator[tuple[str, str, str]]:
-    """Every cell of a whole plan: its id, model and column, models outermost."""
+def planned_columns(whole: WholePlan, model: str) -> Mapping[str, Column]:
+    """The cells of one model of a whole plan, by id."""
     wanted = cell_filter.compile_filter(whole.select)
-    for model in whole.models:
-        for column in whole.columns:
-            if wanted(cell_id := f"{model}::{column}"):
-                yield cell_id, model, column
+    ids = {f"{model}::{column.name}": column for column in whole.columns}
+    return {cell_id: column for cell_id, column in ids.items() if wanted(cell_id)}
 
 
 def is_canary(model: str) -> bool:

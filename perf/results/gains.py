@@ -116,8 +116,8 @@ def gains_over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, .
     return tuple(out)
 
 
-def _place(launch: Launch) -> tuple[str, int]:
-    return (launch.boot_id, launch.round)
+def _place(launch: Launch) -> tuple[str, str, int]:
+    return (launch.host, launch.boot_id, launch.round)
 
 
 def _alike(a: Launch, b: Launch) -> bool:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from perf.machine.system import SystemInfo
 from perf.results import run_folder
@@ -43,3 +45,19 @@ def read_host_records(root: Path) -> Mapping[str, SystemInfo]:
         with suppress(codec.DecodeError):
             out[path.stem] = codec.decode(SystemInfo, told)
     return out
+
+
+def common_facts(hosts: Sequence[SystemInfo]) -> SystemInfo | None:
+    """One record of what all hosts have, and nothing of what they differ in; None for unlike ones."""
+    sizes = {(h.logical_cores, h.usable_cores) for h in hosts}
+    if len(sizes) != 1:
+        return None
+    first = hosts[0]
+    names = list(dict.fromkeys(h.hostname for h in hosts))
+    unknown: dict[str, Any] = {}
+    for f in fields(SystemInfo):
+        if any(getattr(h, f.name) != getattr(first, f.name) for h in hosts):
+            value = getattr(first, f.name)
+            unknown[f.name] = type(value)() if isinstance(value, str | tuple | Mapping) else None
+    unknown["hostname"] = names[0] if len(names) == 1 else f"{len(names)} hosts"
+    return replace(first, **unknown)

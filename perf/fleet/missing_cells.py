@@ -1,0 +1,57 @@
+"""A cell that was planned and did not come back, as a record and a row that claim nothing else of it."""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from perf.results.columns import CellRow
+from perf.schema import outcomes
+from perf.schema.cell import Cell, Environment, Io, ModelFile, Protocol, Tolerance
+from perf.schema.merged_run import Fate
+from perf.schema.record import NotRun, Record
+from perf.schema.whole_plan import Column
+
+
+def missing_record(cell_id: str, model: str, column: Column, fate: Fate, run_id: str) -> Record:
+    """A record of what is known: its name, its target, and why it is not here."""
+    target = column.target
+    cell = Cell(
+        id=cell_id, digest="", model=ModelFile(model, "", "", ""), target=target, variant=column.variant,
+        provider="", environment=Environment(target.environment, ""), options={}, session_config={},
+        graph_optimization="", io=Io.HOST, tf32=False, protocol=Protocol(), tolerance=Tolerance(0.0, 0.0),
+        inputs_digest="",
+    )  # fmt: skip
+    return Record(cell, NotRun(fate.value), run_id=run_id)
+
+
+def missing_row(found: Record, label: str) -> CellRow:
+    """Its row: whatever only its host could have told is unknown."""
+    outcome, cell = found.outcome, found.cell
+    known: Mapping[str, Any] = {
+        "run_id": found.run_id,
+        "label": label,
+        "cell": cell.id,
+        "model": cell.model.name,
+        "target": cell.target.label,
+        "precision": cell.target.precision.value,
+        "environment": cell.target.environment,
+        "variant": cell.variant,
+        "status": outcomes.status(outcome),
+        "outcome": outcomes.name(outcome),
+        "exact_outcome": outcomes.exact(outcome),
+        "error_type": outcomes.error_type(outcome),
+        "detail": outcomes.detail(outcome),
+    }
+    hints = typing.get_type_hints(CellRow)
+    return CellRow(**{f.name: known.get(f.name, _unknown(hints[f.name])) for f in fields(CellRow)})
+
+
+def _unknown(hint: Any) -> Any:
+    """The empty value of a column."""
+    if hint is str:
+        return ""
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return ()
+    return {} if origin is Mapping else None
