@@ -11,7 +11,7 @@ from comparison.cell_summary import (
     PlacementSummary,
     Side,
 )
-from comparison.run_records import UnreadableError, engine_versions, joined
+from comparison.run_records import HOST_CANARY, UnreadableError, engine_versions, joined
 from perf.results.columns import CellRow
 from perf.results.tables import TableError, read_cells
 
@@ -34,7 +34,10 @@ def read_cells_table(path: Path) -> Side:
             f"{path}: it mixes {len(runs)} runs ({', '.join(list(runs)[:3])}); give one run's table"
         )
     return Side(
-        rows[0].run_id, tuple(map(_facts, rows)), frozenset(Metric) - {Metric.SLOW_END}, CANNOT
+        rows[0].run_id,
+        tuple(_facts(r) for r in rows if r.model != HOST_CANARY),
+        frozenset(Metric) - {Metric.SLOW_END},
+        CANNOT,
     )
 
 
@@ -85,6 +88,7 @@ def _conditions(row: CellRow) -> dict[str, str]:
         "precision": row.precision,
         "math": row.math_mode,
         "graph": row.graph_optimization,
+        "host": row.host,
     }
     options = joined({**row.options, **row.session_config})
     return {k: v for k, v in given.items() if v} | {"options": options}

@@ -64,7 +64,17 @@ def match_cells(previous: Side, current: Side, across: Sequence[str]) -> tuple[M
     out: list[Matched] = []
     for key in sorted(before.keys() | after.keys()):
         out += _matched(before.get(key, []), after.get(key, []), across)
+    if any(len({c.conditions.get("host") for c in s.cells}) > 1 for s in (previous, current)):
+        out = [_told_of_hosts(m) for m in out]
     return tuple(out)
+
+
+def _told_of_hosts(m: Matched) -> Matched:
+    """A pair of a run of many hosts says where the two were measured, alike as the hosts may be."""
+    if m.previous is None or m.current is None:
+        return m
+    a, b = (c.conditions.get("host", "") for c in (m.previous, m.current))
+    return replace(m, across=(*m.across, f"host: {a} -> {b}")) if a and b and a != b else m
 
 
 def differences(a: CellSummary, b: CellSummary) -> Mapping[str, tuple[str, str]]:

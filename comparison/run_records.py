@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from comparison.cell_summary import (
     Side,
 )
 from perf.results import cell_row, latency
+from perf.results.host_records import host_name
 from perf.schema import outcomes, record
 from perf.schema.cell import Cell
 from perf.schema.codec import DecodeError
@@ -27,6 +28,7 @@ from perf.stats.sequential_test import tail_ratio
 from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
+HOST_CANARY = "host_canary"  # and of the one that is measured first and last on a host
 NS_PER_MS = 1e6
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
 
@@ -40,11 +42,11 @@ def read_run(folder: Path) -> Side:
     found = list(read_records(folder))
     if not found:
         raise UnreadableError(f"{folder}: no record.json below cells/; did the run end early?")
-    host = machine_conditions(folder)
-    cells = [summarise_cell(r, host) for r in found]
+    machines = read_machines(folder)
+    cells = [summarise_cell(r, machines.of(r), machines.flagged_of(r)) for r in found]
     return Side(
         label=folder.name,
-        cells=tuple(c for c in cells if c.model != CANARY),
+        cells=tuple(c for c in cells if c.model not in (CANARY, HOST_CANARY)),
         answers=frozenset(Metric),
         canaries=tuple(c for c in cells if c.model == CANARY),
     )
@@ -61,14 +63,44 @@ def read_records(folder: Path) -> Iterable[Record]:
             raise UnreadableError(f"{path}: not a record this version reads ({e})") from e
 
 
-def machine_conditions(folder: Path) -> Mapping[str, str]:
-    """Conditions that the whole run shares, from host.json; empty where there is none."""
+@dataclass(frozen=True)
+class Machines:
+    """Conditions of the machines that a run ran on: the one, or by the host that launches name."""
+
+    one: Mapping[str, str]
+    by_key: Mapping[str, Mapping[str, str]]
+    flagged: Mapping[str, str]  # in a merged run, hosts that are not to be trusted, and why
+
+    def of(self, found: Record) -> Mapping[str, str]:
+        """Of the one host that made a record's launches; else of the run as a whole."""
+        keys = {x.host for x in found.launches}
+        return self.by_key.get(keys.pop(), self.one) if len(keys) == 1 else self.one
+
+    def flagged_of(self, found: Record) -> tuple[str, ...]:
+        """What was wrong with the hosts of a record."""
+        keys = dict.fromkeys(x.host for x in found.launches)
+        return tuple(f"host {host_name(k)} {self.flagged[k]}" for k in keys if k in self.flagged)
+
+
+def read_machines(folder: Path) -> Machines:
+    """The machines of a run, from host.json, hosts/ and run.json; empty where they do not tell."""
+    by_key = {p.stem: _conditions(_read_object(p)) for p in (folder / "hosts").glob("*.json")}
+    told = _read_object(folder / "run.json").get("merged")
+    flagged = told.get("flagged", {}) if isinstance(told, dict) else {}
+    return Machines(_conditions(_read_object(folder / "host.json")), by_key, flagged)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        host: dict[str, Any] = json.loads((folder / "host.json").read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         return {}
     except json.JSONDecodeError as e:
-        raise UnreadableError(f"{folder / 'host.json'}: not JSON ({e})") from e
+        raise UnreadableError(f"{path}: not JSON ({e})") from e
+    return told if isinstance(told, dict) else {}
+
+
+def _conditions(host: Mapping[str, Any]) -> Mapping[str, str]:
     gpus = host.get("gpus") or []
     out = {
         "cpu": str(host.get("cpu") or ""),
@@ -80,8 +112,10 @@ def machine_conditions(folder: Path) -> Mapping[str, str]:
     return {k: v for k, v in out.items() if v}
 
 
-def summarise_cell(found: Record, host: Mapping[str, str]) -> CellSummary:
-    """What a comparison needs to know of one record."""
+def summarise_cell(
+    found: Record, host: Mapping[str, str], flagged: tuple[str, ...] = ()
+) -> CellSummary:
+    """What a comparison needs to know of one record, and of the host that made it."""
     cell, check = found.cell, check_launch(found)
     launches = tuple(_launch(x, found) for x in found.launches if x.kind == "measure")
     return CellSummary(
@@ -99,7 +133,7 @@ def summarise_cell(found: Record, host: Mapping[str, str]) -> CellSummary:
         values=_overall(launches),
         accuracy=_accuracy(check.compared) if check else None,
         placement=_placement(cell, check) if check else None,
-        disturbances=_disturbances(found),
+        disturbances=(*_disturbances(found), *flagged),
         disturbed=_disturbed(found),
     )
 
