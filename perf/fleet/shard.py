@@ -1,0 +1,124 @@
+"""Begins a shard's run on this host, or resumes what another host began: what an engine's task executes.
+
+One attempt at a time works on a shard, on whichever host: an attempt whose host is only thought to be lost
+holds the lock still, and the next one waits for it to end.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from perf.fleet.program import Parser, report
+from perf.fleet.shard_folder import ShardFolder
+from perf.machine.system import NAMED
+from perf.request.environments import HARNESS
+from perf.request.options import BadRequestError, check_run_id
+from perf.schema.file_lock import LockTaken, lock_descriptor
+
+TRY_AGAIN = 75  # EX_TEMPFAIL: another attempt still works on this shard
+POLL_S = 1.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program: it becomes the run; returns only where there is nothing to run, or no way to."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return report(lambda: run(words))
+
+
+def run(words: Sequence[str]) -> int:
+    """Become the run of one shard; raises BadRequestError."""
+    parser = _parser()
+    args, run_words = parser.parse_known_args(words)
+    check_run_id(args.run_id)
+    number = shard_number(args.index, os.environ, args.shards)
+    shard = ShardFolder(args.output.absolute(), args.run_id, number)
+    if shard.is_complete():
+        print(f"shard {number}/{args.shards} of run {args.run_id} is complete")
+        return 0
+    shard.results.mkdir(parents=True, exist_ok=True)
+    if not _hold(shard.results / ".shard.lock", args.wait_minutes * 60):
+        print(f"error: another attempt still works on {shard.results}", file=sys.stderr)
+        return TRY_AGAIN
+    where = ["--shard", f"{number}/{args.shards}", "-o", str(shard.results)]
+    how = begin_or_resume(shard)
+    argv = [sys.executable, str(HARNESS / "benchmark_wrapper.py"), *run_words, *where, *how]
+    sys.stdout.flush()
+    os.execve(argv[0], argv, run_environment(os.environ, args.host_from))
+
+
+def shard_number(index: str, variables: Mapping[str, str], shards: int) -> int:
+    """The shard, from 1, of `I`, or of an engine's variable `NAME:FIRST`; raises BadRequestError."""
+    name, colon, first = index.partition(":")
+    told = variables.get(name, "") if colon else index
+    if not told.isdecimal() or not (first or "1").isdecimal():
+        what = f"variable {name} is {told!r}" if colon else f"{index!r}"
+        raise BadRequestError(f"--index {index}: {what}, no number of a shard")
+    number = int(told) - int(first or 1) + 1
+    if not 1 <= number <= shards:
+        raise BadRequestError(f"--index {index}: shard {number} is none of 1…{shards}")
+    return number
+
+
+def begin_or_resume(shard: ShardFolder) -> Sequence[str]:
+    """Flags that begin a run, or resume it; what an attempt left that died before it began is removed."""
+    if (shard.run.root / "run.json").is_file():
+        return ["--resume", shard.run_id]
+    if shard.run.root.exists():
+        shutil.rmtree(shard.run.root)
+    return ["--run_id", shard.run_id]
+
+
+def run_environment(variables: Mapping[str, str], host_from: str) -> dict[str, str]:
+    """The run's variables: the name that the engine has for this host, and nothing that was ours."""
+    out = dict(variables)
+    if out.get("PYTHONPATH") == str(HARNESS):
+        del out["PYTHONPATH"]
+    if (name := out.get(host_from, "")) and not out.get(NAMED):
+        out[NAMED] = name
+    return out
+
+
+def _hold(path: Path, wait_s: float) -> bool:
+    """Hold a lock for as long as this process lives, whatever program it becomes; whether it could."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(fd, True)
+    deadline = time.monotonic() + wait_s
+    told = False
+    while True:
+        try:
+            lock_descriptor(fd, path, wait=False)
+        except LockTaken:
+            if time.monotonic() > deadline:
+                return False
+            if not told:
+                print(f"waiting for another attempt; it holds {path}", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(POLL_S)
+            continue
+        return True
+
+
+def _parser() -> Parser:
+    out = Parser(
+        prog="python -m perf.fleet.shard",
+        description="Begin or resume one shard of a run; all other words are the run's own.",
+        allow_abbrev=False,
+    )
+    out.add_argument("--index", required=True, metavar="I|NAME:FIRST",
+                     help="the shard, or an engine's variable, and what it holds for the first")  # fmt: skip
+    out.add_argument("--shards", required=True, type=int, metavar="N", help="of how many")
+    out.add_argument("--run_id", required=True, metavar="ID")
+    out.add_argument("-o", "--output", type=Path, default=Path("result"), metavar="DIR",
+                     help="the folder of results that all hosts share")  # fmt: skip
+    out.add_argument("--host_from", default="", metavar="NAME",
+                     help="the variable that holds this host's name")  # fmt: skip
+    out.add_argument("--wait_minutes", type=float, default=60.0, metavar="MIN",
+                     help="how long to wait for another attempt at this shard to end")  # fmt: skip
+    return out
+
+
+if __name__ == "__main__":
+    sys.exit(main())
