@@ -69,14 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read_request(words: Sequence[str], shards: int | None, nodes: int) -> FleetRequest:
     """Read a run's words, and share its models out; raises BadRequestError, ModelListError."""
     options = command_line.parse(words)
-    if not options.run_id:
-        raise BadRequestError(
-            "--run_id is missing: all hosts work on one run, and asking again goes on with it"
-        )
-    check_run_id(options.run_id)
-    for name in ("shard", "resume", "rerun", "list"):
-        if getattr(options, name):
-            raise BadRequestError(f"--{name}: a fleet shares a whole plan out; leave it out")
+    require_run_of_a_plan(options)
     source = find_source(options.model_source, options.workspace)
     names = match_names([m.name for m in list_models(source)], options.models)
     count = max(1, min(shards or SHARDS_PER_NODE * nodes, len(names)))
@@ -94,6 +87,18 @@ def read_request(words: Sequence[str], shards: int | None, nodes: int) -> FleetR
         count=count,
         costs=costs,
     )
+
+
+def require_run_of_a_plan(options: Options) -> None:
+    """Refuse what cannot be shared out; raises BadRequestError."""
+    if not options.run_id:
+        raise BadRequestError(
+            "--run_id is missing: all hosts work on one run, and asking again goes on with it"
+        )
+    check_run_id(options.run_id)
+    for name in ("shard", "resume", "rerun", "list"):
+        if getattr(options, name):
+            raise BadRequestError(f"--{name}: a fleet shares a whole plan out; leave it out")
 
 
 def make_parser(prog: str, description: str) -> Parser:

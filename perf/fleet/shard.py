@@ -5,7 +5,10 @@ holds the lock still, and the next one waits for it to end.
 """
 
 import os
+import shlex
 import shutil
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -42,11 +45,19 @@ def run(words: Sequence[str]) -> int:
     if not _hold(shard.results / ".shard.lock", args.wait_minutes * 60):
         print(f"error: another attempt still works on {shard.results}", file=sys.stderr)
         return TRY_AGAIN
+    named = {"folder": str(shard.results), "shard": str(number), "run_id": args.run_id}
+    if args.fetch and not shard.has_begun():
+        carry(args.fetch, named)
     where = ["--shard", f"{number}/{args.shards}", "-o", str(shard.results)]
     how = begin_or_resume(shard)
     argv = [sys.executable, str(HARNESS / "benchmark_wrapper.py"), *run_words, *where, *how]
+    variables = run_environment(os.environ, args.host_from)
+    if args.store:
+        status = run_to_its_end(argv, variables)
+        carry(args.store, named)
+        return status
     sys.stdout.flush()
-    os.execve(argv[0], argv, run_environment(os.environ, args.host_from))
+    os.execve(argv[0], argv, variables)
 
 
 def shard_number(index: str, variables: Mapping[str, str], shards: int) -> int:
@@ -79,6 +90,28 @@ def run_environment(variables: Mapping[str, str], host_from: str) -> dict[str, s
     if (name := out.get(host_from, "")) and not out.get(NAMED):
         out[NAMED] = name
     return out
+
+
+def carry(command: str, named: Mapping[str, str]) -> None:
+    """Run the command that brings or stores results; raises BadRequestError where it fails."""
+    argv = [word.format_map(named) for word in shlex.split(command)]
+    try:
+        status = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL).returncode
+    except OSError as e:
+        raise BadRequestError(f"{argv[0]}: {e.strerror}; correct --fetch or --store") from e
+    if status:
+        raise BadRequestError(
+            f"{shlex.join(argv)}: ended with status {status}; results stay in {named['folder']}"
+        )
+
+
+def run_to_its_end(argv: Sequence[str], variables: Mapping[str, str]) -> int:
+    """The exit status of a run as a child, which is told to end when we are."""
+    with subprocess.Popen(argv, env=variables) as child:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda heard, _frame: child.send_signal(heard))
+        status = child.wait()
+    return status if status >= 0 else 128 - status
 
 
 def _hold(path: Path, wait_s: float) -> bool:
@@ -115,6 +148,10 @@ def _parser() -> Parser:
                      help="the folder of results that all hosts share")  # fmt: skip
     out.add_argument("--host_from", default="", metavar="NAME",
                      help="the variable that holds this host's name")  # fmt: skip
+    out.add_argument("--fetch", default="", metavar="'COMMAND {folder}'",
+                     help="brings what an earlier attempt stored; also {shard}, {run_id}")  # fmt: skip
+    out.add_argument("--store", default="", metavar="'COMMAND {folder}'",
+                     help="carries results away when the run has ended")  # fmt: skip
     out.add_argument("--wait_minutes", type=float, default=60.0, metavar="MIN",
                      help="how long to wait for another attempt at this shard to end")  # fmt: skip
     return out
