@@ -62,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags that every engine's program has; all others are the run's own."""
     parts = f"parts of the plan (default {SHARDS_PER_NODE} for each node, at most one a model)"
     parser.add_argument("--shards", type=int, metavar="N", help=parts)
+    parser.add_argument("--poll_s", type=float, default=10.0, metavar="S",
+                        help="seconds between questions to the engine (default 10)")  # fmt: skip
+    parser.add_argument("--wait_hours", type=float, default=168.0, metavar="H",
+                        help="merge what there is after this long (default 168)")  # fmt: skip
     parser.add_argument("--retries", type=int, default=3, metavar="N",
                         help="how often a shard that was lost is handed in again (default 3)")  # fmt: skip
 

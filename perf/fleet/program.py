@@ -40,6 +40,11 @@ def report(work: Callable[[], int]) -> int:
         return _error("interrupted", 128 + signal.SIGINT)
 
 
+def say(line: str) -> None:
+    """Tell whoever waits, apart from the results."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _error(line: str, status: int) -> int:
     print(f"error: {line}", file=sys.stderr)
     return status

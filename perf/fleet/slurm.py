@@ -6,24 +6,19 @@ asked again, it goes on where it was: the jobs are Slurm's, and what is finished
 
 import shlex
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perf.fleet.dispatch import Dispatcher, ShardState, fates_by_model
 from perf.fleet.fleet_request import FleetRequest, make_parser, read_request
-from perf.fleet.merge import describe_merge, merge_runs
-from perf.fleet.program import Parser, report
+from perf.fleet.gather import gather, make_dispatcher, prepare, wait
+from perf.fleet.program import Parser, report, say
 from perf.fleet.slurm_queue import SlurmQueue, expand_nodes, other_nodes
 from perf.planning.choose_models import read_at
 from perf.request.environments import HARNESS
 from perf.request.options import BadRequestError
 from perf.schema import atomic_file
-
-OK, INCOMPLETE = 0, 1
-HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -49,23 +44,22 @@ def run(words: Sequence[str]) -> int:
     if request.options.dry_run:
         print(script, end="")
         print(f"# {len(request.shards)} shards of {sum(map(len, request.models.values()))} models")
-        return OK
+        return 0
+    prepare(request)
     path = request.root / "fleet.sbatch"
     atomic_file.write_bytes(path, script.encode())
-    request.folder(1).log.parent.mkdir(exist_ok=True)
-    request.write_costs()
     queue = SlurmQueue(path, request.root / "fleet.json", nodes.count)
-    dispatcher = _dispatcher(queue, request, args.retries)
+    dispatcher = make_dispatcher(queue, request, args.retries)
     try:
-        _wait(dispatcher, queue, args.poll_s, args.wait_hours * HOUR_S)
+        dispatcher.begin()
+        jobs = ", ".join(map(str, queue.jobs)) or "none: all is complete"
+        say(f"{len(request.shards)} shards; Slurm's jobs: {jobs}")
+        wait(dispatcher, args.poll_s, args.wait_hours)
     except KeyboardInterrupt:
         jobs = " ".join(map(str, queue.jobs))
-        print(
-            f"\nthe jobs go on; the same command waits for them again, and `scancel {jobs}` ends them",
-            file=sys.stderr,
-        )
+        say(f"\nthe jobs go on; the same command waits for them again, `scancel {jobs}` ends them")
         raise
-    return _gather(request, dispatcher)
+    return gather(request, dispatcher)
 
 
 def read_nodes(text: str) -> Nodes:
@@ -117,52 +111,6 @@ def _asked(args: Namespace) -> Mapping[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _dispatcher(queue: SlurmQueue, request: FleetRequest, retries: int) -> Dispatcher:
-    def is_complete(shard: int, state: ShardState) -> bool:
-        folder = request.folder(shard)
-        if state is ShardState.ENDED and not folder.has_begun():
-            return bool(queue.jobs)  # it found no cell of the plan in it
-        return folder.is_complete()
-
-    return Dispatcher(queue, request.shards, is_complete, retries, say)
-
-
-def _wait(dispatcher: Dispatcher, queue: SlurmQueue, poll_s: float, wait_s: float) -> None:
-    """Until every shard is complete or given up, or for as long as a person is ready to wait."""
-    deadline = time.monotonic() + wait_s
-    dispatcher.begin()
-    jobs = ", ".join(map(str, queue.jobs)) or "none, all is complete"
-    say(f"{len(dispatcher.shards)} shards; Slurm's jobs: {jobs}")
-    while dispatcher.step():
-        if time.monotonic() > deadline:
-            say(f"{wait_s / HOUR_S:g} hours have passed; the jobs go on, what there is is merged")
-            return
-        time.sleep(poll_s)
-
-
-def _gather(request: FleetRequest, dispatcher: Dispatcher) -> int:
-    """Merge what came back; 1 where anything is missing."""
-    for shard, state in dispatcher.fates.items():
-        folder = request.folder(shard)
-        told = folder.last_error() or f"its log: {folder.log}"
-        say(f"shard {shard} {state.value}: {told}")
-    folders = [request.folder(s).results for s in request.shards]
-    came = [f for f in folders if (f / request.run_id / "run.json").is_file()]
-    fates = fates_by_model(dispatcher.fates, request.models)
-    done = merge_runs(came, request.run_id, request.results, fates)
-    *notes, last = describe_merge(done)
-    for line in notes:
-        say(line)
-    print(last)
-    strict = request.options.strict and not done.complete
-    return INCOMPLETE if done.merged.missing or strict else OK
-
-
-def say(line: str) -> None:
-    """Tell whoever waits, apart from the results."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def _parser() -> Parser:
     out = make_parser(
         "python -m perf.fleet.slurm",
@@ -186,11 +134,6 @@ def _parser() -> Parser:
     out.add_argument(
         "--python", default="", metavar="PATH", help="the harness's Python on the nodes"
     )
-    out.add_argument(
-        "--poll_s", type=float, default=10.0, metavar="S", help="seconds between questions"
-    )
-    out.add_argument("--wait_hours", type=float, default=168.0, metavar="H",
-                     help="merge what there is after this long (default 168)")  # fmt: skip
     return out
 
 
