@@ -46,7 +46,13 @@ class _Session:
 
 @contextmanager
 def _open(cell: Cell, launch: Path) -> Iterator[_Session]:
-    line = json.dumps({"cell": cell.id, "launch": launch.name, "at_s": time.monotonic()}) + "\n"
+    told = {
+        "cell": cell.id,
+        "launch": launch.name,
+        "at_s": time.monotonic(),
+        "omp": os.environ.get("OMP_NUM_THREADS"),
+    }
+    line = json.dumps(told) + "\n"
     fd = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(fd, line.encode())
