@@ -1,17 +1,17 @@
 """What a fleet is asked for, whichever engine serves it: a run's own words, how many shards, and where."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from perf.fleet.program import Parser
+from perf.fleet.program import FleetParser
 from perf.fleet.shard_folder import ShardFolder
 from perf.planning.choose_models import match_names, read_at
 from perf.planning.shards import assign_models
 from perf.request import options as command_line
-from perf.request.model_list import find_source, list_models
+from perf.request.model_list import find_sources, list_all
 from perf.request.options import BadRequestError, Options, check_run_id, to_argv
+from perf.request.programs import command_of
 from perf.results.model_costs import read_model_costs, write_model_costs
 
 SHARDS_PER_NODE = 4  # so that no host waits long for the last ones, and a lost one costs little
@@ -58,24 +58,12 @@ class FleetRequest:
         write_model_costs(self.costs, self.costs_path)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags that every engine's program has; all others are the run's own."""
-    parts = f"parts of the plan (default {SHARDS_PER_NODE} for each node, at most one a model)"
-    parser.add_argument("--shards", type=int, metavar="N", help=parts)
-    parser.add_argument("--poll_s", type=float, default=10.0, metavar="S",
-                        help="seconds between questions to the engine (default 10)")  # fmt: skip
-    parser.add_argument("--wait_hours", type=float, default=168.0, metavar="H",
-                        help="merge what there is after this long (default 168)")  # fmt: skip
-    parser.add_argument("--retries", type=int, default=3, metavar="N",
-                        help="how often a shard that was lost is handed in again (default 3)")  # fmt: skip
-
-
 def read_request(words: Sequence[str], shards: int | None, nodes: int) -> FleetRequest:
     """Read a run's words, and share its models out; raises BadRequestError, ModelListError."""
     options = command_line.parse(words)
     require_run_of_a_plan(options)
-    source = find_source(options.model_source, options.workspace)
-    names = match_names([m.name for m in list_models(source)], options.models)
+    sources = find_sources(options.model_source, options.workspace)
+    names = match_names([m.name for m in list_all(sources)], options.models)
     count = max(1, min(shards or SHARDS_PER_NODE * nodes, len(names)))
     if shards is not None and shards < 1:
         raise BadRequestError(f"--shards {shards}: use at least 1")
@@ -105,8 +93,19 @@ def require_run_of_a_plan(options: Options) -> None:
             raise BadRequestError(f"--{name}: a fleet shares a whole plan out; leave it out")
 
 
-def make_parser(prog: str, description: str) -> Parser:
-    """A parser of an engine's own flags."""
-    out = Parser(prog=prog, description=description, allow_abbrev=False)
-    add_arguments(out)
+def make_fleet_parser(module: str, about: str, *examples: str) -> FleetParser:
+    """A parser of an engine's flags, with those that every engine has."""
+    prog = command_of(module)
+    out = FleetParser(
+        prog, f"{about} All other flags are those of a run.",
+        examples=tuple(f"{prog} {x}" for x in examples),
+    )  # fmt: skip
+    out.add_argument("--shards", type=int, metavar="N",
+                     help=f"parts of the plan (default {SHARDS_PER_NODE} for each node)")  # fmt: skip
+    out.add_argument("--poll_s", type=float, default=10.0, metavar="S",
+                     help="seconds between questions to the engine (default 10)")  # fmt: skip
+    out.add_argument("--wait_hours", type=float, default=168.0, metavar="H",
+                     help="merge what there is after this long (default 168)")  # fmt: skip
+    out.add_argument("--retries", type=int, default=3, metavar="N",
+                     help="how often a shard that was lost is handed in again (default 3)")  # fmt: skip
     return out

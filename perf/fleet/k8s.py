@@ -1,7 +1,7 @@
-"""A run on many hosts as a Kubernetes Indexed Job: `python -m perf.fleet.k8s --image I --shards N …`.
+"""A run on many hosts as a Kubernetes Indexed Job: `ep-perf fleet k8s --image I --shards N …`.
 
 It prints the job for `kubectl apply -f -`. Kubernetes queues, places and starts a pod for each shard, again
-where a pod was lost; what comes back is merged by `python -m perf.fleet.merge`.
+where a pod was lost; what comes back is merged by `ep-perf results merge`.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from perf.fleet.fleet_request import OURS, require_run_of_a_plan
-from perf.fleet.program import Parser, report
+from perf.fleet.program import FleetParser, report
 from perf.request import options as command_line
 from perf.request.options import BadRequestError, Options, to_argv
+from perf.request.programs import command_of
 
 OWN = "shard"  # name of the container, which the failure policy speaks of
 APP = "ep-perf"
@@ -29,14 +30,12 @@ NEVER_TWICE_ON_A_NODE = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program; returns its exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    return report(lambda: run(words))
+    """Print the job of a command line; returns the exit status."""
+    return report(lambda: _run(argv))
 
 
-def run(words: Sequence[str]) -> int:
-    """Print the job of a command line. Raises BadRequestError."""
-    args, rest = _parser().parse_known_args(list(words))
+def _run(argv: Sequence[str] | None) -> int:
+    args, rest = make_parser().split(argv)
     options = command_line.parse(rest)
     require_run_of_a_plan(options)
     job = render(args, options, to_argv(rest, OURS))
@@ -78,7 +77,8 @@ def render(args: argparse.Namespace, options: Options, words: Sequence[str]) -> 
                 "workingDir": args.home,
                 "command": _command(args, options, words),
                 "env": [
-                    {"name": "EP_PERF_HOST", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+                    {"name": "EP_PERF_HOST", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    {"name": "PYTHONPATH", "value": args.home},
                 ],
                 "resources": _resources(args),
                 "volumeMounts": mounts,
@@ -132,8 +132,8 @@ def _command(args: argparse.Namespace, options: Options, words: Sequence[str]) -
         for w in (flag, text)
     ]
     return [
-        python, "-m", "perf.fleet.shard", "--index", "JOB_COMPLETION_INDEX:0", "--shards", str(args.shards),
-        "--run_id", options.run_id, "-o", args.results, *hooks, "--no_install",
+        python, "-P", "-m", "perf.fleet.shard", "--index", "JOB_COMPLETION_INDEX:0",
+        "--shards", str(args.shards), "--run_id", options.run_id, "-o", args.results, *hooks, "--no_install",
         *(w for w in words if w != "--no_install"), *costs,
     ]  # fmt: skip
 
@@ -172,12 +172,13 @@ def _lies_below(path: str, mount: str) -> bool:
     return PurePosixPath(path).is_relative_to(PurePosixPath(mount))
 
 
-def _parser() -> Parser:
-    out = Parser(
-        prog="python -m perf.fleet.k8s",
-        description="A run as a Kubernetes Indexed Job, on stdout; all other flags are the run's own.",
-        allow_abbrev=False,
-    )
+def make_parser() -> FleetParser:
+    """The flags of a fleet on Kubernetes."""
+    prog = command_of("perf.fleet.k8s")
+    out = FleetParser(
+        prog, "A run as a Kubernetes Indexed Job, on stdout. All other flags are those of a run.",
+        examples=(f"{prog} --image ep-perf:trt10 --shards 64 --claim lab=/results --run_id night -m …",),
+    )  # fmt: skip
     out.add_argument("--image", required=True, help="an image of docker/build_images.sh")
     out.add_argument(
         "--shards", required=True, type=int, metavar="N", help="parts of the plan, a pod each"

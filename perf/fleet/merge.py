@@ -1,9 +1,8 @@
-"""Merges runs of one plan from many hosts: `python -m perf.fleet.merge DIR… --run_id ID [-o DIR]`.
+"""Merges runs of one plan from many hosts: `ep-perf results merge DIR… --run_id ID [-o DIR]`.
 
 Merging again, or in another order, or what was merged before, comes to the same files.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +12,14 @@ from comparison import noise
 from perf.fleet import host_health, layout, merged_tables
 from perf.fleet.in_parts import work_in_parts
 from perf.fleet.merged_tables import MergedFolder, Told
-from perf.fleet.program import Parser, report
+from perf.fleet.program import report, say
 from perf.fleet.sources import Source, describe, find_sources, require_one_plan
 from perf.machine.system import SystemInfo
 from perf.planning.plan import HOST_CANARY
 from perf.planning.plan_identity import planned_columns
+from perf.request.command_parser import CommandParser
 from perf.request.options import BadRequestError, check_run_id
+from perf.request.programs import command_of
 from perf.results import host_records, run_folder
 from perf.results.host_records import host_name
 from perf.results.run_folder import RunFolder
@@ -209,28 +210,16 @@ def describe_merge(done: Merge) -> Sequence[str]:
     return out
 
 
-def run(words: Sequence[str]) -> int:
-    """Merge as a command line says; the exit status. Raises what `merge_runs` does."""
-    args = _parser().parse_args(words)
-    check_run_id(args.run_id)
-    done = merge_runs(args.folders, args.run_id, args.output.absolute())
-    *notes, last = describe_merge(done)
-    for line in notes:
-        print(line, file=sys.stderr)
-    print(last)
-    return INCOMPLETE if args.strict and not done.complete else OK
-
-
-def _parser() -> argparse.ArgumentParser:
-    out = Parser(
-        prog="python -m perf.fleet.merge",
-        description="One run from runs of the same plan on many hosts. Merging again changes nothing.",
-    )
+def make_parser() -> CommandParser:
+    """The flags of a merge."""
+    prog = command_of("perf.fleet.merge")
+    out = CommandParser(
+        prog, "One run from runs of the same plan on many hosts. Merging again changes nothing.",
+        examples=(f"{prog} host1/result host2/result --run_id night",),
+    )  # fmt: skip
     out.add_argument("folders", nargs="+", type=Path, metavar="DIR",
                      help="folders of results that hold the run, or that are its parts")  # fmt: skip
-    out.add_argument(
-        "--run_id", required=True, metavar="ID", help="the run's id, the same on every host"
-    )
+    out.add_argument("--run_id", required=True, metavar="ID", help="the same on every host")
     out.add_argument("-o", "--output", type=Path, default=Path("result"), metavar="DIR",
                      help="folder of results that the merged run goes to (default result)")  # fmt: skip
     out.add_argument("--strict", action="store_true",
@@ -239,9 +228,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program; returns its exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    return report(lambda: run(words))
+    """Merge as a command line says; returns the exit status."""
+    return report(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    args = make_parser().parse_args(argv)
+    check_run_id(args.run_id)
+    done = merge_runs(args.folders, args.run_id, args.output.absolute())
+    *notes, last = describe_merge(done)
+    for line in notes:
+        say(line)
+    print(last)
+    return INCOMPLETE if args.strict and not done.complete else OK
 
 
 if __name__ == "__main__":

@@ -4,28 +4,30 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
 
+from perf.request.bad_request import BadRequestError
+from perf.request.command_parser import CommandParser, underscored
 from perf.request.model_list import ModelListError
-from perf.request.options import BadRequestError
 from perf.schema.version import NewerSchemaError
 
 CANNOT = 2
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises instead of printing usage, so that bad input costs one line; hyphens and underscores are one."""
+class FleetParser(CommandParser):
+    """A parser of an engine's own flags; what it does not know is left for the run's."""
 
-    def error(self, message: str) -> NoReturn:
-        """A wrong word."""
-        raise BadRequestError(f"{message} (see --help)")
+    def split(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+        """What a command line says of the fleet, and its other words; raises BadRequestError."""
+        return self.parse_known_args(underscored(sys.argv[1:] if argv is None else argv))
 
 
 def report(work: Callable[[], int]) -> int:
     """The exit status of `work`, or of what it raised, which is told on stderr in one line."""
     try:
         return work()
+    except SystemExit as e:  # help was asked for
+        return int(e.code or 0)
     except (BadRequestError, ModelListError, NewerSchemaError) as e:
         return _error(str(e), CANNOT)
     except BrokenPipeError:

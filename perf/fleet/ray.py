@@ -1,4 +1,4 @@
-"""A run on many hosts through Ray: `python -m perf.fleet.ray --run_id ID [run's own flags]`.
+"""A run on many hosts through Ray: `ep-perf fleet ray --run_id ID [run's own flags]`.
 
 For who has a Ray cluster already: a task for each shard, alone on its node, its results on a file system that
 all nodes share. Ray queues and places; what was lost is handed in again from here, and all is merged.
@@ -11,22 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from perf.fleet.fleet_request import FleetRequest, make_parser, read_request
+from perf.fleet.fleet_request import FleetRequest, make_fleet_parser, read_request
 from perf.fleet.gather import gather, make_dispatcher, prepare, wait
-from perf.fleet.program import Parser, report, say
+from perf.fleet.program import FleetParser, report, say
 from perf.fleet.ray_queue import RayQueue, Share, whole_node
 from perf.request.options import BadRequestError
+from perf.request.programs import child_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program; returns its exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    return report(lambda: run(words))
+    """Serve a command line; returns the exit status."""
+    return report(lambda: _run(argv))
 
 
-def run(words: Sequence[str]) -> int:
-    """Serve a command line; the exit status. Raises BadRequestError, ModelListError, OSError."""
-    args, rest = _parser().parse_known_args(list(words))
+def _run(argv: Sequence[str] | None) -> int:
+    args, rest = make_parser().split(argv)
     ray = _connect(args.address)
     try:
         nodes = [n for n in ray.nodes() if n["Alive"]]
@@ -53,7 +52,7 @@ def run(words: Sequence[str]) -> int:
 
 def _command(request: FleetRequest, shard: int) -> list[str]:
     return [
-        sys.executable, "-m", "perf.fleet.shard", "--index", str(shard), "--shards", str(request.count),
+        *child_command("perf.fleet.shard"), "--index", str(shard), "--shards", str(request.count),
         "--run_id", request.run_id, "-o", str(request.results), *request.shard_words({}),
     ]  # fmt: skip
 
@@ -74,10 +73,12 @@ def _connect(address: str) -> Any:
     return ray
 
 
-def _parser() -> Parser:
-    out = make_parser(
-        "python -m perf.fleet.ray",
-        "A run on many hosts through Ray; all other flags are the run's own.",
+def make_parser() -> FleetParser:
+    """The flags of a fleet on Ray."""
+    out = make_fleet_parser(
+        "perf.fleet.ray",
+        "A run on many hosts through Ray.",
+        "--run_id night -m list.json -e cuda cpu",
     )
     out.add_argument(
         "--address", default="auto", metavar="ADDRESS", help="its head (default auto)"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.fleet.dispatch import ShardState
-from perf.request.environments import HARNESS
+from perf.request.locations import CODE
 from perf.request.options import BadRequestError
 from perf.wrapper.spawn import die_with_the_wrapper
 
@@ -43,7 +43,7 @@ class RayQueue:
         """A task for each shard, spread over the nodes."""
         remote = self.ray.remote(run_shard).options(
             max_retries=0, num_cpus=self.share.cpus, num_gpus=self.share.gpus, scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": {"PYTHONPATH": str(HARNESS)}},
+            runtime_env={"env_vars": {"PYTHONPATH": str(CODE)}},
         )  # fmt: skip
         for shard in shards:
             self._ended.pop(shard, None)

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from perf.fleet.program import Parser, report
+from perf.fleet.program import FleetParser, report
 from perf.fleet.shard_folder import ShardFolder
 from perf.machine.system import NAMED
-from perf.request.environments import HARNESS
 from perf.request.options import BadRequestError, check_run_id
+from perf.request.programs import child_command, child_variables
 from perf.schema.file_lock import LockTaken, lock_descriptor
 
 TRY_AGAIN = 75  # EX_TEMPFAIL: another attempt still works on this shard
@@ -26,15 +26,12 @@ POLL_S = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program: it becomes the run; returns only where there is nothing to run, or no way to."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    return report(lambda: run(words))
+    """Become the run of one shard; returns only where there is nothing to run, or no way to."""
+    return report(lambda: _run(argv))
 
 
-def run(words: Sequence[str]) -> int:
-    """Become the run of one shard; raises BadRequestError."""
-    parser = _parser()
-    args, run_words = parser.parse_known_args(words)
+def _run(argv: Sequence[str] | None) -> int:
+    args, run_words = make_parser().split(argv)
     check_run_id(args.run_id)
     number = shard_number(args.index, os.environ, args.shards)
     shard = ShardFolder(args.output.absolute(), args.run_id, number)
@@ -50,14 +47,14 @@ def run(words: Sequence[str]) -> int:
         carry(args.fetch, named)
     where = ["--shard", f"{number}/{args.shards}", "-o", str(shard.results)]
     how = begin_or_resume(shard)
-    argv = [sys.executable, str(HARNESS / "benchmark_wrapper.py"), *run_words, *where, *how]
-    variables = run_environment(os.environ, args.host_from)
+    words = [*child_command("perf.cli.benchmark_wrapper"), *run_words, *where, *how]
+    variables = named_host(child_variables(), args.host_from)
     if args.store:
-        status = run_to_its_end(argv, variables)
+        status = run_to_its_end(words, variables)
         carry(args.store, named)
         return status
     sys.stdout.flush()
-    os.execve(argv[0], argv, variables)
+    os.execve(words[0], words, variables)
 
 
 def shard_number(index: str, variables: Mapping[str, str], shards: int) -> int:
@@ -82,11 +79,9 @@ def begin_or_resume(shard: ShardFolder) -> Sequence[str]:
     return ["--run_id", shard.run_id]
 
 
-def run_environment(variables: Mapping[str, str], host_from: str) -> dict[str, str]:
-    """The run's variables: the name that the engine has for this host, and nothing that was ours."""
+def named_host(variables: Mapping[str, str], host_from: str) -> dict[str, str]:
+    """A run's variables with the name that the engine has for this host, where nobody gave another."""
     out = dict(variables)
-    if out.get("PYTHONPATH") == str(HARNESS):
-        del out["PYTHONPATH"]
     if (name := out.get(host_from, "")) and not out.get(NAMED):
         out[NAMED] = name
     return out
@@ -134,12 +129,9 @@ def _hold(path: Path, wait_s: float) -> bool:
         return True
 
 
-def _parser() -> Parser:
-    out = Parser(
-        prog="python -m perf.fleet.shard",
-        description="Begin or resume one shard of a run; all other words are the run's own.",
-        allow_abbrev=False,
-    )
+def make_parser() -> FleetParser:
+    """The flags of a shard's task; all other words are the run's."""
+    out = FleetParser("python -m perf.fleet.shard", "Begin or resume one shard of a run.")
     out.add_argument("--index", required=True, metavar="I|NAME:FIRST",
                      help="the shard, or an engine's variable, and what it holds for the first")  # fmt: skip
     out.add_argument("--shards", required=True, type=int, metavar="N", help="of how many")

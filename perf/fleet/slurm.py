@@ -1,4 +1,4 @@
-"""A run on many hosts through Slurm: `python -m perf.fleet.slurm --nodes 8 --run_id ID [run's own flags]`.
+"""A run on many hosts through Slurm: `ep-perf fleet slurm --nodes 8 --run_id ID [run's own flags]`.
 
 It renders and submits one array job, waits for it, hands in again what was lost, and merges. Ended early, or
 asked again, it goes on where it was: the jobs are Slurm's, and what is finished lies in the shards' folders.
@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perf.fleet.fleet_request import FleetRequest, make_parser, read_request
+from perf.fleet.fleet_request import FleetRequest, make_fleet_parser, read_request
 from perf.fleet.gather import gather, make_dispatcher, prepare, wait
-from perf.fleet.program import Parser, report, say
+from perf.fleet.program import FleetParser, report, say
 from perf.fleet.slurm_queue import SlurmQueue, expand_nodes, other_nodes
 from perf.planning.choose_models import read_at
-from perf.request.environments import HARNESS
+from perf.request.locations import CODE
 from perf.request.options import BadRequestError
 from perf.schema import atomic_file
 
@@ -30,14 +30,12 @@ class Nodes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program; returns its exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    return report(lambda: run(words))
+    """Serve a command line; returns the exit status."""
+    return report(lambda: _run(argv))
 
 
-def run(words: Sequence[str]) -> int:
-    """Serve a command line; the exit status. Raises BadRequestError, ModelListError, OSError."""
-    args, rest = _parser().parse_known_args(list(words))
+def _run(argv: Sequence[str] | None) -> int:
+    args, rest = make_parser().split(argv)
     nodes = read_nodes(args.nodes)
     request = read_request(rest, args.shards, nodes.count)
     script = render(request, nodes, args)
@@ -90,15 +88,15 @@ def render(request: FleetRequest, nodes: Nodes, args: Namespace) -> str:
         *([f"--exclude={','.join(nodes.kept_out)}"] if nodes.kept_out else []),
         *args.sbatch,
     ]
-    harness = read_at(str(HARNESS), mapped)
+    code = read_at(str(CODE), mapped)
     command = [
-        read_at(args.python or sys.executable, mapped), "-m", "perf.fleet.shard",
+        read_at(args.python or sys.executable, mapped), "-P", "-m", "perf.fleet.shard",
         "--index", "SLURM_ARRAY_TASK_ID:1", "--host_from", "SLURMD_NODENAME",
         "--shards", str(request.count), "--run_id", request.run_id,
         "-o", read_at(str(request.results), mapped), *request.shard_words(mapped),
     ]  # fmt: skip
     lines = ["#!/bin/sh", *(f"#SBATCH {d}" for d in directives)]
-    lines += [f"export PYTHONPATH={shlex.quote(harness)}", f"exec {shlex.join(command)}"]
+    lines += [f"export PYTHONPATH={shlex.quote(code)}", f"exec {shlex.join(command)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -111,11 +109,12 @@ def _asked(args: Namespace) -> Mapping[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _parser() -> Parser:
-    out = make_parser(
-        "python -m perf.fleet.slurm",
-        "A run on many hosts through Slurm; all other flags are the run's own.",
-    )
+def make_parser() -> FleetParser:
+    """The flags of a fleet on Slurm."""
+    out = make_fleet_parser(
+        "perf.fleet.slurm", "A run on many hosts through Slurm.",
+        "--nodes 8 --run_id night -m list.json -e cuda cpu", "--nodes 8 --run_id night --dry_run",
+    )  # fmt: skip
     out.add_argument("--nodes", required=True, metavar="N|LIST",
                      help="how many nodes may work at once, or which: n[1-4],big1")  # fmt: skip
     out.add_argument(

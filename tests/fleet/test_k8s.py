@@ -80,15 +80,16 @@ def test_a_pod_runs_its_own_shard_alone_on_its_node(capsys: pytest.CaptureFixtur
     pod = rendered(capsys, *BASE, *CLAIM, "--gpus", "2", *RUN)["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     command = container["command"]
-    assert command[:5] == [
+    assert command[:6] == [
         "/opt/ep-perf/.venv/bin/python",
+        "-P",
         "-m",
         "perf.fleet.shard",
         "--index",
         "JOB_COMPLETION_INDEX:0",
     ]
-    assert shard_number(command[4], {"JOB_COMPLETION_INDEX": "0"}, 64) == 1
-    assert shard_number(command[4], {"JOB_COMPLETION_INDEX": "63"}, 64) == 64
+    assert shard_number(command[5], {"JOB_COMPLETION_INDEX": "0"}, 64) == 1
+    assert shard_number(command[5], {"JOB_COMPLETION_INDEX": "63"}, 64) == 64
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "2"}
     assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
     (term,) = pod["spec"]["affinity"]["podAntiAffinity"][
@@ -124,7 +125,7 @@ def test_a_run_s_id_becomes_a_name_that_kubernetes_takes(run_id: str) -> None:
         ((*BASE, *CLAIM, *RUN, "--launche", "2"), "--launche"),
         ((*BASE, *CLAIM, *RUN, "--shard", "1/2"), "--shard: a fleet shares a whole plan out"),
         ((*BASE, *CLAIM, *RUN, "--node_selector", "gpu"), "use KEY=VALUE"),
-        ((*BASE, *CLAIM, *RUN, "--shards", "0"), "use at least 1"),
+        (("--image", "x", "--shards", "0", "--run_id", "x", *CLAIM, *RUN), "use at least 1"),
         (("--image", "x", "--shards", "2", *CLAIM, *RUN), "--run_id is missing"),
     ],
 )

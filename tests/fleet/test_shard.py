@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from perf.fleet.shard import run_environment, shard_number
+from perf.fleet.shard import named_host, shard_number
 from perf.fleet.shard_folder import ShardFolder
-from perf.request.environments import HARNESS
 from perf.request.options import BadRequestError
 from perf.results import run_folder
 from perf.schema.file_lock import LockTaken, hold_lock
@@ -196,11 +195,7 @@ def test_a_shard_out_of_range_is_one_line(
         shard_number(index, variables, 8)
 
 
-def test_a_host_goes_by_the_engine_s_name_and_our_path_is_taken_away() -> None:
-    variables = {"NODE": "n7", "PYTHONPATH": str(HARNESS), "HOME": "/h"}
-    assert run_environment(variables, "NODE") == {"NODE": "n7", "HOME": "/h", "EP_PERF_HOST": "n7"}
-    assert (
-        run_environment({"EP_PERF_HOST": "mine", "NODE": "n7"}, "NODE")["EP_PERF_HOST"] == "mine"
-    )
-    assert run_environment({"PYTHONPATH": "/theirs"}, "") == {"PYTHONPATH": "/theirs"}
-    assert run_environment({}, "NODE") == {}
+def test_a_host_goes_by_the_name_that_the_engine_has_for_it() -> None:
+    assert named_host({"NODE": "n7"}, "NODE") == {"NODE": "n7", "EP_PERF_HOST": "n7"}
+    assert named_host({"EP_PERF_HOST": "mine", "NODE": "n7"}, "NODE")["EP_PERF_HOST"] == "mine"
+    assert named_host({}, "NODE") == named_host({}, "") == {}
