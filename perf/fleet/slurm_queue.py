@@ -16,6 +16,7 @@ from perf.schema import atomic_file
 from perf.schema.version import stamp
 
 TIMEOUT_S = 120.0  # Slurm's own MessageTimeout is 10 s, and its programs try for some times that
+HELD = "REQUEUE_HOLD"  # a task that Slurm requeued five times, and then holds for ever
 FIELDS = "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|"
 ENDED_BADLY = (1, 2, 3)  # exit statuses of ours that would come again
 # Slurm's words; every other one is of a task that is in flight.
@@ -39,6 +40,7 @@ class SlurmQueue:
     ledger: Path  # the jobs that were handed in, so that asking again finds them
     at_once: int  # tasks that may run at one time
     jobs: list[int] = field(default_factory=list)
+    _dropped: set[tuple[int, int]] = field(default_factory=set)  # tasks that Slurm held, cancelled
 
     def __post_init__(self) -> None:
         told = run_folder.read_json(self.ledger)
@@ -54,7 +56,8 @@ class SlurmQueue:
             line = _last_line(done.stderr)
             if _is_unreachable(line):
                 raise EngineUnreachable(line)
-            raise BadRequestError(f"sbatch: {line}; correct the flags, or {self.script}")
+            told = line.removeprefix("sbatch: error: ")
+            raise BadRequestError(f"sbatch: {told}; correct the flags ({self.script})")
         self.jobs.append(int(done.stdout.strip().partition(";")[0]))
         atomic_file.write_json(self.ledger, stamp({"engine": "slurm", "jobs": self.jobs}))
 
@@ -68,28 +71,45 @@ class SlurmQueue:
         if done.returncode:
             raise EngineUnreachable(_last_line(done.stderr))
         out: dict[int, ShardState] = {}
-        for job, shard, state in sorted(parse_queue(done.stdout)):
-            if job in self.jobs and out.get(shard) is not ShardState.IN_FLIGHT:
-                out[shard] = state
+        for task in sorted(parse_queue(done.stdout), key=lambda t: (t.job, t.shard)):
+            if task.job in self.jobs and out.get(task.shard) is not ShardState.IN_FLIGHT:
+                out[task.shard] = self._state_of(task)
         return out
 
+    def _state_of(self, task: "Task") -> ShardState:
+        """A task's state; one that Slurm would hold for ever is taken out of its queue, and is lost."""
+        name = (task.job, task.shard)
+        if task.word == HELD and name not in self._dropped:
+            _ask(["scancel", f"{task.job}_{task.shard}"])
+            self._dropped.add(name)
+        return ShardState.HOST_LOST if name in self._dropped else task.state
 
-def parse_queue(text: str) -> Iterator[tuple[int, int, ShardState]]:
-    """Job, shard and state of every line that is a task's."""
+
+@dataclass(frozen=True)
+class Task:
+    """A line of squeue's."""
+
+    job: int
+    shard: int
+    word: str  # Slurm's for its state
+    exit_code: str  # as wait(2) tells it
+
+    @property
+    def state(self) -> ShardState:
+        """What that word means for its shard."""
+        if self.word != "FAILED":
+            return STATES.get(self.word, ShardState.IN_FLIGHT)
+        code = int(self.exit_code) if self.exit_code.isdecimal() else 0
+        return ShardState.REFUSED if code >> 8 in ENDED_BADLY else ShardState.HOST_LOST
+
+
+def parse_queue(text: str) -> Iterator[Task]:
+    """Every line that is a task's."""
     for line in text.splitlines():
-        job, task, state, status = [*(part.strip() for part in line.split("|")), "", "", "", ""][
-            :4
-        ]
+        job, task, *rest = [*(part.strip() for part in line.split("|")), ""]
         if job.isdecimal() and task.isdecimal():
-            yield int(job), int(task), state_of(state, status)
-
-
-def state_of(state: str, exit_code: str) -> ShardState:
-    """A task's state by Slurm's word for it and its exit code, which squeue tells as wait(2) does."""
-    if state != "FAILED":
-        return STATES.get(state, ShardState.IN_FLIGHT)
-    code = int(exit_code) if exit_code.isdecimal() else 0
-    return ShardState.REFUSED if code >> 8 in ENDED_BADLY else ShardState.HOST_LOST
+            word, exit_code, *_ = [*rest, "", ""]
+            yield Task(int(job), int(task), word, exit_code)
 
 
 def array_of(shards: Sequence[int], at_once: int) -> str:

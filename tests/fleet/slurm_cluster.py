@@ -115,8 +115,8 @@ class SlurmCluster:
         deadline = time.monotonic() + START_S
         while not condition():
             if time.monotonic() > deadline:
-                log = self.scratch / "slurmctld.log"
-                raise TimeoutError(log.read_text()[-3000:] if log.exists() else "no log")
+                said = (self.scratch / f"slurmctld.{kind}" for kind in ("out", "log"))
+                raise TimeoutError("".join(p.read_text()[-3000:] for p in said if p.exists()))
             time.sleep(0.1)
 
     def stop(self) -> None:

@@ -144,3 +144,71 @@ def test_whatever_is_killed_no_cell_is_lost_and_none_is_run_twice(
     assert len({r.cell.id for r in found}) == len(found) == 16
     assert not seen.changed()
     assert not run_again(home, seen)
+
+
+# --- what cannot be served
+
+
+def test_a_shard_that_refuses_is_given_up_at_once_with_its_own_line(
+    slurm: SlurmCluster, home: Path
+) -> None:
+    said = ask(slurm, home, "--nodes", "2", "--shards", "2", "-k", "and")
+    assert said.returncode == 2
+    assert said.stderr.count("ended with an error and is not complete: given up") == 2
+    assert "shard 1 ended with an error: error: -k 'and': a word is missing" in said.stderr
+    assert said.stderr.splitlines()[-1].startswith("error: run fleet: no shard has begun; ")
+
+
+def test_a_full_disk_costs_nothing_that_was_finished(slurm: SlurmCluster, home: Path) -> None:
+    limited = home / "limited"
+    limited.write_text(
+        f'#!/bin/sh\n[ "$SLURM_ARRAY_TASK_ID" = 1 ] || ulimit -f 8\nexec {sys.executable} "$@"\n'
+    )
+    limited.chmod(0o755)
+    words = ("--nodes", "2", "--shards", "2", "--host_canary", "0")
+    full = ask(slurm, home, *words, "--python", str(limited))
+    assert full.returncode == 1, full.stderr
+    (line,) = (x for x in full.stderr.splitlines() if x.startswith("shard ") and "error: " in x)
+    assert "File too large" in line
+    assert "what had finished is kept" in line
+    assert "and 5 more: NotRun (not returned)" in full.stderr
+    kept = {
+        p: p.read_bytes() for p in (home / "result").rglob("shards/*/*/cells/*/*/*/record.json")
+    }
+    assert len(kept) == 6
+    again = ask(slurm, home, *words)
+    assert again.returncode == 0, again.stderr
+    assert {p: p.read_bytes() for p in kept} == kept
+    assert len(run_folder.read_records(RunFolder(home / "result", "fleet"))) == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--nodes", "n1,n9"), "--nodes n9: Slurm has no such node; it has n1, n2"),
+        (("--nodes", "0"), "--nodes 0: use at least 1"),
+        (("--nodes", "2", "--partition", "nope"), "error: sbatch: Batch job submission failed: Invalid partition"),
+        (("--nodes", "2", "--shards", "0"), "--shards 0: use at least 1"),
+        (("--nodes", "2", "--models", "nope"), "--models 'nope' matches none of"),
+        (("--nodes", "2", "--resume"), "--resume: a fleet shares a whole plan out"),
+        (("--nodes", "2", "--launchez", "2"), "--launchez"),
+    ],
+)  # fmt: skip
+def test_a_request_that_makes_no_sense_is_one_line(
+    slurm: SlurmCluster, home: Path, words: tuple[str, ...], says: str
+) -> None:
+    said = ask(slurm, home, *words)
+    assert said.returncode == 2
+    assert said.stderr.count("\n") == 1, said.stderr
+    assert said.stderr.startswith("error: ")
+    assert says in said.stderr
+
+
+def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(
+    slurm: SlurmCluster, home: Path
+) -> None:
+    words = ("--nodes", "2", "--host_canary", "0", "--models", "net_00")
+    assert ask(slurm, home, *words, "--shards", "1").returncode == 0
+    other = ask(slurm, home, "--nodes", "2", "--host_canary", "0", "--shards", "2")
+    assert other.returncode == 2
+    assert "run fleet was begun with other shards" in other.stderr
