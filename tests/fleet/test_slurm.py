@@ -173,7 +173,8 @@ def test_a_full_disk_costs_nothing_that_was_finished(slurm: SlurmCluster, home: 
     assert "what had finished is kept" in line
     assert "and 5 more: NotRun (not returned)" in full.stderr
     kept = {
-        p: p.read_bytes() for p in (home / "result").rglob("shards/*/*/cells/*/*/*/record.json")
+        p: p.read_bytes()
+        for p in (home / "result").glob("fleet/shards/*/fleet/cells/*/*/*/record.json")
     }
     assert len(kept) == 6
     again = ask(slurm, home, *words)
