@@ -14,7 +14,7 @@ from comparison.noise import Noise, Profile
 from perf.execution.host_canary import LAUNCHES
 from perf.machine.system import SystemInfo
 from perf.planning.plan import NO_ENGINE
-from perf.results.latency import published_launches, samples_ms
+from perf.results.latency import published_launches
 from perf.schema.record import Launch, Record
 from perf.stats.summary import quantile
 
@@ -51,7 +51,7 @@ def find_flagged(
     questions = Counter(s.host for s in series for _ in s.moments)  # asked of each host
     found: dict[str, list[Finding]] = defaultdict(list)
     for s in series:
-        expected, _ = noise.expected(profile, s.cell, s.metric, canary=False)
+        expected, _ = noise.expected_noise(profile, s.cell, s.metric, canary=False)
         level = FALSE_ALARM / 2 / questions[s.host]
         peers = [p for p in series if _are_peers(s, p, hosts)]
         found[s.host] += _drift(s, expected, level)
@@ -90,11 +90,15 @@ def _moments(launches: Sequence[Launch], value: Callable[[Launch], float]) -> It
 
 def _quarter(launch: Launch) -> float:
     """The 25th percentile: it moves as the median does, and is less noisy."""
-    return quantile(sorted(samples_ms(launch)), 0.25)
+    return quantile(sorted(_samples_ns(launch)), 0.25)
 
 
 def _mean(launch: Launch) -> float:
-    return statistics.fmean(samples_ms(launch))
+    return statistics.fmean(_samples_ns(launch))
+
+
+def _samples_ns(launch: Launch) -> Sequence[int]:
+    return launch.timed.samples_ns if launch.timed else ()
 
 
 def _are_peers(a: Series, b: Series, hosts: Mapping[str, SystemInfo]) -> bool:
@@ -143,7 +147,7 @@ def _off_peers(
 
 
 def _bound(expected: Noise, launches: tuple[int, int], level: float) -> float:
-    return t_at(1 - level, expected.df) * noise.spread(expected, launches)
+    return t_at(1 - level, expected.df) * noise.ratio_deviation(expected, launches)
 
 
 def _other_builds(hosts: Mapping[str, SystemInfo]) -> Iterator[tuple[str, str]]:

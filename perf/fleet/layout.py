@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perf.results import cell_row, run_folder
+from perf.results import cell_figures, run_folder
 from perf.results.host_records import host_name
 from perf.schema import atomic_file, codec
 from perf.schema.cell import safe_name
@@ -88,7 +88,7 @@ def _names(digest: str, distinct: Mapping[str, list[Leaf]]) -> Mapping[str, list
 
 def log_column(found: Record, leaf: Path, run_id: str) -> str:
     """The log that a row names, below a result folder; a replica's lies beside it."""
-    told = cell_row.log_path(found)
+    told = cell_figures.find_log(found)
     return told.replace(f"/{found.cell.folder.name}/", f"/{leaf.name}/", 1) if told else told
 
 

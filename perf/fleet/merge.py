@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comparison import noise
+from comparison.cell_summary import UnreadableError
 from perf.fleet import host_health, layout, merged_tables
 from perf.fleet.in_parts import work_in_parts
 from perf.fleet.merged_tables import MergedFolder, Told
@@ -173,8 +174,8 @@ def _shard_order(shard: str) -> tuple[int, ...]:
 
 def _profile() -> noise.Profile | None:
     try:
-        return noise.load(noise.machine_id())
-    except ValueError as e:
+        return noise.read_profile()
+    except UnreadableError as e:
         raise BadRequestError(str(e)) from e
 
 

@@ -13,11 +13,10 @@ from perf.fleet.missing_cells import missing_record, missing_row
 from perf.machine.system import SystemInfo, list_specs
 from perf.planning.plan import HOST_CANARY
 from perf.planning.plan_identity import planned_columns
-from perf.results import tables, views
-from perf.results.build_spread import BuildsRow
-from perf.results.columns import CellRow, SystemRow, column_names
-from perf.results.trt_gap import GapRow
-from perf.results.views import Grid, Pair, Table
+from perf.results import tables
+from perf.results.cell_row import CellResult, CellRow
+from perf.results.columns import column_names, row_values
+from perf.results.legacy_tables import Grid, SystemRow, Table, make_table, tables_of_cells
 from perf.schema import record
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.cell import safe_name
@@ -87,14 +86,14 @@ def write_tables(merged: MergedFolder, hosts: Sequence[SystemInfo]) -> Told:
 def system_table(hosts: Sequence[SystemInfo]) -> Table:
     """Facts that all hosts share as they are, and others a row per host, named by it."""
     told = [(h.hostname, dict(list_specs(h))) for h in hosts]
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str, str]] = []
     for spec in dict.fromkeys(s for _, facts in told for s in facts):
         values = [facts.get(spec) for _, facts in told]
         if all(v == values[0] for v in values):
             rows.append((spec, values[0] or ""))
         else:
             rows += [(f"{host}: {spec}", f[spec]) for host, f in told if spec in f]
-    return Table("system_info", column_names(SystemRow), tuple(rows))
+    return make_table("system_info", SystemRow, rows)
 
 
 class _Drafts:
@@ -130,18 +129,11 @@ class _Drafts:
         return self._merged.results / f"benchmark_{name}_{self._merged.run_id}.csv"
 
 
-OCCASIONAL = {
-    "gap": column_names(GapRow),
-    "builds": column_names(BuildsRow),
-}  # where there is anything to tell
+OCCASIONAL = {t.name: t.header for t in tables.occasional_tables(())}
 
 
 def _empty_tables(merged: MergedFolder) -> tuple[Table, ...]:
-    empty = Grid((), merged.columns, {})
-    return (
-        views.fail_table(()), views.success_table(()), views.latency_table(empty), views.metrics_table(()),
-        views.status_table(empty), views.session_table(empty), system_table(()),
-    )  # fmt: skip
+    return (*tables_of_cells((), Grid((), merged.columns, {})), system_table(()))
 
 
 def _of_models(part: tuple[MergedFolder, Sequence[str]]) -> Told:
@@ -149,11 +141,11 @@ def _of_models(part: tuple[MergedFolder, Sequence[str]]) -> Told:
     merged, models = part
     told, texts = Told(), defaultdict(list)
     for model in models:
-        pairs = list(_pairs(merged, model, told))
-        told.outcomes.update(row.outcome for _, row in pairs)
-        for table in _tables_of(merged, model, pairs):
+        cells = list(_cells_of(merged, model, told))
+        told.outcomes.update(c.row.outcome for c in cells)
+        for table in _tables_of(merged, model, cells):
             texts[table.name].append(_rows_of(table))
-        texts["cells.jsonl"] += [tables.to_json(row) + "\n" for _, row in pairs]
+        texts["cells.jsonl"] += [tables.to_json(c.row) + "\n" for c in cells]
     told.texts = {name: "".join(found) for name, found in texts.items()}
     return told
 
@@ -162,55 +154,55 @@ def _of_host_canaries(merged: MergedFolder) -> Told:
     """Rows of the hosts' canaries, which are in the long table alone: they are no part of the plan."""
     told = Told()
     found = list(_read(merged, HOST_CANARY, told))
-    rows = [row for _, row in _with_rows(merged, found)]
+    rows = [c.row for c in _with_rows(merged, found)]
     told.texts["cells"] = _rows_of(_cells_table(rows))
     told.texts["cells.jsonl"] = "".join(tables.to_json(row) + "\n" for row in rows)
     return told
 
 
-def _tables_of(merged: MergedFolder, model: str, pairs: Sequence[Pair]) -> Iterator[Table]:
-    at: dict[tuple[str, str], Pair] = {}
-    for pair in pairs:
-        name = _column_of(pair[1])
-        nth = next(i for i in range(len(pairs)) if (model, _nth(name, i)) not in at)
-        at[model, _nth(name, nth)] = pair
-    grid = Grid((model,), merged.columns, at)
-    yield from (
-        views.fail_table(pairs), views.success_table(pairs), views.latency_table(grid),
-        views.metrics_table(pairs), views.status_table(grid), views.session_table(grid),
-    )  # fmt: skip
-    yield from tables.occasional_tables([found for found, _ in pairs])
-    yield _cells_table([row for _, row in pairs])
+def _tables_of(merged: MergedFolder, model: str, cells: Sequence[CellResult]) -> Iterator[Table]:
+    at: dict[tuple[str, str], CellResult] = {}
+    for cell in cells:
+        nth = next(i for i in range(len(cells)) if (model, _nth(cell.column, i)) not in at)
+        at[model, _nth(cell.column, nth)] = cell
+    yield from tables_of_cells(cells, Grid((model,), merged.columns, at))
+    yield from (t for t in tables.occasional_tables([c.record for c in cells]) if t.rows)
+    yield _cells_table([c.row for c in cells])
 
 
-def _pairs(merged: MergedFolder, model: str, told: Told) -> Iterator[Pair]:
+def _cells_of(merged: MergedFolder, model: str, told: Told) -> Iterator[CellResult]:
     """A model's records in plan order, replicas side by side, and what is missing in its place."""
-    by_id: dict[str, list[Pair]] = defaultdict(list)
-    for pair in _with_rows(merged, list(_read(merged, model, told))):
-        by_id[pair[0].cell.id].append(pair)
+    by_id: dict[str, list[CellResult]] = defaultdict(list)
+    for found in _with_rows(merged, list(_read(merged, model, told))):
+        by_id[found.record.cell.id].append(found)
     fate = merged.fates.get(model, Fate.NOT_RETURNED)
     for cell_id, column in planned_columns(merged.whole, model).items():
         same = by_id.pop(cell_id, [])
         if not same:
             told.missing.append((model, cell_id))
             lost = missing_record(cell_id, model, column, fate, merged.run_id)
-            same = [(lost, missing_row(lost, merged.label))]
+            same = [CellResult(lost, missing_row(lost, merged.label))]
         elif len(same) > 1:
-            same = [(r, replace(row, marks=(*row.marks, REPLICATED))) for r, row in same]
+            same = [_add_mark(c, REPLICATED) for c in same]
         yield from same
 
 
-def _with_rows(merged: MergedFolder, found: Sequence[tuple[Leaf, Record]]) -> Iterator[Pair]:
+def _add_mark(cell: CellResult, mark: str) -> CellResult:
+    return replace(cell, row=replace(cell.row, marks=(*cell.row.marks, mark)))
+
+
+def _with_rows(merged: MergedFolder, found: Sequence[tuple[Leaf, Record]]) -> Iterator[CellResult]:
     """Rows of one model's records; a gain is over what the same host measured."""
     by_host: dict[frozenset[str], list[tuple[Leaf, Record]]] = defaultdict(list)
     for leaf, told in found:
         by_host[frozenset(x.host for x in told.launches)].append((leaf, told))
     for hosts, same in by_host.items():
-        mark = (FLAGGED,) if hosts & merged.flagged.keys() else ()
-        rows = tables.cell_rows([r for _, r in same], run_id=merged.run_id, label=merged.label)
-        for (leaf, told), row in zip(same, rows, strict=True):
+        records = [r for _, r in same]
+        cells = tables.tabulate_cells(records, run_id=merged.run_id, label=merged.label)
+        for (leaf, told), cell in zip(same, cells, strict=True):
             log = log_column(told, leaf.path, merged.run_id)
-            yield told, replace(row, log=log, marks=(*row.marks, *mark))
+            placed = replace(cell, row=replace(cell.row, log=log))
+            yield _add_mark(placed, FLAGGED) if hosts & merged.flagged.keys() else placed
 
 
 def _read(merged: MergedFolder, model: str, told: Told) -> Iterator[tuple[Leaf, Record]]:
@@ -222,16 +214,12 @@ def _read(merged: MergedFolder, model: str, told: Told) -> Iterator[tuple[Leaf, 
 
 
 def _cells_table(rows: Sequence[CellRow]) -> Table:
-    return Table("cells", column_names(CellRow), tuple(views.row_values(r) for r in rows))
+    return Table("cells", column_names(CellRow), tuple(row_values(r) for r in rows))
 
 
 def _rows_of(table: Table) -> str:
     """A table as text, without its header."""
     return tables.to_csv(table.header, table.rows)[len(tables.to_csv(table.header, ())) :]
-
-
-def _column_of(row: CellRow) -> str:
-    return row.target + (f"[{row.variant}]" if row.variant else "")
 
 
 def _nth(column: str, number: int) -> str:

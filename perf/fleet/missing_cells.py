@@ -1,11 +1,10 @@
 """A cell that was planned and did not come back, as a record and a row that claim nothing else of it."""
 
-import typing
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from perf.results.columns import CellRow
+from perf.results.cell_row import CellRow
+from perf.results.columns import column_types, unknown_value
 from perf.schema import outcomes
 from perf.schema.cell import Cell, Environment, Io, ModelFile, Protocol, Tolerance
 from perf.schema.merged_run import Fate
@@ -43,15 +42,5 @@ def missing_row(found: Record, label: str) -> CellRow:
         "error_type": outcomes.error_type(outcome),
         "detail": outcomes.detail(outcome),
     }
-    hints = typing.get_type_hints(CellRow)
-    return CellRow(**{f.name: known.get(f.name, _unknown(hints[f.name])) for f in fields(CellRow)})
-
-
-def _unknown(hint: Any) -> Any:
-    """The empty value of a column."""
-    if hint is str:
-        return ""
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        return ()
-    return {} if origin is Mapping else None
+    unknown = {name: unknown_value(hint) for name, hint in column_types(CellRow).items()}
+    return CellRow(**{**unknown, **known})

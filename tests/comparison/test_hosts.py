@@ -7,8 +7,8 @@ import pytest
 
 from comparison.cell_summary import Metric
 from comparison.judge import Criteria, judge_cells
-from comparison.load import read_side
-from comparison.match import match_cells
+from comparison.load import read_source
+from comparison.match import CellPair, match_cells
 from comparison.verdict import Line, NotComparable, Same, Slower
 from perf.fleet.merge import merge_runs
 from perf.machine.system import SystemInfo
@@ -28,7 +28,7 @@ def merged(folder: Path, first: SystemInfo, second: SystemInfo, ms: float = 4.0)
 
 
 def lines(previous: Path, current: Path, *across: str) -> dict[str, Line]:
-    sides = [read_side(str(p), p.parent) for p in (previous, current)]
+    sides = [read_source(str(p), p.parent) for p in (previous, current)]
     assert all(len(s.cells) == len(IDS) for s in sides)  # canaries are no cells
     matched = match_cells(sides[0], sides[1], across)
     told = judge_cells(matched, sides[0], sides[1], Criteria(metrics=frozenset({Metric.P50})))
@@ -66,7 +66,7 @@ def test_a_cell_of_a_flagged_host_says_what_was_wrong_with_it(tmp_path: Path) ->
         for n, (h, ms) in enumerate(((N1, 2.0), (N2, 3.0)))
     ]  # fmt: skip
     run = merge_runs(slow, RUN_ID, tmp_path / "slow").run.root
-    cells = {c.id: c for c in read_side(str(run), run.parent).cells}
+    cells = {c.id: c for c in read_source(str(run), run.parent).cells}
     assert cells[IDS[0]].disturbances == ()
     (told,) = cells[IDS[1]].disturbances
     assert told.startswith("host n2 off its peer: ")
@@ -77,7 +77,8 @@ def test_a_cell_of_a_flagged_host_says_what_was_wrong_with_it(tmp_path: Path) ->
 def test_a_merged_run_s_table_names_hosts_too(tmp_path: Path, name: str) -> None:
     before = merged(tmp_path / "a", N1, N2) / name
     after = merged(tmp_path / "b", N1, host("n3")) / name
-    sides = [read_side(str(p), tmp_path) for p in (before, after)]
-    found = {m.cell.id: m.across for m in match_cells(sides[0], sides[1], ())}
+    sides = [read_source(str(p), tmp_path) for p in (before, after)]
+    matched = match_cells(sides[0], sides[1], ())
+    found = {m.current.id: m.across for m in matched if isinstance(m, CellPair)}
     assert list(found) == list(IDS)
     assert [found[i] for i in IDS[1:3]] == [(), ("host: n2 -> n3",)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from perf.backends import Backend, ProbeResult, TargetSpec, Tensors
+from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
 from perf.schema.journal import Placement, PrecisionEvidence, Timed
 
@@ -24,14 +25,15 @@ class _Session:
         """Right for models that hand their input on."""
         return {"y": np.asarray(feed["x"])}
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """Really takes the time it reports."""
         samples = []
         for _ in range(cell.protocol.runs or 20):
             began = time.monotonic_ns()
             time.sleep(float(os.environ.get(RUN_S, "0.001")))
             samples.append(time.monotonic_ns() - began)
-        return Timed(tuple(samples), cell.io.value, len(feeds), 3, 0, None, None, True)
+        timed = Timed(tuple(samples), cell.io.value, len(feeds), 3, 0, None, None, True)
+        return TimedRuns(timed, no_outputs="it runs nothing while it times")
 
     def placement(self) -> Placement | None:
         """All on its own provider."""

@@ -16,7 +16,7 @@ from perf.fleet import merge
 from perf.fleet.merge import Merge, describe_merge, merge_runs
 from perf.request.options import BadRequestError
 from perf.results import run_folder, tables
-from perf.results.columns import CellRow
+from perf.results.cell_row import CellRow
 from perf.results.host_records import host_key, read_host_records
 from perf.schema.journal import Stage
 from perf.schema.merged_run import Fate
