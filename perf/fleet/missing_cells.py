@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perf.results.cell_row import CellRow
-from perf.results.columns import column_types, unknown_value
+from perf.results.columns import unknown_values
 from perf.schema import outcomes
 from perf.schema.cell import Cell, Environment, Io, ModelFile, Protocol, Tolerance
 from perf.schema.merged_run import Fate
@@ -42,5 +42,4 @@ def missing_row(found: Record, label: str) -> CellRow:
         "error_type": outcomes.error_type(outcome),
         "detail": outcomes.detail(outcome),
     }
-    unknown = {name: unknown_value(hint) for name, hint in column_types(CellRow).items()}
-    return CellRow(**{**unknown, **known})
+    return CellRow(**{**unknown_values(CellRow), **known})

@@ -8,7 +8,7 @@ import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
-    plain = {k: spell_not_finite(v) for k, v in asdict(row).items()}
+    plain = {f.name: spell_not_finite(getattr(row, f.name)) for f in fields(row)}
     return json.dumps(codec.encode(plain), ensure_ascii=False, separators=(",", ":"))
 
 
