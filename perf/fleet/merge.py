@@ -4,6 +4,7 @@ Merging again, or in another order, or what was merged before, comes to the same
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,11 +106,12 @@ def _merge(sources: Sequence[Source], run: RunFolder, fates: Mapping[str, Fate])
 
 def _lay_out(roots: Sequence[Path], into: Path, whole: WholePlan) -> tuple[tuple[str, ...], int]:
     """Every record in its place; ids of cells that have several, and the most that one has."""
-    folders = sorted({m for root in roots for m in layout.model_folders(root)})
-    parts = [
-        (roots, folders[i : i + MODELS_A_PART], into)
-        for i in range(0, len(folders), MODELS_A_PART)
-    ]
+    having: dict[str, list[Path]] = defaultdict(list)  # by model: few of the roots have it
+    for root in roots:
+        for model in layout.model_folders(root):
+            having[model].append(root)
+    folders = sorted(having.items())
+    parts = [(folders[i : i + MODELS_A_PART], into) for i in range(0, len(folders), MODELS_A_PART)]
     counts = {k: n for part in work_in_parts(_lay_out_part, parts) for k, n in part.items()}
     ids = {}
     for model in whole.models:
@@ -120,12 +122,12 @@ def _lay_out(roots: Sequence[Path], into: Path, whole: WholePlan) -> tuple[tuple
 
 
 def _lay_out_part(
-    part: tuple[Sequence[Path], Sequence[str], Path],
+    part: tuple[Sequence[tuple[str, Sequence[Path]]], Path],
 ) -> dict[tuple[str, str], int]:
-    roots, models, into = part
+    folders, into = part
     return {
         (model, target): n
-        for model in models
+        for model, roots in folders
         for target, n in layout.lay_out_model(roots, model, into).items()
     }
 
