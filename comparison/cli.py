@@ -22,6 +22,7 @@ from comparison.run_records import split_sides
 from comparison.verdict import Line
 from perf.report import layout
 from perf.request.bad_request import BadRequestError
+from perf.request.broken_pipe import ignore_broken_pipes
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
 from perf.results import tables
@@ -48,17 +49,21 @@ ONLY = {"latency": Question.LATENCY, "failures": Question.FAILURES}
 
 def main(question: Question, argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 something worse, 2 cannot compare, 3 a bug."""
+    with ignore_broken_pipes():
+        return _answer(question, sys.argv[1:] if argv is None else argv)
+
+
+def _answer(question: Question, argv: Sequence[str]) -> int:
     try:
         args = make_parser(question).parse_args(argv)
         if args.only:
             question = ONLY[args.only]
         lines, remarks = compare_runs(question, args)
         _print_report(question, lines, remarks, args)
+        sys.stdout.flush()
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
         return CANNOT_COMPARE
-    except BrokenPipeError:
-        return NOTHING_WORSE
     except Exception:
         traceback.print_exc()
         print("internal error in the comparison; please report the lines above", file=sys.stderr)

@@ -20,7 +20,7 @@ from benchmarks.harness import ROOT
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
 from tests.fleet.slurm_cluster import slurm_cluster
-from tests.fleet.witness import TARGETS, entries, ledger_home, run_again, witness
+from tests.fleet.witness import ASKED, TARGETS, entries, ledger_home, run_again, witness
 
 PAGE = ROOT / "docs" / "fleet.md"
 KINDS = ("daemon", "job", "wrapper", "node")
@@ -53,7 +53,7 @@ def killed(scratch: Path, given: argparse.Namespace) -> page.Table:
     with slurm_cluster(scratch / "slurm") as slurm, witness(home / "result" / "fleet") as seen:
         argv = [
             sys.executable, "-m", "perf.fleet.slurm", "--nodes", "2", "--shards", "8", "--retries", "1000",
-            "--run_id", "fleet", "--poll_s", "0.5", "-m", "models", "-e", *TARGETS, "-i", "zoo", "-t", "5",
+            "--run_id", "fleet", "--poll_s", "0.5", *ASKED, "-t", "5",
             "--launches", str(LAUNCHES), "--warmup", "0", "--host_canary", "0",
         ]  # fmt: skip
         variables = {

@@ -87,6 +87,11 @@ class ProbeResult:
     plugin_devices: tuple[str, ...] = ()  # EP names with a device, after registering the plug-in
     errors: Mapping[str, str] = field(default_factory=dict)
     trtexec: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
+
+
+def _registers_nothing(_cell: Cell) -> None:
+    """An engine that is whole once it is imported."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,9 @@ class Backend:
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
     serves_plugins: bool = False  # its targets are declared in environments.toml
+    register: Callable[[Cell], None] = (
+        _registers_nothing  # loads what an engine takes in as a plug-in
+    )
 
 
 def discover_backends(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from perf.request.bad_request import BadRequestError
+from perf.request.broken_pipe import ignore_broken_pipes
 
 
 class UserError(Exception):
@@ -55,7 +56,7 @@ def run_command(command: Callable[[Sequence[str] | None], int], arguments: Seque
     Returns the exit status: main's own, 1 for a refusal, 2 for a wrong command line, 128 + a signal's number.
     """
     try:
-        with _ended_by(signal.SIGTERM, signal.SIGHUP):
+        with _ended_by(signal.SIGTERM, signal.SIGHUP), ignore_broken_pipes():
             return command(arguments)
     except UserError as refusal:
         print(f"error: {refusal}", file=sys.stderr)

@@ -93,7 +93,7 @@ def _read_source(root: Path, told: Any, run_id: str) -> Source:
 
 
 def _share_models(source: Source, first: Source) -> Source:
-    """With the first one's list of models where it is the same: of ten thousand, a thousand lists fill memory."""
+    """With the first one's list of models where it is the same: a thousand such lists would fill memory."""
     if source.whole.models != first.whole.models:
         return source
     return replace(source, whole=replace(source.whole, models=first.whole.models))

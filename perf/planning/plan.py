@@ -139,7 +139,8 @@ def _place_on_device(
     if board is not None and offer.backend.needs_gpu:
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    return Planned(seal(cell), offer, offer.missing if not options.force else "")
+    failed = None if options.force else offer.probed.failed
+    return Planned(seal(cell), offer, offer.missing if not options.force else "", failed)
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:

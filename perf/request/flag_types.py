@@ -20,12 +20,15 @@ class EpOptions:
     options: Mapping[str, str]
 
 
+REGISTER_S = 15.0  # for a plug-in's library to be loaded and registered
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds a launch may take, and, where given, each of its stages."""
 
     launch_s: float = 1800.0
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, float] = field(default_factory=lambda: {"register": REGISTER_S})
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,12 @@ def timeouts(value: Any) -> Timeouts:
     if "=" not in text:
         return Timeouts(positive(text))
     stages = {k: positive(v) for k, v in pairs(text).items()}
-    known = {"launch", "build", "run", "prepare"}
+    known = {"launch", "build", "run", "prepare", "register"}
     if unknown := set(stages) - known:
         raise ValueError(
             f"unknown stage {sorted(unknown)[0]!r}; stages are {', '.join(sorted(known))}"
         )
-    return Timeouts(stages.pop("launch", 1800.0), stages)
+    return Timeouts(stages.pop("launch", 1800.0), {"register": REGISTER_S, **stages})
 
 
 def positive(value: Any) -> float:

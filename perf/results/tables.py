@@ -95,7 +95,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
     plain = {f.name: spell_not_finite(getattr(row, f.name)) for f in fields(row)}
-    return json.dumps(codec.encode(plain), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(codec.encode(plain), separators=(",", ":"))
 
 
 def format_value(value: Value) -> str:
@@ -112,7 +112,7 @@ def format_value(value: Value) -> str:
         case _:
             if not value:
                 return ""
-            return json.dumps(codec.encode(value), ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(codec.encode(value), separators=(",", ":"))
 
 
 def escape_formula(text: str) -> str:

@@ -9,8 +9,8 @@ if [ -x "$folder/usr/sbin/slurmctld" ] || command -v slurmctld >/dev/null; then
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "error: tests of the fleet need Slurm: install slurmctld and slurmd, then run this again" >&2
-  exit 1
+  echo "fetch_slurm.sh: no apt-get: tests on Slurm are skipped; install slurmctld and slurmd" >&2
+  exit
 fi
 packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins libmunge2 libhwloc15 liblua5.1-0)
 aside=$(mktemp -d)
@@ -18,7 +18,10 @@ trap 'rm -rf "$aside"' EXIT
 chmod 755 "$aside"
 cd "$aside"
 # Lists of a slim image are empty, and those of an old one name versions that are gone.
-apt-get download -qq "${packages[@]}" 2>/dev/null || { apt-get update -qq; apt-get download -qq "${packages[@]}"; }
+if ! apt-get download -qq "${packages[@]}" 2>/dev/null && ! { apt-get update -qq && apt-get download -qq "${packages[@]}"; }; then
+  echo "fetch_slurm.sh: no packages: tests on Slurm are skipped; apt-get install slurmctld slurmd slurm-client" >&2
+  exit
+fi
 mkdir root
 for package in ./*.deb; do
   dpkg-deb -x "$package" root

@@ -15,9 +15,9 @@ from perf.results import run_folder
 from perf.results.host_records import host_name
 from perf.results.run_folder import RunFolder
 from tests.asking import ROOT
-from tests.fleet.witness import TARGETS, entries, ledger_home, run_again, witness
+from tests.fleet.witness import ASKED, entries, ledger_home, run_again, witness
 
-WORDS = ("-m", "models", "-e", *TARGETS, "-i", "zoo", "-t", "5", "--launches", "2", "--warmup", "0",
+WORDS = (*ASKED, "-t", "5", "--launches", "2", "--warmup", "0",
          "--host_canary", "0")  # fmt: skip
 
 

@@ -171,11 +171,10 @@ def slurm_cluster(scratch: Path) -> Iterator[SlurmCluster]:
             port=ports[0], port_n1=ports[1], port_n2=ports[2],
         )
     )  # fmt: skip
-    paths = [str(root / "usr" / "bin"), str(root / "usr" / "sbin"), os.environ["PATH"]]
     environment = {
         **os.environ,
         "SLURM_CONF": str(conf),
-        "PATH": os.pathsep.join(paths),
+        "PATH": search_path(),
         "LD_LIBRARY_PATH": f"{libraries}:{libraries / 'slurm-wlm'}",
     }
     cluster = SlurmCluster(scratch, environment)
@@ -184,6 +183,13 @@ def slurm_cluster(scratch: Path) -> Iterator[SlurmCluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+def search_path() -> str:
+    """Where Slurm's programs are looked for: those that were unpacked, then the system's."""
+    return os.pathsep.join(
+        [str(UNPACKED / "usr" / "bin"), str(UNPACKED / "usr" / "sbin"), os.environ["PATH"]]
+    )
 
 
 def _free_port() -> int:

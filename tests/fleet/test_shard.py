@@ -17,9 +17,9 @@ from perf.request.options import BadRequestError
 from perf.results import run_folder
 from perf.schema.file_lock import LockTaken, hold_lock
 from tests.asking import ROOT, snapshot
-from tests.fleet.witness import TARGETS, entries, ledger_home
+from tests.fleet.witness import ASKED, entries, ledger_home
 
-WORDS = ("-m", "models", "-e", *TARGETS, "-i", "zoo", "-t", "2", "--launches", "1", "--warmup", "0",
+WORDS = (*ASKED, "-t", "2", "--launches", "1", "--warmup", "0",
          "--host_canary", "0", "-qq")  # fmt: skip
 
 

@@ -14,23 +14,13 @@ import pytest
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
 from tests.asking import ROOT
-from tests.fleet.slurm_cluster import NODES, SlurmCluster, slurm_cluster
-from tests.fleet.witness import TARGETS, entries, ledger_home, run_again, witness
+from tests.debian import need
+from tests.fleet.slurm_cluster import NODES, SlurmCluster, search_path, slurm_cluster
+from tests.fleet.witness import ASKED, entries, ledger_home, run_again, witness
 
-WORDS = (
-    "-m",
-    "models",
-    "-e",
-    *TARGETS,
-    "-i",
-    "zoo",
-    "-t",
-    "5",
-    "--launches",
-    "2",
-    "--warmup",
-    "0",
-)
+pytestmark = pytest.mark.alone  # a run that waits for a machine's quiet, on two nodes of it
+
+WORDS = (*ASKED, "-t", "5", "--launches", "2", "--warmup", "0")
 # Columns whose values a machine makes: all others are the same wherever a cell is run.
 MEASURED = re.compile(
     r".*_(ms|s|us|mib|pct|w|run)$|launch_.*|ratio_of_time_on_ep|partition_us|runs_per_s.*|.*energy.*|"
@@ -40,6 +30,7 @@ MEASURED = re.compile(
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    need("slurmctld", "slurmctld slurmd slurm-client", search_path())
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as made:
         yield made
 
@@ -124,6 +115,7 @@ def test_a_dry_run_shows_the_job_and_submits_nothing(slurm: SlurmCluster, home: 
 KINDS = ("daemon", "job", "wrapper", "node", "wrapper")
 
 
+@pytest.mark.timeout(300)
 def test_whatever_is_killed_no_cell_is_lost_and_none_is_run_twice(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:

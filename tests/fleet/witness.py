@@ -13,6 +13,8 @@ from tests.asking import ROOT
 from tests.fakes.ledger import LEDGER, RUN_S
 
 TARGETS = ("LedgerOne", "LedgerTwo")
+# The engine writes its ledger where a fence would keep a worker from it.
+ASKED = ("-m", "models", "-e", *TARGETS, "-i", "zoo", "--no_fence")
 
 
 @dataclass
