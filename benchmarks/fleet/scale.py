@@ -102,8 +102,8 @@ def simulated(work: Work, results: Path, given: argparse.Namespace) -> page.Tabl
         ("what", "found", "bar"),
         rows,
         (
-            f"costs of shards: {'not known' if given.unknown_costs else 'known to ± 10 %'}; a lost host is noticed "
-            "after 30 s, and does not come back; launches of a cell that was not finished are made again; no canary.",
+            f"costs of shards: {'not known' if given.unknown_costs else 'known to ± 10 %'}; a lost host's shard "
+            "may start elsewhere after 7 min, and the host does not come back; launches of a cell that was not finished are made again; no canary.",
         ),
     )
 

@@ -29,7 +29,7 @@ from perf.schema.whole_plan import Column, WholePlan
 RUN_ID = "simulated"
 LAUNCHES = 5
 BEFORE_FIRST_S = 2.0  # a shard's own start: interpreter, probes, plan
-NOTICED_S = 30.0  # until an engine says that a host is lost, and its shard may start elsewhere
+NOTICED_S = 420.0  # until a lost host's shard may start elsewhere: Slurm's SlurmdTimeout, and two minutes more
 
 
 class HostLost(Exception):
@@ -210,7 +210,10 @@ class Spent:
 
 @dataclass
 class VirtualHosts:
-    """An engine of many hosts: a queue in the order of its shards, and the host that is free first."""
+    """An engine of many hosts, as Slurm is one: the shard of a lost host goes back into the queue by itself.
+
+    The queue is in the order of the shards' numbers, so that one begins on whichever host is free first.
+    """
 
     work: Work
     results: Path
@@ -221,45 +224,46 @@ class VirtualHosts:
     now_s: float = 0.0
     begun: int = 0  # attempts
     last_end_s: float = 0.0
-    _queue: list[tuple[int, float]] = field(default_factory=list)  # shard, handed in at
-    _ends: dict[int, tuple[float, ShardState]] = field(default_factory=dict)
+    _queue: dict[int, float] = field(default_factory=dict)  # shard -> when it may begin
+    _ends: dict[int, float] = field(default_factory=dict)
 
     def submit(self, shards: Sequence[int]) -> None:
         """Into the queue, in order."""
-        self._queue += [(s, self.now_s) for s in shards]
-        for shard in shards:
-            self._ends.pop(shard, None)
+        self._queue |= dict.fromkeys(shards, self.now_s)
         self._start()
 
     def poll(self) -> Mapping[int, ShardState]:
         """Every shard as it is seen now."""
         self._start()
-        told = {s: state for s, (at, state) in self._ends.items() if at <= self.now_s}
-        flying = {s for s, (at, _) in self._ends.items() if at > self.now_s} | {
-            s for s, _ in self._queue
+        ended = {s for s, at_s in self._ends.items() if at_s <= self.now_s}
+        return {
+            s: ShardState.ENDED if s in ended else ShardState.IN_FLIGHT
+            for s in (*self._ends, *self._queue)
         }
-        return {**told, **dict.fromkeys(flying, ShardState.IN_FLIGHT)}
 
     def _start(self) -> None:
         """Give the first in the queue to the first host that is free by now, and live out what comes of it."""
         while self._queue and self.free and self.free[0][0] <= self.now_s:
             free_s, host = heapq.heappop(self.free)
-            shard, handed_in_s = self._queue.pop(0)
-            began_s = max(free_s, handed_in_s)
+            shard = min(self._queue, key=lambda s: (max(free_s, self._queue[s]), s))
+            began_s = max(free_s, self._queue[shard])
+            if began_s > self.now_s:
+                heapq.heappush(self.free, (began_s, host))
+                return
             if self.lost_at_s.get(host, float("inf")) <= began_s:
-                self._queue.insert(0, (shard, handed_in_s))  # it never came back
-                continue
+                continue  # it never came back
+            del self._queue[shard]
             self.begun += 1
-            end_s, state = self._live(shard, host, began_s)
-            if state is ShardState.HOST_LOST:
-                self._ends[shard] = (end_s + NOTICED_S, state)
-            else:
-                self._ends[shard] = (end_s, state)
+            end_s, whole = self._live(shard, host, began_s)
+            if whole:
+                self._ends[shard] = end_s
                 self.last_end_s = max(self.last_end_s, end_s)
                 heapq.heappush(self.free, (end_s, host))
+            else:
+                self._queue[shard] = end_s + NOTICED_S
 
-    def _live(self, shard: int, host: int, began_s: float) -> tuple[float, ShardState]:
-        """One attempt at a shard on a host, by the real scheduler; when it ended, and how."""
+    def _live(self, shard: int, host: int, began_s: float) -> tuple[float, bool]:
+        """One attempt at a shard on a host, by the real scheduler; when it ended, and whether it came to its end."""
         folder = ShardFolder(self.results, RUN_ID, shard)
         lost_at_s = self.lost_at_s.get(host, float("inf"))
         launcher = VirtualLauncher(self.work, began_s + BEFORE_FIRST_S, lost_at_s, self.spent)
@@ -269,8 +273,8 @@ class VirtualHosts:
             with run_session(plan) as session:
                 session.run(launcher)
         except HostLost:
-            return lost_at_s, ShardState.HOST_LOST
-        return launcher.now_s, ShardState.ENDED
+            return lost_at_s, False
+        return launcher.now_s, True
 
 
 def shard_plan(work: Work, folder: ShardFolder, shard: str, models: Sequence[str]) -> RunPlan:
