@@ -21,8 +21,8 @@ from comparison.noise import MEASURED
 from comparison.run_records import split_sides
 from comparison.verdict import Line
 from perf.report import layout
+from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
-from perf.request.broken_pipe import ignore_broken_pipes
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
 from perf.results import tables
@@ -49,7 +49,7 @@ ONLY = {"latency": Question.LATENCY, "failures": Question.FAILURES}
 
 def main(question: Question, argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 something worse, 2 cannot compare, 3 a bug."""
-    with ignore_broken_pipes():
+    with any_terminal():
         return _answer(question, sys.argv[1:] if argv is None else argv)
 
 
@@ -60,7 +60,6 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
             question = ONLY[args.only]
         lines, remarks = compare_runs(question, args)
         _print_report(question, lines, remarks, args)
-        sys.stdout.flush()
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
         return CANNOT_COMPARE

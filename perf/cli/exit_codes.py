@@ -14,7 +14,7 @@ from perf.execution.run_lifecycle import (
 )
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
-from perf.request.broken_pipe import ignore_broken_pipes
+from perf.request.any_terminal import any_terminal
 from perf.request.environments import EnvironmentsError
 from perf.request.model_list import ModelListError
 from perf.request.options import BadRequestError
@@ -23,15 +23,13 @@ from perf.schema.version import NewerSchemaError
 
 def run_and_report(work: Callable[[], int]) -> int:
     """The exit status of `work`, or of what it raised, which is told on stderr."""
-    with ignore_broken_pipes():
+    with any_terminal():
         return _status_of(work)
 
 
 def _status_of(work: Callable[[], int]) -> int:
     try:
-        status = work()
-        sys.stdout.flush()
-        return status
+        return work()
     except SystemExit as e:  # help was asked for
         return int(e.code or OK)
     except (BadRequestError, ModelListError, EnvironmentsError, NewerSchemaError) as e:

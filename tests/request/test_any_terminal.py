@@ -60,7 +60,12 @@ def test_who_reads_the_list_may_stop_early(home: Path, closed_pipe: int) -> None
 
 
 @pytest.mark.parametrize("unbuffered", UNBUFFERED)
-def test_a_full_disk_is_one_line(home: Path, unbuffered: str) -> None:
+@pytest.mark.parametrize("words", PROGRAMS, ids=lambda words: "_".join(words)[-20:])
+def test_output_to_a_full_disk_is_one_line(
+    home: Path, words: tuple[str, ...], unbuffered: str
+) -> None:
     with Path("/dev/full").open("w") as full:
-        status, said = run(home, LIST, full.fileno(), unbuffered)
-    assert (status, said) == (3, "error: this machine: No space left on device\n")
+        status, said = run(home, words, full.fileno(), unbuffered)
+    assert status == 2, said
+    assert said.endswith("No space left on device\n")
+    assert said.count("\n") == 1
