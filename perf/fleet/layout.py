@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from perf.results.host_records import host_name
 from perf.schema import atomic_file, codec
 from perf.schema.cell import safe_name
 from perf.schema.record import Passed, Record
+from perf.schema.untrusted_file import open_regular
 
 RECORD = "record.json"
 REPLICA = "@"  # <digest>@<host>-<8 hex of the record>: one of several records of the same cell
@@ -50,7 +52,7 @@ def leaves_of(root: Path, model: str) -> Iterator[Leaf]:
     """Every record of a model in a run, in the order of their paths."""
     for target in _folders(root / "cells" / model):
         for leaf in _folders(target):
-            if (leaf / RECORD).is_file():
+            if _is_regular(leaf / RECORD):
                 yield Leaf(leaf)
 
 
@@ -102,7 +104,8 @@ def _distinct(leaves: Sequence[Leaf]) -> Mapping[str, list[Leaf]]:
         return {"": list(leaves)}
     out: dict[str, list[Leaf]] = defaultdict(list)
     for same in inodes.values():
-        out[hashlib.sha256((same[0].path / RECORD).read_bytes()).hexdigest()] += same
+        with os.fdopen(open_regular(same[0].path / RECORD), "rb") as f:
+            out[hashlib.file_digest(f, "sha256").hexdigest()] += same
     return dict(sorted(out.items()))
 
 
@@ -114,19 +117,18 @@ def _bring(leaf: Leaf, place: Path) -> None:
     if (place / RECORD).exists():
         return
     told = _read(leaf)
-    passed = told.get("outcome", {}).get(codec.TAG) == codec.tag_of(Passed)
+    outcome = told.get("outcome")
+    passed = isinstance(outcome, dict) and outcome.get(codec.TAG) == codec.tag_of(Passed)
     for name in _names_kept(told) if passed else _all_names(leaf.path):
-        if (leaf.path / name).is_file():
+        if _is_regular(leaf.path / name):
             _link(leaf.path / name, place / name)
     _link(leaf.path / RECORD, place / RECORD)
 
 
 def _names_kept(told: Mapping[str, Any]) -> Iterator[str]:
     yield "cell.json"
-    if launches := told.get("launches"):
-        yield str(
-            Path(safe_name(launches[-1]["name"])) / "output.log"
-        )  # the one that its row names
+    for launch in _launches(told)[-1:]:  # the one that its row names
+        yield str(Path(safe_name(str(launch.get("name", "")))) / "output.log")
 
 
 def _all_names(leaf: Path) -> Iterator[str]:
@@ -146,13 +148,25 @@ def _link(there: Path, here: Path) -> None:
 
 
 def _host_of(leaf: Leaf) -> str:
-    names = {host_name(str(x.get("host", ""))) for x in _read(leaf).get("launches", ())} - {""}
+    names = {host_name(str(x.get("host", ""))) for x in _launches(_read(leaf))} - {""}
     return safe_name("+".join(sorted(names))) if names else "unknown"
 
 
 def _read(leaf: Leaf) -> Mapping[str, Any]:
     told = run_folder.read_json(leaf.path / RECORD)
     return told if isinstance(told, dict) else {}
+
+
+def _launches(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = told.get("launches")
+    return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether a file is one: a link or a pipe that a worker left is not brought."""
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
 
 
 def _drop_others(target: Path, digest: str, kept: Collection[str]) -> None:

@@ -1,11 +1,11 @@
 """How the fleet's programs read their words and tell what they cannot do: one line, exit status 2."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser, underscored
 from perf.request.model_list import ModelListError
@@ -24,15 +24,17 @@ class FleetParser(CommandParser):
 
 def report(work: Callable[[], int]) -> int:
     """The exit status of `work`, or of what it raised, which is told on stderr in one line."""
+    with any_terminal():
+        return _report(work)
+
+
+def _report(work: Callable[[], int]) -> int:
     try:
         return work()
     except SystemExit as e:  # help was asked for
         return int(e.code or 0)
     except (BadRequestError, ModelListError, NewerSchemaError) as e:
         return _error(str(e), CANNOT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except OSError as e:
         what = f"{e.filename or 'this machine'}: {e.strerror}"
         return _error(

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -253,6 +254,26 @@ def test_a_torn_record_counts_as_missing_and_is_named(two: list[Path], tmp_path:
     assert any(
         "record.json" in line and "counts as missing" in line for line in describe_merge(done)
     )
+
+
+def test_links_and_pipes_that_a_worker_left_are_not_brought(tmp_path: Path) -> None:
+    source = write_shard(tmp_path / "s", [failed(IDS[1])], (N2,))
+    (leaf,) = (source / RUN_ID).glob("cells/*/*/*")
+    (leaf / "check" / "secret").symlink_to("/etc/hostname")
+    os.mkfifo(leaf / "check" / "pipe")
+    done = merged(tmp_path, source)
+    (placed,) = done.run.root.glob("cells/*/*/*")
+    assert sorted(p.name for p in (placed / "check").iterdir()) == ["journal.jsonl", "output.log"]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"launches": [1], "outcome": 2}'])
+def test_a_record_that_is_none_counts_as_missing(
+    two: list[Path], tmp_path: Path, text: str
+) -> None:
+    next((two[0] / RUN_ID).glob("cells/a/*/*/record.json")).write_text(text)
+    done = merged(tmp_path, *two)
+    assert done.merged.missing == 1
+    assert any("counts as missing" in line for line in describe_merge(done))
 
 
 def test_files_of_another_file_system_are_copied(
