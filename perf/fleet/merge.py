@@ -207,9 +207,8 @@ def describe_merge(done: Merge) -> Sequence[str]:
     out.append(merged_tables.outcomes_line(done.told))
     names = sorted({h.hostname for h in done.hosts.values()})
     told = ", ".join(names) if len(names) <= 6 else f"{len(names)} hosts"
-    out.append(
-        f"run {done.run.run_id} of {len(merged.shards) or 1} shards on {told}; in {done.run.root}"
-    )
+    shards = f"{len(merged.shards)} shards" if len(merged.shards) > 1 else "1 shard"
+    out.append(f"run {done.run.run_id} of {shards} on {told}; in {done.run.root}")
     return out
 
 

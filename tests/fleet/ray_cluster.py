@@ -1,8 +1,10 @@
-"""A fleet on a real Ray of two nodes. Ray is large: `make test-ray` runs these in an environment of their own."""
+"""A fleet on a real Ray of two nodes; Ray is large, so these run apart, in an environment that has it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +37,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     made.add_node(num_cpus=2, node_name="r2")
     yield made
     made.shutdown()
+    shutil.rmtree(Path(tempfile.gettempdir()) / "ray", ignore_errors=True)  # it leaves its logs
 
 
 def fleet(cluster: Cluster, *words: str) -> list[str]:
