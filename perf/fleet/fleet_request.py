@@ -14,8 +14,8 @@ from perf.request.options import BadRequestError, Options, check_run_id, to_argv
 from perf.request.programs import command_of
 from perf.results.model_costs import read_model_costs, write_model_costs
 
-# Where hosts are lost, 4 a node leave a fifth wave of shards behind; 8 made a run 1.09 times as long as it could
-# be. More would gain little, for each shard starts anew and measures the canary twice.
+# Where hosts are lost, 4 a node leave a fifth wave of shards behind; 8 made a run 1.09 times as long as it
+# could be. More would gain little, for each shard starts anew and measures the canary twice.
 SHARDS_PER_NODE = 8
 OURS = ("run_id", "perf_result_path", "shard", "shard_costs", "resume", "dry_run", "strict")
 

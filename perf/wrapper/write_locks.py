@@ -16,7 +16,8 @@ HEADER = "# By `make locks`: every file of these versions that the index has, fo
 NO_ADDRESSES = (
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"
 )  # fmt: skip
-EXTRAS = ("zoo", "half", "symbolic", "dev")  # in .venv; Ray is at the version of its users' cluster
+# Of what .venv has; Ray's version is that of its users' cluster.
+EXTRAS = ("zoo", "half", "symbolic", "dev")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
