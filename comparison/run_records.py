@@ -1,11 +1,11 @@
 """A run's records, or the long table that was made from them, summarised for a comparison."""
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from comparison.cell_summary import (
@@ -17,49 +17,63 @@ from comparison.cell_summary import (
     RunSummary,
     UnreadableError,
 )
-from perf.results import cell_figures, latency
+from perf.results import cell_figures, latency, run_folder
 from perf.results.cell_row import CellRow
 from perf.results.host_records import host_name
 from perf.results.latency import NS_PER_MS
 from perf.results.tables import TableError, read_cells
-from perf.schema import outcomes, record
-from perf.schema.codec import DecodeError
+from perf.schema import outcomes, record, strict_json
 from perf.schema.journal import Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
+from perf.schema.untrusted_file import read_whole
 from perf.schema.version import NewerSchemaError
 from perf.stats.sequential_test import tail_ratio
 from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
 HOST_CANARY = "host_canary"  # and of the one that is measured first and last on a host
+HOST_LIMIT = 1 << 20  # bytes
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
 NO_SAMPLES = "it holds no samples: launches cannot be paired, and only p50 has a spread"
 
 
 def read_run(folder: Path) -> RunSummary:
     """Summarise every record below a run's folder; raises UnreadableError."""
-    records = list(read_records(folder))
-    if not records:
-        raise UnreadableError(f"{folder}: no record.json below cells/; did the run end early?")
-    machines = read_machines(folder)
-    cells = [summarise_record(r, machines.of(r), machines.flagged_of(r)) for r in records]
+    damaged: list[str] = []
+    machines = read_machines(folder, damaged)
+    cells = [
+        summarise_record(r, machines.of(r), machines.flagged_of(r))
+        for r in read_records(folder, damaged)
+    ]
+    if not cells:
+        why = damaged[0] if damaged else "did the run end early?"
+        raise UnreadableError(f"{folder}: no record.json that can be read below cells/; {why}")
     return RunSummary(
         label=folder.name,
         cells=tuple(c for c in cells if c.model not in (CANARY, HOST_CANARY)),
         metrics=frozenset(Metric),
         canaries=tuple(c for c in cells if c.model == CANARY),
+        damaged=tuple(damaged),
     )
 
 
-def read_records(folder: Path) -> Iterable[Record]:
-    """Every record of a run, in the order of their paths; raises UnreadableError for a torn one."""
+def read_records(folder: Path, damaged: list[str]) -> Iterator[Record]:
+    """Every record of a run that can be believed, by path; a line is put into `damaged` for each other.
+
+    Raises UnreadableError for one of a newer version.
+    """
     for path in sorted((folder / "cells").glob("*/*/*/record.json")):
         try:
-            yield record.read_record(path)
+            found = record.read_record(path)
         except NewerSchemaError as e:
             raise UnreadableError(str(e)) from e
-        except (OSError, DecodeError, json.JSONDecodeError) as e:
-            raise UnreadableError(f"{path}: not a record this version reads ({e})") from e
+        except (OSError, ValueError) as e:
+            damaged.append(f"{path}: not a record this version reads ({shorten(str(e), 160)})")
+            continue
+        if any(x.timed and min(x.timed.samples_ns, default=1) <= 0 for x in found.launches):
+            damaged.append(f"{path}: it holds samples that no run took, of 0 ns or less")
+            continue
+        yield found
 
 
 @dataclass(frozen=True)
@@ -81,26 +95,37 @@ class Machines:
         return tuple(f"host {host_name(k)} {self.flagged[k]}" for k in keys if k in self.flagged)
 
 
-def read_machines(folder: Path) -> Machines:
-    """The machines of a run, from host.json, hosts/ and run.json; empty where they do not tell."""
-    by_key = {p.stem: _conditions(_read_object(p)) for p in (folder / "hosts").glob("*.json")}
-    told = _read_object(folder / "run.json").get("merged")
-    flagged = told.get("flagged", {}) if isinstance(told, dict) else {}
-    return Machines(_conditions(_read_object(folder / "host.json")), by_key, flagged)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
+def read_machines(folder: Path, damaged: list[str]) -> Machines:
+    """The machines of a run, from host.json, hosts/ and run.json; empty where they cannot be read."""
+    one = _conditions(_read_host(folder / "host.json", damaged))
+    by_key = {
+        p.stem: _conditions(_read_host(p, damaged)) for p in sorted(folder.glob("hosts/*.json"))
+    }
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+        told = run_folder.read_json(folder / "run.json")
+    except NewerSchemaError as e:
+        raise UnreadableError(str(e)) from e
+    merged = told.get("merged") if isinstance(told, dict) else None
+    flagged = merged.get("flagged") if isinstance(merged, dict) else None
+    texts = flagged.items() if isinstance(flagged, dict) else ()
+    return Machines(one, by_key, {key: str(text) for key, text in texts})
+
+
+def _read_host(path: Path, damaged: list[str]) -> Mapping[str, Any]:
+    try:
+        host = strict_json.parse(read_whole(path, HOST_LIMIT))
+        if not isinstance(host, dict):
+            raise ValueError("not an object")
+    except FileNotFoundError:
         return {}
-    except json.JSONDecodeError as e:
-        raise UnreadableError(f"{path}: not JSON ({e})") from e
-    return told if isinstance(told, dict) else {}
+    except (OSError, ValueError) as e:
+        damaged.append(f"{path}: cannot be read ({shorten(str(e), 160)})")
+        return {}
+    return host
 
 
 def _conditions(host: Mapping[str, Any]) -> Mapping[str, str]:
-    gpus = host.get("gpus") or []
+    gpus = [g for g in host.get("gpus") or () if isinstance(g, dict)]
     out = {
         "cpu": str(host.get("cpu") or ""),
         "host": str(host.get("hostname") or ""),
