@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint environments test locks image-test clean
+.PHONY: setup setup-dev lint environments test locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
 SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh
@@ -47,5 +47,12 @@ locks: setup-dev # after a change of versions: the digests of what may be instal
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh
 
-clean:
-	rm -rf .venv .venv.lock .envs models result
+clean: # what set-up made, and what it makes again; models, results and environments built from source stay
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@for name in $$(sed -n 's/^\[\([A-Za-z0-9_-]*\)\].*/\1/p' environments.toml tests/environments.toml); do \
+	    rm -rf ".envs/$$name"; done
+
+distclean: # all of it: models that were added and results that were measured cannot be had again
+	@printf 'remove .venv, .envs, models/ and result/ with all that was added there? [y/N] '
+	@read -r answer && [ "$$answer" = y ] || { echo 'nothing was removed'; exit 1; }
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .envs models result

@@ -78,7 +78,18 @@ class CellSummary:
     accuracy: Accuracy | None = None
     placement: PlacementSummary | None = None
     disturbances: tuple[str, ...] = ()  # what was seen on the machine while it was measured
+    shapes: str = (
+        ""  # x=8x512: of a cell whose test sets differ in it, those that its numbers are of
+    )
+    is_first: bool = (
+        True  # of several shapes, the first: what is told of the whole cell is told with it
+    )
     disturbed: float = 0.0  # share of its measure launches that others, or throttling, held up
+
+    @property
+    def name(self) -> str:
+        """Its id, and its shapes where its id has several."""
+        return f"{self.id} {self.shapes}".rstrip()
 
     @property
     def passed(self) -> bool:

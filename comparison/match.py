@@ -91,7 +91,10 @@ def _take_apart(a: str, b: str) -> tuple[str, str]:
 
 def _group_by_key(run: RunSummary, across: Sequence[str]) -> CellsByKey:
     groups: dict[str, list[CellSummary]] = defaultdict(list)
-    for cell in sorted(run.cells, key=lambda c: (c.id, c.digest, sorted(c.conditions.items()))):
+    # first shapes first: what tells no shapes, a wide table, holds the figures of those
+    for cell in sorted(
+        run.cells, key=lambda c: (c.id, not c.is_first, c.digest, sorted(c.conditions.items()))
+    ):
         groups[_make_key(cell, across)].append(cell)
     return groups
 

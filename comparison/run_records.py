@@ -18,9 +18,10 @@ from comparison.cell_summary import (
     UnreadableError,
 )
 from perf.results import cell_figures, latency, run_folder
-from perf.results.cell_row import CellRow
+from perf.results.cell_row import CellRow, format_signature
 from perf.results.host_records import host_name
 from perf.results.latency import NS_PER_MS
+from perf.results.shapes import ShapedRecord, split_by_shapes
 from perf.results.tables import TableError, read_cells
 from perf.schema import outcomes, record, strict_json
 from perf.schema.journal import Compared, Placement
@@ -42,8 +43,9 @@ def read_run(folder: Path) -> RunSummary:
     damaged: list[str] = []
     machines = read_machines(folder, damaged)
     cells = [
-        summarise_record(r, machines.of(r), machines.flagged_of(r))
+        summarise_record(part, machines.of(r), machines.flagged_of(r))
         for r in read_records(folder, damaged)
+        for part in split_by_shapes(r)
     ]
     if not cells:
         why = damaged[0] if damaged else "did the run end early?"
@@ -156,9 +158,10 @@ def read_cells_table(path: Path) -> RunSummary:
 
 
 def summarise_record(
-    found: Record, machine: Mapping[str, str], flagged: tuple[str, ...] = ()
+    part: ShapedRecord, machine: Mapping[str, str], flagged: tuple[str, ...] = ()
 ) -> CellSummary:
-    """What a comparison needs to know of one record, and of the host that made it."""
+    """What a comparison needs to know of one record and one of its input shapes, and of its host."""
+    found, shapes = part.record, cell_figures.format_shapes(part.record.cell)
     cell, check = found.cell, check_launch(found)
     launches = tuple(_summarise_launch(x, found) for x in found.launches if x.kind == "measure")
     detail = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
@@ -172,6 +175,7 @@ def summarise_record(
         accuracy=_summarise_accuracy(check.compared) if check and check.compared else None,
         placement=_summarise_placement(cell.provider, check.placement) if check else None,
         disturbances=(*disturbances, *flagged), disturbed=disturbed,
+        shapes=format_signature(shapes) if part.count > 1 else "", is_first=part.number == 1,
     )  # fmt: skip
 
 
@@ -315,6 +319,8 @@ def summarise_row(row: CellRow) -> CellSummary:
         accuracy=accuracy, placement=placement,
         disturbances=_describe_disturbances(preempted, row.launches, reasons, bool(row.gpu_others)),
         disturbed=1.0 if throttled or row.gpu_others else preempted / (row.launches or 1),
+        shapes=format_signature(row.input_shapes) if (row.shape_count or 1) > 1 else "",
+        is_first=(row.shape_number or 1) == 1,
     )  # fmt: skip
 
 

@@ -107,6 +107,7 @@ class NotComparable:
     """The two runs did not measure the same thing."""
 
     why: str
+    differing: tuple[str, ...] = ()  # in what: field: previous -> current
 
 
 Verdict: TypeAlias = (
@@ -127,6 +128,12 @@ class Line:
     disturbances: tuple[str, ...] = ()
     expected: str = ""  # why this is no surprise, with its link; "": it is not expected
     confirmed: str = ""  # what an interleaved re-run said of a suspect
+    shapes: str = ""  # x=8x512, where the cell was fed several
+
+    @property
+    def name(self) -> str:
+        """The cell's id, and its shapes where it was fed several."""
+        return f"{self.cell} {self.shapes}".rstrip()
 
 
 def verdict_name(verdict: Verdict) -> str:
@@ -168,7 +175,7 @@ def text_of(verdict: Verdict) -> str:
             return why + (f"; {needed} launches a side would tell" if needed else "")
         case Broke(what) | Fixed(what) | Added(what, _) | Removed(what):
             return what
-        case NotComparable(why):
+        case NotComparable(why, _):
             return why
         case never:
             assert_never(never)

@@ -179,7 +179,17 @@ class Scheduler:
         for number, state in order:
             state.add(self._measure_once(state, number))
             if self.options.launches == 1 and state not in self.canaries:
+                self._try_fewer_threads(state)
                 self._end_cell(state)
+        for state in states:
+            self._try_fewer_threads(state)
+
+    def _try_fewer_threads(self, state: CellState) -> None:
+        """Where a cell asks for more threads than there are CPUs: one launch beside it with as many."""
+        request = measure_order.fewer_threads_request(self.context, state) if state.alive else None
+        if request is not None:
+            self.screen.show_progress(f"measuring {state.cell.id} with fewer threads")
+            measure_order.with_threads_note(state, self._launch(request))
 
     def _begin_host_canary(self, planned: Sequence[Planned]) -> None:
         """Set the host's canary up, or take it over from the part of the run that is resumed."""

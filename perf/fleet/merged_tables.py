@@ -17,6 +17,7 @@ from perf.results import tables
 from perf.results.cell_row import CellResult, CellRow
 from perf.results.columns import column_names, row_values
 from perf.results.legacy_tables import Grid, SystemRow, Table, make_table, tables_of_cells
+from perf.results.shapes import split_by_shapes
 from perf.schema import record
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.cell import safe_name
@@ -142,7 +143,7 @@ def _of_models(part: tuple[MergedFolder, Sequence[str]]) -> Told:
     told, texts = Told(), defaultdict(list)
     for model in models:
         cells = list(_cells_of(merged, model, told))
-        told.outcomes.update(c.row.outcome for c in cells)
+        told.outcomes.update(c.row.outcome for c in cells if c.is_first)
         for table in _tables_of(merged, model, cells):
             texts[table.name].append(_rows_of(table))
         texts["cells.jsonl"] += [tables.to_json(c.row) + "\n" for c in cells]
@@ -162,11 +163,12 @@ def _of_host_canaries(merged: MergedFolder) -> Told:
 
 def _tables_of(merged: MergedFolder, model: str, cells: Sequence[CellResult]) -> Iterator[Table]:
     at: dict[tuple[str, str], CellResult] = {}
-    for cell in cells:
-        nth = next(i for i in range(len(cells)) if (model, _nth(cell.column, i)) not in at)
+    firsts = [c for c in cells if c.is_first]
+    for cell in firsts:
+        nth = next(i for i in range(len(firsts)) if (model, _nth(cell.column, i)) not in at)
         at[model, _nth(cell.column, nth)] = cell
-    yield from tables_of_cells(cells, Grid((model,), merged.columns, at))
-    yield from (t for t in tables.occasional_tables([c.record for c in cells]) if t.rows)
+    yield from tables_of_cells(firsts, Grid((model,), merged.columns, at))
+    yield from (t for t in tables.occasional_tables([c.record for c in firsts]) if t.rows)
     yield _cells_table([c.row for c in cells])
 
 
@@ -181,8 +183,8 @@ def _cells_of(merged: MergedFolder, model: str, told: Told) -> Iterator[CellResu
         if not same:
             told.missing.append((model, cell_id))
             lost = missing_record(cell_id, model, column, fate, merged.run_id)
-            same = [CellResult(lost, missing_row(lost, merged.label))]
-        elif len(same) > 1:
+            same = [CellResult(lost, missing_row(lost, merged.label), None)]
+        elif sum(c.is_first for c in same) > 1:
             same = [_add_mark(c, REPLICATED) for c in same]
         yield from same
 
@@ -199,7 +201,8 @@ def _with_rows(merged: MergedFolder, found: Sequence[tuple[Leaf, Record]]) -> It
     for hosts, same in by_host.items():
         records = [r for _, r in same]
         cells = tables.tabulate_cells(records, run_id=merged.run_id, label=merged.label)
-        for (leaf, told), cell in zip(same, cells, strict=True):
+        parts = [(leaf, r) for leaf, r in same for _ in split_by_shapes(r)]
+        for (leaf, told), cell in zip(parts, cells, strict=True):
             log = log_column(told, leaf.path, merged.run_id)
             placed = replace(cell, row=replace(cell.row, log=log))
             yield _add_mark(placed, FLAGGED) if hosts & merged.flagged.keys() else placed

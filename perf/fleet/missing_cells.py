@@ -36,6 +36,7 @@ def missing_row(found: Record, label: str) -> CellRow:
         "precision": cell.target.precision.value,
         "environment": cell.target.environment,
         "variant": cell.variant,
+        "shape_number": 1,
         "status": outcomes.status(outcome),
         "outcome": outcomes.name(outcome),
         "exact_outcome": outcomes.exact(outcome),

@@ -35,7 +35,7 @@ def _failure(s: Subject, log_lines: int, *, opened: bool) -> Html:
     log = log_of(s, log_lines)
     facts: list[tuple[str, Node]] = [
         ("Stage", outcomes.stage(s.record.outcome)),
-        ("Reason", outcomes.detail(s.record.outcome)),
+        ("Reason", outcomes.reason(s.record.outcome)),
         ("Kind", outcomes.error_type(s.record.outcome)),
         ("Evidence", _evidence(s)),
         ("Expected", s.expected),

@@ -18,7 +18,7 @@ from perf.planning.launch import (
     cache_of,
 )
 from perf.schema import cell as cells
-from perf.schema import fold, outcomes
+from perf.schema import codec, fold, outcomes
 from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
@@ -45,10 +45,12 @@ def set_up_model(
             p.end(p.planned.failed.outcome)
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
-    for half in (False, True):
-        mine = [p for p in states if p.alive and _uses_half_data(p) is half]
-        if mine:
-            yield from _prepare_inputs(context, model, mine, half=half)
+    fed_alike: dict[tuple[bool, str], list[CellState]] = {}
+    for p in (p for p in states if p.alive):
+        shapes = json.dumps(codec.encode(p.cell.shapes))
+        fed_alike.setdefault((_uses_half_data(p), shapes), []).append(p)
+    for (half, _), mine in sorted(fed_alike.items(), key=lambda alike: alike[0][0]):
+        yield from _prepare_inputs(context, model, mine, half=half)
     yield from _convert_models(
         context, model, [p for p in states if p.alive and _needs_conversion(p)]
     )
@@ -77,7 +79,8 @@ def _prepare_inputs(
     key = _key(model.sha256, model.sha256_fp16, mine[0].cell.inputs_digest, half)
     folder = context.run.inputs(model.name, key)
     o = context.options
-    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
+    shapes = mine[0].cell.shapes
+    job = PrepareJob(model, o.input_data, o.seed, 2, shapes, str(folder), half)
     request = LaunchRequest(
         LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", context.own,
         PREPARE_PRELOAD, writable=(folder,), described=job,

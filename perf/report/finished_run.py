@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from perf.machine.system import SystemInfo
-from perf.report.screen import format_rerun_command
+from perf.report.rerun_command import format_rerun_command
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
 from perf.schema import codec, outcomes

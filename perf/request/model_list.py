@@ -14,6 +14,7 @@ from typing import Any
 from perf.request.locations import MODEL_LIST, models_folder
 from perf.request.model_file import Identity, digest_file, identify_model
 from perf.request.programs import command_of
+from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
 from perf.schema.untrusted_file import UntrustedFileError, read_whole
 
@@ -29,7 +30,6 @@ OPTIONAL: Mapping[str, type] = {
     "half": dict,
 }
 LIST_LIMIT = 64 << 20  # bytes
-MOST_RTOL, MOST_ATOL = 1.0, 1e6  # from there on a tolerance checks nothing
 
 
 class ModelListError(Exception):

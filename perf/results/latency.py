@@ -20,6 +20,8 @@ from perf.stats.summary import Spread, Summary, quantile, ratio, spread, summari
 NS_PER_MS = 1e6
 OVERHEAD_BOUND_MS = 0.1  # below this, Python and the session call are a visible part of the time
 PREEMPTED_SHARE = 0.01  # of the timed loop spent runnable and not running
+THREADS_NOTE = "threads"  # key of a note on a better number of them
+OWN_SHARE = 0.9  # of the CPUs that a launch may use, which only its own threads can take
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,20 @@ def was_preempted(launch: Launch) -> bool:
     )
 
 
+def was_oversubscribed(launch: Launch) -> bool:
+    """Whether a launch that waited for a CPU had its own threads in the way: they took all it may use."""
+    timed = launch.timed
+    if timed is None or timed.cpu_ns is None or not timed.cpus or not was_preempted(launch):
+        return False
+    return timed.cpu_ns >= OWN_SHARE * timed.cpus * (timed.ended_s - timed.begun_s) * 1e9
+
+
+def was_mostly_preempted(record: Record) -> bool:
+    """Whether most of the launches that are published waited for a CPU."""
+    launches = published_launches(record)
+    return 2 * sum(map(was_preempted, launches)) > len(launches)
+
+
 def describe_check(record: Record) -> str:
     """`checked` where outputs were held against a reference, else why they were not."""
     if not record.cell.checked:
@@ -102,16 +118,55 @@ def describe_check(record: Record) -> str:
     return "unreferenced" if any(x.unreferenced for x in record.launches) else ""
 
 
+def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, ...]:
+    """What waiting for a CPU cost a run, in lines, and what its own threads had to do with it; none for a
+    quiet one. `machine` says how busy all CPUs were."""
+    launches = [x for r in records for x in published_launches(r) if x.timed]
+    out = []
+    crowded = [x for x in launches if was_oversubscribed(x)]
+    robbed = [x for x in launches if was_preempted(x) and x not in crowded]
+    if robbed:
+        seen = f" ({machine})" if machine else ""
+        out.append(
+            f"busy machine: others took the CPU in {len(robbed)} of {len(launches)} launches, "
+            f"{_share_waited(robbed)} of whose time was waiting{seen}"
+        )
+    if crowded:
+        out.append(
+            f"oversubscribed: {len(crowded)} of {len(launches)} launches had more threads than CPUs to run "
+            f"them ({_share_waited(crowded)} of their time was waiting); set --intra_op_threads"
+        )
+    notes = (n.text for x in launches for n in x.notes if n.key == THREADS_NOTE)
+    return (*out, *dict.fromkeys(notes))
+
+
+def _share_waited(launches: Sequence[Launch]) -> str:
+    timed = [x.timed for x in launches if x.timed]
+    waited_ns = sum((t.run_delay_ns or 0) + 1000 * (t.throttled_us or 0) for t in timed)
+    return f"{100 * waited_ns / max(1, sum(sum(t.samples_ns) for t in timed)):.0f} %"
+
+
+def mark_kind(mark: str) -> str:
+    """A mark without what is its cell's alone, so that marks of many cells are told once."""
+    kinds = {"shapes": "one of several input shapes"}
+    kinds |= {kind: kind for kind in ("preempted", "oversubscribed")}
+    return kinds.get(mark.partition(" ")[0], mark)
+
+
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
         return ("instrumented",) if record.cell.protocol.instrumented else ()
-    counters = [x.gpu_counters for x in published_launches(record)]
+    launches = published_launches(record)
+    counters = [x.gpu_counters for x in launches]
+    crowded = sum(map(was_oversubscribed, launches))
+    others = found.preempted - crowded
     marks = {
         "unchecked": describe_check(record) != "checked",
         "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
-        f"preempted {found.preempted} of {found.spread.launches}": found.preempted,
+        f"preempted {others} of {found.spread.launches}": others,
+        f"oversubscribed {crowded} of {found.spread.launches}": crowded,
         "failed in close": not isinstance(record.outcome, Passed),
         "throttled": any(c and c.throttled_share for c in counters),
         "gpu compute only": any(t.gpu_only for t in found.timed),

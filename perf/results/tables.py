@@ -18,6 +18,7 @@ from perf.results.build_spread import BuildsRow, measure_spreads
 from perf.results.cell_row import CellResult, CellRow, make_cell_row
 from perf.results.columns import Value, column_names, column_types, row_values, unknown_value
 from perf.results.legacy_tables import Table, legacy_tables, make_table
+from perf.results.shapes import split_by_shapes
 from perf.results.trt_gap import GapRow, find_gaps
 from perf.schema import codec
 from perf.schema.atomic_file import draft_of, flush_to_disk
@@ -52,11 +53,12 @@ def write_all(
     """
     cells = tabulate_cells(records, run_id=run_id, label=label, host=host.hostname)
     rows = [cell.row for cell in cells]
+    firsts = [cell.record for cell in cells if cell.is_first]
     texts = {
         result_folder / f"benchmark_{t.name}_{run_id}.csv": to_csv(t.header, t.rows)
         for t in legacy_tables(cells, host)
     }
-    for t in occasional_tables(records):
+    for t in occasional_tables(firsts):
         if t.rows:
             texts[run_folder / f"{t.name}.csv"] = to_csv(t.header, t.rows)
     texts[run_folder / "cells.csv"] = to_csv(column_names(CellRow), list(map(row_values, rows)))
@@ -76,10 +78,16 @@ def occasional_tables(records: Sequence[Record]) -> tuple[Table, ...]:
 def tabulate_cells(
     records: Sequence[Record], *, run_id: str, label: str = "", host: str = ""
 ) -> tuple[CellResult, ...]:
-    """Records with their rows, in the order of the records."""
+    """Records with their rows, one for each of a record's input shapes, in the order of the records."""
+    parts = [part for r in records for part in split_by_shapes(r)]
+    over = gains.gains_over_baseline([part.record for part in parts])
     return tuple(
-        CellResult(r, make_cell_row(r, gain, run_id=run_id, label=label, host=host))
-        for r, gain in zip(records, gains.gains_over_baseline(records), strict=True)
+        CellResult(
+            part.record,
+            make_cell_row(part, gain, run_id=run_id, label=label, host=host),
+            gain,
+        )
+        for part, gain in zip(parts, over, strict=True)
     )
 
 

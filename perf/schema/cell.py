@@ -169,6 +169,7 @@ class Cell:
     gpu_name: str = ""
     workspace: str = ""
     trtexec: str = ""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of --shape, by input
 
     @property
     def folder(self) -> Path:

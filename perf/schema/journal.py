@@ -196,6 +196,12 @@ class Timed:
     gpu_only: bool = False  # device compute without transfers
     parts_ns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     # h2d, compute, d2h: of each sample, where the engine times them apart
+    runs_by_set: tuple[int, ...] = ()
+    # samples of each set, where one was timed after another; empty: the sets took turns
+    cpu_ns: int | None = None  # CPU time of the process, all its threads, over the timed loop
+    cpus: float | None = (
+        None  # that it may use at once: cores, or the container's quota where that is less
+    )
 
 
 @with_tag("HostMemory")

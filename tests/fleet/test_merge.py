@@ -242,7 +242,7 @@ def test_a_row_of_what_did_not_come_claims_nothing_of_its_host(tmp_path: Path) -
     assert known == {
         "run_id": RUN_ID, "cell": IDS[0], "model": "a", "target": CPU, "precision": "fp32",
         "environment": "default", "status": "NotRun", "outcome": "NotRun", "exact_outcome": "NotRun",
-        "error_type": "not run", "detail": "not returned",
+        "error_type": "not run", "detail": "not returned", "shape_number": 1,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from perf.results.cell_row import CellRow, make_cell_row
 from perf.results.columns import column_types, unknown_value
+from perf.results.shapes import ShapedRecord
 from perf.schema.cell import Protocol, TensorFile, TestSet
 from perf.schema.journal import Compared, Created, Note, Placement, PrecisionEvidence, Stage
 from perf.schema.record import (
@@ -29,7 +30,9 @@ UNTOLD = GpuCounters(None, None, None, None, None, None, None, None, None)
 
 def row(record: Record, gain: PairedGain | None = None) -> CellRow:
     """The long row."""
-    return make_cell_row(record, gain, run_id="RUN", label="a label", host="box")
+    return make_cell_row(
+        ShapedRecord(record, 1, 1), gain, run_id="RUN", label="a label", host="box"
+    )
 
 
 def checked(**changes: object) -> Record:

@@ -17,6 +17,9 @@ from perf.schema.journal import Placement, PrecisionEvidence
 if TYPE_CHECKING:
     import numpy as np
 
+CPU = "CPUExecutionProvider"
+ARENA = "use_arena"  # its one option, 0 or 1
+
 Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 
 # Engines' own words for memory that ran out; ORT has no exception class or code for it.
@@ -88,6 +91,8 @@ def session_options(cell: Cell) -> Any:
     options.inter_op_num_threads = cell.protocol.inter_op_threads
     if cell.protocol.inter_op_threads > 1:
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL  # else ORT ignores the number
+    if cell.provider == CPU:  # it takes no provider options: this is the session's
+        options.enable_cpu_mem_arena = cell.options.get(ARENA, "1") != "0"
     for key, value in cell.session_config.items():
         options.add_session_config_entry(key, value)
     if cell.profile and hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):

@@ -1,0 +1,53 @@
+"""The line to paste that runs one cell of a run again, with the variables that its engine would miss."""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from perf.request.environments import QUIET
+from perf.request.options import to_argv
+from perf.request.programs import script_command
+from perf.schema.record import Record
+
+# Variables that change what an engine does; not those that say where it lies or which version it is, nor what
+# an image asks of a container's runtime (NVIDIA_REQUIRE_CUDA).
+_OF_ENGINES = re.compile(
+    r"(ORT_|ONNX|CUDA_|CUDNN_|CUBLAS|TENSORRT|TRT_|OPENVINO|OV_|OMP_|KMP_|GOMP_|MKL_)"
+    r"\w*(?<!_VERSION)(?<!_HOME)(?<!_PATH)(?<!_ROOT)(?<!_DIR)|NVIDIA_TF32_OVERRIDE|LD_LIBRARY_PATH|LD_PRELOAD"
+)
+# of no use to run a cell again
+OF_ONE_RUN = (
+    "resume", "run_id", "shard", "shard_costs", "host_canary", "strict", "dry_run", "json", "list",
+)  # fmt: skip
+
+
+def format_rerun_command(record: Record, command: Sequence[str]) -> str:
+    """A command to paste that runs just this cell again.
+
+    Variables of environments.toml come with the cell; of those that this process has, it repeats what the
+    shell that it is pasted into lacks.
+    """
+    c = record.cell
+    given = to_argv(command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN))
+    argv = [*script_command(command[0]), *given, "-e", c.target.label, "--rerun", c.id]
+    theirs = _variables_of_the_shell()
+    missing = [
+        f"{name}={shlex.quote(value)}"
+        for name, value in os.environ.items()
+        if _OF_ENGINES.fullmatch(name)
+        and theirs.get(name) != value
+        and name not in {*c.environment.variables, *QUIET}
+    ]
+    return " ".join([*missing, *(shlex.quote(a) for a in argv)])
+
+
+def _variables_of_the_shell() -> Mapping[str, str]:
+    """What the session's first process was started with: a shell, or a container's program; {} untold."""
+    told = b""
+    with suppress(OSError):
+        told = Path(f"/proc/{os.getsid(0)}/environ").read_bytes()
+    pairs = (os.fsdecode(pair).partition("=") for pair in told.split(b"\0") if pair)
+    return {name: value for name, _, value in pairs}
