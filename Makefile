@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint environments test locks image-test clean distclean
+.PHONY: setup setup-dev lint environments test torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
 SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh
@@ -31,12 +31,15 @@ environments: setup-dev # what the tests run in, beside .venv
 	tests/web/setup.sh
 	tests/fleet/fetch_slurm.sh .envs/slurm
 	$(PY) -m setup_models.offline
-	$(PY) -m perf.cli.env build openvino nxrt rtx
+	$(PY) -m perf.cli.env build openvino nxrt rtx cuda
 	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 
 test: environments # side by side, then those that nothing may run beside
-	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone"
-	$(PY) -m pytest -q -m alone
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone and not torture"
+	$(PY) -m pytest -q -m "alone and not torture"
+
+torture: environments # minutes of attacks, kills and damage; the figures at the end
+	$(PY) -m pytest -q -m torture tests/torture
 
 locks: setup-dev # after a change of versions: the digests of what may be installed
 	$(PY) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2
