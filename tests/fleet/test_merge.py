@@ -22,8 +22,10 @@ from perf.results.host_records import host_key, read_host_records
 from perf.schema.journal import Stage
 from perf.schema.merged_run import Fate
 from perf.schema.record import Crashed, Record
+from perf.schema.whole_plan import WholePlan
 from tests.asking import snapshot
 from tests.fleet.made_runs import (
+    COLUMNS,
     IDS,
     PLAN,
     RUN_ID,
@@ -35,6 +37,7 @@ from tests.fleet.made_runs import (
 )
 from tests.results import hand_made
 from tests.results.hand_made import CPU, CUDA
+from tests.results.test_shapes import mixed
 
 N1, N2 = host("n1"), host("n2")
 
@@ -289,6 +292,17 @@ def test_files_of_another_file_system_are_copied(
     assert files(copied) == linked
     shutil.rmtree(two[0])
     assert len(run_folder.read_records(copied.run)) == len(IDS) + 2
+
+
+def test_a_cell_of_several_shapes_has_a_row_for_each_and_is_no_replica(tmp_path: Path) -> None:
+    made = on_host(mixed(CPU, 0.5, 2.5), N1)
+    plan = WholePlan("0123456789abcdef", ("mixed",), COLUMNS[:1])
+    done = merged(tmp_path, write_shard(tmp_path / "s", [made], (N1,), shard="1/1", plan=plan))
+    assert [(r.shape_number, r.p50_ms, r.marks) for r in rows(done)[f"mixed::{CPU}"]] == [
+        (1, 0.5, ("shapes 1 of 2",)), (2, 2.5, ("shapes 2 of 2",)),
+    ]  # fmt: skip
+    assert done.told.outcomes == {"Passed": 1}
+    assert done.complete
 
 
 # --- hosts
