@@ -15,6 +15,7 @@ from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.history.expected_time import read_times
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
+from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
@@ -53,6 +54,8 @@ def _run(words: Sequence[str], options: Options) -> int:
     _check(options)
     end = plan_end(options)
     plan = _make_plan(options, words, end)
+    if not plan.planned:
+        return listing.show_empty_shard(options)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
@@ -95,15 +98,18 @@ def _check_debugger(options: Options) -> None:
 
 def _make_plan(options: Options, words: Sequence[str], end: RunEnd) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_requested(options)
+    found = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)
     chosen = choose_offers(offers, options)
-    planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    planned = plan_cells(
+        found.models, chosen, options, rerun_filter(options, results), find_gpus()
+    )
     refuse_ignored_options(planned)
     refuse_options(planned, options)
     command = (PROGRAM, *original_words(words, options, results))
+    whole = describe_whole_plan(found.names, chosen, planned, options)
     times = {} if options.dry_run else read_times(results, planned)
-    return RunPlan(planned, offers, options, results, command, end.expected, times)
+    return RunPlan(planned, offers, options, results, command, end.expected, times, whole=whole)
 
 
 if __name__ == "__main__":

@@ -58,3 +58,9 @@ def show_plan(planned: Sequence[Planned], options: Options) -> int:
     by_runs = f", {len(known)} cells as in earlier runs" if known else ""
     print(f"about {format_minutes(expected_s)}{by_runs}")
     return 0
+
+
+def show_empty_shard(options: Options) -> int:
+    """A shard that no model fell to: that is no mistake, and leaves nothing."""
+    print(f"shard {options.shard} has no cell of this plan; nothing to run")
+    return 0

@@ -1,6 +1,7 @@
 """The command line of a run, parsed once into a frozen record of what was asked for."""
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -95,6 +96,10 @@ class Options:
     builds: int
     retry_throttled: int
     devices: str
+    shard: str
+    shard_costs: str
+    map_path: Mapping[str, str]
+    host_canary: float | None
 
     @property
     def validates(self) -> bool:
@@ -110,6 +115,13 @@ class Options:
     def exports(self) -> tuple[ExportRequest, ...]:
         """What is written of the run for other programs."""
         return tuple(parse_export(text, RUN_FORMATS) for text in self.export)
+
+    @property
+    def host_canary_every_s(self) -> float:
+        """How often the host's canary is measured; inf: first and last alone; 0: never."""
+        if self.host_canary is None:
+            return math.inf if self.shard else 0.0
+        return 60.0 * self.host_canary
 
     @property
     def benchmarks(self) -> bool:
@@ -204,6 +216,10 @@ def _refuse_conflicts(o: Options) -> None:
     if o.max_time < o.min_time:
         raise BadRequestError(
             f"--max_time {o.max_time:g} is less than --min_time {o.min_time:g}; raise one"
+        )
+    if o.shard and o.rerun:
+        raise BadRequestError(
+            f"--rerun {o.rerun} and --shard {o.shard}: a shard is of a whole plan; leave out one"
         )
     refuse_rivals(o.exports, as_json=o.json)
     if o.red.verdicts and o.fail_on and "any" not in o.fail_on and not o.against:
