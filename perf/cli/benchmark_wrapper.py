@@ -47,7 +47,7 @@ def _run(words: Sequence[str], options: Options) -> int:
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
-    plan = _make_plan(options, words)
+    plan = make_plan(options, words)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
@@ -71,7 +71,8 @@ def _check(options: Options) -> None:
         )
 
 
-def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
+def make_plan(options: Options, words: Sequence[str]) -> RunPlan:
+    """All that is known of a run before it begins; raises what `run_and_report` tells."""
     results = Path(options.perf_result_path).absolute()
     models = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from perf.planning.targets import named_targets
 from perf.request import options as command_line
@@ -19,12 +20,7 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
         return options
     results = Path(options.perf_result_path).absolute()
     run = run_folder.find_run(results, options.resume)
-    stored = run_folder.read_json(run.root / "run.json")
-    if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
-        raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
-    old = command_line.build_options(
-        {f.name: stored["options"].get(f.name, f.default) for f in FLAGS}
-    )
+    stored, old = stored_options(run)
     given = command_line.given_flags(words)
     for flag in FLAGS:
         if flag.plan and flag.name in given:
@@ -45,6 +41,16 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
     ):  # the defaults of that day: what can run here now may be more, or less
         told["ep_list"] = tuple(stored["targets"])
     return replace(old, **(now_kept | told))
+
+
+def stored_options(run: RunFolder) -> tuple[dict[str, Any], Options]:
+    """What an earlier run's run.json says, and its options; raises BadRequestError."""
+    stored = run_folder.read_json(run.root / "run.json")
+    if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
+        raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
+    return stored, command_line.build_options(
+        {f.name: stored["options"].get(f.name, f.default) for f in FLAGS}
+    )
 
 
 def original_words(words: Sequence[str], options: Options, results: Path) -> list[str]:

@@ -123,6 +123,11 @@ def load_expected(test_set: TestSet) -> Feed:
     return {t.name: _read(t) for t in test_set.outputs}
 
 
+def load_exact(test_set: TestSet) -> Feed:
+    """Read a set's outputs in fp64, where they were computed."""
+    return {t.name: _read(t) for t in test_set.exact}
+
+
 def save_tensors(
     tensors: Mapping[str, np.ndarray], folder: Path, stem: str = "output"
 ) -> tuple[TensorFile, ...]:

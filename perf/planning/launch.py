@@ -95,6 +95,7 @@ class CellState:
     launches: list[Launch] = field(default_factory=list)
     done: bool = False
     sources: tuple[MadeFiles, ...] = ()
+    overflows: str | None = None  # of its converted model, as the converter's check found them
 
     @property
     def alive(self) -> bool:

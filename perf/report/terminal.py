@@ -13,7 +13,7 @@ from perf.results import tables
 from perf.results.cell_row import CellRow, make_cell_row
 from perf.results.latency import published_launches
 from perf.schema import outcomes
-from perf.schema.record import Record
+from perf.schema.record import Mismatched, Record
 from perf.stats.summary import PairedGain
 
 USUAL_WIDTH = 80  # where no terminal tells its own
@@ -26,14 +26,15 @@ def format_cell(record: Record, gain: PairedGain | None) -> str:
     row = make_cell_row(record, gain, run_id=record.run_id)
     parts = [row.cell, row.exact_outcome]
     if row.status != outcomes.PASS and row.detail:
-        parts.append(sections.shorten(row.detail, 160))
+        cause = record.outcome.cause if isinstance(record.outcome, Mismatched) else ""
+        parts.append(sections.shorten(row.detail.removesuffix(f"; {cause}"), 160))
     marks = f"({', '.join(row.marks)})" if row.marks else ""
     parts += [_describe_time(record, row), _describe_placement(row), _describe_gain(gain), marks]
     return printable("  ".join(p for p in parts if p))
 
 
 def format_failure(record: Record, rerun_command: str) -> list[str]:
-    """Three lines for a failure: id and outcome with its stage; its log's last words; how to run it again.
+    """Lines for a failure: id and outcome; whose fault; its log's last words; how to run it again.
 
     What was skipped or not run has nothing to say but its reason: one line.
     """
@@ -42,7 +43,9 @@ def format_failure(record: Record, rerun_command: str) -> list[str]:
         return [head]
     last = [printable(t).strip()[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
     tail = " | ".join(last) or "(its log holds no line of the engine's own)"
-    return [head, f"    {tail}", f"    {rerun_command}"]
+    cause = record.outcome.cause if isinstance(record.outcome, Mismatched) else ""
+    below = (printable(cause), tail, rerun_command)
+    return [head, *(f"    {line}" for line in below if line)]
 
 
 def format_summary(records: Sequence[Record]) -> str:

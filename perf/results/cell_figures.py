@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from perf.results.latency import published_launches
+from perf.schema.cause import cause_of
 from perf.schema.cell import Cell, Precision
 from perf.schema.fold import Expectation, is_wrong
 from perf.schema.journal import Compared, Created, HostMemory, Placement
@@ -16,6 +17,8 @@ from perf.schema.record import (
     GpuMemory,
     Launch,
     LaunchKind,
+    Mismatched,
+    Outcome,
     Passed,
     Record,
     check_launch,
@@ -214,6 +217,11 @@ def name_placement_source(record: Record) -> str:
 def collect_compared(record: Record) -> tuple[Compared, ...] | None:
     """Every output that was held against a reference; None where none was."""
     return tuple(c for x in record.launches for c in x.compared) or None
+
+
+def name_cause(outcome: Outcome) -> str:
+    """Whose fault a mismatch is, in a word or two; "" for other outcomes."""
+    return cause_of(outcome.cause) if isinstance(outcome, Mismatched) else ""
 
 
 def find_worst(record: Record) -> Compared | None:

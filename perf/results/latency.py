@@ -106,7 +106,8 @@ def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
-        return ("instrumented",) if record.cell.protocol.instrumented else ()
+        instrumented = ("instrumented",) if record.cell.protocol.instrumented else ()
+        return (*instrumented, *mark_references(record))
     counters = [x.gpu_counters for x in published_launches(record)]
     marks = {
         "unchecked": describe_check(record) != "checked",
@@ -117,4 +118,22 @@ def collect_marks(record: Record) -> tuple[str, ...]:
         "gpu compute only": any(t.gpu_only for t in found.timed),
         "not synchronised": not all(t.synchronised for t in found.timed),
     }
-    return tuple(mark for mark, is_true in marks.items() if is_true)
+    return (*(mark for mark, is_true in marks.items() if is_true), *mark_references(record))
+
+
+def mark_references(record: Record) -> tuple[str, ...]:
+    """What the comparisons of a cell that passed rest on, where it is less than a firm reference."""
+    compared = [c for x in record.launches for c in x.compared]
+    if not isinstance(record.outcome, Passed) or not compared:
+        return ()
+    loose = {(c.set, c.output) for c in compared if not c.reproducible}
+    why = {
+        q.output: q.why for s in record.cell.sets for q in s.quality if (s.name, q.output) in loose
+    }
+    marks = [f"{name} not reproducible ({w}): by shape and range only" for name, w in why.items()]
+    if any(c.within_noise for c in compared):
+        worst = max(c.reference_noise or 0.0 for c in compared)
+        marks.append(
+            f"passes within the noise of its reference ({100 * worst:.2g} % of the scale)"
+        )
+    return tuple(marks)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from perf.schema.cell import ModelFile
+from perf.schema.cell import Cell, ModelFile, TestSet
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,20 @@ class PrepareJob:
     shapes: Mapping[str, tuple[int, ...]]
     destination: str
     half: bool = False
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """A model's reference to be run again and again, to tell how far it can be trusted.
+
+    `cell` is one that it is the reference of; `earlier` is what a study in another process found.
+    """
+
+    cell: Cell
+    destination: str
+    arbitrate: bool = False  # the noise of fp32 too, and fp64 where it ends in `budget_s`
+    budget_s: float = 10.0
+    earlier: tuple[TestSet, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ class Prepared:
     """Test sets as arrays on disk, and the digest of the inputs fed."""
 
     sets: tuple[TestSet, ...]
+    random_ops: tuple[str, ...] = ()  # ops that draw at random, or are nobody knows whose
 
 
 @with_tag("Compared")
@@ -148,6 +149,32 @@ class Compared:
     relative_norm: float | None = None
     cosine: float | None = None
     worst_index: tuple[int, ...] = ()
+    reproducible: bool = True  # False: shape and range alone were compared
+    reference_noise: float | None = (
+        None  # of fp32, as a share of the output's scale, as the next two
+    )
+    from_fp64: float | None = None
+    reference_from_fp64: float | None = None
+    beyond_noise: int | None = (
+        None  # elements that neither tolerance nor noise, however large, explains
+    )
+    within_noise: int = 0  # elements that pass by the noise of the reference alone
+    fits: str = ""  # the other output of the set whose reference a mismatched one equals
+    subnormal: int = 0  # mismatched elements too small for a normal number on both sides
+
+
+@with_tag("ReferenceStudied")
+@dataclass(frozen=True)
+class ReferenceStudied:
+    """The reference run again: what each output of each set is worth, and how stored ones compare."""
+
+    sets: tuple[TestSet, ...]  # with quality, and fp64 where it could be had
+    made: tuple[TestSet, ...]  # with the outputs of this process's first run
+    stored: tuple[Compared, ...] = ()  # this process's outputs held against the sets' own
+    fp64: str = ""  # what computed it, or why nothing did; "" where it was not asked for
+    by_position: tuple[
+        str, ...
+    ] = ()  # outputs whose stored files have other names than the model's
 
 
 @with_tag("Unreferenced")
@@ -243,7 +270,8 @@ class Finished:
 
 Event: TypeAlias = (
     Began | WorkerStarted | Versions | CellUnsupported | ExceptionRaised | Created | FirstRun
-    | Probed | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
+    | Probed | Prepared | Compared | ReferenceStudied | Unreferenced | Placed | PrecisionEvidence | Timed
+    | HostMemory
     | OutputsSaved | Artefact | Note | Finished
 )  # fmt: skip
 EVENTS: tuple[type, ...] = typing.get_args(Event)

@@ -1,0 +1,125 @@
+"""Whose fault a mismatch is, in one sentence from what was found and what was not looked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from perf.schema.journal import Compared
+
+STORED_DATA = "stored data"
+PAIRING = "pairing"
+CHANCE = "chance"
+ILL_CONDITIONED = "ill-conditioned"
+OPTIMISER = "optimiser"
+SUBNORMALS = "subnormals"
+OVERFLOW = "overflow in half precision"
+EP = "the EP"
+LATER = "later runs"
+UNKNOWN = "not diagnosed"
+NEAR = 0.1  # of the other side's distance from fp64: the outlier is the other one
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of one cell's wrong output; None and left out: it was not looked for."""
+
+    compared: Compared
+    reference_disagrees: bool | None = None  # the unoptimised CPU EP is wrong by it too
+    swapped_with: str = ""  # the output whose reference it fits
+    by_position: bool = (
+        False  # stored outputs were taken by position: their names are not the model's
+    )
+    reproducible: bool | None = None
+    levels: Mapping[str, bool] = field(default_factory=dict)  # optimisation level -> passes there
+    optimiser: float | None = None  # by how much the CPU EP's output changes when it is optimised
+    flushed: float | None = None  # what flushing subnormals to zero changes on the CPU EP
+    reduced: str = ""  # fp16, bf16: the precision where it is less than fp32
+    overflows: str | None = (
+        None  # where the half-precision model overflows; "" where it was looked for
+    )
+    fp64: str = ""  # what computed it, or why nothing did
+    not_tried: Sequence[str] = ()
+
+
+def find_cause(f: Findings) -> str:
+    """The sentence: the first cause that the facts show, which side is the outlier, what was not tried."""
+    parts = [_name_cause(f), _name_outlier(f)]
+    if f.not_tried:
+        parts.append(f"not tried: {', '.join(f.not_tried)}")
+    if f.optimiser and f.compared.max_abs and f.optimiser >= f.compared.max_abs / 2:
+        parts.append(f"optimising moves the CPU EP's output by {f.optimiser:.2g} too")
+    return "; ".join(p for p in parts if p)
+
+
+def cause_of(sentence: str) -> str:
+    """The cause that a sentence begins with; "" where there is none."""
+    return sentence.partition(":")[0]
+
+
+def _name_cause(f: Findings) -> str:
+    c = f.compared
+    if f.reference_disagrees:
+        return f"{STORED_DATA}: the unoptimised CPU EP disagrees with it too"
+    if f.swapped_with:
+        return f"{PAIRING}: it equals the reference of {f.swapped_with!r}{_position(f)}"
+    if f.reproducible is False:
+        return (
+            f"{CHANCE}: the CPU EP gives other values on equal inputs, and these are far from them"
+        )
+    if _is_ill_conditioned(c):
+        noise = 100 * (c.reference_noise or 0.0)
+        return (
+            f"{ILL_CONDITIONED}: rounding moves the reference itself by {noise:.2g} % of the output's "
+            "scale, and no tolerance is raised above 1 %"
+        )
+    if level := next((level for level, passes in f.levels.items() if passes), ""):
+        return f"{OPTIMISER}: it passes at -g {level}"
+    if c.subnormal and c.subnormal == c.mismatched:
+        return f"{SUBNORMALS}: every wrong element is too small for a normal number"
+    if f.flushed and c.max_abs and f.flushed >= c.max_abs / 2:
+        return f"{SUBNORMALS}: flushing them to zero changes the CPU EP's output by {f.flushed:.2g} too"
+    if f.overflows:
+        return f"{OVERFLOW}: {f.overflows}"
+    if f.reduced and ("infinite" in c.problem or "NaN" in c.problem):
+        return f"{OVERFLOW}: {f.reduced} gives what is not finite where fp32 is"
+    ruled_out = ", ".join(_ruled_out(f))
+    if not ruled_out:
+        return f"{UNKNOWN}: nothing could be tried"
+    return f"{EP}: {ruled_out}"
+
+
+def _ruled_out(f: Findings) -> list[str]:
+    """What was looked for in vain, as facts."""
+    out = []
+    if f.reference_disagrees is False:
+        out.append("the unoptimised CPU EP agrees with the reference")
+    if f.reproducible:
+        out.append("it repeats its outputs")
+    if f.levels:
+        out.append(f"it fails at -g {' and '.join(f.levels)} too")
+    if f.overflows == "":
+        out.append(f"{f.reduced} does not overflow")
+    return out
+
+
+def _is_ill_conditioned(c: Compared) -> bool:
+    return not c.problem and c.beyond_noise == 0 and c.mismatched > 0 and bool(c.reference_noise)
+
+
+def _position(f: Findings) -> str:
+    return (
+        ", and stored outputs were taken by position, as their names are not the model's"
+        * f.by_position
+    )
+
+
+def _name_outlier(f: Findings) -> str:
+    """Which of target and reference stands apart from fp64."""
+    mine, theirs = f.compared.from_fp64, f.compared.reference_from_fp64
+    if mine is None or theirs is None:
+        return f"no fp64 result ({f.fp64})" if f.fp64 else ""
+    off = f"target off by {100 * mine:.2g} % of the scale, reference by {100 * theirs:.2g} %"
+    if theirs <= NEAR * mine:
+        return f"fp64 makes the target the outlier ({off})"
+    if mine <= NEAR * theirs:
+        return f"fp64 makes the reference the outlier ({off})"
+    return f"fp64 makes neither the outlier ({off})"
