@@ -153,6 +153,7 @@ def _convert_models(
             if made is not None:
                 p.cell = replace(p.cell, model=replace(p.cell.model, path_fp16=made.path))
                 p.sources += (MadeFiles(request, (Path(made.path),)),)
+                p.overflows = made.report.get("overflows")
             elif p.backend.half_artefact:
                 why = result.failed or _describe_outcome(result.launch.outcome)
                 p.end(ArtefactFailed(f"{precision.value} model: {why}"))

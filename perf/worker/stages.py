@@ -153,7 +153,7 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:
-    from perf.conversion import artifact, convert, infer_shapes
+    from perf.conversion import artifact, convert, half_precision, infer_shapes
 
     account.begin(Stage.CONVERT)
     if job.precision == "shapes":
@@ -169,6 +169,9 @@ def _convert(job: ArtefactJob, account: _Account) -> None:
     )
     kept = convert.get_or_make(Path(job.model.path), Path(job.destination), request)
     told = {k: str(v) for k, v in kept.report.items() if not isinstance(v, dict)}
+    arithmetics = kept.report["check"].get("arithmetics", ())
+    if arithmetics:
+        told["overflows"] = half_precision.describe_overflows(arithmetics)
     account.emit(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
 
 
