@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 from perf.planning.launch import (
@@ -15,10 +16,11 @@ from perf.planning.launch import (
     expectation_of,
 )
 from perf.planning.reference_cell import make_reference_cell
+from perf.request.programs import command_of
 from perf.schema import atomic_file, codec
 from perf.schema import cell as cells
 from perf.schema.cause import Findings, find_cause
-from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality, TestSet
+from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality
 from perf.schema.fold import is_wrong
 from perf.schema.jobs import StudyJob
 from perf.schema.journal import Compared, ReferenceStudied
@@ -27,7 +29,7 @@ from perf.schema.record import Launch, LaunchKind, Mismatched, Passed
 CHEAP_S = 1.0  # a probe that takes less is made without being asked for
 LEVELS = ("disable", "basic")
 BUDGET_S, EXPLAIN_BUDGET_S = 10.0, 120.0  # of fp64
-ASK = "ep-perf diagnose"
+DIAGNOSE = "perf.cli.diagnose"
 
 Studying: TypeAlias = Generator[
     Sequence[LaunchRequest], Sequence[LaunchResult], ReferenceStudied | None
@@ -72,31 +74,41 @@ def arbitrate(
 def _study(
     context: RunContext, model: ModelFile, like: Cell, *, half: bool, arbitrate: bool
 ) -> Studying:
-    """What a study of the reference finds, the last part of it in a second process; None where it fails."""
+    """What studies of the reference find, in processes of their own; None where they fail."""
     if context.reference is None:
         return None
     backend, _ = context.reference
     cell = make_reference_cell(backend, context.own, model, like, like.sets, half=half)
     home = context.run.cell(like) / ("study" if arbitrate else "chance")
     budget_s = EXPLAIN_BUDGET_S if context.options.explain else BUDGET_S
-    earlier: tuple[TestSet, ...] = ()
-    found: ReferenceStudied | None = None
-    for name, all_of_it in (("first", False), ("second", arbitrate)):
-        folder = home / name
-        folder.mkdir(parents=True, exist_ok=True)
-        job = StudyJob(cell, str(folder / "outputs"), all_of_it, budget_s, earlier)
-        atomic_file.write_json(folder / "study.json", codec.encode(job), durable=False)
-        (result,) = yield [
-            LaunchRequest(
-                LaunchKind.STUDY, "study", folder / "study.json", folder / "launch", context.own,
-                PREPARE_PRELOAD,
-            )
-        ]  # fmt: skip
-        found = next((e for e in result.events if isinstance(e, ReferenceStudied)), None)
-        if found is None or not isinstance(result.launch.outcome, Passed):
-            return None
-        earlier = found.made
-    return found
+    job = StudyJob(cell, "", False, budget_s)
+    first = yield from _launch_study(context, home / "first", job)
+    if first is None:
+        return None
+    job = replace(job, earlier=first.made, arbitrate=arbitrate)
+    if arbitrate:
+        flushing = replace(cell, session_config={"session.set_denormal_as_zero": "1"})
+        flushed = yield from _launch_study(
+            context, home / "flushed", replace(job, cell=flushing, arbitrate=False)
+        )
+        job = replace(job, flushed=flushed.made if flushed else ())
+    return (yield from _launch_study(context, home / "second", job))
+
+
+def _launch_study(context: RunContext, folder: Path, job: StudyJob) -> Studying:
+    """One study, in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    job = replace(job, destination=str(folder / "outputs"))
+    atomic_file.write_json(folder / "study.json", codec.encode(job), durable=False)
+    (result,) = yield [
+        LaunchRequest(
+            LaunchKind.STUDY, "study", folder / "study.json", folder / "launch", context.own,
+            PREPARE_PRELOAD,
+        )
+    ]  # fmt: skip
+    if not isinstance(result.launch.outcome, Passed):
+        return None
+    return next((e for e in result.events if isinstance(e, ReferenceStudied)), None)
 
 
 def _take_in(states: Sequence[CellState], found: ReferenceStudied) -> None:
@@ -147,9 +159,12 @@ def _explain(context: RunContext, p: CellState, found: ReferenceStudied | None) 
         if _levels_of(p.cell) and (context.options.explain or _is_cheap(launch, p)):
             facts = replace(facts, levels=(yield from _probe_levels(context, p)))
         elif _levels_of(p.cell):
-            not_tried.append(f"other optimisation levels (`{ASK} {p.cell.id}` does)")
+            command = f"{command_of(DIAGNOSE)} {p.cell.id}"
+            not_tried.append(f"other optimisation levels (`{command}` does)")
         if found is None:
             not_tried.append("the reference run again")
+        if p.cell.target.precision is Precision.FP16 and p.overflows is None:
+            not_tried.append("an overflow in half precision")
         facts = replace(facts, not_tried=not_tried)
     p.outcome = replace(p.outcome, cause=find_cause(facts))
 

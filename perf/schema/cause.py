@@ -1,5 +1,6 @@
 """Whose fault a mismatch is, in one sentence from what was found and what was not looked for."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,13 @@ def find_cause(f: Findings) -> str:
     return "; ".join(p for p in parts if p)
 
 
+def name_late_cause(*, right_at_first: bool, command: str) -> str:
+    """The sentence for outputs that no probe looked at: those of a timed run, or where none could be made."""
+    if right_at_first:
+        return f"{LATER}: the check's run was right, so it is state, or a buffer used again"
+    return f"{UNKNOWN}: `{command}` tries what can tell"
+
+
 def cause_of(sentence: str) -> str:
     """The cause that a sentence begins with; "" where there is none."""
     return sentence.partition(":")[0]
@@ -75,7 +83,7 @@ def _name_cause(f: Findings) -> str:
         return f"{OPTIMISER}: it passes at -g {level}"
     if c.subnormal and c.subnormal == c.mismatched:
         return f"{SUBNORMALS}: every wrong element is too small for a normal number"
-    if f.flushed and c.max_abs and f.flushed >= c.max_abs / 2:
+    if f.flushed and f.flushed >= (math.inf if c.problem else (c.max_abs or math.inf) / 2):
         return f"{SUBNORMALS}: flushing them to zero changes the CPU EP's output by {f.flushed:.2g} too"
     if f.overflows:
         return f"{OVERFLOW}: {f.overflows}"
@@ -115,8 +123,10 @@ def _position(f: Findings) -> str:
 def _name_outlier(f: Findings) -> str:
     """Which of target and reference stands apart from fp64."""
     mine, theirs = f.compared.from_fp64, f.compared.reference_from_fp64
-    if mine is None or theirs is None:
-        return f"no fp64 result ({f.fp64})" if f.fp64 else ""
+    if theirs is None:
+        return f"no fp64 result ({f.fp64})" if f.fp64.startswith(("none", "not tried")) else ""
+    if mine is None:
+        return f"fp64 makes the target the outlier (not finite, reference off by {100 * theirs:.2g} %)"
     off = f"target off by {100 * mine:.2g} % of the scale, reference by {100 * theirs:.2g} %"
     if theirs <= NEAR * mine:
         return f"fp64 makes the target the outlier ({off})"

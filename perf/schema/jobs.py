@@ -30,7 +30,8 @@ class PrepareJob:
 class StudyJob:
     """A model's reference to be run again and again, to tell how far it can be trusted.
 
-    `cell` is one that it is the reference of; `earlier` is what a study in another process found.
+    `cell` is the reference's; `earlier` and `flushed` are outputs of studies in other processes, the latter
+    with subnormals flushed to zero, which the first session of a process decides for all.
     """
 
     cell: Cell
@@ -38,6 +39,7 @@ class StudyJob:
     arbitrate: bool = False  # the noise of fp32 too, and fp64 where it ends in `budget_s`
     budget_s: float = 10.0
     earlier: tuple[TestSet, ...] = ()
+    flushed: tuple[TestSet, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,19 @@ from perf import backends
 from perf.backends import Backend, Tensors
 from perf.conversion import data_sets
 from perf.conversion.double_precision import DoubleModel
-from perf.conversion.external_data import read_structure
+from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.node_evaluator import CannotEvaluate
 from perf.conversion.random_ops import find_random_ops
 from perf.conversion.signature import signature_of
 from perf.measure import tensor_io
-from perf.schema.cell import Cell, ReferenceQuality, TensorFile, TestSet
+from perf.schema.cell import Cell, ReferenceQuality, TestSet
 from perf.schema.jobs import StudyJob
 from perf.schema.journal import Compared, ReferenceStudied
 from perf.worker import validate
 
 SAME = 1e-5  # of an output's scale: closer, two runs differ by the order of their sums
 FEW_VALUES, MOST_RUNS = 64, 20  # a range is told of as many values, in no more runs than that
-FLUSH = {"session.set_denormal_as_zero": "1"}
+MOST_WEIGHT_BYTES = 1 << 30
 HALVES = {10, 16}  # float16, bfloat16: of TensorProto.DataType
 
 
@@ -56,47 +56,46 @@ class _Runs:
 
 
 def study(job: StudyJob, folder: Path) -> ReferenceStudied:
-    """Run the reference of a cell's sets anew; the engine's errors in the first runs are raised."""
+    """Run the reference of a cell's sets anew, while the time lasts; raises what its first runs raise."""
     cell = replace(job.cell, profile=False)
     backend = backends.backend_of_cell(cell)
     feeds = [tensor_io.load_inputs(s) for s in cell.sets]
-    rng = np.random.default_rng(0)
-    runs: list[_Runs] = []
-    with backend.open(cell, folder) as session:
-        for feed in feeds:
-            found = _Runs(session.infer(feed), session.infer(feed))
-            if job.arbitrate:
-                found.nudged = session.infer({n: _nudge(a, rng) for n, a in feed.items()})
-            runs.append(found)
-    for config, level in _VARIANTS[job.arbitrate]:
-        variant = replace(cell, graph_optimization=level, session_config=config)
-        _run_variant(backend, variant, folder, feeds, runs)
+    until_s = time.monotonic() + job.budget_s
+    runs = _run_first(backend, cell, folder, feeds, until_s if job.arbitrate else 0.0)
+    for level in ("disable", "all") if job.arbitrate else ("disable",):
+        if time.monotonic() < until_s:
+            _run_variant(backend, replace(cell, graph_optimization=level), folder, feeds, runs)
     for found, before in zip(runs, job.earlier, strict=False):
         found.other_process = tensor_io.load_expected(before)
-    _draw_more(backend, cell, folder, feeds, runs)
+    for found, flushed in zip(runs, job.flushed, strict=False):
+        found.flushed = tensor_io.load_expected(flushed)
+    _draw_more(backend, cell, folder, feeds, runs, until_s)
     fp64 = _compute_fp64(cell, feeds, runs, job.budget_s) if job.arbitrate else ""
     ops = find_random_ops(read_structure(Path(cell.model.path)))
     destination = Path(job.destination)
-    sets = [
-        replace(
-            given,
-            quality=_judge(found, ops),
-            exact=_save(found.fp64, destination / given.name / "fp64"),
-        )
-        for given, found in zip(cell.sets, runs, strict=True)
-    ]
-    made = [
-        replace(given, outputs=tensor_io.save_tensors(found.first, destination / given.name))
-        for given, found in zip(cell.sets, runs, strict=True)
-    ]
+    sets, made = [], []
+    for given, found in zip(cell.sets, runs, strict=True):
+        home = destination / given.name
+        exact = tensor_io.save_tensors(found.fp64, home / "fp64") if found.fp64 else ()
+        sets.append(replace(given, quality=_judge(found, ops), exact=exact))
+        made.append(replace(given, outputs=tensor_io.save_tensors(found.first, home)))
     stored = tuple(_against_stored(cell, sets, runs))
     return ReferenceStudied(tuple(sets), tuple(made), stored, fp64, _named_otherwise(cell))
 
 
-_VARIANTS: Mapping[bool, tuple[tuple[Mapping[str, str], str], ...]] = {
-    False: (({}, "disable"),),
-    True: (({}, "disable"), ({}, "all"), (FLUSH, "disable")),
-}
+def _run_first(
+    backend: Backend, cell: Cell, folder: Path, feeds: Sequence[Tensors], nudge_until_s: float
+) -> list[_Runs]:
+    """Every set twice in one session, and while time is left once with its inputs one ulp away."""
+    rng = np.random.default_rng(0)
+    runs = []
+    with backend.open(cell, folder) as session:
+        for feed in feeds:
+            found = _Runs(session.infer(feed), session.infer(feed))
+            if time.monotonic() < nudge_until_s:
+                found.nudged = session.infer({n: _nudge(a, rng) for n, a in feed.items()})
+            runs.append(found)
+    return runs
 
 
 def _named_otherwise(cell: Cell) -> tuple[str, ...]:
@@ -116,30 +115,32 @@ def _named_otherwise(cell: Cell) -> tuple[str, ...]:
 def _run_variant(
     backend: Backend, cell: Cell, folder: Path, feeds: Sequence[Tensors], runs: Sequence[_Runs]
 ) -> None:
-    """A session of its own: as the first one was, or optimised, or with subnormals flushed to zero."""
+    """A session of its own: as the first one was, or optimised."""
     with contextlib.suppress(Exception), backend.open(cell, folder) as session:
         for feed, found in zip(feeds, runs, strict=True):
             outputs = session.infer(feed)
             if cell.graph_optimization == "all":
                 found.optimised = outputs
-            elif cell.session_config:
-                found.flushed = outputs
             else:
                 found.new_session = outputs
 
 
 def _draw_more(
-    backend: Backend, cell: Cell, folder: Path, feeds: Sequence[Tensors], runs: Sequence[_Runs]
+    backend: Backend,
+    cell: Cell,
+    folder: Path,
+    feeds: Sequence[Tensors],
+    runs: Sequence[_Runs],
+    until_s: float,
 ) -> None:
     """Where few values are drawn a run, more runs: their range is what others are held against."""
     if all(_repeats(found, name) for found in runs for name in found.first):
         return
     with backend.open(cell, folder) as session:
         for feed, found in zip(feeds, runs, strict=True):
-            fewest = min(
-                (a.size for n, a in found.first.items() if not _repeats(found, n)), default=0
-            )
-            for _ in range(min(MOST_RUNS, FEW_VALUES // max(fewest, 1)) if fewest else 0):
+            drawn = [a.size for n, a in found.first.items() if not _repeats(found, n)]
+            wanted = min(MOST_RUNS, FEW_VALUES // max(min(drawn), 1)) if drawn else 0
+            while len(found.more) < wanted and time.monotonic() < until_s:
                 found.more.append(session.infer(feed))
 
 
@@ -174,6 +175,9 @@ def _compute_fp64(
 def _load_double(path: Path) -> DoubleModel:
     import onnx  # as everywhere in a worker
 
+    data = external_files(path, read_structure(path))
+    if sum(p.stat().st_size for p in (path, *data)) > MOST_WEIGHT_BYTES:
+        raise CannotEvaluate("in double its weights would take too much memory")
     model = onnx.load(str(path))
     signature = signature_of(model)
     if any(v.kind != "tensor" for v in (*signature.inputs, *signature.outputs)):
@@ -228,7 +232,7 @@ def _judge_output(name: str, found: _Runs, ops: Sequence[str]) -> ReferenceQuali
         name,
         noise=max(known, default=None),
         optimiser=_apart(found.first, found.optimised, name),
-        flushed=_apart(found.first, found.flushed, name),
+        flushed=_flushed_apart(found, name),
     )
 
 
@@ -282,8 +286,13 @@ def _apart(first: Tensors, other: Tensors | None, name: str) -> float | None:
     return float(np.abs(a[both].astype(np.float64) - b[both].astype(np.float64)).max())
 
 
-def _save(outputs: Tensors | None, folder: Path) -> tuple[TensorFile, ...]:
-    return tensor_io.save_tensors(outputs, folder) if outputs else ()
+def _flushed_apart(found: _Runs, name: str) -> float | None:
+    """As `_apart`, and infinite where flushing makes what is not finite, or no longer is."""
+    mine, other = found.first[name], (found.flushed or {}).get(name)
+    if other is not None and mine.dtype.kind == "f" and other.shape == mine.shape:
+        if (np.isfinite(mine) != np.isfinite(other)).any():
+            return float("inf")
+    return _apart(found.first, found.flushed, name)
 
 
 def _against_stored(

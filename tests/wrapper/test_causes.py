@@ -117,6 +117,23 @@ def test_each_fault_is_told_as_whose_it_is(home: Path) -> None:
     assert "stored data: the unoptimised CPU EP disagrees with it too" in said.out
 
 
+def test_subnormals_are_told_where_flushing_them_makes_the_fault(home: Path) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "c"], ["a"]),
+        helper.make_node("Div", ["a", "c"], ["y"]),
+    ]
+    x = {"x": models.noise(0, (1, 3))}
+    models.write(home / "models" / "tiny", nodes, {"x": (1, 3)}, {"y": (1, 3)}, [(x, {"y": x["x"]})],
+                 parameters={"c": np.array([1e-39], np.float32)})  # fmt: skip
+    said = run(
+        home,
+        targets="cpu",
+        more=("--session_config", "session.set_denormal_as_zero=1", "--rtol", "0.1"),
+    )
+    (record,) = said.records.values()
+    assert cause_of(cause(record)) == "subnormals"
+
+
 def test_diagnose_says_whose_fault_a_cell_of_the_latest_run_is(home: Path) -> None:
     models.two_outputs(home / "models" / "pair")
     said = run(home, "optimised")
