@@ -1,7 +1,7 @@
 """Launches that tell chance, rounding and other people's faults from an EP's, for cells that mismatch."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,13 +12,13 @@ from perf.planning.launch import (
     LaunchGraph,
     LaunchRequest,
     LaunchResult,
+    MadeFiles,
     RunContext,
+    cache_of,
     expectation_of,
 )
 from perf.planning.reference_cell import make_reference_cell
 from perf.request.programs import command_of
-from perf.schema import atomic_file, codec
-from perf.schema import cell as cells
 from perf.schema.cause import Findings, find_cause
 from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality
 from perf.schema.fold import is_wrong
@@ -31,9 +31,16 @@ LEVELS = ("disable", "basic")
 BUDGET_S, EXPLAIN_BUDGET_S = 10.0, 120.0  # of fp64
 DIAGNOSE = "perf.cli.diagnose"
 
-Studying: TypeAlias = Generator[
-    Sequence[LaunchRequest], Sequence[LaunchResult], ReferenceStudied | None
-]
+
+@dataclass(frozen=True)
+class _Study:
+    """What a study found, and the launch that finds it again."""
+
+    found: ReferenceStudied
+    request: LaunchRequest
+
+
+Studying: TypeAlias = Generator[Sequence[LaunchRequest], Sequence[LaunchResult], _Study | None]
 Probing: TypeAlias = Generator[Sequence[LaunchRequest], Sequence[LaunchResult], dict[str, bool]]
 
 
@@ -48,9 +55,9 @@ def study_chance(
     """Before the check: a model whose ops draw at random, or may, is run to learn which outputs repeat."""
     if not random_ops or not mine or not context.options.check:
         return
-    found = yield from _study(context, model, mine[0].cell, half=half, arbitrate=False)
-    if found is not None:
-        _take_in(mine, found)
+    study = yield from _study(context, model, mine[0], half=half, arbitrate=False)
+    if study is not None:
+        _take_in(mine, study)
 
 
 def arbitrate(
@@ -63,57 +70,56 @@ def arbitrate(
     wrong = [p for p in checked if isinstance(p.outcome, Mismatched)]
     if not wrong:
         return
-    found = yield from _study(context, model, wrong[0].cell, half=half, arbitrate=True)
-    if found is not None:
-        _take_in(wrong, found)
+    study = yield from _study(context, model, wrong[0], half=half, arbitrate=True)
+    if study is not None:
+        _take_in(wrong, study)
         yield from _check_again(context, wrong)
     for p in wrong:
-        yield from _explain(context, p, found)
+        yield from _explain(context, p, study.found if study else None)
 
 
 def _study(
-    context: RunContext, model: ModelFile, like: Cell, *, half: bool, arbitrate: bool
+    context: RunContext, model: ModelFile, like: CellState, *, half: bool, arbitrate: bool
 ) -> Studying:
     """What studies of the reference find, in processes of their own; None where they fail."""
     if context.reference is None:
         return None
     backend, _ = context.reference
-    cell = make_reference_cell(backend, context.own, model, like, like.sets, half=half)
-    home = context.run.cell(like) / ("study" if arbitrate else "chance")
+    cell = make_reference_cell(backend, context.own, model, like.cell, like.cell.sets, half=half)
+    home = context.run.cell(like.cell) / ("study" if arbitrate else "chance")
     budget_s = EXPLAIN_BUDGET_S if context.options.explain else BUDGET_S
     job = StudyJob(cell, "", False, budget_s)
-    first = yield from _launch_study(context, home / "first", job)
+    first = yield from _launch_study(context, like, home / "first", job)
     if first is None:
         return None
-    job = replace(job, earlier=first.made, arbitrate=arbitrate)
+    job = replace(job, earlier=first.found.made, arbitrate=arbitrate)
     if arbitrate:
         flushing = replace(cell, session_config={"session.set_denormal_as_zero": "1"})
-        flushed = yield from _launch_study(
-            context, home / "flushed", replace(job, cell=flushing, arbitrate=False)
-        )
-        job = replace(job, flushed=flushed.made if flushed else ())
-    return (yield from _launch_study(context, home / "second", job))
+        alone = replace(job, cell=flushing, arbitrate=False)
+        flushed = yield from _launch_study(context, like, home / "flushed", alone)
+        job = replace(job, flushed=flushed.found.made if flushed else ())
+    return (yield from _launch_study(context, like, home / "second", job))
 
 
-def _launch_study(context: RunContext, folder: Path, job: StudyJob) -> Studying:
+def _launch_study(context: RunContext, like: CellState, folder: Path, job: StudyJob) -> Studying:
     """One study, in a process of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    job = replace(job, destination=str(folder / "outputs"))
-    atomic_file.write_json(folder / "study.json", codec.encode(job), durable=False)
-    (result,) = yield [
-        LaunchRequest(
-            LaunchKind.STUDY, "study", folder / "study.json", folder / "launch", context.own,
-            PREPARE_PRELOAD,
-        )
-    ]  # fmt: skip
-    if not isinstance(result.launch.outcome, Passed):
+    outputs = folder / "outputs"
+    request = LaunchRequest(
+        LaunchKind.STUDY, "study", folder / "study.json", folder / "launch", context.own,
+        PREPARE_PRELOAD, writable=(outputs,), described=replace(job, destination=str(outputs)),
+        sources=like.sources,
+    )  # fmt: skip
+    (result,) = yield [request]
+    found = next((e for e in result.events if isinstance(e, ReferenceStudied)), None)
+    if found is None or not isinstance(result.launch.outcome, Passed):
         return None
-    return next((e for e in result.events if isinstance(e, ReferenceStudied)), None)
+    return _Study(found, request)
 
 
-def _take_in(states: Sequence[CellState], found: ReferenceStudied) -> None:
+def _take_in(states: Sequence[CellState], study: _Study) -> None:
     """Give cells what is known of their references."""
-    known = {s.name: s for s in found.sets}
+    known = {s.name: s for s in study.found.sets}
+    files = tuple(Path(t.path) for s in study.found.sets for t in s.exact)
     for p in states:
         sets = tuple(
             replace(s, quality=known[s.name].quality, exact=known[s.name].exact)
@@ -122,6 +128,7 @@ def _take_in(states: Sequence[CellState], found: ReferenceStudied) -> None:
             for s in p.cell.sets
         )
         p.cell = replace(p.cell, sets=sets)
+        p.sources += (MadeFiles(study.request, files),)
 
 
 def _check_again(context: RunContext, wrong: Sequence[CellState]) -> LaunchGraph:
@@ -130,8 +137,6 @@ def _check_again(context: RunContext, wrong: Sequence[CellState]) -> LaunchGraph
     A target that is right now, and not by what was learnt, gives other outputs on equal inputs: it stays
     wrong.
     """
-    for p in wrong:
-        cells.write_cell(p.cell, context.run.cell(p.cell) / "cell.json")
     results = yield [_check_request(context, p, p.cell, "check_again") for p in wrong]
     for p, result in zip(wrong, results, strict=True):
         outcome, compared = result.launch.outcome, result.launch.compared
@@ -188,6 +193,7 @@ def _known_facts(p: CellState, wrong: Compared, found: ReferenceStudied | None) 
         by_position=wrong.output in (found.by_position if found else ()),
         reproducible=quality.reproducible if quality else None,
         flushed=quality.flushed if quality else None,
+        flush_breaks=bool(quality and quality.flush_breaks),
         optimiser=quality.optimiser if quality else None,
         reduced="" if precision is Precision.FP32 else precision.value,
         overflows=p.overflows,
@@ -226,9 +232,8 @@ def _probe_levels(context: RunContext, p: CellState) -> Probing:
 
 def _check_request(context: RunContext, p: CellState, cell: Cell, name: str) -> LaunchRequest:
     """A check launch of a cell as it is now, or of one made from it, beside its own."""
-    job = context.run.cell(p.cell) / f"{name}.json"
-    cells.write_cell(cell, job)
     return LaunchRequest(
-        LaunchKind.CHECK, name, job, context.run.launch(p.cell, name), cell.environment,
-        WORKER_PRELOAD + p.backend.preload, cell, alone=p.backend.builds, gpu=p.backend.needs_gpu,
+        LaunchKind.CHECK, name, context.run.cell(p.cell) / f"{name}.json", context.run.launch(p.cell, name),
+        cell.environment, WORKER_PRELOAD + p.backend.preload, cell, alone=p.backend.builds,
+        gpu=p.backend.needs_gpu, writable=cache_of(cell), sources=p.sources,
     )  # fmt: skip

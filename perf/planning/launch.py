@@ -12,7 +12,7 @@ from perf.results.run_folder import RunFolder, make_place
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Cell, Environment, write_cell
 from perf.schema.fold import Expectation
-from perf.schema.jobs import ArtefactJob, PrepareJob
+from perf.schema.jobs import ArtefactJob, PrepareJob, StudyJob
 from perf.schema.journal import MOST_RUNS, Event
 from perf.schema.record import (
     Ending,
@@ -40,7 +40,9 @@ class LaunchRequest:
     gpu: bool = False
     round: int = 0
     writable: tuple[Path, ...] = ()  # folders besides its own that it may write in
-    described: PrepareJob | ArtefactJob | None = None  # what `job` holds, where it holds no cell
+    described: PrepareJob | ArtefactJob | StudyJob | None = (
+        None  # what `job` holds, where it holds no cell
+    )
     sources: tuple["MadeFiles", ...] = ()  # what it reads of other launches
     again: bool = (
         False  # it takes the place of one that ended, and is carried out whatever is stored

@@ -1,6 +1,5 @@
 """Whose fault a mismatch is, in one sentence from what was found and what was not looked for."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +32,7 @@ class Findings:
     levels: Mapping[str, bool] = field(default_factory=dict)  # optimisation level -> passes there
     optimiser: float | None = None  # by how much the CPU EP's output changes when it is optimised
     flushed: float | None = None  # what flushing subnormals to zero changes on the CPU EP
+    flush_breaks: bool = False  # it makes there what is not finite
     reduced: str = ""  # fp16, bf16: the precision where it is less than fp32
     overflows: str | None = (
         None  # where the half-precision model overflows; "" where it was looked for
@@ -83,7 +83,9 @@ def _name_cause(f: Findings) -> str:
         return f"{OPTIMISER}: it passes at -g {level}"
     if c.subnormal and c.subnormal == c.mismatched:
         return f"{SUBNORMALS}: every wrong element is too small for a normal number"
-    if f.flushed and f.flushed >= (math.inf if c.problem else (c.max_abs or math.inf) / 2):
+    if f.flush_breaks and c.problem:
+        return f"{SUBNORMALS}: flushing them to zero makes the CPU EP's output not finite, too"
+    if f.flushed and c.max_abs and not c.problem and f.flushed >= c.max_abs / 2:
         return f"{SUBNORMALS}: flushing them to zero changes the CPU EP's output by {f.flushed:.2g} too"
     if f.overflows:
         return f"{OVERFLOW}: {f.overflows}"

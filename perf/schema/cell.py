@@ -74,6 +74,7 @@ class ReferenceQuality:
     noise: float | None = None  # fp64 less fp32, and fp32 on inputs one ulp away; unoptimised all
     optimiser: float | None = None  # optimised less unoptimised: EPs share its faults, so no noise
     flushed: float | None = None  # with subnormals flushed to zero, less without
+    flush_breaks: bool = False  # flushing them makes what is not finite, or takes it away
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,8 @@ def _judge_output(name: str, found: _Runs, ops: Sequence[str]) -> ReferenceQuali
         name,
         noise=max(known, default=None),
         optimiser=_apart(found.first, found.optimised, name),
-        flushed=_flushed_apart(found, name),
+        flushed=_apart(found.first, found.flushed, name),
+        flush_breaks=_flush_breaks(found, name),
     )
 
 
@@ -286,13 +287,12 @@ def _apart(first: Tensors, other: Tensors | None, name: str) -> float | None:
     return float(np.abs(a[both].astype(np.float64) - b[both].astype(np.float64)).max())
 
 
-def _flushed_apart(found: _Runs, name: str) -> float | None:
-    """As `_apart`, and infinite where flushing makes what is not finite, or no longer is."""
+def _flush_breaks(found: _Runs, name: str) -> bool:
+    """Whether flushing makes what is not finite, or takes it away."""
     mine, other = found.first[name], (found.flushed or {}).get(name)
-    if other is not None and mine.dtype.kind == "f" and other.shape == mine.shape:
-        if (np.isfinite(mine) != np.isfinite(other)).any():
-            return float("inf")
-    return _apart(found.first, found.flushed, name)
+    if other is None or mine.dtype.kind != "f" or other.shape != mine.shape:
+        return False
+    return bool((np.isfinite(mine) != np.isfinite(other)).any())
 
 
 def _against_stored(

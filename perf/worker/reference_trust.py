@@ -109,7 +109,8 @@ def _share(values: np.ndarray, exact: np.ndarray, scale: float) -> float | None:
     both = np.isfinite(values) & np.isfinite(exact)
     if not both.any():
         return None
-    return float(np.abs(values[both].astype(np.float64) - exact[both]).max()) / scale
+    share = float(np.abs(values[both].astype(np.float64) - exact[both]).max()) / scale
+    return share if np.isfinite(share) else None
 
 
 def _subnormals(got: np.ndarray, reference: np.ndarray, wrong: np.ndarray) -> int:
