@@ -64,23 +64,49 @@ def cause_of(sentence: str) -> str:
 
 
 def _name_cause(f: Findings) -> str:
-    c = f.compared
+    return (
+        _blame_data(f)
+        or _blame_reference(f)
+        or _blame_optimiser(f)
+        or _blame_numbers(f)
+        or _blame_ep(f)
+    )
+
+
+def _blame_data(f: Findings) -> str:
+    disagrees = "the unoptimised CPU EP disagrees with it too"
+    names = "stored outputs carry names that the model does not have"
+    if f.reference_disagrees and f.by_position:
+        return f"{PAIRING}: it was taken by position, as {names}, and {disagrees}"
     if f.reference_disagrees:
-        return f"{STORED_DATA}: the unoptimised CPU EP disagrees with it too"
+        return f"{STORED_DATA}: {disagrees}"
     if f.swapped_with:
-        return f"{PAIRING}: it equals the reference of {f.swapped_with!r}{_position(f)}"
+        position = f", and was taken by position, as {names}" if f.by_position else ""
+        return f"{PAIRING}: it equals the reference of {f.swapped_with!r}{position}"
+    return ""
+
+
+def _blame_reference(f: Findings) -> str:
+    c = f.compared
     if f.reproducible is False:
         return (
             f"{CHANCE}: the CPU EP gives other values on equal inputs, and these are far from them"
         )
-    if _is_ill_conditioned(c):
-        noise = 100 * (c.reference_noise or 0.0)
+    if not c.problem and c.beyond_noise == 0 and c.mismatched and c.reference_noise:
         return (
-            f"{ILL_CONDITIONED}: rounding moves the reference itself by {noise:.2g} % of the output's "
-            "scale, and no tolerance is raised above 1 %"
+            f"{ILL_CONDITIONED}: rounding moves the reference itself by {100 * c.reference_noise:.2g} % of "
+            "the output's scale, and no tolerance is raised above 1 %"
         )
-    if level := next((level for level, passes in f.levels.items() if passes), ""):
-        return f"{OPTIMISER}: it passes at -g {level}"
+    return ""
+
+
+def _blame_optimiser(f: Findings) -> str:
+    level = next((level for level, passes in f.levels.items() if passes), "")
+    return f"{OPTIMISER}: it passes at -g {level}" if level else ""
+
+
+def _blame_numbers(f: Findings) -> str:
+    c = f.compared
     if c.subnormal and c.subnormal == c.mismatched:
         return f"{SUBNORMALS}: every wrong element is too small for a normal number"
     if f.flush_breaks and c.problem:
@@ -91,10 +117,12 @@ def _name_cause(f: Findings) -> str:
         return f"{OVERFLOW}: {f.overflows}"
     if f.reduced and ("infinite" in c.problem or "NaN" in c.problem):
         return f"{OVERFLOW}: {f.reduced} gives what is not finite where fp32 is"
+    return ""
+
+
+def _blame_ep(f: Findings) -> str:
     ruled_out = ", ".join(_ruled_out(f))
-    if not ruled_out:
-        return f"{UNKNOWN}: nothing could be tried"
-    return f"{EP}: {ruled_out}"
+    return f"{EP}: {ruled_out}" if ruled_out else f"{UNKNOWN}: nothing could be tried"
 
 
 def _ruled_out(f: Findings) -> list[str]:
@@ -109,17 +137,6 @@ def _ruled_out(f: Findings) -> list[str]:
     if f.overflows == "":
         out.append(f"{f.reduced} does not overflow")
     return out
-
-
-def _is_ill_conditioned(c: Compared) -> bool:
-    return not c.problem and c.beyond_noise == 0 and c.mismatched > 0 and bool(c.reference_noise)
-
-
-def _position(f: Findings) -> str:
-    return (
-        ", and stored outputs were taken by position, as their names are not the model's"
-        * f.by_position
-    )
 
 
 def _name_outlier(f: Findings) -> str:

@@ -17,6 +17,7 @@ CASES = [
     (LOOKED, "the EP", "it fails at -g disable and basic too"),
     (BARE, "not diagnosed", "nothing could be tried"),
     (replace(LOOKED, reference_disagrees=True), "stored data", "the unoptimised CPU EP disagrees with it too"),
+    (replace(LOOKED, reference_disagrees=True, by_position=True), "pairing", "taken by position"),
     (replace(LOOKED, swapped_with="z"), "pairing", "it equals the reference of 'z'"),
     (replace(LOOKED, swapped_with="z", by_position=True), "pairing", "taken by position"),
     (replace(LOOKED, reproducible=False), "chance", "other values on equal inputs"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -115,6 +116,17 @@ def test_each_fault_is_told_as_whose_it_is(home: Path) -> None:
     assert "it fails at -g disable and basic too" in text
     assert said.cells["stale::CPUExecutionProvider"]["cause"] == "stored data"
     assert "stored data: the unoptimised CPU EP disagrees with it too" in said.out
+
+
+def test_outputs_stored_under_other_names_in_another_order_are_told(home: Path) -> None:
+    folder = models.two_outputs(home / "models" / "renamed")
+    for data_set in folder.glob("test_data_set_*"):
+        total, difference = (onnx.load_tensor(str(data_set / f"output_{n}.pb")) for n in (0, 1))
+        for number, (name, tensor) in enumerate((("b", difference), ("a", total))):
+            tensor.name = f"{name}_renamed"
+            (data_set / f"output_{number}.pb").write_bytes(tensor.SerializeToString())
+    (record,) = run(home, targets="cpu").records.values()
+    assert cause(record).startswith("pairing: it was taken by position")
 
 
 def test_subnormals_are_told_where_flushing_them_makes_the_fault(home: Path) -> None:
