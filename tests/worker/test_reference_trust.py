@@ -15,6 +15,7 @@ from perf.request.model_list import find_test_sets
 from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality, TestSet
 from perf.schema.fold import Expectation, is_wrong
 from perf.worker import validate
+from perf.worker.reference_trust import Trust, hold_range
 from tests.inprocess.asking import cell, f32
 
 BUNDLED = {m.name: m for m in model_list.load_models(MODEL_LIST)}
@@ -56,3 +57,42 @@ def test_a_bundled_models_outputs_zeroed_scaled_or_swapped_fail_under_the_greate
         for fault, got in faults.items():
             found = validate.compare_set("s", got, first, asked)
             assert any(is_wrong(c, allowed) for c in found), (fault, precision)
+
+
+DRAWN = ReferenceQuality("y", reproducible=False, low=-2.0, high=2.0)
+
+
+@pytest.mark.parametrize(
+    ("got", "quality", "says"),
+    [
+        (f32([[0.1, -1.9]]), DRAWN, ""),
+        (f32([[0.1, 9.0]]), DRAWN, ""),  # as far beyond the range as it is wide, thrice
+        (f32([[0.1, 99.0]]), DRAWN, "1 of 2 elements are far outside -2 … 2"),
+        (f32([[0.1, np.nan]]), DRAWN, "1 of 2 elements are far outside"),
+        (f32([0.1, 0.2]), DRAWN, "shape [2], expected [1, 2]"),
+        (f32([[0.1]]), DRAWN, "shape [1, 1], expected [1, 2]"),
+        (f32([[0.1]]), replace(DRAWN, shape_varies=True), ""),
+        (np.array([[1, 2]]), DRAWN, "type int64, expected float32"),
+        (None, DRAWN, "no such output"),
+    ],
+)
+def test_an_output_that_chance_decides_is_held_by_its_shape_type_and_range(
+    got: np.ndarray | None, quality: ReferenceQuality, says: str
+) -> None:
+    found = hold_range("s", "y", got, f32([[0.0, 1.0]]), Trust(quality))
+    assert found.problem.startswith(says)
+    assert is_wrong(found, Expectation()) is bool(says)
+    assert not found.reproducible
+
+
+def test_noise_raises_a_tolerance_by_twice_itself_and_to_one_per_cent_of_the_scale_at_most() -> (
+    None
+):
+    for noise, widened in ((0.0, 0.001), (0.002, 0.005), (1.0, 0.03)):
+        trust = Trust(ReferenceQuality("y", noise=noise))
+        assert trust.widen(0.001, X) == pytest.approx(widened)
+    assert (
+        Trust(ReferenceQuality("y", noise=1.0)).widen(0.5, X) == 0.5
+    )  # what a user allows stands
+    integers = np.array([1, 2])
+    assert Trust(ReferenceQuality("y", noise=1.0)).widen(0.0, integers) == 0.0
