@@ -84,9 +84,7 @@ class TestSet:
     name: str
     inputs: tuple[TensorFile, ...]
     outputs: tuple[TensorFile, ...] = ()
-    exact: tuple[
-        TensorFile, ...
-    ] = ()  # the outputs in fp64, where they were needed and could be had
+    exact: tuple[TensorFile, ...] = ()  # the outputs in fp64, where they could be had
     quality: tuple[ReferenceQuality, ...] = ()  # of outputs, where it was asked for
     __test__ = False  # not a test class, whatever pytest thinks of its name
 

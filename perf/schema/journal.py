@@ -150,14 +150,10 @@ class Compared:
     cosine: float | None = None
     worst_index: tuple[int, ...] = ()
     reproducible: bool = True  # False: shape and range alone were compared
-    reference_noise: float | None = (
-        None  # of fp32, as a share of the output's scale, as the next two
-    )
+    reference_noise: float | None = None  # shares of the output's scale, as the next two
     from_fp64: float | None = None
     reference_from_fp64: float | None = None
-    beyond_noise: int | None = (
-        None  # elements that neither tolerance nor noise, however large, explains
-    )
+    beyond_noise: int | None = None  # elements that neither tolerance nor noise explains
     within_noise: int = 0  # elements that pass by the noise of the reference alone
     fits: str = ""  # the other output of the set whose reference a mismatched one equals
     subnormal: int = 0  # mismatched elements too small for a normal number on both sides
@@ -172,9 +168,7 @@ class ReferenceStudied:
     made: tuple[TestSet, ...]  # with the outputs of this process's first run
     stored: tuple[Compared, ...] = ()  # this process's outputs held against the sets' own
     fp64: str = ""  # what computed it, or why nothing did; "" where it was not asked for
-    by_position: tuple[
-        str, ...
-    ] = ()  # outputs whose stored files have other names than the model's
+    by_position: tuple[str, ...] = ()  # outputs whose stored files do not carry their names
 
 
 @with_tag("Unreferenced")
