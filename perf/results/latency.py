@@ -126,10 +126,10 @@ def mark_references(record: Record) -> tuple[str, ...]:
     compared = [c for x in record.launches for c in x.compared]
     if not isinstance(record.outcome, Passed) or not compared:
         return ()
-    loose = {(c.set, c.output) for c in compared if not c.reproducible}
-    why = {
-        q.output: q.why for s in record.cell.sets for q in s.quality if (s.name, q.output) in loose
-    }
+    loose = {c.output for c in compared if not c.reproducible}
+    why: dict[str, str] = {}  # of the first set, whose run is the first of its session
+    for quality in (q for s in record.cell.sets for q in s.quality if q.output in loose):
+        why.setdefault(quality.output, quality.why)
     marks = [f"{name} not reproducible ({w}): by shape and range only" for name, w in why.items()]
     if any(c.within_noise for c in compared):
         worst = max(c.reference_noise or 0.0 for c in compared)

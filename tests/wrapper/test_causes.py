@@ -177,14 +177,13 @@ def random_model(path: Path, seed: Mapping[str, float], *, stored: bool) -> Path
         helper.make_node("RandomNormalLike", ["z"], ["e"], **seed),
         helper.make_node("Add", ["z", "e"], ["y"]),
     ]
-    x = models.noise(0, (1, 8))
-    outputs = {"y": x @ weight, "z": x @ weight} if stored else {}
+    feeds = [models.noise(n, (1, 8)) for n in range(2)]
     return models.write(
         path,
         nodes,
         {"x": (1, 8)},
         {"y": (1, 16), "z": (1, 16)},
-        [({"x": x}, outputs)],
+        [({"x": x}, {"y": x @ weight, "z": x @ weight} if stored else {}) for x in feeds],
         parameters={"w": weight},
     )
 
