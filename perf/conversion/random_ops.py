@@ -1,15 +1,26 @@
 """Ops of a model that draw at random, by their names alone."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import onnx
 from onnx import numpy_helper
 
+from perf.conversion.errors import BadModel
+from perf.conversion.external_data import read_structure
 from perf.conversion.graph_repair import all_graphs
 from perf.conversion.op_schemas import opset_of
 
 DRAWING = ("Random", "Bernoulli", "Multinomial", "BiasDropout", "BitmaskDropout", "Sampling")
 KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"}
+
+
+def read_random_ops(path: Path) -> tuple[str, ...]:
+    """Those of a model's file; none where it is of a format that onnx does not read."""
+    try:
+        return find_random_ops(read_structure(path))
+    except BadModel:
+        return ()
 
 
 def find_random_ops(model: onnx.ModelProto) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from perf.backends import Unsupported
 from perf.conversion import data_sets, model_inputs, random_ops
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
-from perf.conversion.external_data import read_structure
 from perf.conversion.signature import Value, read_signature
 from perf.measure import tensor_io
 from perf.request.model_list import find_test_sets
@@ -31,7 +30,7 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
 
 def find_random_ops(job: PrepareJob) -> tuple[str, ...]:
     """The model's ops that draw at random, or may."""
-    return random_ops.find_random_ops(read_structure(Path(_model_path(job))))
+    return random_ops.read_random_ops(Path(_model_path(job)))
 
 
 def _model_path(job: PrepareJob) -> str:

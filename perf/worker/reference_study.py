@@ -14,9 +14,10 @@ from perf import backends
 from perf.backends import Backend, Tensors
 from perf.conversion import data_sets
 from perf.conversion.double_precision import DoubleModel
+from perf.conversion.errors import UserError
 from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.node_evaluator import CannotEvaluate
-from perf.conversion.random_ops import find_random_ops
+from perf.conversion.random_ops import read_random_ops
 from perf.conversion.signature import signature_of
 from perf.measure import tensor_io
 from perf.schema.cell import Cell, ReferenceQuality, TestSet
@@ -71,7 +72,7 @@ def study(job: StudyJob, folder: Path) -> ReferenceStudied:
         found.flushed = tensor_io.load_expected(flushed)
     _draw_more(backend, cell, folder, feeds, runs, until_s)
     fp64 = _compute_fp64(cell, feeds, runs, job.budget_s) if job.arbitrate else ""
-    ops = find_random_ops(read_structure(Path(cell.model.path)))
+    ops = read_random_ops(Path(cell.model.path))
     destination = Path(job.destination)
     sets, made = [], []
     for given, found in zip(cell.sets, runs, strict=True):
@@ -102,7 +103,10 @@ def _named_otherwise(cell: Cell) -> tuple[str, ...]:
     """Outputs whose stored files do not carry the model's names: position alone paired them."""
     if not cell.model.test_data:
         return ()
-    names = [v.name for v in signature_of(read_structure(Path(cell.model.path))).outputs]
+    try:
+        names = [v.name for v in signature_of(read_structure(Path(cell.model.path))).outputs]
+    except UserError:  # a format that onnx does not read, outputs of which no name is known
+        return ()
     out: list[str] = []
     for given in cell.sets:
         files = data_sets.tensor_files(Path(cell.model.test_data) / given.name, "output")
