@@ -11,6 +11,7 @@ from perf.conversion.data_sets import Tensors, write_set
 from perf.conversion.errors import UserError, raise_as
 from perf.conversion.model_inputs import Overrides, fill_inputs, resolve_shapes
 from perf.conversion.signature import signature_of
+from perf.measure.tensor_io import decode
 from setup_models.cross_check import cross_check
 
 SEED = 20_240_601
@@ -55,7 +56,8 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
         with raise_as(UserError, f"{path}: fails on the generated inputs", hint):
             outputs.append(run_session(session, feed))
         for name, array in outputs[-1].items():
-            if array.dtype.kind == "f" and np.isnan(array).any():
+            values = decode(array)
+            if values.dtype.kind == "f" and np.isnan(values).any():
                 raise UserError(f"{path}: output {name!r} holds NaN on the generated inputs{hint}")
         if number == 0 and options.cross_check:
             found = cross_check(path, model, session, feed, outputs[0])

@@ -17,11 +17,12 @@ from perf.planning.launch import (
     MadeFiles,
     RunContext,
     cache_of,
+    trace_requests,
 )
 from perf.planning.reference_cell import make_reference_cell
 from perf.schema import cell as cells
-from perf.schema import fold, outcomes
-from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
+from perf.schema import codec, fold, outcomes
+from perf.schema.cell import Cell, ModelFile, TestSet, base_name, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
 from perf.schema.record import (
@@ -47,10 +48,12 @@ def set_up_model(
             p.end(p.planned.failed.outcome)
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
-    for half in (False, True):
-        mine = [p for p in states if p.alive and _uses_half_data(p) is half]
-        if mine:
-            yield from _prepare_inputs(context, model, mine, half=half)
+    fed_alike: dict[tuple[bool, str], list[CellState]] = {}
+    for p in (p for p in states if p.alive):
+        shapes = json.dumps(codec.encode(p.cell.shapes))
+        fed_alike.setdefault((_uses_half_data(p), shapes), []).append(p)
+    for (half, _), mine in sorted(fed_alike.items(), key=lambda alike: alike[0][0]):
+        yield from _prepare_inputs(context, model, mine, half=half)
     yield from _convert_models(
         context, model, [p for p in states if p.alive and _needs_conversion(p)]
     )
@@ -62,6 +65,8 @@ def set_up_model(
     for half in (False, True):
         mine = [p for p in alive if _uses_half_data(p) is half]
         yield from arbitrate(context, model, mine, half=half)
+    if traces := trace_requests(context, alive):
+        yield traces  # what they found lies in their folders
 
 
 def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
@@ -82,7 +87,8 @@ def _prepare_inputs(
     key = _key(model.sha256, model.sha256_fp16, mine[0].cell.inputs_digest, half)
     folder = context.run.inputs(model.name, key)
     o = context.options
-    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
+    shapes = mine[0].cell.shapes
+    job = PrepareJob(model, o.input_data, o.seed, 2, shapes, str(folder), half)
     request = LaunchRequest(
         LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", context.own,
         PREPARE_PRELOAD, writable=(folder,), described=job,
@@ -95,7 +101,7 @@ def _prepare_inputs(
         return
     sets = prepared.sets
     _add_source(mine, request, sets)
-    if o.check and not all(s.outputs for s in sets):
+    if o.check and any(s.unreferenced for s in sets):
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
@@ -126,12 +132,26 @@ def _make_references(
     (result,) = yield [request]
     made = next((e.outputs for e in result.events if isinstance(e, OutputsSaved)), None)
     if made is None or not isinstance(result.launch.outcome, Passed):
-        for p in mine:
-            why = result.failed or _describe_outcome(result.launch.outcome)
+        why = result.failed or _describe_outcome(result.launch.outcome)
+        for p in (
+            mine if not any(s.outputs for s in sets) else ()
+        ):  # else what is stored is compared
             p.end(ArtefactFailed(f"reference outputs on the CPU EP: {why}"))
         return sets
     _add_source(mine, request, made)
-    return tuple(s if s.outputs else m for s, m in zip(sets, made, strict=True))
+    by = f"{cell.target.name} unoptimised"
+    return tuple(_complete(s, m, by) for s, m in zip(sets, made, strict=True))
+
+
+def _complete(given: TestSet, made: TestSet, made_by: str) -> TestSet:
+    """The set with the outputs that it lacks, as they were made; what is stored stands."""
+    stored = {t.name: t for t in given.outputs}
+    lacking = {
+        t.name: replace(t, made_by=made_by)
+        for t in made.outputs
+        if base_name(t.name) in (given.unreferenced or ())
+    }
+    return replace(given, outputs=tuple((stored | lacking).values()), unreferenced=())
 
 
 def _convert_models(

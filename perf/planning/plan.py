@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from perf.planning import ab_sides
 from perf.planning.targets import Offer, Planned
 from perf.request import cell_filter, tolerances
 from perf.request import model_list as model_files
-from perf.request.flag_types import EpOptions
+from perf.request.flag_types import EpOptions, Shapes, spell_shape
 from perf.request.locations import models_folder
 from perf.request.options import BadRequestError, Options
 from perf.schema import shape_profiles
@@ -68,10 +69,9 @@ def plan_cells(
     matches = cell_filter.compile_filter(options.select)
     out = []
     for number, model in enumerate(wanted):
-        digests = _inputs_digests(model, options)
         board = boards[number % len(boards)] if boards else None
         for offer in offers:
-            for cell in _cells_of(model, offer, options, digests):
+            for cell in _cells_of(model, offer, options):
                 if matches(cell.id) and only(cell.id):
                     out.append(_place_on_device(cell, offer, options, gpus, board))
     if not out:
@@ -115,9 +115,9 @@ def _plan_canaries(
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
     (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
     model = replace(found, name=CANARY)
-    digests = _inputs_digests(model, options)
+    digests = _inputs_digests(model, options, {})
     for offer in offers:
-        cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests)
+        cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests, {})
         yield _place_on_device(
             cell,
             offer,
@@ -156,25 +156,21 @@ def _models_matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple
     return tuple(m for m in models if any(fnmatch.fnmatchcase(m.name, g) for g in globs))
 
 
-def _cells_of(
-    model: ModelFile,
-    offer: Offer,
-    options: Options,
-    digests: Mapping[bool, str],
-) -> Iterator[Cell]:
+def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell]:
     named = [e for e in options.ep_options if _applies_to(e, offer)]
     plain = {k: v for e in named if not e.name for k, v in e.options.items()}
     ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
+    fed = [(shapes, _inputs_digests(model, options, shapes)) for shapes in options.shape or ({},)]
     for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
-        for io in ios:
+        for io, (shapes, digests) in itertools.product(ios, fed):
             parts = [f"io={io.value}"] if io is Io.DEVICE else []
             if plain or extra.options:
                 parts.append(extra.name or _spell_options(plain))
             if options.session_config:
                 parts.append(_spell_options(options.session_config))
-            parts += [f"{k}={'x'.join(map(str, v))}" for k, v in options.shape.items()]
-            merged = {**plain, **extra.options}
-            cell = _make_cell(model, offer, options, merged, io, ",".join(parts), digests)
+            parts += [spell_shape(name, dims) for name, dims in shapes.items()]
+            merged, variant = {**plain, **extra.options}, ",".join(parts)
+            cell = _make_cell(model, offer, options, merged, io, variant, digests, shapes)
             for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
                 yield replace(built, id=_cell_id(model, offer, built.variant))
 
@@ -201,6 +197,7 @@ def _make_cell(
     io: Io,
     variant: str,
     digests: Mapping[bool, str],
+    shapes: Shapes,
 ) -> Cell:
     spec, backend = offer.probed.spec, offer.backend
     label = offer.label
@@ -239,6 +236,7 @@ def _make_cell(
         plugin={**spec.plugin, **_backend_file_identity(spec.backend)},
         workspace=str(Path(options.workspace).absolute()),
         trtexec=_absolute_program(options.trtexec),
+        shapes=shapes,
     )  # fmt: skip
 
 
@@ -280,7 +278,7 @@ def _choose_tolerance(model: ModelFile, precision: Precision, o: Options) -> Tol
     return tolerances.override_tolerance(base, o.rtol, o.atol, o.percent_mismatch)
 
 
-def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
+def _inputs_digests(model: ModelFile, options: Options, shapes: Shapes) -> dict[bool, str]:
     """Digest of what will be fed: stored data's bytes, or all that random data is made from."""
     out = {}
     for half in (False, True):
@@ -290,7 +288,7 @@ def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
             made_from = {
                 "stored": stored,  # shapes and integer ranges come from it
                 "seed": options.seed,
-                "shapes": {k: list(v) for k, v in sorted(options.shape.items())},
+                "shapes": {k: list(v) for k, v in sorted(shapes.items())},
                 "inputs": sorted((k, repr(v)) for k, v in model.inputs.items()),
             }
             stored = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

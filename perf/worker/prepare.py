@@ -10,7 +10,7 @@ from perf.backends import Unsupported
 from perf.conversion import data_sets, model_inputs, random_ops
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
-from perf.conversion.signature import Value, read_signature
+from perf.conversion.signature import Signature, Value, read_signature
 from perf.measure import tensor_io
 from perf.request.model_list import find_test_sets
 from perf.schema.cell import InputOverride, TestSet
@@ -23,7 +23,7 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
     Raises BadModel for a model or data that is wrong, Unsupported for inputs that cannot be fed.
     """
     try:
-        return tuple(_prepare(job)) or (_write(Path(job.destination) / "no_inputs", {}, {}),)
+        return tuple(_prepare(job))
     except CannotFeed as e:
         raise Unsupported(str(e)) from e
 
@@ -46,9 +46,12 @@ def _prepare(job: PrepareJob) -> Iterator[TestSet]:
         stored = data_sets.read_inputs(folders[0], signature, cast=job.half) if folders else {}
         for number in range(job.sets):
             fed = _draw(job, signature.inputs, stored, number)
-            yield _write(destination / f"random_{number}", fed, {})
+            yield _write(destination / f"random_{number}", fed, {}, signature)
         return
-    if not folders and signature.inputs:
+    if not folders and not signature.inputs:
+        yield _write(destination / "no_inputs", {}, {}, signature)
+        return
+    if not folders:
         raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
     if folders and (name := next(iter(job.shapes), None)):
         raise CannotFeed(
@@ -57,7 +60,7 @@ def _prepare(job: PrepareJob) -> Iterator[TestSet]:
     for folder in folders:
         fed = data_sets.read_inputs(folder, signature, cast=job.half)
         expected = data_sets.read_outputs(folder, signature, cast=job.half)
-        yield _write(destination / folder.name, fed, expected)
+        yield _write(destination / folder.name, fed, expected, signature)
 
 
 def _set_folders(data: Path) -> tuple[Path, ...]:
@@ -107,6 +110,10 @@ def _shape(value: Value, like: np.ndarray | None) -> tuple[int, ...]:
     return fixed
 
 
-def _write(folder: Path, fed: Tensors, expected: Tensors) -> TestSet:
-    inputs = tensor_io.save_tensors(fed, folder, "input")
-    return TestSet(folder.name, inputs, tensor_io.save_tensors(expected, folder, "output"))
+def _write(folder: Path, fed: Tensors, expected: Tensors, signature: Signature) -> TestSet:
+    return TestSet(
+        folder.name,
+        tensor_io.save_tensors(fed, folder, "input"),
+        tensor_io.save_tensors(expected, folder, "output"),
+        tensor_io.names_without(expected, [v.name for v in signature.outputs]),
+    )
