@@ -31,5 +31,6 @@ def make_reference_cell(
         plugin={},
         variant="reference",
         io=Io.HOST,
+        protocol=replace(like.protocol, instrumented=""),
         model=replace(model, path=model.path_fp16 if half and model.path_fp16 else model.path),
     )
