@@ -36,6 +36,10 @@ VERBS = (
     Verb("models convert", "make and check an fp16, bf16 or int8 model", "perf.conversion.convert"),
     Verb("models infer_shapes", "write a model with inferred shapes", "perf.conversion.infer_shapes"),
     Verb("env", "list, build and remove the environments that engines run in", "perf.cli.env"),
+    Verb("results merge", "make one run of runs of one plan from many hosts", "perf.fleet.merge"),
+    Verb("fleet slurm", "share a run out over hosts through Slurm", "perf.fleet.slurm"),
+    Verb("fleet k8s", "print a run as a Kubernetes Indexed Job", "perf.fleet.k8s"),
+    Verb("fleet ray", "share a run out over hosts through Ray", "perf.fleet.ray"),
 )  # fmt: skip
 
 
