@@ -53,7 +53,7 @@ def _run(words: Sequence[str], options: Options) -> int:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
     end = plan_end(options)
-    plan = _make_plan(options, words, end)
+    plan = make_plan(options, words, end)
     if not plan.planned:
         return listing.show_empty_shard(options)
     if options.dry_run:
@@ -96,7 +96,9 @@ def _check_debugger(options: Options) -> None:
         raise BadRequestError("--backtrace: no gdb here; install it, or leave the flag out")
 
 
-def _make_plan(options: Options, words: Sequence[str], end: RunEnd) -> RunPlan:
+def make_plan(options: Options, words: Sequence[str], end: RunEnd | None = None) -> RunPlan:
+    """All that is known of a run before it begins; raises what `run_and_report` tells."""
+    end = end or RunEnd()
     results = Path(options.perf_result_path).absolute()
     found = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)

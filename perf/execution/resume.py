@@ -60,11 +60,16 @@ def rerun_options(words: Sequence[str], options: Options) -> Options:
 def _stored_run(options: Options, run_id: str) -> tuple[RunFolder, Mapping[str, Any], Options]:
     """An earlier run, its description, and its options; raises BadRequestError where there is none."""
     run = run_names.find_run(Path(options.perf_result_path).absolute(), run_id)
+    return run, *stored_options(run)
+
+
+def stored_options(run: RunFolder) -> tuple[Mapping[str, Any], Options]:
+    """What an earlier run's run.json says, and its options; raises BadRequestError."""
     stored = run_folder.read_json(run.root / "run.json")
     if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
         raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
     old = {f.name: stored["options"].get(f.name, f.default) for f in FLAGS}
-    return run, stored, command_line.build_options(old)
+    return stored, command_line.build_options(old)
 
 
 def original_words(words: Sequence[str], options: Options, results: Path) -> list[str]:

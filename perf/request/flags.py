@@ -122,6 +122,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("plugin", "a plug-in EP by its library, run as target NAME, in environment NAME where there is one", (), "",
          _ENVIRONMENTS, plugins, "NAME=LIBRARY[:EP_NAME]", "+", repeated=True),
     Flag("check", "hold one run against the reference before timing", True, "", _CHECKING, bool, switch=True),
+    Flag("explain", "for every mismatch try all that can tell whose fault it is, however long it takes", False, "", _CHECKING,
+         bool, switch=True, plan=False),
     Flag("force", "benchmark cells that failed validation too", False, "", _CHECKING, bool, switch=True),
     Flag("install", "build missing environments", True, "", _ENVIRONMENTS, bool, switch=True, plan=False),
     Flag("keep_cache", "share engine caches and converted models between runs in this folder", "", "", _TARGETS, str, "DIR"),

@@ -70,6 +70,7 @@ class Options:
     env: Mapping[str, str]
     plugin: Mapping[str, str]
     check: bool
+    explain: bool
     force: bool
     install: bool
     resume: str

@@ -23,6 +23,7 @@ class Verb:
 VERBS = (
     Verb("run", "run models on targets, check and time them, write the tables",
          "perf.cli.benchmark_wrapper", "python benchmark_wrapper.py"),
+    Verb("diagnose", "whose fault a cell's wrong outputs are", "perf.cli.diagnose"),
     Verb("compare", "what changed between two runs: speed, memory, outputs, placement, failures",
          "comparison.__main__", "python comparison/comparison_script.py"),
     Verb("compare --calibrate", "measure the noise of this machine", "comparison.calibrate"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from perf.backends import Unsupported
-from perf.conversion import data_sets, model_inputs
+from perf.conversion import data_sets, model_inputs, random_ops
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
 from perf.conversion.signature import Signature, Value, read_signature
@@ -28,11 +28,19 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
         raise Unsupported(str(e)) from e
 
 
+def find_random_ops(job: PrepareJob) -> tuple[str, ...]:
+    """The model's ops that draw at random, or may."""
+    return random_ops.read_random_ops(Path(_model_path(job)))
+
+
+def _model_path(job: PrepareJob) -> str:
+    return job.model.path_fp16 if job.half and job.model.path_fp16 else job.model.path
+
+
 def _prepare(job: PrepareJob) -> Iterator[TestSet]:
     model, destination = job.model, Path(job.destination)
     data = model.test_data_fp16 if job.half and model.test_data_fp16 else model.test_data
-    path = model.path_fp16 if job.half and model.path_fp16 else model.path
-    signature = read_signature(Path(path))
+    signature = read_signature(Path(_model_path(job)))
     folders = _set_folders(Path(data)) if data else ()
     if job.input_data == "random":
         stored = data_sets.read_inputs(folders[0], signature, cast=job.half) if folders else {}
