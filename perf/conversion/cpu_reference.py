@@ -15,6 +15,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
+from perf.measure import flat_values
+
 
 def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
     """An InferenceSession; onnxruntime's own exceptions come through."""
@@ -33,9 +35,10 @@ def silence_engine() -> None:
 
 
 def run_session(session: Any, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs by name; onnxruntime's own exceptions come through."""
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feed)), strict=True))
+    """The outputs by name, as flat_values tells them; onnxruntime's own exceptions come through."""
+    types = {output.name: str(output.type) for output in session.get_outputs()}
+    given = flat_values.group_inputs({i.name: str(i.type) for i in session.get_inputs()}, feed)
+    return flat_values.name_outputs(types, session.run(list(types), given), np.asarray)
 
 
 @dataclass(frozen=True)

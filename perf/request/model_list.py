@@ -84,7 +84,8 @@ def digest_test_data(folder: Path | None) -> str:
     total = hashlib.sha256()
     seen = False
     for one in find_test_sets(folder) if folder else ():
-        for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
+        files = [one] if one.is_file() else sorted(p for p in one.iterdir() if p.suffix == ".pb")
+        for file in files:
             seen = True
             total.update(f"{one.name}/{file.name}:".encode("utf-8", "surrogateescape"))
             with suppress(UntrustedFileError):
@@ -93,10 +94,12 @@ def digest_test_data(folder: Path | None) -> str:
 
 
 def find_test_sets(folder: Path) -> tuple[Path, ...]:
-    """The test_data* folders of a model, sorted by their number."""
+    """The test_data* folders of a model, sorted by their number; without any, its test_data*.npz files."""
     if not folder.is_dir():
         return ()
-    found = [p for p in folder.iterdir() if p.is_dir() and p.name.startswith("test_data")]
+    named = [p for p in folder.iterdir() if p.name.startswith("test_data")]
+    found = [p for p in named if p.is_dir()]
+    found = found or [p for p in named if p.suffix == ".npz" and p.is_file()]
     return tuple(sorted(found, key=lambda p: (_number(p.name), p.name)))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values as ort_values
-from perf.measure import layer_precision, placement
+from perf.measure import flat_values, layer_precision, placement
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
@@ -122,7 +122,7 @@ class OrtSession:
         yield cls(session, cell, launch_dir, spec)
 
     def infer(self, feed: Tensors) -> Tensors:
-        """One run, host to host; a sequence output comes as its elements, `name[0]`, `name[1]`, …"""
+        """One run, host to host; sequences and maps come as flat_values tells them."""
         self._last_feed = feed
         with translate_errors(self._spec.device):
             return self._name_outputs(self._host_runner([feed])(0))
@@ -233,27 +233,13 @@ class OrtSession:
         return self._name_outputs(binding.get_outputs())
 
     def _group_sequences(self, feed: Tensors) -> dict[str, Any]:
-        """The feed as ORT takes it: sequences as lists, an absent optional as None."""
-        out: dict[str, Any] = {}
-        for name, kind in self._input_types.items():
-            if "seq(" in kind:
-                element = re.compile(re.escape(name) + r"\[\d+\]")
-                held = [a for n, a in feed.items() if element.fullmatch(n)]
-                out[name] = held if held or kind.startswith("seq(") else None
-            elif name in feed:
-                out[name] = feed[name]
-            elif kind.startswith("optional("):
-                out[name] = None
-        return out | {n: a for n, a in feed.items() if n not in out and not n.endswith("]")}
+        return flat_values.group_inputs(self._input_types, feed)
 
     def _name_outputs(self, outputs: Sequence[Any]) -> dict[str, "np.ndarray"]:
-        out: dict[str, np.ndarray] = {}
-        for name, value in zip(self._output_types, outputs, strict=True):
-            if isinstance(value, list):
-                out.update({f"{name}[{i}]": element for i, element in enumerate(value)})
-            elif value is not None:  # an absent optional
-                out[name] = ort_values.to_array(value)
-        return out
+        try:
+            return flat_values.name_outputs(self._output_types, outputs, ort_values.to_array)
+        except flat_values.NotFlatError as e:
+            raise Unsupported(str(e)) from e
 
 
 @contextlib.contextmanager
