@@ -1,5 +1,6 @@
 """`python -m setup_models.add MODEL.onnx`: any single ONNX file made a model the harness can run."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import TypeVar
 
 from perf.conversion.errors import UserError, run_command
 from perf.conversion.external_data import copy_sparse, external_files, read_structure
-from perf.conversion.model_inputs import Override, Overrides, list_entries
+from perf.conversion.model_inputs import OpenDims, Override, Overrides, list_entries
 from perf.conversion.signature import signature_of
 from perf.request.command_parser import CommandParser
 from perf.request.locations import new_models_folder
@@ -97,13 +98,21 @@ def _parse_value(text: str) -> float | str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with the model added, 1 with one line on stderr and nothing changed."""
-    args = make_parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = make_parser().parse_args(words)
     if args.sets < 1:
         raise UserError("--sets: at least one test set is needed")
     overrides = parse_overrides(args.shape, args.range, args.value, args.dim)
     name = args.name or args.model.stem
     options = SetOptions(overrides, args.sets, args.seed, not args.no_cross_check)
-    print_report(args.models / name, add_model(args.model, args.models, name, options))
+    try:
+        report = add_model(args.model, args.models, name, options)
+    except OpenDims as error:
+        at = words.index("--shape") + 1 if "--shape" in words else len(words)
+        shape = (*(() if "--shape" in words else ("--shape",)), *error.words)
+        again = shlex.join((*words[:at], *shape, *words[at:]))
+        raise UserError(f"{error.what}; try {command_of('setup_models.add')} {again}") from error
+    print_report(args.models / name, report)
     run = command_of("perf.cli.benchmark_wrapper")
     print(f"run it: {run} -m {args.models / FILE_NAME} -i fix -r both")
     return 0

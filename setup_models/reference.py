@@ -1,6 +1,8 @@
 """Reference outputs for seeded inputs: the CPU EP unoptimised, cross-checked by onnx.reference."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,18 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from perf.conversion import external_data, graph_repair
+from perf.conversion.batch_proof import batch_prover
 from perf.conversion.cpu_reference import open_session, output_distance, run_session
 from perf.conversion.data_sets import Tensors, write_set
 from perf.conversion.errors import UserError, describe_error, raise_as
-from perf.conversion.model_inputs import Overrides, fill_inputs, resolve_shapes
+from perf.conversion.model_inputs import (
+    Overrides,
+    assumed_batches,
+    fill_inputs,
+    resolve_shapes,
+)
 from perf.conversion.signature import signature_of
+from perf.measure import flat_values
 
 SEED = 20_240_601
 # onnx.reference runs node by node in Python: past these it takes minutes.
@@ -50,23 +59,29 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
     """
     model = external_data.read_structure(path)
     external_data.external_files(path, model)  # what is missing is named before an engine fails
-    inputs = signature_of(model).inputs
-    shapes = resolve_shapes(inputs, options.overrides)
+    signature = signature_of(model)
+    inputs = signature.inputs
     with raise_as(UserError, f"{path}: the CPU EP cannot load it"):
         session = open_session(path)
+    run = partial(run_session, session)
+    proof = batch_prover(run, inputs, options.overrides)
+    shapes = resolve_shapes(inputs, options.overrides, prove_batch=proof)
     outputs: list[Tensors] = []
     notes = ["not cross-checked: --no_cross_check"]
     hint = "; give --shape, --range or --value for the inputs at fault"
     for number in range(options.sets):
         feed = fill_inputs(inputs, shapes, options.overrides, options.seed + number)
         with raise_as(UserError, f"{path}: fails on the generated inputs", hint):
-            outputs.append(run_session(session, feed))
+            outputs.append(run(feed))
         for name, array in outputs[-1].items():
             if array.dtype.kind == "f" and np.isnan(array).any():
                 raise UserError(f"{path}: output {name!r} holds NaN on the generated inputs{hint}")
-        write_set(folder / f"test_data_set_{number}", feed, outputs[-1])
+        write_set(folder / f"test_data_set_{number}", feed, outputs[-1], signature)
         if number == 0 and options.cross_check:
-            notes = [_cross_check(path, model, feed, outputs[0])]
+            types = {o.name: str(o.type) for o in session.get_outputs()}
+            notes = [_cross_check(path, model, feed, outputs[0], types)]
+    if assumed := assumed_batches(inputs, options.overrides):
+        notes.append(assumed)
     again = outputs[1] if options.sets > 1 else {}
     if inputs and again and all(np.array_equal(outputs[0][name], again[name]) for name in again):
         notes.append("the outputs are the same for different inputs: such a model checks little")
@@ -74,7 +89,9 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
     return SetReport(options.sets, shapes, given, tuple(notes))
 
 
-def _cross_check(path: Path, model: onnx.ModelProto, feed: Tensors, expected: Tensors) -> str:
+def _cross_check(
+    path: Path, model: onnx.ModelProto, feed: Tensors, expected: Tensors, types: Mapping[str, str]
+) -> str:
     nodes = sum(len(graph.node) for graph in graph_repair.all_graphs(model.graph))
     elements = sum(array.size for array in feed.values())
     if nodes > CROSS_CHECK_NODES or elements > CROSS_CHECK_INPUT_ELEMENTS:
@@ -83,13 +100,14 @@ def _cross_check(path: Path, model: onnx.ModelProto, feed: Tensors, expected: Te
         return "not cross-checked: the weights are too large"
     try:
         with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(model).run(list(expected), dict(feed))
+            given = ReferenceEvaluator(model).run(list(types), dict(feed))
+        found = flat_values.name_outputs(types, given, np.asarray)
     except Exception as error:  # an op it lacks, or a bug of its own: no verdict either way
         why = describe_error(error)[:120]
         return f"not cross-checked: onnx.reference cannot run it ({why})"
     worst = 0.0
-    for (name, want), got in zip(expected.items(), found, strict=True):
-        distance = output_distance(np.asarray(got), want)
+    for name, want in expected.items():
+        distance = output_distance(found[name], want) if name in found else None
         if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
             what = "another shape"
             if distance is not None:

@@ -68,6 +68,7 @@ class TestSet:
     name: str
     inputs: tuple[TensorFile, ...]
     outputs: tuple[TensorFile, ...] = ()
+    origin: str = ""  # of the inputs: stored, given or random, and what a user should know of that
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 

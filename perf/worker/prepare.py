@@ -1,19 +1,21 @@
 """Test data of one model, stored as .pb or drawn at random, made into .npy files that any worker reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from perf.backends import Unsupported
-from perf.conversion import data_sets, model_inputs
+from perf.conversion import batch_proof, data_sets, model_inputs
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
-from perf.conversion.signature import Value, read_signature
+from perf.conversion.model_inputs import OpenDims, Override, Overrides
+from perf.conversion.signature import Signature, Value, read_signature
 from perf.measure import tensor_io
 from perf.request.model_list import find_test_sets
-from perf.schema.cell import InputOverride, TestSet
+from perf.schema.cell import TestSet
 from perf.schema.jobs import PrepareJob
 
 
@@ -23,33 +25,56 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
     Raises BadModel for a model or data that is wrong, Unsupported for inputs that cannot be fed.
     """
     try:
-        return tuple(_prepare(job)) or (_write(Path(job.destination) / "no_inputs", {}, {}),)
+        return tuple(_prepare(job)) or (
+            _write(Path(job.destination) / "no_inputs", {}, {}, "none"),
+        )
     except CannotFeed as e:
         raise Unsupported(str(e)) from e
 
 
 def _prepare(job: PrepareJob) -> Iterator[TestSet]:
-    model, destination = job.model, Path(job.destination)
+    model = job.model
+    path = Path(model.path_fp16 if job.half and model.path_fp16 else model.path)
+    signature = read_signature(path)
     data = model.test_data_fp16 if job.half and model.test_data_fp16 else model.test_data
-    path = model.path_fp16 if job.half and model.path_fp16 else model.path
-    signature = read_signature(Path(path))
-    folders = _set_folders(Path(data)) if data else ()
-    if job.input_data == "random":
+    if job.given:
+        folders = _given_sets(Path(job.given), model.name)
+    else:
+        folders = _set_folders(Path(data)) if data else ()
+    if job.input_data == "random" and not job.given:
         stored = data_sets.read_inputs(folders[0], signature, cast=job.half) if folders else {}
-        for number in range(job.sets):
-            fed = _draw(job, signature.inputs, stored, number)
-            yield _write(destination / f"random_{number}", fed, {})
-        return
-    if not folders and signature.inputs:
-        raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
-    if folders and (name := next(iter(job.shapes), None)):
-        raise CannotFeed(
-            f"--shape {name} needs random inputs (-i random): stored data have their own shape"
-        )
-    for folder in folders:
-        fed = data_sets.read_inputs(folder, signature, cast=job.half)
-        expected = data_sets.read_outputs(folder, signature, cast=job.half)
-        yield _write(destination / folder.name, fed, expected)
+        yield from _draw_sets(job, path, signature, stored)
+    elif not folders and signature.inputs:
+        if data or job.given:
+            where = job.given or data
+            raise BadModel(f"{where}: no test_data_set_N/input_M.pb and no .npz; use -i random")
+        yield from _draw_sets(job, path, signature, {})
+    else:
+        if folders and (name := next(iter(job.shapes), None)):
+            raise CannotFeed(
+                f"--shape {name} needs random inputs (-i random): stored data have their own shape"
+            )
+        for folder in folders:
+            yield _read_set(folder, signature, job)
+
+
+def _read_set(folder: Path, signature: Signature, job: PrepareJob) -> TestSet:
+    fed = data_sets.pair_inputs(folder, signature, cast=job.half)
+    expected = data_sets.pair_outputs(folder, signature, cast=job.half)
+    origin = "; ".join(
+        (f"given: {job.given}" if job.given else "stored", *fed.notes, *expected.notes)
+    )
+    name = folder.stem if folder.is_file() else folder.name
+    return _write(Path(job.destination) / name, fed.tensors, expected.tensors, origin)
+
+
+def _given_sets(given: Path, model_name: str) -> tuple[Path, ...]:
+    """The sets of --inputs: an .npz, or a folder of sets or of .npz, or one such a folder for each model."""
+    if given.is_file():
+        return (given,)
+    own = given / model_name
+    home = own if own.is_dir() else given
+    return _set_folders(home) or tuple(sorted(home.glob("*.npz")))
 
 
 def _set_folders(data: Path) -> tuple[Path, ...]:
@@ -60,45 +85,56 @@ def _set_folders(data: Path) -> tuple[Path, ...]:
     return find_test_sets(data) or alone
 
 
-def _overrides(job: PrepareJob, inputs: Sequence[Value]) -> dict[str, InputOverride]:
+def _overrides(job: PrepareJob) -> Overrides:
     """The model list's overrides, with the command line's shapes over them."""
-    overrides = dict(job.model.inputs)
+    overrides = {n: Override(o.shape, o.range, o.value) for n, o in job.model.inputs.items()}
     for name, shape in job.shapes.items():
-        overrides[name] = replace(overrides.get(name, InputOverride()), shape=shape)
-    known = [v.name for v in inputs]
-    for name in overrides.keys() - known:
-        what = f"no input {name!r} to override; it has {', '.join(known)}"
-        raise BadModel(f"{job.model.path}: {what}")
-    return overrides
+        overrides[name] = replace(overrides.get(name, Override()), shape=shape)
+    return Overrides(overrides)
 
 
-def _draw(job: PrepareJob, values: Sequence[Value], stored: Tensors, number: int) -> Tensors:
-    """Set `number` of a run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
-    out, overrides = {}, _overrides(job, values)
-    for place, value in enumerate(values):
-        model_inputs.require_drawable(value)
-        rng = np.random.default_rng((job.seed, number, place))
-        override, like = overrides.get(value.name, InputOverride()), stored.get(value.name)
-        shape = _shape(value, like) if override.shape is None else override.shape
-        model_inputs.require_fit(value, shape)
-        out[value.name] = model_inputs.draw(value, shape, override, rng, like=like)
-    return out
-
-
-def _shape(value: Value, like: np.ndarray | None) -> tuple[int, ...]:
-    if like is not None:
-        return like.shape
-    dims = value.dims or ()
-    fixed = tuple(d for d in dims if isinstance(d, int))
-    if value.dims is None or len(fixed) != len(dims):
-        spelled = "x".join(str(d) if isinstance(d, int) else "1" for d in dims) or "1x3x224x224"
-        raise CannotFeed(
-            f"input {value.name!r} is {value.shape_text} and no data are stored: give its shape, "
-            f"as in --shape {value.name}={spelled}"
+def _draw_sets(
+    job: PrepareJob, path: Path, signature: Signature, stored: Tensors
+) -> Iterator[TestSet]:
+    """A run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
+    values, overrides = signature.inputs, _overrides(job)
+    try:
+        shapes = model_inputs.resolve_shapes(
+            values,
+            overrides,
+            stored,
+            lambda shapes, rows: _is_batch(path, values, overrides, shapes, rows),
         )
-    return fixed
+    except OpenDims as e:
+        raise CannotFeed(f"{e}; or store test data beside the model") from e
+    given = [(v, overrides.inputs.get(v.name, Override()), stored.get(v.name)) for v in values]
+    drawn = ", ".join(model_inputs.describe_values(*one) for one in given)
+    assumed = model_inputs.assumed_batches(values, overrides, stored)
+    origin = "; ".join(filter(None, (f"random, seed {job.seed}: {drawn}", assumed)))
+    for number in range(job.sets):
+        fed = {}
+        for place, (value, override, like) in enumerate(given):
+            rng = np.random.default_rng((job.seed, number, place))
+            ranged = model_inputs.with_usual_range(value, override, like)
+            fed[value.name] = model_inputs.draw(value, shapes[value.name], ranged, rng, like=like)
+        yield _write(Path(job.destination) / f"random_{number}", fed, {}, origin)
 
 
-def _write(folder: Path, fed: Tensors, expected: Tensors) -> TestSet:
+def _is_batch(
+    path: Path,
+    values: Sequence[Value],
+    overrides: Overrides,
+    shapes: Mapping[str, tuple[int, ...]],
+    rows: Sequence[str],
+) -> bool:
+    from perf.conversion import cpu_reference  # an engine, which few models need here
+
+    session = cpu_reference.open_session(path)
+    run = partial(cpu_reference.run_session, session)
+    return batch_proof.is_batch(run, values, shapes, rows, overrides)
+
+
+def _write(folder: Path, fed: Tensors, expected: Tensors, origin: str) -> TestSet:
     inputs = tensor_io.save_tensors(fed, folder, "input")
-    return TestSet(folder.name, inputs, tensor_io.save_tensors(expected, folder, "output"))
+    outputs = tensor_io.save_tensors(expected, folder, "output")
+    return TestSet(folder.name, inputs, outputs, origin=origin)

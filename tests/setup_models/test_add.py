@@ -1,6 +1,7 @@
 """One ONNX file made a model with test sets and references, or one line and nothing changed."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from perf.conversion.errors import UserError
 from perf.conversion.model_inputs import Override, Overrides
 from perf.conversion.signature import read_signature
 from perf.request.model_list import find_test_sets, load_models
+from perf.request.programs import command_of
 from setup_models import add, reference
 from setup_models.reference import SetOptions, SetReport
 from tests.inprocess.asking import prepared
@@ -73,12 +75,28 @@ def test_a_text_that_is_given_is_fed_and_listed(tmp_path: Path) -> None:
 
 
 def test_open_dims_are_asked_for_and_nothing_is_made(tmp_path: Path) -> None:
-    source = save(mlp(batch="length"), tmp_path / "mine.onnx")
+    total = helper.make_node("ReduceSum", ["x"], ["y"])
+    source = save(model_of([total], {}, ["length", "width"]), tmp_path / "mine.onnx")
     done = command(source, "--models", tmp_path / "models")
     assert done.returncode == 1
-    assert done.stderr == "error: dynamic dims need sizes: x [length,8]: --shape x=<length>x8\n"
+    says, _, again = done.stderr.partition("; try ")
+    assert says == "error: dynamic dims need sizes: x [length,width]"
     assert not (tmp_path / "models").exists()
-    assert command(source, "--models", tmp_path / "models", "--dim", "length=5").returncode == 0
+    pasted = shlex.split(again.removeprefix(f"{command_of('setup_models.add')} "))
+    assert command(*pasted).returncode == 0
+    assert (
+        command(source, "--models", tmp_path / "n", "--dim", "length=5", "width=3").returncode == 0
+    )
+
+
+def test_a_first_dim_is_taken_as_a_batch_of_one_where_runs_prove_it(tmp_path: Path) -> None:
+    report = added(mlp(batch="unk__749"), tmp_path)
+    assert report.input_shapes == {"x": (1, 8)}
+    assert any(
+        note.startswith("first dim taken as 1, a batch: x [unk__749,8]") for note in report.notes
+    )
+    (model,) = load_models(tmp_path / "models" / "model_list.json")
+    assert model.inputs["x"].shape == (1, 8)
 
 
 def test_a_name_that_is_taken_or_none_is_refused_before_work(tmp_path: Path) -> None:
