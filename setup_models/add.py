@@ -12,6 +12,7 @@ from perf.conversion.external_data import copy_sparse, external_files, read_stru
 from perf.conversion.model_inputs import OpenDims, Override, Overrides, list_entries
 from perf.conversion.signature import signature_of
 from perf.request.command_parser import CommandParser
+from perf.request.given_data import find_given_sets, require_given
 from perf.request.locations import new_models_folder
 from perf.request.programs import command_of
 from setup_models import model_list_rows as rows
@@ -104,7 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError("--sets: at least one test set is needed")
     overrides = parse_overrides(args.shape, args.range, args.value, args.dim)
     name = args.name or args.model.stem
-    options = SetOptions(overrides, args.sets, args.seed, not args.no_cross_check)
+    given = find_given_sets(require_given(args.inputs), name) if args.inputs else ()
+    if args.inputs and not given:
+        raise UserError(f"--inputs {args.inputs}: no test_data_set_N/input_M.pb and no .npz there")
+    options = SetOptions(overrides, args.sets, args.seed, not args.no_cross_check, given)
     try:
         report = add_model(args.model, args.models, name, options)
     except OpenDims as error:
@@ -131,6 +135,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--name", help="default: the file's name")
     add_models_flag(parser)
+    parser.add_argument(
+        "--inputs", metavar="FOLDER|FILE.npz", help="your own data, with outputs if it holds them"
+    )
     for flag, metavar, what in (
         ("--shape", "NAME=1x3x224x224", "an input's shape"),
         ("--dim", "SYMBOL=4", "a symbolic dim's size"),

@@ -1,6 +1,6 @@
 """Reference outputs for seeded inputs: the CPU EP unoptimised, cross-checked by onnx.reference."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from perf.conversion import external_data, graph_repair
 from perf.conversion.batch_proof import batch_prover
 from perf.conversion.cpu_reference import open_session, output_distance, run_session
-from perf.conversion.data_sets import Tensors, write_set
+from perf.conversion.data_sets import Tensors, pair_inputs, pair_outputs, write_set
 from perf.conversion.errors import UserError, describe_error, raise_as
 from perf.conversion.model_inputs import (
     Overrides,
@@ -20,7 +20,7 @@ from perf.conversion.model_inputs import (
     fill_inputs,
     resolve_shapes,
 )
-from perf.conversion.signature import signature_of
+from perf.conversion.signature import Signature, signature_of
 from perf.measure import flat_values
 
 SEED = 20_240_601
@@ -40,6 +40,7 @@ class SetOptions:
     sets: int = 2
     seed: int = SEED
     cross_check: bool = True
+    given: tuple[Path, ...] = ()  # the user's own sets, in place of drawn ones
 
 
 @dataclass(frozen=True)
@@ -53,40 +54,79 @@ class SetReport:
 
 
 def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
-    """Write test data sets for the model at `path` into `folder`; set k is filled from seed + k.
+    """Write test data sets for the model at `path` into `folder`; set k is filled from seed + k, or given.
 
     Raises UserError where the CPU EP cannot run the model, gives NaN, or differs from onnx.reference.
     """
     model = external_data.read_structure(path)
     external_data.external_files(path, model)  # what is missing is named before an engine fails
     signature = signature_of(model)
-    inputs = signature.inputs
     with raise_as(UserError, f"{path}: the CPU EP cannot load it"):
         session = open_session(path)
     run = partial(run_session, session)
-    proof = batch_prover(run, inputs, options.overrides)
-    shapes = resolve_shapes(inputs, options.overrides, prove_batch=proof)
+    types = {o.name: str(o.type) for o in session.get_outputs()}
     outputs: list[Tensors] = []
-    notes = ["not cross-checked: --no_cross_check"]
-    hint = "; give --shape, --range or --value for the inputs at fault"
-    for number in range(options.sets):
-        feed = fill_inputs(inputs, shapes, options.overrides, options.seed + number)
-        with raise_as(UserError, f"{path}: fails on the generated inputs", hint):
-            outputs.append(run(feed))
-        for name, array in outputs[-1].items():
-            if array.dtype.kind == "f" and np.isnan(array).any():
-                raise UserError(f"{path}: output {name!r} holds NaN on the generated inputs{hint}")
+    shapes: dict[str, tuple[int, ...]] = {}
+    notes = [] if options.cross_check else ["not cross-checked: --no_cross_check"]
+    for number, (feed, stored) in enumerate(_feeds(signature, options, run, notes)):
+        computed = _run_checked(path, run, feed, "given" if options.given else "generated")
+        notes += _differences(stored, computed, number)
+        outputs.append({**computed, **stored})
         write_set(folder / f"test_data_set_{number}", feed, outputs[-1], signature)
-        if number == 0 and options.cross_check:
-            types = {o.name: str(o.type) for o in session.get_outputs()}
-            notes = [_cross_check(path, model, feed, outputs[0], types)]
-    if assumed := assumed_batches(inputs, options.overrides):
-        notes.append(assumed)
-    again = outputs[1] if options.sets > 1 else {}
-    if inputs and again and all(np.array_equal(outputs[0][name], again[name]) for name in again):
+        if number == 0:
+            shapes = {name: tuple(array.shape) for name, array in feed.items()}
+            if options.cross_check:
+                notes.insert(0, _cross_check(path, model, feed, computed, types))
+    if shapes and len(outputs) > 1 and _are_equal(*outputs[:2]):
         notes.append("the outputs are the same for different inputs: such a model checks little")
     given = {name: tuple(array.shape) for name, array in outputs[0].items()}
-    return SetReport(options.sets, shapes, given, tuple(notes))
+    return SetReport(len(outputs), shapes, given, tuple(dict.fromkeys(notes)))
+
+
+def _are_equal(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(a, other[n]) for n, a in one.items())
+
+
+def _feeds(
+    signature: Signature, options: SetOptions, run: Callable[[Tensors], Tensors], notes: list[str]
+) -> Iterator[tuple[Tensors, Tensors]]:
+    """Inputs, and outputs that came with them: the user's own sets, else drawn ones; notes what was taken."""
+    for data_set in options.given:
+        fed, expected = pair_inputs(data_set, signature), pair_outputs(data_set, signature)
+        notes += (f"{data_set.name}: {note}" for note in (*fed.notes, *expected.notes))
+        yield fed.tensors, expected.tensors
+    if options.given:
+        return
+    inputs, overrides = signature.inputs, options.overrides
+    proof = batch_prover(run, inputs, overrides)
+    shapes = resolve_shapes(inputs, overrides, prove_batch=proof)
+    if assumed := assumed_batches(inputs, overrides):
+        notes.append(assumed)
+    for number in range(options.sets):
+        yield fill_inputs(inputs, shapes, overrides, options.seed + number), {}
+
+
+def _run_checked(
+    path: Path, run: Callable[[Tensors], Tensors], feed: Tensors, which: str
+) -> Tensors:
+    hint = "; give --shape, --range or --value for the inputs at fault"
+    if which == "given":
+        hint = ""
+    with raise_as(UserError, f"{path}: fails on the {which} inputs", hint):
+        outputs = run(feed)
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise UserError(f"{path}: output {name!r} holds NaN on the {which} inputs{hint}")
+    return outputs
+
+
+def _differences(stored: Tensors, computed: Tensors, number: int) -> Iterator[str]:
+    """What is given as outputs and is not what the CPU EP computes."""
+    for name, want in stored.items():
+        distance = output_distance(computed[name], want) if name in computed else None
+        if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
+            far = "of another shape" if distance is None else f"{distance.relative:.2g} away"
+            yield f"set {number}: the given output {name!r} is {far} from the CPU EP's, and kept"
 
 
 def _cross_check(

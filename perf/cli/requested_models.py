@@ -1,6 +1,7 @@
 """The models that a run asks for; the offline ones are made first where they are meant and missing."""
 
 import subprocess
+import sys
 
 from perf.cli.named_inputs import refuse_misnamed
 from perf.planning.targets import NothingMeasurableError
@@ -22,6 +23,13 @@ def load_requested(options: Options) -> tuple[ModelFile, ...]:
         _make_offline_models()
     models = load_all(sources)
     refuse_misnamed(models, sources, options)
+    if options.input_data == "zoo" and not options.inputs:
+        for model in (m for m in models if not m.test_data and not m.problem):
+            print(
+                f"{model.name}: no test data beside {model.path}, so random inputs are fed, of seed "
+                f"{options.seed}; --inputs FILE.npz feeds your own",
+                file=sys.stderr,
+            )
     return models
 
 

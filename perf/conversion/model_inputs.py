@@ -231,7 +231,8 @@ def list_entries(
     for value in values:
         override = overrides.inputs.get(value.name, Override())
         entry = {k: v for k, v in vars(override).items() if v is not None and k != "pattern"}
-        if value.dims is None or any(not isinstance(d, int) for d in value.dims):
+        is_open = value.dims is None or any(not isinstance(d, int) for d in value.dims)
+        if is_open and value.name in shapes:  # a sequence has none
             entry["shape"] = shapes[value.name]
         if entry:
             found[value.name] = entry

@@ -54,6 +54,8 @@ FLAGS: tuple[Flag, ...] = (
          ("model_list.json",), "m", _MODELS, paths, "PATH", "+", repeated=True),
     Flag("input_data", "random, or zoo (fix): the models' own test data", "random", "i", _MODELS,
          lambda v: "zoo" if v == "fix" else _chosen("random", "zoo")(v), "SOURCE"),
+    Flag("inputs", "your own data in place of -i: an .npz of arrays by input name (outputs too, if it holds them), a folder "
+         "of test sets or of .npz, or one with such a folder for each model", "", "", _MODELS, str, "FOLDER|FILE.npz"),
     Flag("test_times", "timed runs per measure launch, rotated over the sets; left out: 20, then as many as "
          "fit --min_time, at most 1,000", None, "t", _MEASURING, optional(at_least(1, int, MOST_RUNS)), "N"),
     Flag("workspace", "TensorRT and trtexec are looked for below it", "./", "w", _ENVIRONMENTS, str, "DIR"),

@@ -26,6 +26,7 @@ class Options:
     running_mode: str
     model_source: tuple[str, ...]
     input_data: str
+    inputs: str
     test_times: int | None
     workspace: str
     perf_result_path: str

@@ -14,6 +14,7 @@ from perf.conversion.errors import BadModel, CannotFeed
 from perf.conversion.model_inputs import OpenDims, Override, Overrides
 from perf.conversion.signature import Signature, Value, read_signature
 from perf.measure import tensor_io
+from perf.request.given_data import find_given_sets
 from perf.request.model_list import find_test_sets
 from perf.schema.cell import TestSet
 from perf.schema.jobs import PrepareJob
@@ -38,7 +39,7 @@ def _prepare(job: PrepareJob) -> Iterator[TestSet]:
     signature = read_signature(path)
     data = model.test_data_fp16 if job.half and model.test_data_fp16 else model.test_data
     if job.given:
-        folders = _given_sets(Path(job.given), model.name)
+        folders = find_given_sets(Path(job.given), model.name)
     else:
         folders = _set_folders(Path(data)) if data else ()
     if job.input_data == "random" and not job.given:
@@ -66,15 +67,6 @@ def _read_set(folder: Path, signature: Signature, job: PrepareJob) -> TestSet:
     )
     name = folder.stem if folder.is_file() else folder.name
     return _write(Path(job.destination) / name, fed.tensors, expected.tensors, origin)
-
-
-def _given_sets(given: Path, model_name: str) -> tuple[Path, ...]:
-    """The sets of --inputs: an .npz, or a folder of sets or of .npz, or one such a folder for each model."""
-    if given.is_file():
-        return (given,)
-    own = given / model_name
-    home = own if own.is_dir() else given
-    return _set_folders(home) or tuple(sorted(home.glob("*.npz")))
 
 
 def _set_folders(data: Path) -> tuple[Path, ...]:

@@ -191,3 +191,23 @@ def test_options_are_understood() -> None:
 def test_options_that_make_no_sense_are_refused(words: str) -> None:
     with pytest.raises(UserError, match=f"{words}: not understood"):
         add.main(["model.onnx", *words.split()])
+
+
+def test_own_data_are_added_with_the_outputs_that_came_with_them(tmp_path: Path) -> None:
+    source, own = save(mlp(), tmp_path / "mine.onnx"), tmp_path / "own"
+    own.mkdir()
+    x = np.linspace(-1, 1, 24).reshape(3, 8)
+    np.savez(own / "a.npz", x=x)
+    np.savez(own / "b.npz", x=x, y=np.zeros((3, 4)))
+    done = command(source, "--models", tmp_path / "models", "--inputs", own)
+    assert done.returncode == 0, done.stderr
+    assert "input  x [3, 8]" in done.stdout
+    assert "b.npz: 'x' cast from float64 to float32" in done.stdout
+    assert "set 1: the given output 'y' is" in done.stdout
+    signature = read_signature(source)
+    first, second = find_test_sets(tmp_path / "models" / "mine")
+    assert np.array_equal(data_sets.read_inputs(first, signature)["x"], x.astype(np.float32))
+    assert data_sets.read_outputs(first, signature)["y"].any()
+    assert not data_sets.read_outputs(second, signature)["y"].any()
+    done = command(source, "--models", tmp_path / "models", "--name", "n", "--inputs", "nowhere")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
