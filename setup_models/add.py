@@ -12,6 +12,7 @@ from perf.conversion.external_data import copy_sparse, external_files, read_stru
 from perf.conversion.model_inputs import OpenDims, Override, Overrides, list_entries
 from perf.conversion.signature import signature_of
 from perf.request.command_parser import CommandParser
+from perf.request.custom_ops import find_libraries
 from perf.request.given_data import find_given_sets, require_given
 from perf.request.locations import new_models_folder
 from perf.request.programs import command_of
@@ -43,6 +44,8 @@ def stage(path: Path, staged: Path, options: SetOptions) -> tuple[Row, SetReport
     inputs = signature_of(model).inputs
     if entries := list_entries(inputs, report.input_shapes, options.overrides):
         row["inputs"] = entries
+    if options.custom_ops:
+        row["custom_ops"] = list(options.custom_ops)
     return row, report
 
 
@@ -108,7 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = find_given_sets(require_given(args.inputs), name) if args.inputs else ()
     if args.inputs and not given:
         raise UserError(f"--inputs {args.inputs}: no test_data_set_N/input_M.pb and no .npz there")
-    options = SetOptions(overrides, args.sets, args.seed, not args.no_cross_check, given)
+    libraries = tuple(find_libraries(args.custom_ops))
+    options = SetOptions(
+        overrides, args.sets, args.seed, not args.no_cross_check, libraries, given
+    )
     try:
         report = add_model(args.model, args.models, name, options)
     except OpenDims as error:
@@ -135,6 +141,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--name", help="default: the file's name")
     add_models_flag(parser)
+    parser.add_argument(
+        "--custom_ops", metavar="LIB", nargs="+", default=[], help="libraries of its custom ops"
+    )
     parser.add_argument(
         "--inputs", metavar="FOLDER|FILE.npz", help="your own data, with outputs if it holds them"
     )

@@ -40,6 +40,7 @@ class SetOptions:
     sets: int = 2
     seed: int = SEED
     cross_check: bool = True
+    custom_ops: tuple[str, ...] = ()  # libraries, by absolute path
     given: tuple[Path, ...] = ()  # the user's own sets, in place of drawn ones
 
 
@@ -62,7 +63,7 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
     external_data.external_files(path, model)  # what is missing is named before an engine fails
     signature = signature_of(model)
     with raise_as(UserError, f"{path}: the CPU EP cannot load it"):
-        session = open_session(path)
+        session = open_session(path, custom_ops=options.custom_ops)
     run = partial(run_session, session)
     types = {o.name: str(o.type) for o in session.get_outputs()}
     outputs: list[Tensors] = []

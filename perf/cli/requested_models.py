@@ -5,6 +5,7 @@ import sys
 
 from perf.cli.named_inputs import refuse_misnamed
 from perf.planning.targets import NothingMeasurableError
+from perf.request.custom_ops import add_custom_ops
 from perf.request.locations import MODEL_LIST
 from perf.request.model_list import find_sources, load_all
 from perf.request.options import Options
@@ -21,7 +22,7 @@ def load_requested(options: Options) -> tuple[ModelFile, ...]:
     sources = find_sources(options.model_source, options.workspace)
     if not options.dry_run and any(s.is_file() and s.samefile(MODEL_LIST) for s in sources):
         _make_offline_models()
-    models = load_all(sources)
+    models = add_custom_ops(load_all(sources), options.custom_ops)
     refuse_misnamed(models, sources, options)
     if options.input_data == "zoo" and not options.inputs:
         for model in (m for m in models if not m.test_data and not m.problem):

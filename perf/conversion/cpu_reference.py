@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ import onnxruntime as ort
 from perf.measure import flat_values
 
 
-def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
-    """An InferenceSession; onnxruntime's own exceptions come through."""
+def open_session(model: Path | bytes, *, threads: int = 0, custom_ops: Iterable[str] = ()) -> Any:
+    """An InferenceSession, with these libraries of custom ops; onnxruntime's own exceptions come through."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # its exceptions say what its log would
+    for library in custom_ops:
+        options.register_custom_ops_library(library)
     source = model if isinstance(model, bytes) else str(model)
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

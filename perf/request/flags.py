@@ -83,6 +83,8 @@ FLAGS: tuple[Flag, ...] = (
          _MODELS, str, "EXPR"),
     Flag("rerun", "only cells that failed in the latest run, as they were asked for there; or one cell id", "", "", _RUN, str, "failed|ID"),
     Flag("shape", "an input's shape, name=8x3x224x224; several of one input are a cell each", (), "", _MODELS, shapes, "NAME=DIMS", "+", repeated=True),
+    Flag("custom_ops", "libraries of custom ops, registered in every ONNX Runtime session of the run", (), "", _MODELS, paths,
+         "LIB", "+", repeated=True),
     Flag("ep_options", "options of one target, or with [name] a variant of it: TARGET[name]:key=value,…", (), "",
          _TARGETS, ep_options, "TARGET:K=V,…", "+", repeated=True),
     Flag("session_config", "ORT session configuration entry", {}, "", _TARGETS, merged_pairs, "K=V", repeated=True),

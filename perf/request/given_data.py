@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from perf.request.bad_request import BadRequestError
-from perf.request.model_list import digest_file, find_test_sets
+from perf.request.model_file import digest_file
+from perf.request.model_list import find_test_sets
 
 
 def require_given(given: str) -> Path:
@@ -32,5 +33,5 @@ def digest_given(given: Path) -> str:
     total = hashlib.sha256()
     for file in (p for p in files if p.suffix.lower() in (".pb", ".npz") and p.is_file()):
         total.update(f"{file.relative_to(given.parent)}:".encode("utf-8", "surrogateescape"))
-        total.update(bytes.fromhex(digest_file(file)))
+        total.update(digest_file(file))
     return total.hexdigest()

@@ -26,6 +26,7 @@ OPTIONAL: Mapping[str, type] = {
     "sha256": str,
     "about": str,
     "half": dict,
+    "custom_ops": list,
 }
 LIST_LIMIT = 64 << 20  # bytes
 
@@ -177,6 +178,9 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
     path = folder / entry["model_path"]
     half = folder / given if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
+    libraries = [
+        folder / text for text in _words(entry.get("custom_ops", []), f"{where}.custom_ops")
+    ]
     whole, reduced = identify_model(path), identify_model(half) if half else Identity("")
     return ModelFile(
         name=entry["model_name"],
@@ -196,9 +200,10 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
+        custom_ops={str(p.absolute()): digest_file(p).hex() for p in libraries if p.is_file()},
         problem=whole.problem
         or reduced.problem
-        or _absent_or_changed(path, half, whole.sha256, entry.get("sha256", "")),
+        or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
     )
 
 
@@ -213,17 +218,17 @@ def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
         )
     for key, kind in OPTIONAL.items():
         if key in entry and not isinstance(entry[key], kind):
-            what = "a string" if kind is str else "an object"
+            what = {"str": "a string", "dict": "an object", "list": "a list"}[kind.__name__]
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
 
 
-def _absent_or_changed(path: Path, half: Path | None, sha256: str, declared: str) -> str:
-    for file in filter(None, (path, half)):
+def _absent_or_changed(files: Sequence[Path | None], sha256: str, declared: str) -> str:
+    for file in filter(None, files):
         if not file.is_file():
             return f"no file {file}; `{command_of('setup_models.check')}` says how to get it"
     if declared and declared.lower() != sha256:
         return (
-            f"{path} has sha256 {sha256} (external data included), the list says {declared}; "
+            f"{files[0]} has sha256 {sha256} (external data included), the list says {declared}; "
             "fetch it again, or correct the list"
         )
     return ""

@@ -46,6 +46,7 @@ class Options:
     select: str
     rerun: str
     shape: tuple[Shapes, ...]
+    custom_ops: tuple[str, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
     min_ep_share: float

@@ -107,6 +107,7 @@ class ModelFile:
     comparison: Comparison = Comparison.ELEMENTWISE
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     half: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # op/node block lists
+    custom_ops: Mapping[str, str] = field(default_factory=dict)  # libraries by path: their sha256
     problem: str = (
         ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
     )
@@ -212,6 +213,8 @@ def digest_of(cell: Cell) -> str:
         "checked": cell.checked,
         "benchmarked": cell.benchmarked,
     }
+    if cell.model.custom_ops:  # left out where there are none, as it was before there could be any
+        identity["custom_ops"] = sorted(cell.model.custom_ops.values())
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -95,7 +95,7 @@ def _draw_sets(
             values,
             overrides,
             stored,
-            lambda shapes, rows: _is_batch(path, values, overrides, shapes, rows),
+            lambda shapes, rows: _is_batch(job, path, values, overrides, shapes, rows),
         )
     except OpenDims as e:
         raise CannotFeed(f"{e}; or store test data beside the model") from e
@@ -113,6 +113,7 @@ def _draw_sets(
 
 
 def _is_batch(
+    job: PrepareJob,
     path: Path,
     values: Sequence[Value],
     overrides: Overrides,
@@ -121,7 +122,7 @@ def _is_batch(
 ) -> bool:
     from perf.conversion import cpu_reference  # an engine, which few models need here
 
-    session = cpu_reference.open_session(path)
+    session = cpu_reference.open_session(path, custom_ops=job.model.custom_ops)
     run = partial(cpu_reference.run_session, session)
     return batch_proof.is_batch(run, values, shapes, rows, overrides)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values as ort_values
+from perf.conversion import engine_errors
 from perf.measure import flat_values, layer_precision, placement
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
@@ -34,14 +35,12 @@ _ANY_MEMORY = re.compile(
 )
 
 
-_TOO_NEW = (
-    re.compile(r"Unsupported model (IR version): (\d+), max supported IR version: (\d+)"),
-    re.compile(r"(Opset) (\d+) is under development.* for domain \S+ is till opset (\d+)", re.S),
-)
-
-
 class ModelTooNew(Exception):
     """A model of a later ONNX than this ONNX Runtime reads; the message says what to do."""
+
+
+class UnknownOp(Exception):
+    """An op that no library registers; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,8 @@ def session_options(cell: Cell) -> Any:
         options.enable_cpu_mem_arena = cell.options.get(ARENA, "1") != "0"
     for key, value in cell.session_config.items():
         options.add_session_config_entry(key, value)
+    for library in cell.model.custom_ops:
+        options.register_custom_ops_library(library)
     if cell.profile and hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
         options.add_session_config_entry(placement.RECORD, "1")
     return options
@@ -244,7 +245,7 @@ class OrtSession:
 
 @contextlib.contextmanager
 def translate_errors(device: str) -> Iterator[None]:
-    """Tell an engine's errors by their class: memory of the device or the host, a model that is too new."""
+    """Tell an engine's errors by their class: memory of device or host, a model too new, an unknown op."""
     try:
         yield
     except Exception as e:  # ORT's exceptions have no common base but this one
@@ -253,10 +254,8 @@ def translate_errors(device: str) -> Iterator[None]:
             raise DeviceMemoryExhausted(text) from e
         if _ANY_MEMORY.search(text):
             raise MemoryError(text) from e
-        if too_new := next(filter(None, (p.search(text) for p in _TOO_NEW)), None):
-            what, its, most = too_new.groups()
-            raise ModelTooNew(
-                f"the model is of ONNX {what} {its}, and this onnxruntime reads up to {most}: "
-                f"use a newer onnxruntime, or export the model with an older one"
-            ) from e
+        if too_new := engine_errors.explain_too_new(text):
+            raise ModelTooNew(too_new) from e
+        if unknown := engine_errors.explain_unknown_op(text):
+            raise UnknownOp(unknown) from e
         raise
