@@ -10,11 +10,11 @@ from typing import TypeVar
 from perf.conversion.errors import UserError, run_command
 from perf.conversion.external_data import copy_sparse, external_files, read_structure
 from perf.conversion.model_inputs import OpenDims, Override, Overrides, list_entries
-from perf.conversion.signature import signature_of
 from perf.request.command_parser import CommandParser
 from perf.request.custom_ops import find_libraries
 from perf.request.given_data import find_given_sets, require_given
 from perf.request.locations import new_models_folder
+from perf.request.model_list import is_ort_format
 from perf.request.programs import command_of
 from setup_models import model_list_rows as rows
 from setup_models.model_list_rows import FILE_NAME, Addition, Row
@@ -37,12 +37,11 @@ def stage(path: Path, staged: Path, options: SetOptions) -> tuple[Row, SetReport
     """Build the model's folder at `staged`; the row that will describe it, and what was made."""
     report = make_sets(path, staged, options)
     copy = shutil.copyfile(path, staged / path.name)
-    model = read_structure(path)
-    for file in external_files(path, model):
-        copy_sparse(file, staged / file.relative_to(path.parent))
+    if not is_ort_format(path):
+        for file in external_files(path, read_structure(path)):
+            copy_sparse(file, staged / file.relative_to(path.parent))
     row = rows.make_row(staged.name, f"./{staged.name}/", f"./{path.name}", "./", copy)
-    inputs = signature_of(model).inputs
-    if entries := list_entries(inputs, report.input_shapes, options.overrides):
+    if entries := list_entries(report.inputs, report.input_shapes, options.overrides):
         row["inputs"] = entries
     if options.custom_ops:
         row["custom_ops"] = list(options.custom_ops)

@@ -20,8 +20,10 @@ from perf.conversion.model_inputs import (
     fill_inputs,
     resolve_shapes,
 )
-from perf.conversion.signature import Signature, signature_of
+from perf.conversion.ort_format import signature_of_session
+from perf.conversion.signature import Signature, Value, signature_of
 from perf.measure import flat_values
+from perf.request.model_list import is_ort_format
 
 SEED = 20_240_601
 # onnx.reference runs node by node in Python: past these it takes minutes.
@@ -52,6 +54,7 @@ class SetReport:
     input_shapes: dict[str, tuple[int, ...]]
     output_shapes: dict[str, tuple[int, ...]]
     notes: tuple[str, ...]
+    inputs: tuple[Value, ...]
 
 
 def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
@@ -59,11 +62,12 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
 
     Raises UserError where the CPU EP cannot run the model, gives NaN, or differs from onnx.reference.
     """
-    model = external_data.read_structure(path)
-    external_data.external_files(path, model)  # what is missing is named before an engine fails
-    signature = signature_of(model)
+    model = None if is_ort_format(path) else external_data.read_structure(path)
+    if model is not None:  # what is missing is named before an engine fails
+        external_data.external_files(path, model)
     with raise_as(UserError, f"{path}: the CPU EP cannot load it"):
         session = open_session(path, custom_ops=options.custom_ops)
+    signature = signature_of_session(session) if model is None else signature_of(model)
     run = partial(run_session, session)
     types = {o.name: str(o.type) for o in session.get_outputs()}
     outputs: list[Tensors] = []
@@ -81,7 +85,8 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
     if shapes and len(outputs) > 1 and _are_equal(*outputs[:2]):
         notes.append("the outputs are the same for different inputs: such a model checks little")
     given = {name: tuple(array.shape) for name, array in outputs[0].items()}
-    return SetReport(len(outputs), shapes, given, tuple(dict.fromkeys(notes)))
+    told = tuple(dict.fromkeys(notes))
+    return SetReport(len(outputs), shapes, given, told, signature.inputs)
 
 
 def _are_equal(one: Tensors, other: Tensors) -> bool:
@@ -131,8 +136,14 @@ def _differences(stored: Tensors, computed: Tensors, number: int) -> Iterator[st
 
 
 def _cross_check(
-    path: Path, model: onnx.ModelProto, feed: Tensors, expected: Tensors, types: Mapping[str, str]
+    path: Path,
+    model: onnx.ModelProto | None,
+    feed: Tensors,
+    expected: Tensors,
+    types: Mapping[str, str],
 ) -> str:
+    if model is None:
+        return "not cross-checked: an .ort file holds no ONNX, which onnx.reference reads"
     nodes = sum(len(graph.node) for graph in graph_repair.all_graphs(model.graph))
     elements = sum(array.size for array in feed.values())
     if nodes > CROSS_CHECK_NODES or elements > CROSS_CHECK_INPUT_ELEMENTS:

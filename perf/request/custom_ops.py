@@ -12,7 +12,7 @@ from perf.schema.cell import ModelFile
 def find_libraries(given: Sequence[str]) -> dict[str, str]:
     """sha256 by absolute path; raises BadRequestError for one that cannot be read."""
     try:
-        return {str(path.absolute()): digest_file(path).hex() for path in map(Path, given)}
+        return {str(path.absolute()): digest_file(path) for path in map(Path, given)}
     except OSError as e:
         raise BadRequestError(f"--custom_ops {e.filename}: {e.strerror}") from e
 

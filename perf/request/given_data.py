@@ -33,5 +33,5 @@ def digest_given(given: Path) -> str:
     total = hashlib.sha256()
     for file in (p for p in files if p.suffix.lower() in (".pb", ".npz") and p.is_file()):
         total.update(f"{file.relative_to(given.parent)}:".encode("utf-8", "surrogateescape"))
-        total.update(digest_file(file))
+        total.update(bytes.fromhex(digest_file(file)))
     return total.hexdigest()

@@ -4,13 +4,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from perf.request.locations import MODEL_LIST, models_folder
-from perf.request.model_file import Identity, digest_file, identify_model
+from perf.request.model_file import Identity, digest_file, identify_model, lacks_external_data
 from perf.request.programs import command_of
 from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
@@ -47,7 +47,7 @@ class _ValueOfRowError(ModelListError):
 def load_models(source: Path) -> tuple[ModelFile, ...]:
     """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
     if source.is_dir():
-        found = tuple(_of_folder(source))
+        found = tuple(_of_folder(source, {}))
         if not found:
             raise ModelListError(
                 f"{source}: no model below it (expected NAME/model.onnx with NAME/test_data_set_0/ beside it)"
@@ -58,12 +58,28 @@ def load_models(source: Path) -> tuple[ModelFile, ...]:
             f"{source}: no such model list, folder or .onnx file; "
             f"`{command_of('setup_models.offline')}` makes the offline set, which runs where -m is left out"
         )
-    if source.suffix == ".onnx":
+    if is_model_file(source):
         return (_single(source),)
     listed = tuple(_of_list(source))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
     return _unique(listed, source)
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a name is that of a model: of an ONNX file, or of one in ONNX Runtime's own format."""
+    return path.suffix.lower() == ".onnx" or is_ort_format(path)
+
+
+def is_ort_format(path: Path) -> bool:
+    """Whether a file is in ONNX Runtime's own format, as that tells it: by its name."""
+    return path.suffix.lower() == ".ort"
+
+
+def model_files(paths: Iterable[Path]) -> list[Path]:
+    """The models among them; what was converted to .ort beside its .onnx is none of its own."""
+    found = sorted(p for p in paths if is_model_file(p) and not p.name.startswith("."))
+    return [p for p in found if not is_ort_format(p)] or found
 
 
 def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...]:
@@ -200,7 +216,7 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
-        custom_ops={str(p.absolute()): digest_file(p).hex() for p in libraries if p.is_file()},
+        custom_ops={str(p.absolute()): digest_file(p) for p in libraries if p.is_file()},
         problem=whole.problem
         or reduced.problem
         or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
@@ -296,46 +312,68 @@ def _comparison(value: str, where: str) -> Comparison:
         raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
 
 
-def _of_folder(folder: Path) -> Iterator[ModelFile]:
-    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
+def _of_folder(folder: Path, rows: Mapping[Path, ModelFile]) -> Iterator[ModelFile]:
+    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout.
+
+    `rows` are those of the model lists above, by the model's path: what they say of a model found holds.
+    """
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
+    if (listed := folder / MODEL_LIST.name).is_file():
+        rows = {**rows, **{Path(m.path).resolve(): m for m in _of_list(listed)}}
     if find_test_sets(folder):
-        yield _in_folder(folder)
+        model = _in_folder(folder)
+        yield rows.get(Path(model.path).resolve(), model)
         return
     try:
         children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except PermissionError as e:
         raise ModelListError(f"{folder}: {e.strerror}") from e
     for child in children:
-        yield from _of_folder(child)
+        yield from _of_folder(child, rows)
 
 
 def _in_folder(folder: Path) -> ModelFile:
-    found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
-    if not found:
-        found = sorted(folder.glob("*/*.onnx"))
+    found = model_files(folder.iterdir()) or model_files(folder.glob("*/*"))
     if len(found) != 1:
         what = "no .onnx file" if not found else f"{len(found)} .onnx files ({found[0].name}, …)"
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
-    whole, is_it = found[0].resolve(), identify_model(found[0])
+    file = found[0].absolute()
+    is_it = identify_model(file)
     return ModelFile(
-        folder.name, str(whole), is_it.sha256, str(whole.parent), str(folder.resolve()),
+        folder.name, str(file), is_it.sha256, str(file.parent), str(folder.absolute()),
         problem=is_it.problem,
     )  # fmt: skip
 
 
 def _single(path: Path) -> ModelFile:
-    """One .onnx; test data beside it is used where it is there."""
-    whole = path.resolve()
-    name = whole.parent.name if whole.stem == "model" else whole.stem
+    """One .onnx or .ort; test data beside it is used where it is there.
+
+    The path is used as it is given, since a hub's cache keeps models as links that lie beside links to their
+    external data; where they do not, it is followed until they do.
+    """
+    whole = path.absolute()
+    while whole.is_symlink() and lacks_external_data(whole):  # one that exists leads to an end
+        whole = whole.parent / whole.readlink()
     data = str(whole.parent) if find_test_sets(whole.parent) else None
     is_it = identify_model(whole)
     return ModelFile(
-        name, str(whole), is_it.sha256, str(whole.parent), data, problem=is_it.problem
-    )
+        _name_of_file(path), str(whole), is_it.sha256, str(whole.parent), data,
+        problem=is_it.problem,
+    )  # fmt: skip
+
+
+def _name_of_file(path: Path) -> str:
+    """The file's own name; of a model.onnx its folder's, or in a Hugging Face cache its repository's."""
+    if path.stem.lower() != "model":
+        return path.stem
+    folder = path.absolute().parent
+    for above in folder.parents:
+        if above.name == "snapshots" and above.parent.name.startswith("models--"):
+            return above.parent.name.rpartition("--")[2]
+    return folder.resolve().name
 
 
 def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:

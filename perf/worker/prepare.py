@@ -1,6 +1,6 @@
 """Test data of one model, stored as .pb or drawn at random, made into .npy files that any worker reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from perf.conversion.model_inputs import OpenDims, Override, Overrides
 from perf.conversion.signature import Signature, Value, read_signature
 from perf.measure import tensor_io
 from perf.request.given_data import find_given_sets
-from perf.request.model_list import find_test_sets
+from perf.request.model_list import find_test_sets, is_ort_format
 from perf.schema.cell import TestSet
 from perf.schema.jobs import PrepareJob
 
@@ -36,7 +36,7 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
 def _prepare(job: PrepareJob) -> Iterator[TestSet]:
     model = job.model
     path = Path(model.path_fp16 if job.half and model.path_fp16 else model.path)
-    signature = read_signature(path)
+    signature = _read_signature(path, model.custom_ops)
     data = model.test_data_fp16 if job.half and model.test_data_fp16 else model.test_data
     if job.given:
         folders = find_given_sets(Path(job.given), model.name)
@@ -57,6 +57,14 @@ def _prepare(job: PrepareJob) -> Iterator[TestSet]:
             )
         for folder in folders:
             yield _read_set(folder, signature, job)
+
+
+def _read_signature(path: Path, custom_ops: Iterable[str]) -> Signature:
+    if not is_ort_format(path):
+        return read_signature(path)
+    from perf.conversion.ort_format import read_ort_signature  # an engine, as in _is_batch
+
+    return read_ort_signature(path, custom_ops)
 
 
 def _read_set(folder: Path, signature: Signature, job: PrepareJob) -> TestSet:

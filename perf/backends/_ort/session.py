@@ -155,8 +155,13 @@ class OrtSession:
             if recorded is None:
                 raise
             return recorded  # no room for a second session: shares of nodes, none of time
+        if (
+            recorded is None or not recorded.nodes
+        ):  # ORT records no assignment of its own .ort format
+            profiled = placement.placement_from_profile(profile)
+            recorded = recorded if recorded and not profiled.nodes else profiled
         return replace(
-            recorded or placement.placement_from_profile(profile),
+            recorded,
             host_time_us=placement.host_times(profile),
             partition_us=placement.partition_times(profile),
         )
