@@ -43,6 +43,9 @@ class Finding:
     sets_with_outputs: int = 0
     artefacts: tuple[str, ...] = ()
     sha256: str = ""
+    notes: tuple[
+        str, ...
+    ] = ()  # what a user should know of the stored data, which can be used all the same
 
 
 def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding:
@@ -65,11 +68,12 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
     if not sets:
         mend = f"{command_of('setup_models.add')} {path} --name {model.name}-with-data"
         lacks.append(("no test data (it runs with -i random only)", mend))
-    with_outputs = 0
+    with_outputs, notes = 0, list[str]()
     for data_set in sets:
         try:
-            pair_inputs(data_set, signature)
-            with_outputs += bool(pair_outputs(data_set, signature).tensors)
+            fed, expected = pair_inputs(data_set, signature), pair_outputs(data_set, signature)
+            with_outputs += bool(expected.tensors)
+            notes += (f"{data_set.name}: {note}" for note in (*fed.notes, *expected.notes))
         except UserError as refusal:
             lacks.append((str(refusal), "repair or remove that set"))
     sha256, own = digest_model(path), ("fp16 (own)",) if model.path_fp16 else ()
@@ -83,6 +87,7 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
         with_outputs,
         (*own, *stored_precisions(sha256, artefact_folders)),
         sha256,
+        tuple(notes),
     )
 
 
@@ -142,7 +147,7 @@ def _describe(findings: Sequence[Finding]) -> list[str]:
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
     lacks = [f"{found.name}: {what}; {mend}" for found in findings for what, mend in found.lacks]
-    return rows + lacks
+    return rows + lacks + [f"{found.name}: {note}" for found in findings for note in found.notes]
 
 
 def _cells(found: Finding) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from perf.schema.cell import InputOverride
 
 Array = np.ndarray
 Shape: TypeAlias = tuple[int, ...]
-BatchProof: TypeAlias = Callable[[Mapping[str, Shape], Sequence[str]], bool]
+BatchProof: TypeAlias = Callable[[Mapping[str, Shape], Mapping[str, int]], bool]
 DRAWABLE = {*NUMPY_OF, *CODED_BITS, STRING}
 
 
@@ -80,13 +80,13 @@ def resolve_shapes(
     values: Sequence[Value],
     overrides: Overrides,
     like: Mapping[str, Array] = {},
-    prove_batch: BatchProof = lambda _shapes, _rows: False,
+    prove_batch: BatchProof = lambda _shapes, _axes: False,
 ) -> dict[str, Shape]:
     """Every input's concrete shape: the override's, that of `like`, or the declared one.
 
     A dim that none of them gives is 1 if it is a batch by name, or first and unnamed; or if it is first, no
-    other is open, and `prove_batch` finds them to be one (it is given all shapes, and the inputs where 1
-    stands first for want of better). Raises OpenDims for others, UserError for overrides that fit no input.
+    other is open, and `prove_batch` finds it to be one (it is given all shapes, and for the inputs that seem
+    to have a batch its axis). Raises OpenDims for others, UserError for overrides that fit no input.
     """
     names = {v.name for v in values}
     if unknown := sorted(set(overrides.inputs) - names):
@@ -95,7 +95,7 @@ def resolve_shapes(
             f"{', '.join(map(repr, sorted(names)))}"
         )
     shapes: dict[str, Shape] = {}
-    first_open, wanted = dict[str, Shape](), dict[str, Shape]()
+    first_open, wanted, axes = dict[str, Shape](), dict[str, Shape](), dict[str, int]()
     for value in values:
         require_drawable(value)
         shape = overrides.inputs.get(value.name, Override()).shape
@@ -108,9 +108,11 @@ def resolve_shapes(
                 wanted[value.name] = _sensible_shape(value, sizes)
             elif None in sizes:
                 first_open[value.name] = _sensible_shape(value, sizes)
+            if (axis := _batch_axis(value, overrides.symbols)) is not None:
+                axes[value.name] = axis
         require_fit(value, shape)
         shapes[value.name] = shape
-    if first_open and (wanted or not prove_batch(shapes, tuple(first_open))):
+    if first_open and (wanted or not prove_batch(shapes, axes)):
         wanted = first_open | wanted
     if wanted:
         raise OpenDims([v for v in values if v.name in wanted], wanted)
@@ -129,7 +131,7 @@ def assumed_batches(
         and value.dims
         and _size(value.dims[0], 0, overrides.symbols) is None
     ]
-    proof = "run with 1 and with 2, every output doubles and its first row stays"
+    proof = "run with 1 and with 2, every output doubles and its first half stays"
     return f"first dim taken as 1, a batch: {', '.join(taken)} ({proof})" if taken else ""
 
 
@@ -281,6 +283,18 @@ def _size(dim: int | str | None, at: int, symbols: Mapping[str, int]) -> int | N
     name = dim or ""
     batch = "batch" in name.lower() or (at == 0 and name.lower() in {"", "n", "b"})
     return symbols.get(name, 1 if batch else None)
+
+
+def _batch_axis(value: Value, symbols: Mapping[str, int]) -> int | None:
+    """The first dim that is a batch by name, or is first and open; None where there is none."""
+    for at, dim in enumerate(value.dims or ()):
+        if (
+            isinstance(dim, str | None)
+            and dim not in symbols
+            and (at == 0 or "batch" in (dim or "").lower())
+        ):
+            return at
+    return None
 
 
 def _sensible_shape(value: Value, sizes: Sequence[int | None]) -> Shape:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from perf.backends import Unsupported
-from perf.conversion import batch_proof, data_sets, model_inputs
+from perf.conversion import data_sets, model_inputs
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
-from perf.conversion.model_inputs import OpenDims, Override, Overrides
+from perf.conversion.model_inputs import BatchProof, OpenDims, Override, Overrides
 from perf.conversion.signature import Signature, Value, read_signature
 from perf.measure import tensor_io
 from perf.request.given_data import find_given_sets
@@ -62,7 +62,7 @@ def _prepare(job: PrepareJob) -> Iterator[TestSet]:
 def _read_signature(path: Path, custom_ops: Iterable[str]) -> Signature:
     if not is_ort_format(path):
         return read_signature(path)
-    from perf.conversion.ort_format import read_ort_signature  # an engine, as in _is_batch
+    from perf.conversion.ort_format import read_ort_signature  # an engine, as in _prover
 
     return read_ort_signature(path, custom_ops)
 
@@ -99,12 +99,8 @@ def _draw_sets(
     """A run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
     values, overrides = signature.inputs, _overrides(job)
     try:
-        shapes = model_inputs.resolve_shapes(
-            values,
-            overrides,
-            stored,
-            lambda shapes, rows: _is_batch(job, path, values, overrides, shapes, rows),
-        )
+        prover = _prover(job, path, values, overrides)
+        shapes = model_inputs.resolve_shapes(values, overrides, stored, prover)
     except OpenDims as e:
         raise CannotFeed(f"{e}; or store test data beside the model") from e
     given = [(v, overrides.inputs.get(v.name, Override()), stored.get(v.name)) for v in values]
@@ -120,19 +116,19 @@ def _draw_sets(
         yield _write(Path(job.destination) / f"random_{number}", fed, {}, origin)
 
 
-def _is_batch(
-    job: PrepareJob,
-    path: Path,
-    values: Sequence[Value],
-    overrides: Overrides,
-    shapes: Mapping[str, tuple[int, ...]],
-    rows: Sequence[str],
-) -> bool:
-    from perf.conversion import cpu_reference  # an engine, which few models need here
+def _prover(
+    job: PrepareJob, path: Path, values: Sequence[Value], overrides: Overrides
+) -> BatchProof:
+    """Proof by a session, which is opened where it is asked for: few models need one here."""
 
-    session = cpu_reference.open_session(path, custom_ops=job.model.custom_ops)
-    run = partial(cpu_reference.run_session, session)
-    return batch_proof.is_batch(run, values, shapes, rows, overrides)
+    def prove(shapes: Mapping[str, model_inputs.Shape], axes: Mapping[str, int]) -> bool:
+        from perf.conversion import batch_proof, cpu_reference  # an engine
+
+        session = cpu_reference.open_session(path, custom_ops=job.model.custom_ops)
+        run = partial(cpu_reference.run_session, session)
+        return batch_proof.batch_prover(run, values, overrides)(shapes, axes)
+
+    return prove
 
 
 def _write(folder: Path, fed: Tensors, expected: Tensors, origin: str) -> TestSet:

@@ -1,6 +1,6 @@
 """Shapes of a model's inputs resolved, and their values drawn as the model or an override says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ STATE = Value("state", FLOAT, (2, "batch", 128))
 RATE = Value("sr", INT64, ())
 BLIND, ZERO = Value("x", FLOAT, None), Value("x", FLOAT, (0, 3))
 MASK = Value("mask", FLOAT, ("len",))
+PAGE_ROW = Value("x", FLOAT, ("unk__749", 16))
 PAGE = Value("x", FLOAT, ("unk__749", "unk__750", "unk__751", 3))
 SIZES = Overrides(symbols={"batch": 4, "height": 32, "width": 64})  # a symbol holds everywhere
 
@@ -143,19 +144,21 @@ def test_what_was_fed_goes_into_the_row() -> None:
 
 def test_a_first_dim_is_taken_as_one_where_it_is_proved_to_be_a_batch() -> None:
     values = [Value("x", FLOAT, ("unk__749", 4)), Value("y", FLOAT, ("rows", 2)), RATE]
-    seen: list[tuple[dict[str, Any], tuple[str, ...]]] = []
+    seen: list[tuple[dict[str, Any], dict[str, int]]] = []
 
-    def prove(shapes: Mapping[str, tuple[int, ...]], rows: Sequence[str]) -> bool:
-        seen.append((dict(shapes), tuple(rows)))
+    def prove(shapes: Mapping[str, tuple[int, ...]], axes: Mapping[str, int]) -> bool:
+        seen.append((dict(shapes), dict(axes)))
         return True
 
     one = {"x": (1, 4), "y": (1, 2), "sr": ()}
     assert model_inputs.resolve_shapes(values, Overrides(), {}, prove) == one
-    assert seen == [(one, ("x", "y"))]
+    assert seen == [(one, {"x": 0, "y": 0})]
+    model_inputs.resolve_shapes([PAGE_ROW, STATE], Overrides(), {}, prove)
+    assert seen[1][1] == {"x": 0, "state": 1}
     said = model_inputs.assumed_batches(values, Overrides())
     assert said.startswith("first dim taken as 1, a batch: x [unk__749,4], y [rows,2] (run with 1")
     with pytest.raises(model_inputs.OpenDims, match=r"--shape x=1x4 y=1x2$"):
-        model_inputs.resolve_shapes(values, Overrides(), {}, lambda _shapes, _rows: False)
+        model_inputs.resolve_shapes(values, Overrides(), {}, lambda _shapes, _axes: False)
     given = Overrides({"x": Override((3, 4))}, {"rows": 3})
     assert model_inputs.resolve_shapes(values, given)["y"] == (3, 2)
     assert model_inputs.assumed_batches(values, given) == ""

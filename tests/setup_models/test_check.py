@@ -108,3 +108,11 @@ def test_stored_data_that_cannot_be_fed_are_found(models: Path, checked: Any) ->
     assert (status, row.split()[-1]) == (1, "incomplete")
     assert "'x' is float32 in the model, float64 in the test data; store it as float32" in lack
     assert lack.endswith("; repair or remove that set")
+
+
+def test_outputs_under_names_that_the_model_lacks_are_told(models: Path, checked: Any) -> None:
+    put(models / "mine", 0, "output_0", np.ones((1, 4), np.float32), "renamed")
+    status, (*_, note) = checked(models / "model_list.json")
+    assert status == 0
+    said = "output 'y' is stored as 'renamed', paired by position"
+    assert note == f"mine: test_data_set_0: {said}"
