@@ -41,6 +41,11 @@ def convert(source: Path, destination: Path, request: ConversionRequest) -> Repo
         raise ConversionError(
             f"{source}: no .ort can be converted: take the ONNX that it was made of"
         )
+    if request.custom_ops:
+        raise ConversionError(
+            f"nobody knows the {request.precision} form of its custom ops: give the model's own as "
+            "model_path_fp16 in its row"
+        )
     version = artifact.converter_version(request.converter)
     read_signature(source)  # refuses what is not whole
     source_sha256 = digest_model(source)

@@ -320,10 +320,10 @@ def _of_folder(folder: Path, rows: Mapping[Path, ModelFile]) -> Iterator[ModelFi
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
     if (listed := folder / MODEL_LIST.name).is_file():
-        rows = {**rows, **{Path(m.path).resolve(): m for m in _of_list(listed)}}
+        rows = {**rows, **{_key_of_row(m): m for m in _of_list(listed)}}
     if find_test_sets(folder):
         model = _in_folder(folder)
-        yield rows.get(Path(model.path).resolve(), model)
+        yield rows.get(Path(model.path).resolve()) or rows.get(Path(model.name), model)
         return
     try:
         children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -331,6 +331,11 @@ def _of_folder(folder: Path, rows: Mapping[Path, ModelFile]) -> Iterator[ModelFi
         raise ModelListError(f"{folder}: {e.strerror}") from e
     for child in children:
         yield from _of_folder(child, rows)
+
+
+def _key_of_row(model: ModelFile) -> Path:
+    """The model's file; of a row that could not be read, which has none, its name."""
+    return Path(model.path).resolve() if model.path else Path(model.name)
 
 
 def _in_folder(folder: Path) -> ModelFile:

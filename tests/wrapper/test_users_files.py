@@ -134,3 +134,17 @@ def test_a_folder_honours_the_list_inside_it(home: Path) -> None:
     (cell,) = said.cells.values()
     assert cell["inputs_from"] == ["random, seed 0: x in [2, 3]"]
     assert cell["input_shapes"] == {"x": "4x8"}
+
+
+def test_a_row_that_cannot_be_read_harms_its_model_in_a_folder_too(home: Path) -> None:
+    models.relu(home / "models" / "relu")
+    rows = [
+        {"model_name": "linear", "working_directory": "linear", "model_path": "./model.onnx"},
+        {"model_name": "relu", "working_directory": "relu", "model_path": "./model.onnx",
+         "test_data_path": "./"},
+    ]  # fmt: skip
+    (home / "models" / "model_list.json").write_text(json.dumps(rows), encoding="utf-8")
+    said = ask(home, *QUICK, "-e", CPU)
+    found = {name: r.outcome for name, r in said.records.items()}
+    assert found[f"relu::{CPU}"] == Passed()
+    assert "'test_data_path' is missing" in str(found[f"linear::{CPU}"])
