@@ -151,12 +151,7 @@ def test_a_declared_output_shape_is_a_hint_and_an_input_shape_is_not(tmp_path: P
 def test_weights_stored_as_inputs_are_fed_only_where_an_engine_takes_them(
     ir_version: int, tmp_path: Path
 ) -> None:
-    folder = models.linear(tmp_path / "m")
-    model = onnx.load(folder / "model.onnx")
-    model.ir_version = ir_version
-    for t in model.graph.initializer:
-        model.graph.input.append(helper.make_tensor_value_info(t.name, t.data_type, t.dims))
-    onnx.save(model, folder / "model.onnx")
+    folder = models.with_weights_listed(models.linear(tmp_path / "m"), ir_version)
     put(folder, 0, "input_1", np.zeros((8, 4), np.float32), "weight")
     put(folder, 0, "input_2", np.zeros(4, np.float32), "bias")
     assert list(read(folder)) == (["x"] if ir_version == 3 else ["x", "weight", "bias"])

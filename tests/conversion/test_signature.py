@@ -34,12 +34,7 @@ def test_a_zero_stays_zero_and_yet_fits_any_size_and_a_negative_dim_is_unknown(
 def test_an_initializer_is_not_an_input_and_before_ir_4_nobody_feeds_one(
     ir_version: int, tmp_path: Path
 ) -> None:
-    folder = models.linear(tmp_path / "m")
-    model = onnx.load(folder / "model.onnx")
-    model.ir_version = ir_version
-    for t in model.graph.initializer:
-        model.graph.input.insert(0, helper.make_tensor_value_info(t.name, t.data_type, t.dims))
-    onnx.save(model, folder / "model.onnx")
+    folder = models.with_weights_listed(models.linear(tmp_path / "m"), ir_version)
     signature = read_signature(folder / "model.onnx")
     assert signature.inputs == (Value("x", TensorProto.FLOAT, ("batch", 8)),)
     fed = {value.name for value in signature.overridable}
