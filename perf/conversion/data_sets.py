@@ -160,7 +160,7 @@ def _fitted(stored: _Stored, value: Value, cast: bool, *, checked: bool) -> _Sto
     """The data as the model takes them; raises BadModel for another type or, if `checked`, shape."""
     tensors, notes = dict(stored.tensors), list(stored.notes)
     for end, tensor in tensors.items():
-        if end in (".keys", ".counts"):  # of a map: its values alone have the declared type
+        if end in ("{keys}", "{counts}"):  # of a map: its values alone have the declared type
             continue
         if cast and value.onnx_type in FLOATS and tensor.dtype.kind == "f":
             tensors[end] = tensor.astype(tensor_io.NUMPY_OF[value.onnx_type])

@@ -52,7 +52,7 @@ def read_value(data: bytes, kind: str) -> tuple[str, dict[str, np.ndarray]]:
         case "sequence map":
             maps = list(proto.map_values)
             counts = np.array([len(_keys(m)) for m in maps], np.int64)
-            return proto.name, {".counts": counts, **_entries(maps)}
+            return proto.name, {"{counts}": counts, **_entries(maps)}
         case _:
             return proto.name, {"": _array(proto)}
 
@@ -75,7 +75,7 @@ def _is_part(name: str, value: Value) -> bool:
         case "sequence" | "optional sequence":
             return end.startswith("[") and end.endswith("]") and end[1:-1].isdigit()
         case "map" | "sequence map":
-            return end in (".counts", ".keys", ".values")
+            return end in ("{counts}", "{keys}", "{values}")
         case _:
             return not end
 
@@ -97,10 +97,10 @@ def _write(value: Value, parts: Mapping[str, np.ndarray]) -> Any:
                 name=name, elem_type=kind, sequence_value=_sequence("", parts.values())
             )
         case "map" | "sequence map":
-            keys, values = parts[f"{name}.keys"], parts[f"{name}.values"]
+            keys, values = parts[f"{name}{{keys}}"], parts[f"{name}{{values}}"]
             if value.kind == "map":
                 return _map(name, keys, values)
-            ends = np.cumsum(parts[f"{name}.counts"])[:-1]
+            ends = np.cumsum(parts[f"{name}{{counts}}"])[:-1]
             maps = zip(np.split(keys, ends), np.split(values, ends), strict=True)
             return onnx.SequenceProto(
                 name=name,
@@ -148,8 +148,8 @@ def _entries(maps: Sequence[Any]) -> dict[str, np.ndarray]:
             values.append(value)
     texts = any(proto.key_type == onnx.TensorProto.STRING for proto in maps)
     return {
-        ".keys": np.array(keys, dtype=np.str_ if texts else np.int64),
-        ".values": np.stack(values) if values else np.zeros(0, np.float32),
+        "{keys}": np.array(keys, dtype=np.str_ if texts else np.int64),
+        "{values}": np.stack(values) if values else np.zeros(0, np.float32),
     }
 
 

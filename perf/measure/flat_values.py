@@ -1,8 +1,8 @@
 """Sequences, maps and optionals of ONNX Runtime told as tensors by name, and sequences put together again.
 
-A sequence `s` is `s[0]`, `s[1]`, …; a map `m` is `m.keys`, in order, and `m.values`; a sequence of maps is
-`m.counts`, how many entries each has, and `m.keys` and `m.values` of all, one map after the other; an absent
-optional is nothing.
+A sequence `s` is `s[0]`, `s[1]`, …; a map `m` is `m{keys}`, in order, and `m{values}`; a sequence of maps is
+`m{counts}`, how many entries each has, and `m{keys}` and `m{values}` of all, one map after the other; an
+absent optional is nothing.
 """
 
 import re
@@ -76,5 +76,5 @@ def _flat_maps(
         np.array([item[at] for item in items], dtype=_NUMPY_OF.get(kind, kind))
         for at, kind in enumerate(types)
     )
-    counts = {f"{name}.counts": np.array([len(m) for m in maps], np.int64)} if counted else {}
-    return counts | {f"{name}.keys": keys, f"{name}.values": values}
+    counts = {f"{name}{{counts}}": np.array([len(m) for m in maps], np.int64)} if counted else {}
+    return counts | {f"{name}{{keys}}": keys, f"{name}{{values}}": values}

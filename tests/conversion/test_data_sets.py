@@ -208,11 +208,11 @@ def test_sequences_maps_and_optionals_are_stored_and_read_alike(tmp_path: Path) 
         "parts[0]": f32([1]),
         "parts[1]": f32([[2, 3]]),
         "maybe": f32(4),
-        "one.keys": np.array(["a", "b"]),
-        "one.values": f32([5, 6]),
-        "many.counts": np.array([2, 0, 1]),
-        "many.keys": np.array([0, 1, 7]),
-        "many.values": f32([0.25, 0.75, 1]),
+        "one{keys}": np.array(["a", "b"]),
+        "one{values}": f32([5, 6]),
+        "many{counts}": np.array([2, 0, 1]),
+        "many{keys}": np.array([0, 1, 7]),
+        "many{values}": f32([0.25, 0.75, 1]),
     }
     data_sets.write_set(tmp_path / "test_data_set_0", {}, told, signature)
     read_back = data_sets.read_outputs(tmp_path / "test_data_set_0", signature)

@@ -23,9 +23,9 @@ def told(kind: str, value: Any) -> dict[str, Any]:
         ("optional(tensor(float))", f32(1), {"o": 1}),
         ("optional(tensor(float))", None, {}),
         ("optional(seq(tensor(float)))", [f32([1])], {"o[0]": [1]}),
-        ("map(int64,tensor(float))", {2: 0.5, 1: 0.25}, {"o.keys": [1, 2], "o.values": [0.25, 0.5]}),
+        ("map(int64,tensor(float))", {2: 0.5, 1: 0.25}, {"o{keys}": [1, 2], "o{values}": [0.25, 0.5]}),
         ("seq(map(string,tensor(float)))", [{"b": 1.0, "a": 2.0}, {}, {"c": 3.0}],
-         {"o.counts": [2, 0, 1], "o.keys": ["a", "b", "c"], "o.values": [2, 1, 3]}),
+         {"o{counts}": [2, 0, 1], "o{keys}": ["a", "b", "c"], "o{values}": [2, 1, 3]}),
     ],
 )  # fmt: skip
 def test_every_kind_of_output_is_told_as_tensors(
@@ -37,8 +37,8 @@ def test_every_kind_of_output_is_told_as_tensors(
 def test_maps_have_their_declared_types_even_where_they_are_empty() -> None:
     found = flat_values.name_outputs({"m": "map(int64,tensor(double))"}, [{}], np.asarray)
     assert {n: a.dtype.name for n, a in found.items()} == {
-        "m.keys": "int64",
-        "m.values": "float64",
+        "m{keys}": "int64",
+        "m{values}": "float64",
     }
 
 

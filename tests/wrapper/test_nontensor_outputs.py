@@ -55,7 +55,7 @@ def model(nodes: list[onnx.NodeProto], kind: onnx.TypeProto, output: str) -> onn
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        (classifier(), {"probabilities.counts", "probabilities.keys", "probabilities.values"}),
+        (classifier(), {"probabilities{counts}", "probabilities{keys}", "probabilities{values}"}),
         (splitter(), {"parts[0]", "parts[1]"}),
         (optional(), {"maybe"}),
     ],
