@@ -23,7 +23,7 @@ def find_given_sets(given: Path, model_name: str) -> tuple[Path, ...]:
         return (given,)
     own = given / model_name
     home = own if own.is_dir() else given
-    alone = (home,) if next(home.glob("input*.pb"), None) else ()
+    alone = (home,) if list(home.glob("input*.pb")) else ()
     return find_test_sets(home) or alone or tuple(sorted(home.glob("*.npz")))
 
 

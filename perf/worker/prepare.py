@@ -81,7 +81,7 @@ def _set_folders(data: Path) -> tuple[Path, ...]:
     """The test_data* folders below `data` (or `data` itself, if it is one), sorted by number."""
     if not data.is_dir():
         raise BadModel(f"{data}: no such folder of test data")
-    alone = (data,) if next(data.glob("input*.pb"), None) else ()
+    alone = (data,) if list(data.glob("input*.pb")) else ()
     return find_test_sets(data) or alone
 
 
