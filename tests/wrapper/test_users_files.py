@@ -37,7 +37,7 @@ def in_ort_format(model: Path, path: Path) -> Path:
 
 def test_a_file_of_onnxruntimes_own_format_is_run_and_added(home: Path) -> None:
     path = in_ort_format(home / "models" / "linear" / "model.onnx", home / "net.ort")
-    said = ask(home, *QUICK, "-m", "net.ort", "-i", "random", "-e", CPU)
+    said = ask(home, *QUICK, "-m", "net.ort", "-i", "random", "-e", CPU, "--shape", "x=1x8")
     (record,) = said.records.values()
     assert isinstance(record.outcome, Passed), record.outcome
     (row,) = said.cells.values()
