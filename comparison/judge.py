@@ -103,7 +103,8 @@ def judge_cells(
     for x, is_believed in zip(pending, believed, strict=True):
         verdict = _conclude(x, criteria.least(x.metric), level, is_believed=is_believed)
         lines.append(_make_line(x.pair, x.metric, verdict))
-    return tuple(sorted(lines, key=lambda x: (x.name, list(Metric).index(x.metric))))
+    order = {metric: at for at, metric in enumerate(Metric)}
+    return tuple(sorted(lines, key=lambda x: (x.name, order[x.metric])))
 
 
 def find_two_sided(p_up: Sequence[float], rate: float) -> tuple[bool, ...]:

@@ -25,7 +25,7 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellPair:
     """A cell of both runs; `differing` holds fields that nobody lifted."""
 
@@ -35,7 +35,7 @@ class CellPair:
     across: tuple[str, ...]  # fields that differ and were lifted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoneCell:
     """A cell that only one run has."""
 

@@ -33,6 +33,8 @@ HEADER = (
 RANK: tuple[type[Verdict], ...] = (
     Broke, Slower, Removed, Unclear, NotComparable, Added, Fixed, Faster, Same,
 )  # fmt: skip
+_RANKS = {kind: at for at, kind in enumerate(RANK)}
+_METRICS = {metric: at for at, metric in enumerate(Metric)}
 
 
 def is_worse(line: Line) -> bool:
@@ -86,7 +88,7 @@ def describe_common_shift(lines: Sequence[Line]) -> str:
 def rank(line: Line) -> tuple[int, bool, float, str, int]:
     """The worse the smaller."""
     c = change_of(line.verdict)
-    kind, metric = RANK.index(type(line.verdict)), list(Metric).index(line.metric)
+    kind, metric = _RANKS[type(line.verdict)], _METRICS[line.metric]
     return kind, bool(line.expected), -abs(c.log) if c else 0.0, line.name, metric
 
 

@@ -1,6 +1,7 @@
 """A run's records, or the long table that was made from them, summarised for a comparison."""
 
 import statistics
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -20,7 +21,7 @@ from perf.results import cell_figures, latency
 from perf.results.cell_row import CellRow, format_signature
 from perf.results.latency import NS_PER_MS
 from perf.results.shapes import ShapedRecord, split_by_shapes
-from perf.results.tables import TableError, read_cells
+from perf.results.tables import TableError, iterate_cells
 from perf.schema import outcomes, record, strict_json
 from perf.schema.journal import Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
@@ -31,6 +32,7 @@ from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
 HOST_LIMIT = 1 << 20  # bytes
+ROWS_A_WORD = 50_000  # whoever waits for a table so long is told how far it is
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
 NO_SAMPLES = "it holds no samples: launches cannot be paired, and only p50 has a spread"
 
@@ -97,21 +99,26 @@ def read_machine_conditions(folder: Path, damaged: list[str]) -> Mapping[str, st
 
 def read_cells_table(path: Path) -> RunSummary:
     """Summarise a long table; raises UnreadableError naming file, line and column."""
+    cells: list[CellSummary] = []
+    ids: dict[str, None] = {}
     try:
-        rows = read_cells(path)
+        for row in iterate_cells(path):
+            ids[row.run_id] = None
+            cells.append(summarise_row(row))
+            if len(cells) % ROWS_A_WORD == 0:
+                print(f"{path}: {len(cells):,} rows read", file=sys.stderr)
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file") from None
     except (TableError, OSError) as e:
         raise UnreadableError(str(e)) from e
-    if not rows:
+    if not cells:
         raise UnreadableError(f"{path}: it has a header only; give the table of a run that ended")
-    ids = list(dict.fromkeys(r.run_id for r in rows))
     if len(ids) > 1:
         raise UnreadableError(
-            f"{path}: it mixes {len(ids)} runs ({', '.join(ids[:3])}); give one run's table"
+            f"{path}: it mixes {len(ids)} runs ({', '.join(list(ids)[:3])}); give one run's table"
         )
     metrics = frozenset(Metric) - {Metric.TAIL_RATIO}
-    return RunSummary(ids[0], tuple(map(summarise_row, rows)), metrics, (NO_SAMPLES,))
+    return RunSummary(next(iter(ids)), tuple(cells), metrics, (NO_SAMPLES,))
 
 
 def summarise_record(part: ShapedRecord, machine: Mapping[str, str]) -> CellSummary:

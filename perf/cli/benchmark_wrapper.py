@@ -77,11 +77,17 @@ def _check(options: Options) -> None:
     if options.run_id and not options.resume:
         command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
+    _check_debugger(options)
     prefix = shlex.split(options.exec_prefix)
     if prefix and shutil.which(prefix[0]) is None:
         raise BadRequestError(
             f"--exec_prefix {prefix[0]}: no such program; install it, or give its path"
         )
+
+
+def _check_debugger(options: Options) -> None:
+    if options.backtrace and shutil.which("gdb") is None:
+        raise BadRequestError("--backtrace: no gdb here; install it, or leave the flag out")
 
 
 def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:

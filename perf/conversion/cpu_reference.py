@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from perf.measure import flat_values
+from perf.measure import flat_values, ort_values
 
 
 def open_session(model: Path | bytes, *, threads: int = 0, custom_ops: Iterable[str] = ()) -> Any:
@@ -37,10 +37,19 @@ def silence_engine() -> None:
 
 
 def run_session(session: Any, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs by name, as flat_values tells them; onnxruntime's own exceptions come through."""
+    """The outputs by name, as flat_values tells them, of types that numpy lacks too.
+
+    onnxruntime's own exceptions come through.
+    """
     types = {output.name: str(output.type) for output in session.get_outputs()}
-    given = flat_values.group_inputs({i.name: str(i.type) for i in session.get_inputs()}, feed)
-    return flat_values.name_outputs(types, session.run(list(types), given), np.asarray)
+    input_types = {i.name: str(i.type) for i in session.get_inputs()}
+    given = flat_values.group_inputs(input_types, feed)
+    if not any(map(ort_values.NO_NUMPY.search, (*types.values(), *input_types.values()))):
+        outputs = session.run(list(types), given)
+    else:
+        values = {name: ort_values.to_ort_value(array) for name, array in given.items()}
+        outputs = session.run_with_ort_values(list(types), values)
+    return flat_values.name_outputs(types, outputs, ort_values.to_array)
 
 
 @dataclass(frozen=True)

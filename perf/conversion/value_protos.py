@@ -20,6 +20,25 @@ _MESSAGES: Mapping[str, Any] = {
 }
 
 
+def carry(array: np.ndarray, onnx_type: int) -> np.ndarray:
+    """An array of numpy's types or of ml_dtypes as it is fed and compared: of the latter, its codes."""
+    if onnx_type not in tensor_io.CODED_BITS:
+        return array
+    bits = tensor_io.CODED_BITS[onnx_type]
+    codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
+    codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
+    return tensor_io.as_coded(codes if bits == 16 else codes.astype(np.uint8), onnx_type)
+
+
+def uncarry(array: np.ndarray) -> np.ndarray:
+    """The inverse of `carry`: what onnx's own functions take."""
+    onnx_type = tensor_io.onnx_type_of(array)
+    if onnx_type not in tensor_io.CODED_BITS:
+        return np.asarray(array)
+    values: np.ndarray = tensor_io.decode(array)
+    return values.astype(onnx.helper.tensor_dtype_to_np_dtype(onnx_type))
+
+
 def find_value(data: bytes, by_name: Mapping[str, Value]) -> Value | None:
     """The value that a message names, read as the message which that value's kind asks for."""
     messages = {onnx.TensorProto, *(_message_of(v.kind) for v in by_name.values())}
@@ -154,15 +173,8 @@ def _entries(maps: Sequence[Any]) -> dict[str, np.ndarray]:
 
 
 def _proto(array: np.ndarray, name: str) -> Any:
-    return numpy_helper.from_array(np.asarray(array), name)
+    return numpy_helper.from_array(uncarry(array), name)
 
 
 def _array(tensor: onnx.TensorProto) -> np.ndarray:
-    array: np.ndarray = numpy_helper.to_array(tensor)
-    if tensor.data_type in tensor_io.CODED_BITS:
-        bits = tensor_io.CODED_BITS[tensor.data_type]
-        codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
-        codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
-        carried = codes if bits == 16 else codes.astype(np.uint8)
-        return tensor_io.as_coded(carried, tensor.data_type)
-    return array
+    return carry(numpy_helper.to_array(tensor), tensor.data_type)

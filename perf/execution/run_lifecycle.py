@@ -200,7 +200,7 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
         {name: p.found.libraries for name, p in used.items()},
     )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
-        screen = Screen(options, len(plan.planned), plan.command)
+        screen = Screen(options, len(plan.planned), folder, plan.command)
         session = RunSession(plan, folder, host, screen, RecordStore(folder))
         plan.signals.on_first_interrupt = lambda: screen.notify(
             "interrupted: the run ends with the launches in flight, then writes its tables; "

@@ -138,6 +138,10 @@ def _details(run: FinishedRun, record: Record, row: CellRow, detail: str) -> str
     if row.log:
         parts.append(f"log: {line(row.log)}")
     parts += [line(told) for told in record.log_tail]
+    if row.native_stack:
+        parts.append(f"native stack: {line(' < '.join(row.native_stack))}")
     if command := run.rerun(record):
         parts.append(f"again: {line(command)}")
+    if command := run.debug(record):
+        parts.append(f"in gdb: {line(command)}")
     return "\n".join(parts)

@@ -16,10 +16,11 @@ from perf.planning.launch import (
     MadeFiles,
     RunContext,
     cache_of,
+    trace_requests,
 )
 from perf.schema import cell as cells
 from perf.schema import codec, fold, outcomes
-from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
+from perf.schema.cell import Cell, ModelFile, TestSet, base_name, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
 from perf.schema.record import (
@@ -59,6 +60,8 @@ def set_up_model(
     for p, result in zip(alive, results, strict=True):
         p.add(result)
     yield from retry_with_inferred_shapes(context, model, alive)
+    if traces := trace_requests(context, alive):
+        yield traces  # what they found lies in their folders
 
 
 def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
@@ -94,7 +97,7 @@ def _prepare_inputs(
         return
     sets = prepared.sets
     _add_source(mine, request, sets)
-    if o.check and not all(s.outputs for s in sets):
+    if o.check and any(s.unreferenced for s in sets):
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
@@ -120,7 +123,7 @@ def _make_references(
         like, id=f"{model.name}::reference", provider="", environment=environment, options={}, sets=sets,
         target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
-        model=replace(model, path=fed),
+        model=replace(model, path=fed), protocol=replace(like.protocol, instrumented=""),
     )  # fmt: skip
     request = LaunchRequest(
         LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
@@ -129,12 +132,26 @@ def _make_references(
     (result,) = yield [request]
     made = next((e.outputs for e in result.events if isinstance(e, OutputsSaved)), None)
     if made is None or not isinstance(result.launch.outcome, Passed):
-        for p in mine:
-            why = result.failed or _describe_outcome(result.launch.outcome)
+        why = result.failed or _describe_outcome(result.launch.outcome)
+        for p in (
+            mine if not any(s.outputs for s in sets) else ()
+        ):  # else what is stored is compared
             p.end(ArtefactFailed(f"reference outputs on the CPU EP: {why}"))
         return sets
     _add_source(mine, request, made)
-    return tuple(s if s.outputs else m for s, m in zip(sets, made, strict=True))
+    by = f"{cell.target.name} unoptimised"
+    return tuple(_complete(s, m, by) for s, m in zip(sets, made, strict=True))
+
+
+def _complete(given: TestSet, made: TestSet, made_by: str) -> TestSet:
+    """The set with the outputs that it lacks, as they were made; what is stored stands."""
+    stored = {t.name: t for t in given.outputs}
+    lacking = {
+        t.name: replace(t, made_by=made_by)
+        for t in made.outputs
+        if base_name(t.name) in (given.unreferenced or ())
+    }
+    return replace(given, outputs=tuple((stored | lacking).values()), unreferenced=())
 
 
 def _convert_models(

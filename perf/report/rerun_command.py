@@ -1,4 +1,4 @@
-"""The line to paste that runs one cell of a run again, with the variables that its engine would miss."""
+"""Lines to paste that run one cell of a run again, as it was or, after a crash, in gdb."""
 
 import os
 import re
@@ -8,9 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from perf.request.environments import QUIET
+from perf.request.locations import CODE, IN_CLONE
 from perf.request.options import to_argv
-from perf.request.programs import script_command
-from perf.schema.record import Record
+from perf.request.programs import from_here, script_command
+from perf.results.run_folder import RunFolder
+from perf.schema.record import Crashed, Record
 
 # Variables that change what an engine does; not those that say where it lies or which version it is, nor what
 # an image asks of a container's runtime (NVIDIA_REQUIRE_CUDA).
@@ -49,3 +51,19 @@ def _variables_of_the_shell() -> Mapping[str, str]:
         told = Path(f"/proc/{os.getsid(0)}/environ").read_bytes()
     pairs = (os.fsdecode(pair).partition("=") for pair in told.split(b"\0") if pair)
     return {name: value for name, _, value in pairs}
+
+
+def format_gdb_command(record: Record, folder: RunFolder) -> str:
+    """A command to paste that repeats a crash in gdb and shows its native stack; "" for other outcomes.
+
+    The stored cell runs in gdb's one process, with the variables of its environment.
+    """
+    if not isinstance(record.outcome, Crashed) or not record.launches:
+        return ""
+    c, kind = record.cell, record.launches[-1].kind.value
+    start = [from_here(CODE / "benchmark.py")] if IN_CLONE else ["-m", "perf.cli.benchmark"]
+    variables = dict(c.environment.variables) | ({} if IN_CLONE else {"PYTHONPATH": str(CODE)})
+    words = ["gdb", "-batch", "-ex", "run", "-ex", "bt", "--args", c.environment.python, *start]
+    words += [from_here(folder.cell(c) / "cell.json"), kind]
+    settings = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+    return " ".join([*settings, *(shlex.quote(w) for w in words)])

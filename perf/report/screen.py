@@ -14,7 +14,7 @@ from perf.machine.process_tree import time_since_start_s
 from perf.machine.system import SystemInfo, describe_machine
 from perf.report import terminal
 from perf.report.layout import printable
-from perf.report.rerun_command import format_rerun_command
+from perf.report.rerun_command import format_gdb_command, format_rerun_command
 from perf.request.options import Options
 from perf.request.programs import from_here
 from perf.results import tables
@@ -27,9 +27,14 @@ class Screen:
     """What one run says; quieter by -q, which leaves the last line alone. --json: stdout is for results."""
 
     def __init__(
-        self, options: Options, planned: int, command: Sequence[str] = ("benchmark_wrapper.py",)
+        self,
+        options: Options,
+        planned: int,
+        folder: RunFolder,
+        command: Sequence[str] = ("benchmark_wrapper.py",),
     ) -> None:
         self._command = command
+        self._folder = folder
         self._planned = planned
         self._ended = 0
         self._level = options.verbose - options.quiet
@@ -49,7 +54,9 @@ class Screen:
                 lines = [terminal.format_cell(record, mine[0].gain), *more]
             else:
                 lines = terminal.format_failure(
-                    record, format_rerun_command(record, self._command)
+                    record,
+                    format_rerun_command(record, self._command),
+                    format_gdb_command(record, self._folder),
                 )
             stream = sys.stderr if self._json else sys.stdout
             with _ignore_unread(stream):

@@ -10,6 +10,7 @@ from perf.report import sections
 from perf.report.fastest import list_fastest
 from perf.report.layout import format_section, printable, wrap
 from perf.results import tables
+from perf.results.cell_figures import TOP_FRAMES, describe_frame
 from perf.results.cell_row import CellResult, CellRow, format_signature, make_cell_row
 from perf.results.latency import published_launches
 from perf.results.shapes import split_by_shapes
@@ -49,17 +50,21 @@ def format_further_shapes(cell: CellResult) -> str:
     return printable("    " + "  ".join(p for p in parts if p))
 
 
-def format_failure(record: Record, rerun_command: str) -> list[str]:
+def format_failure(record: Record, rerun_command: str, gdb_command: str = "") -> list[str]:
     """Three lines for a failure: id and outcome with its stage; its log's last words; how to run it again.
 
-    What was skipped or not run has nothing to say but its reason: one line.
+    Of a crash also its native stack, where it is known, and how to see it in gdb. What was skipped or not
+    run has nothing to say but its reason: one line.
     """
     head = format_cell(record, None)
     if outcomes.status(record.outcome) != outcomes.FAIL:
         return [head]
     last = [lead_with_reason(t)[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
     tail = printable(" | ".join(last)) or "(its log holds no line of the engine's own)"
-    return [head, f"    {tail}", f"    {rerun_command}"]
+    stack = " < ".join(describe_frame(f) for f in record.native_stack[:TOP_FRAMES])
+    more = [f"native stack: {printable(stack)}"] if stack else []
+    again = [rerun_command, *([gdb_command] if gdb_command else [])]
+    return [head, *(f"    {line}" for line in (tail, *more, *again))]
 
 
 def format_summary(records: Sequence[Record]) -> str:

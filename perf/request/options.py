@@ -65,6 +65,7 @@ class Options:
     fence: bool
     isolation: str
     exec_prefix: str
+    backtrace: bool
     env: Mapping[str, str]
     plugin: Mapping[str, str]
     check: bool

@@ -10,6 +10,7 @@ from perf.results.columns import ColumnSource, draw_row
 from perf.results.latency import (
     Latency,
     collect_marks,
+    count_unchecked_outputs,
     describe_check,
     summarise_latency,
     summarise_parts,
@@ -136,11 +137,13 @@ class CellRow:
     stage: str = of_outcome("where it happened", outcomes.stage)
     error_type: str = of_outcome("runtime error, result accuracy issue, script error; skipped, not run", outcomes.error_type)
     detail: str = of_outcome("why, in the words of whoever knew", outcomes.detail)
-    check: str = of_record("checked; unchecked (--no_check); unreferenced (nothing to hold against)", describe_check)
+    check: str = of_record("checked; unchecked (--no_check, or outputs of 0 elements); unreferenced (nothing to hold against)", describe_check)
     marks: tuple[str, ...] = of_run("what to know before believing the numbers; empty: nothing", lambda run: run.marks)
     finished_at: str = of_record("when the cell ended, UTC, ISO 8601", lambda r: r.finished_at)
     wall_s: float | None = of_record("time the cell took, all its launches", lambda r: rounded(r.wall_s) or None)
     log: str = of_record("log of the launch that decided, below the result folder", figures.find_log)
+    native_stack: tuple[str, ...] = of_record("native stack of a crash, innermost first: function (library); --backtrace",
+                                              lambda r: tuple(figures.describe_frame(f) for f in r.native_stack[:figures.TOP_FRAMES]))
     # latency
     launches: int | None = of_spread("measure launches published", lambda s: s.launches)
     preempted_launches: int | None = of_latency("of these, kept off the CPU for over 1 % or throttled", lambda x: x.preempted)
@@ -252,7 +255,7 @@ class CellRow:
     attested_source: str = of_evidence("who attests it", lambda e: e.source)
     precision_regime: str = of_evidence("how it was asked for: by a builder's flag, or by the model's types", lambda e: e.regime)
     # validation, the worst over outputs and sets
-    compared_outputs: int | None = of_compared("outputs held against a reference, over all sets", len)
+    compared_outputs: int | None = of_compared("outputs held against a reference, over all sets; without those of 0 elements", figures.count_compared)
     max_abs: float | None = of_compared("largest absolute difference", lambda x: figures.find_largest(c.max_abs for c in x))
     max_rel: float | None = of_compared("largest relative difference", lambda x: figures.find_largest(c.max_rel for c in x))
     relative_norm: float | None = of_compared("largest ||got - reference|| / ||reference||",
@@ -266,6 +269,9 @@ class CellRow:
     atol: float | None = of_tolerance("absolute tolerance", lambda t: t.atol)
     atol_scaled: bool | None = of_tolerance("whether atol is times the output's largest |reference|", lambda t: t.atol_scaled)
     percent_mismatch: float | None = of_tolerance("share of elements allowed beyond tolerance (%)", lambda t: t.percent_mismatch)
+    references: Mapping[str, int] = of_compared("what outputs were held against -> how many, over all sets: stored, or made by an engine", figures.count_references)
+    unreferenced_outputs: int | None = of_record("outputs with nothing to hold them against, over all sets", lambda r: count_unchecked_outputs(r) if r.launches else None)
+    timed_outputs_compared: int | None = of_compared("outputs of the first and last timed run of every launch that were compared too", figures.count_timed_compared)
     notes: tuple[str, ...] = of_record(
         "remarks of workers that change no verdict",
         lambda r: tuple(dict.fromkeys(f"{n.key}: {n.text}" for x in r.launches for n in x.notes)))

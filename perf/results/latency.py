@@ -38,9 +38,16 @@ class Latency:
 
 
 def is_published(record: Record) -> bool:
-    """A latency is for a cell that passed, or whose only fault came after its last word, in close."""
-    if record.cell.protocol.instrumented:
+    """A latency is for a cell that passed, or whose only fault came after its last word, in close.
+
+    One that was to be checked and of which no element was compared has none: see `describe_check`.
+    """
+    if record.cell.protocol.instrumented or (record.cell.checked and not was_checked(record)):
         return False
+    return _ran_to_its_end(record)
+
+
+def _ran_to_its_end(record: Record) -> bool:
     match record.outcome:
         case Passed():
             return True
@@ -109,13 +116,28 @@ def was_mostly_preempted(record: Record) -> bool:
     return 2 * sum(map(was_preempted, launches)) > len(launches)
 
 
+def was_checked(record: Record) -> bool:
+    """Whether an output with elements in it was held against a reference."""
+    return any(c.has_content for x in record.launches for c in x.compared)
+
+
 def describe_check(record: Record) -> str:
-    """`checked` where outputs were held against a reference, else why they were not."""
+    """`checked` where outputs were held against a reference, else why they were not.
+
+    Outputs without an element, or absent as in the reference, of which nothing is learned, are unchecked.
+    """
     if not record.cell.checked:
         return "unchecked"
-    if any(x.compared for x in record.launches):
+    if was_checked(record):
         return "checked"
-    return "unreferenced" if any(x.unreferenced for x in record.launches) else ""
+    if any(x.unreferenced for x in record.launches):
+        return "unreferenced"
+    return "unchecked" if record.launches and _ran_to_its_end(record) else ""
+
+
+def count_unchecked_outputs(record: Record) -> int:
+    """Outputs, over all sets, that were given and that nothing was there to hold against."""
+    return sum(x.unreferenced for x in record.launches)
 
 
 def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, ...]:
@@ -153,17 +175,37 @@ def mark_kind(mark: str) -> str:
     return kinds.get(mark.partition(" ")[0], mark)
 
 
+def _unchecked_outputs(record: Record) -> str:
+    count = count_unchecked_outputs(record)
+    return f"{count} output{'' if count == 1 else 's'} unchecked"
+
+
+def _prefix_statuses(record: Record) -> list[str]:
+    """What the program before a worker ended with: a checker of memory may tell by it what it found."""
+    if not record.cell.protocol.instrumented:
+        return []
+    found = dict.fromkeys(x.ending.status for x in record.launches if x.ending.status)
+    return [f"its prefix ended with status {status}" for status in found]
+
+
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
-        return ("instrumented",) if record.cell.protocol.instrumented else ()
+        unpublished = {
+            "instrumented": record.cell.protocol.instrumented,
+            **dict.fromkeys(_prefix_statuses(record), True),
+            "unchecked": record.cell.checked
+            and describe_check(record) in ("unchecked", "unreferenced"),
+        }
+        return tuple(mark for mark, is_true in unpublished.items() if is_true)
     launches = published_launches(record)
     counters = [x.gpu_counters for x in launches]
     crowded = sum(map(was_oversubscribed, launches))
     others = found.preempted - crowded
     marks = {
         "unchecked": describe_check(record) != "checked",
+        _unchecked_outputs(record): count_unchecked_outputs(record),
         "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
         f"preempted {others} of {found.spread.launches}": others,
         f"oversubscribed {crowded} of {found.spread.launches}": crowded,

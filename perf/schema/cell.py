@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +17,9 @@ CELL_LIMIT = 64 << 20  # bytes
 BUILD_OPTION = (
     "build"  # in options: which of several builds; it changes the engine's cache key alone
 )
+
+
+_PART = re.compile(r"(.+)(\[\d+\]|\{(?:counts|keys|values)\})", re.DOTALL)
 
 
 class Precision(StrEnum):
@@ -59,6 +63,7 @@ class TensorFile:
     path: str
     onnx_type: int  # TensorProto.DataType
     shape: tuple[int, ...]
+    made_by: str = ""  # of a reference output: the engine that was run for it; "": it was stored
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class TestSet:
     name: str
     inputs: tuple[TensorFile, ...]
     outputs: tuple[TensorFile, ...] = ()
+    # outputs of the model with nothing to hold them against; None: nobody said (earlier versions)
+    unreferenced: tuple[str, ...] | None = None
     origin: str = ""  # of the inputs: stored, given or random, and what a user should know of that
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
@@ -87,8 +94,8 @@ class InputOverride:
     """What a model list or a flag says of one input: a shape, a range for random values, a value."""
 
     shape: tuple[int, ...] | None = None
-    range: tuple[float, float] | None = None
-    value: float | str | None = None
+    range: tuple[int | float, int | float] | None = None  # ints: what no float holds
+    value: int | float | str | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,12 @@ class Cell:
         """The cell's place below a run's `cells/`: model/target[variant]/digest."""
         leaf = self.target.label + (f"[{self.variant}]" if self.variant else "")
         return Path(safe_name(self.model.name)) / safe_name(leaf) / self.digest
+
+
+def base_name(name: str) -> str:
+    """The input or output that a tensor belongs to: of `name[0]`, and of `name{keys}` of a map, `name`."""
+    part = _PART.fullmatch(name)
+    return part[1] if part else name
 
 
 def safe_name(name: str) -> str:

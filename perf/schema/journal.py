@@ -148,14 +148,22 @@ class Compared:
     relative_norm: float | None = None
     cosine: float | None = None
     worst_index: tuple[int, ...] = ()
+    reference: str = ""  # what it was held against: stored, or the engine that made it
+    timed_run: str = ""  # first or last: the timed run whose output it is; "": the checked run's
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything was compared: an output of no elements is right and proves nothing."""
+        return bool(self.total or self.problem)
 
 
 @with_tag("Unreferenced")
 @dataclass(frozen=True)
 class Unreferenced:
-    """Outputs were produced, and there was nothing to hold them against."""
+    """An output (in earlier versions: all of a set) was given, and there was nothing to hold it against."""
 
     set: str
+    output: str = ""
 
 
 @with_tag("Placed")

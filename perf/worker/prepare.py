@@ -26,9 +26,7 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
     Raises BadModel for a model or data that is wrong, Unsupported for inputs that cannot be fed.
     """
     try:
-        return tuple(_prepare(job)) or (
-            _write(Path(job.destination) / "no_inputs", {}, {}, "none"),
-        )
+        return tuple(_prepare(job))
     except CannotFeed as e:
         raise Unsupported(str(e)) from e
 
@@ -45,7 +43,9 @@ def _prepare(job: PrepareJob) -> Iterator[TestSet]:
     if job.input_data == "random" and not job.given:
         stored = data_sets.read_inputs(folders[0], signature, cast=job.half) if folders else {}
         yield from _draw_sets(job, path, signature, stored)
-    elif not folders and signature.inputs:
+    elif not folders and not signature.inputs:
+        yield _write(Path(job.destination) / "no_inputs", {}, {}, signature, "none")
+    elif not folders:
         if data or job.given:
             where = job.given or data
             raise BadModel(f"{where}: no test_data_set_N/input_M.pb and no .npz; use -i random")
@@ -74,7 +74,7 @@ def _read_set(folder: Path, signature: Signature, job: PrepareJob) -> TestSet:
         (f"given: {job.given}" if job.given else "stored", *fed.notes, *expected.notes)
     )
     name = folder.stem if folder.is_file() else folder.name
-    return _write(Path(job.destination) / name, fed.tensors, expected.tensors, origin)
+    return _write(Path(job.destination) / name, fed.tensors, expected.tensors, signature, origin)
 
 
 def _set_folders(data: Path) -> tuple[Path, ...]:
@@ -113,7 +113,7 @@ def _draw_sets(
             rng = np.random.default_rng((job.seed, number, place))
             ranged = model_inputs.with_usual_range(value, override, like)
             fed[value.name] = model_inputs.draw(value, shapes[value.name], ranged, rng, like=like)
-        yield _write(Path(job.destination) / f"random_{number}", fed, {}, origin)
+        yield _write(Path(job.destination) / f"random_{number}", fed, {}, signature, origin)
 
 
 def _prover(
@@ -133,7 +133,13 @@ def _prover(
     return prove
 
 
-def _write(folder: Path, fed: Tensors, expected: Tensors, origin: str) -> TestSet:
-    inputs = tensor_io.save_tensors(fed, folder, "input")
-    outputs = tensor_io.save_tensors(expected, folder, "output")
-    return TestSet(folder.name, inputs, outputs, origin=origin)
+def _write(
+    folder: Path, fed: Tensors, expected: Tensors, signature: Signature, origin: str
+) -> TestSet:
+    return TestSet(
+        folder.name,
+        tensor_io.save_tensors(fed, folder, "input"),
+        tensor_io.save_tensors(expected, folder, "output"),
+        tensor_io.names_without(expected, [v.name for v in signature.outputs]),
+        origin,
+    )

@@ -13,7 +13,7 @@ import pytest
 from perf.report import terminal
 from perf.results import gains
 from perf.schema.journal import Placement, Stage
-from perf.schema.record import Outcome, Raised, Record
+from perf.schema.record import NativeFrame, Outcome, Raised, Record
 from tests.results import hand_made as made
 
 RECORDS = made.two_models()
@@ -56,7 +56,7 @@ def test_a_line_tells_time_spread_launches_io_placement_and_gain() -> None:
     validated = replace(RECORDS[0], launches=RECORDS[0].launches[:1])
     assert line(validated) == "squeezenet::CPUExecutionProvider  Passed  65/65 nodes on EP"
     unequal = (made.measure(0, [1.0] * 20), made.measure(1, [1.0] * 153))
-    assert "2 x 20-153 runs" in line(Record(made.cell(), made.PASSED, unequal))
+    assert "2 x 20-153 runs" in line(Record(made.cell(checked=False), made.PASSED, unequal))
 
 
 def test_a_line_says_what_mars_it() -> None:
@@ -94,6 +94,15 @@ def test_a_log_can_neither_flood_nor_steer_the_terminal() -> None:
     assert said.endswith(" | b | c")
     silent = terminal.format_failure(replace(RECORDS[6], log_tail=()), "again")
     assert silent[1] == "    (its log holds no line of the engine's own)"
+
+
+def test_below_a_crash_stand_its_stack_and_how_to_see_it_in_gdb() -> None:
+    frames = tuple(NativeFrame(f"f{i}", "/opt/lib\x1b.so" if i else "") for i in range(20))
+    crashed = replace(RECORDS[6], native_stack=frames)
+    head, _, stack, again, gdb = terminal.format_failure(crashed, "again", "gdb --args python")
+    assert head.endswith("ended by SIGSEGV")
+    assert stack == "    native stack: f0" + "".join(f" < f{i} (lib .so)" for i in range(1, 8))
+    assert (again, gdb) == ("    again", "    gdb --args python")
 
 
 def test_the_last_line_counts_and_names_strict() -> None:

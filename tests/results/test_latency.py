@@ -6,7 +6,7 @@ import pytest
 
 from perf.results import gains, latency
 from perf.schema.cell import Protocol
-from perf.schema.journal import Stage
+from perf.schema.journal import Compared, Stage
 from perf.schema.record import Crashed, LaunchKind, Outcome, OutOfMemory, Raised, Record, TimedOut
 from tests.results import hand_made as made
 
@@ -55,9 +55,16 @@ def test_samples_are_pooled_and_launches_kept_apart() -> None:
 def test_outputs_that_nobody_checked_are_marked() -> None:
     unchecked = replace(GOOD, cell=replace(GOOD.cell, checked=False))
     nothing = made.with_launches(GOOD, LaunchKind.CHECK, compared=(), unreferenced=1)
-    for record, why in ((unchecked, "unchecked"), (nothing, "unreferenced")):
+    empty = Compared("set_0", "y", "", 0, 0)
+    empties = made.with_launches(GOOD, LaunchKind.CHECK, compared=(empty, empty))
+    for record, why, published in (
+        (unchecked, "unchecked", True),  # as the user asked
+        (nothing, "unreferenced", False),
+        (empties, "unchecked", False),
+    ):
         assert latency.describe_check(record) == why
         assert latency.collect_marks(record) == ("unchecked",)
+        assert (latency.summarise_latency(record) is not None) is published
     assert latency.describe_check(Record(GOOD.cell, made.PASSED)) == ""
 
 

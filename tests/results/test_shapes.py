@@ -89,7 +89,8 @@ def test_sets_that_were_timed_one_after_another_are_told_apart_too() -> None:
     timed = made.timed(
         [0.07] * 30 + [2.5] * 10, runs_by_set=(30, 10), parts_ns={"h2d": (1,) * 30 + (9,) * 10}
     )
-    record = replace(RECORDS[0], launches=(made.measure(0, [], timed=timed),))
+    launches = (RECORDS[0].launches[0], made.measure(0, [], timed=timed))
+    record = replace(RECORDS[0], launches=launches)
     found = rows([record])
     assert [(r.p50_ms, r.samples) for r in found.values()] == [(0.07, 30), (2.5, 10)]
     assert [r.parts_p50_ms for r in found.values()] == [{"h2d": 1e-6}, {"h2d": 9e-6}]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
-from perf.backends._ort import values as ort_values
+from perf.backends._ort import values
 from perf.conversion import engine_errors
-from perf.measure import flat_values, layer_precision, placement
+from perf.measure import flat_values, layer_precision, ort_values, placement
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
@@ -29,7 +29,6 @@ _DEVICE_MEMORY = re.compile(
     r"|OutOfMemory|out of device memory",
     re.I | re.S,
 )
-_NO_NUMPY = re.compile(r"bfloat16|float[48]|int[42]\b")
 _ANY_MEMORY = re.compile(
     r"Failed to allocate memory|bad_alloc|Available memory of \d+ is smaller", re.I
 )
@@ -109,7 +108,7 @@ class OrtSession:
         self._output_types = {o.name: str(o.type) for o in session.get_outputs()}
         self._input_types = {i.name: str(i.type) for i in session.get_inputs()}
         types = (*self._input_types.values(), *self._output_types.values())
-        self._coded = any(_NO_NUMPY.search(t) for t in types)
+        self._coded = any(ort_values.NO_NUMPY.search(t) for t in types)
         self._last_feed: Tensors | None = None
         self._profile: Path | None = None
         self.cached = spec.cached
@@ -202,8 +201,8 @@ class OrtSession:
         if self._coded:
             # numpy has no such types: OrtValues in and out (some 30 µs a call more than arrays)
             run_values = self._session.run_with_ort_values
-            values = [ort_values.values_of_feed(f) for f in grouped]
-            return lambda i: run_values(names, values[i])
+            held = [values.values_of_feed(f) for f in grouped]
+            return lambda i: run_values(names, held[i])
         run = self._session.run
         return lambda i: run(names, grouped[i])
 
@@ -217,7 +216,7 @@ class OrtSession:
             binding = self._session.io_binding()
             for name, array in self._group_sequences(feed).items():
                 binding.bind_ortvalue_input(
-                    name, ort_values.to_device_value(name, array, where, number)
+                    name, values.to_device_value(name, array, where, number)
                 )
             for name, kind in self._output_types.items():
                 if not kind.startswith("tensor("):
