@@ -20,7 +20,7 @@ from perf.request.model_list import (
     find_sources,
     find_test_sets,
     is_ort_format,
-    load_all,
+    list_all,
 )
 from perf.request.programs import command_of
 from perf.schema.cell import ModelFile
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places += args.keep_cache.glob("*") if args.keep_cache else ()
     folders = sorted(path for path in places if path.is_dir())
     try:
-        models = load_all(find_sources((str(args.source),), "."))
+        models = [m.load() for m in list_all(find_sources((str(args.source),), "."))]
         findings = [examine_model(model, folders) for model in models]
     except ModelListError as error:
         raise UserError(str(error)) from error

@@ -1,19 +1,17 @@
-"""Reference outputs for seeded inputs: the CPU EP unoptimised, cross-checked by onnx.reference."""
+"""Reference outputs for seeded inputs: the CPU EP unoptimised, where no majority is against it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx.reference import ReferenceEvaluator
 
-from perf.conversion import external_data, graph_repair
+from perf.conversion import external_data
 from perf.conversion.batch_proof import batch_prover
 from perf.conversion.cpu_reference import open_session, output_distance, run_session
 from perf.conversion.data_sets import Tensors, pair_inputs, pair_outputs, write_set
-from perf.conversion.errors import UserError, describe_error, raise_as
+from perf.conversion.errors import UserError, raise_as
 from perf.conversion.model_inputs import (
     Overrides,
     assumed_batches,
@@ -22,18 +20,11 @@ from perf.conversion.model_inputs import (
 )
 from perf.conversion.ort_format import signature_of_session
 from perf.conversion.signature import Signature, Value, signature_of
-from perf.conversion.value_protos import uncarry
-from perf.measure import flat_values
 from perf.measure.tensor_io import decode
 from perf.request.model_list import is_ort_format
+from setup_models.cross_check import DIFFERENCE, cross_check
 
 SEED = 20_240_601
-# onnx.reference runs node by node in Python: past these it takes minutes.
-CROSS_CHECK_NODES = 150
-CROSS_CHECK_INPUT_ELEMENTS = 200_000
-CROSS_CHECK_WEIGHT_BYTES = 64 << 20
-# Both compute in fp32 in a different order of summation; a wrong kernel is far beyond this.
-CROSS_CHECK_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class SetReport:
 def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
     """Write test data sets for the model at `path` into `folder`; set k is filled from seed + k, or given.
 
-    Raises UserError where the CPU EP cannot run the model, gives NaN, or differs from onnx.reference.
+    Raises UserError where the CPU EP cannot run the model, or gives NaN.
     """
     model = None if is_ort_format(path) else external_data.read_structure(path)
     if model is not None:  # what is missing is named before an engine fails
@@ -71,19 +62,22 @@ def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
         session = open_session(path, custom_ops=options.custom_ops)
     signature = signature_of_session(session) if model is None else signature_of(model)
     run = partial(run_session, session)
-    types = {o.name: str(o.type) for o in session.get_outputs()}
     outputs: list[Tensors] = []
     shapes: dict[str, tuple[int, ...]] = {}
     notes = [] if options.cross_check else ["not cross-checked: --no_cross_check"]
     for number, (feed, stored) in enumerate(_feeds(signature, options, run, notes)):
         computed = _run_checked(path, run, feed, "given" if options.given else "generated")
+        if number == 0:
+            shapes = {name: tuple(array.shape) for name, array in feed.items()}
+        if number == 0 and options.cross_check:
+            found = cross_check(path, model, session, feed, computed, options.custom_ops)
+            notes.insert(0, found.note)
+            if found.instead is not None:
+                run = partial(run_session, found.instead)
+                computed = run(feed)
         notes += _differences(stored, computed, number)
         outputs.append({**computed, **stored})
         write_set(folder / f"test_data_set_{number}", feed, outputs[-1], signature)
-        if number == 0:
-            shapes = {name: tuple(array.shape) for name, array in feed.items()}
-            if options.cross_check:
-                notes.insert(0, _cross_check(path, model, feed, computed, types))
     if shapes and len(outputs) > 1 and _are_equal(*outputs[:2]):
         notes.append("the outputs are the same for different inputs: such a model checks little")
     given = {name: tuple(array.shape) for name, array in outputs[0].items()}
@@ -134,46 +128,6 @@ def _differences(stored: Tensors, computed: Tensors, number: int) -> Iterator[st
     for name, want in stored.items():
         found = computed.get(name)
         distance = None if found is None else output_distance(decode(found), decode(want))
-        if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
+        if distance is None or distance.relative > DIFFERENCE:
             far = "of another shape" if distance is None else f"{distance.relative:.2g} away"
             yield f"set {number}: the given output {name!r} is {far} from the CPU EP's, and kept"
-
-
-def _cross_check(
-    path: Path,
-    model: onnx.ModelProto | None,
-    feed: Tensors,
-    expected: Tensors,
-    types: Mapping[str, str],
-) -> str:
-    if model is None:
-        return "not cross-checked: an .ort file holds no ONNX, which onnx.reference reads"
-    nodes = sum(len(graph.node) for graph in graph_repair.all_graphs(model.graph))
-    elements = sum(array.size for array in feed.values())
-    if not any(array.size for array in expected.values()):
-        return "not cross-checked: no output has an element, so that a run will have nothing to compare"
-    if nodes > CROSS_CHECK_NODES or elements > CROSS_CHECK_INPUT_ELEMENTS:
-        return f"not cross-checked: {nodes} nodes and {elements} input elements are too many"
-    if path.stat().st_size > CROSS_CHECK_WEIGHT_BYTES or external_data.external_files(path, model):
-        return "not cross-checked: the weights are too large"
-    try:
-        with np.errstate(all="ignore"):
-            plain = {name: uncarry(array) for name, array in feed.items()}
-            given = ReferenceEvaluator(model).run(list(types), plain)
-        found = flat_values.name_outputs(types, given, np.asarray)
-    except Exception as error:  # an op it lacks, or a bug of its own: no verdict either way
-        why = describe_error(error)[:120]
-        return f"not cross-checked: onnx.reference cannot run it ({why})"
-    worst = 0.0
-    for name, want in expected.items():
-        distance = output_distance(found[name], decode(want)) if name in found else None
-        if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
-            what = "another shape"
-            if distance is not None:
-                what = f"a relative difference of {distance.relative:.2g}"
-            raise UserError(
-                f"{path}: onnx.reference gives {what} for output {name!r}: one of the two runs the "
-                "model wrongly, so its outputs are no reference; add --no_cross_check to take them"
-            )
-        worst = max(worst, distance.relative)
-    return f"cross-checked by onnx.reference: relative difference {worst:.1g}"

@@ -8,12 +8,14 @@ from pathlib import Path
 from perf.cli import listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
+from perf.cli.run_end import conclude, plan_end
 from perf.execution.resume import original_words, rerun_filter, rerun_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
 from perf.planning.plan import plan_cells
+from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
@@ -54,16 +56,20 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     offers = current_environment.offer_targets(used, options)
     if options.list:
         return listing.show_targets([offers], gpus, options)
+    end = plan_end(options)
     made_by = original_words(words, options, Path(options.perf_result_path).absolute())
     plan = _make_plan(options, (program, *made_by), offers, gpus)
+    plan = replace(plan, expected=end.expected)
+    if not plan.planned:
+        return listing.show_empty_shard(options)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
     with run_session(plan) as session:
-        session.run(InProcessLauncher(session.host.boot_id, session.folder.root))
+        session.run(InProcessLauncher(session.host.boot_id, session.folder.root, session.host_key))
         session.write_tables()
         session.show_summary()
-    return session.exit_status()
+    return conclude(session, end)
 
 
 def _instead() -> str:
@@ -91,11 +97,12 @@ def _make_plan(
     options: Options, command: tuple[str, ...], offers: tuple[Offer, ...], gpus: tuple[Gpu, ...]
 ) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_requested(options)
+    found = load_requested(options)
     chosen = choose_offers(offers, options)
-    planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
+    planned = plan_cells(found.models, chosen, options, rerun_filter(options, results), gpus)
     refuse_ignored_options(planned)
-    return RunPlan(planned, offers, options, results, command, resumable=False)
+    whole = describe_whole_plan(found.names, chosen, planned, options)
+    return RunPlan(planned, offers, options, results, command, resumable=False, whole=whole)
 
 
 if __name__ == "__main__":

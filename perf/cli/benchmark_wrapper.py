@@ -9,10 +9,13 @@ from pathlib import Path
 from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
+from perf.cli.run_end import RunEnd, conclude, plan_end
 from perf.execution.resume import original_words, rerun_filter, rerun_options, resume_options
 from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
+from perf.history.expected_time import read_times
 from perf.machine.gpus import find_gpus
 from perf.planning.plan import plan_cells
+from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
@@ -49,7 +52,10 @@ def _run(words: Sequence[str], options: Options) -> int:
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
-    plan = _make_plan(options, words)
+    end = plan_end(options)
+    plan = make_plan(options, words, end)
+    if not plan.planned:
+        return listing.show_empty_shard(options)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
@@ -60,7 +66,7 @@ def _run(words: Sequence[str], options: Options) -> int:
         session.show_summary()
         if options.ab:
             _show_ab_verdict(session)
-    return session.exit_status()
+    return conclude(session, end)
 
 
 def _show_ab_verdict(session: RunSession) -> None:
@@ -90,16 +96,22 @@ def _check_debugger(options: Options) -> None:
         raise BadRequestError("--backtrace: no gdb here; install it, or leave the flag out")
 
 
-def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
+def make_plan(options: Options, words: Sequence[str], end: RunEnd | None = None) -> RunPlan:
+    """All that is known of a run before it begins; raises what `run_and_report` tells."""
+    end = end or RunEnd()
     results = Path(options.perf_result_path).absolute()
-    models = load_requested(options)
+    found = load_requested(options)
     offers = offer_targets(options, build=options.install and not options.dry_run)
     chosen = choose_offers(offers, options)
-    planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    planned = plan_cells(
+        found.models, chosen, options, rerun_filter(options, results), find_gpus()
+    )
     refuse_ignored_options(planned)
     refuse_options(planned, options)
     command = (PROGRAM, *original_words(words, options, results))
-    return RunPlan(planned, offers, options, results, command)
+    whole = describe_whole_plan(found.names, chosen, planned, options)
+    times = {} if options.dry_run else read_times(results, planned)
+    return RunPlan(planned, offers, options, results, command, end.expected, times, whole=whole)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,19 @@ import onnxruntime as ort
 from perf.measure import flat_values, ort_values
 
 
-def open_session(model: Path | bytes, *, threads: int = 0, custom_ops: Iterable[str] = ()) -> Any:
+def open_session(
+    model: Path | bytes,
+    *,
+    threads: int = 0,
+    custom_ops: Iterable[str] = (),
+    optimised: bool = False,
+) -> Any:
     """An InferenceSession, with these libraries of custom ops; onnxruntime's own exceptions come through."""
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    )
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # its exceptions say what its log would
     for library in custom_ops:

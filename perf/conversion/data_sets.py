@@ -78,6 +78,14 @@ def read_outputs(data_set: Path, signature: Signature, *, cast: bool = False) ->
     return pair_outputs(data_set, signature, cast=cast).tensors
 
 
+def name_of(path: Path) -> str:
+    """What a .pb file calls its tensor; "" where it says nothing, or is none."""
+    try:
+        return str(onnx.TensorProto.FromString(path.read_bytes()).name)
+    except (OSError, DecodeError):
+        return ""
+
+
 def write_set(
     data_set: Path, inputs: Tensors, outputs: Tensors, signature: Signature | None = None
 ) -> None:

@@ -21,7 +21,10 @@ _OF_ENGINES = re.compile(
     r"\w*(?<!_VERSION)(?<!_HOME)(?<!_PATH)(?<!_ROOT)(?<!_DIR)|NVIDIA_TF32_OVERRIDE|LD_LIBRARY_PATH|LD_PRELOAD"
 )
 # of no use to run a cell again
-OF_ONE_RUN = ("resume", "run_id", "strict", "dry_run", "json", "list")
+OF_ONE_RUN = (
+    "resume", "run_id", "shard", "shard_costs", "host_canary", "dry_run", "json", "list", "fail_on",
+    "strict", "expected", "against", "save_baseline", "export",
+)  # fmt: skip
 
 
 def format_rerun_command(record: Record, command: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Each flag of the command line: its spelling, its default, its help, and how its text becomes a value."""
 
+import argparse
 import math
 import re
 import shlex
@@ -214,6 +215,18 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else convert(value)
 
 
+def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A conversion as argparse takes it, whose refusal keeps its own words."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as e:
+            raise argparse.ArgumentTypeError(str(e)) from e
+
+    return parse
+
+
 def integers(value: Any) -> tuple[int, ...]:
     """`0,1,4-6`."""
     if not isinstance(value, str):
@@ -270,3 +283,33 @@ def prefix(value: str) -> str:
     """A command line that shlex can split."""
     shlex.split(value)
     return value
+
+
+def check_baseline(name: str) -> str:
+    """A name for a run: letters, digits, '.', '_' and '-', and no other word for one; raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.startswith("latest"):
+        raise ValueError("use letters, digits, '.', '_' and '-', and another word than latest")
+    return name
+
+
+def shard(value: str) -> str:
+    """`I/N`, I in 1…N; "" for the whole plan."""
+    if not value:
+        return ""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError("use I/N with I in 1…N")
+    return f"{int(found[1])}/{int(found[2])}"
+
+
+def path_map(value: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """OLD=NEW from several uses of --map_path."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    out = {}
+    for text in flat(value):
+        old, equals, new = text.partition("=")
+        if not old or not equals or not new:
+            raise ValueError(f"{text!r} is not OLD=NEW")
+        out[old] = new
+    return out

@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,23 @@ class ModelListError(Exception):
     """A model source cannot be read; one line that says what, where and what to do."""
 
 
-def load_all(sources: Sequence[Path]) -> tuple[ModelFile, ...]:
-    """Models of several sources in their order; raises ModelListError."""
-    return _unique([m for source in sources for m in load_models(source)], sources[-1])
+@dataclass(frozen=True)
+class ListedModel:
+    """A model by name, before its files are read: `load` digests them."""
+
+    name: str
+    path: Path  # "." of a row that could not be read
+    load: Callable[[], ModelFile]
+
+
+def list_all(
+    sources: Sequence[Path], read_at: Callable[[Path], Path] = lambda path: path
+) -> tuple[ListedModel, ...]:
+    """Models of several sources in their order, none of them read yet; raises ModelListError.
+
+    `read_at` says where a path of a list lies on this host.
+    """
+    return _unique([m for source in sources for m in list_models(source, read_at)], sources[-1])
 
 
 class _ValueOfRowError(ModelListError):
@@ -46,8 +62,15 @@ class _ValueOfRowError(ModelListError):
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
     """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    return tuple(m.load() for m in list_models(source))
+
+
+def list_models(
+    source: Path, read_at: Callable[[Path], Path] = lambda path: path
+) -> tuple[ListedModel, ...]:
+    """The same by name, none of them read yet; `read_at` says where a path of the list lies here."""
     if source.is_dir():
-        found = tuple(_of_folder(source, {}))
+        found = tuple(_of_folder(source, {}, read_at))
         if not found:
             raise ModelListError(
                 f"{source}: no model below it (expected NAME/model.onnx with NAME/test_data_set_0/ beside it)"
@@ -60,7 +83,7 @@ def load_models(source: Path) -> tuple[ModelFile, ...]:
         )
     if is_model_file(source):
         return (_single(source),)
-    listed = tuple(_of_list(source))
+    listed = tuple(_of_list(source, read_at))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
     return _unique(listed, source)
@@ -125,7 +148,7 @@ def folder_of_list(source: Path) -> Path:
     return models_folder().parent if source == MODEL_LIST else source.resolve().parent
 
 
-def _of_list(source: Path) -> Iterator[ModelFile]:
+def _of_list(source: Path, read_at: Callable[[Path], Path]) -> Iterator[ListedModel]:
     try:
         text = read_whole(source, LIST_LIMIT, follow=True).decode("utf-8-sig")
         entries = json.loads(text, parse_int=_lenient_int)
@@ -153,11 +176,11 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
             if len(entry) == 1:
                 continue
         try:
-            model = _of_row(entry, root, where, i)
+            model = _of_row(entry, root, where, i, read_at)
             understood += 1
         except ModelListError as e:
             misread.append(e)
-            model = ModelFile(_name_of_row(entry, i), "", "", "", problem=str(e))
+            model = _broken(_name_of_row(entry, i), str(e))
         yield model
     if misread and not understood:
         raise misread[0]
@@ -168,7 +191,9 @@ def _lenient_int(text: str) -> float:
     return int(text) if len(text) < 400 else math.inf
 
 
-def _of_row(entry: Any, root: Path, where: str, number: int) -> ModelFile:
+def _of_row(
+    entry: Any, root: Path, where: str, number: int, read_at: Callable[[Path], Path]
+) -> ListedModel:
     """The model of a row; one whose values cannot be used is a model with a problem."""
     if not isinstance(entry, dict):
         raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
@@ -176,9 +201,13 @@ def _of_row(entry: Any, root: Path, where: str, number: int) -> ModelFile:
     if name == entry.get("model_name"):
         where += f" ({name})"
     try:
-        return _entry(entry, root, where)
+        return _entry(entry, root, where, read_at)
     except _ValueOfRowError as e:
-        return ModelFile(name, "", "", "", problem=str(e))
+        return _broken(name, str(e))
+
+
+def _broken(name: str, problem: str) -> ListedModel:
+    return ListedModel(name, Path(), lambda: ModelFile(name, "", "", "", problem=problem))
 
 
 def _name_of_row(entry: Any, number: int) -> str:
@@ -186,27 +215,29 @@ def _name_of_row(entry: Any, number: int) -> str:
     return named if isinstance(named, str) and named else f"row_{number}"
 
 
-def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
+def _entry(
+    entry: Mapping[str, Any], root: Path, where: str, read_at: Callable[[Path], Path]
+) -> ListedModel:
+    """A row of a list, its words checked; its files are read by `load`."""
     _refuse_unknown(entry, where)
     for key in (k for k in entry if isinstance(entry[k], str)):
         _check_name(entry[key], f"{where}.{key}")
     folder = root / entry["working_directory"]
-    path = folder / entry["model_path"]
-    half = folder / given if (given := entry.get("model_path_fp16")) else None
+    path = read_at(folder / entry["model_path"])
+    half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     libraries = [
-        folder / text for text in _words(entry.get("custom_ops", []), f"{where}.custom_ops")
+        read_at(folder / text)
+        for text in _words(entry.get("custom_ops", []), f"{where}.custom_ops")
     ]
-    whole, reduced = identify_model(path), identify_model(half) if half else Identity("")
-    return ModelFile(
+    model = ModelFile(
         name=entry["model_name"],
         path=str(path),
-        sha256=whole.sha256,
+        sha256="",
         folder=str(path.parent),
-        test_data=str(folder / entry["test_data_path"]),
+        test_data=str(read_at(folder / entry["test_data_path"])),
         path_fp16=str(half) if half else None,
-        sha256_fp16=reduced.sha256,
-        test_data_fp16=str(folder / half_data) if half_data else None,
+        test_data_fp16=str(read_at(folder / half_data)) if half_data else None,
         inputs={
             k: read_override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
         },
@@ -216,11 +247,21 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
-        custom_ops={str(p.absolute()): digest_file(p) for p in libraries if p.is_file()},
-        problem=whole.problem
-        or reduced.problem
-        or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
     )
+
+    def load() -> ModelFile:
+        whole, reduced = identify_model(path), identify_model(half) if half else Identity("")
+        return replace(
+            model,
+            sha256=whole.sha256,
+            sha256_fp16=reduced.sha256,
+            custom_ops={str(p.absolute()): digest_file(p) for p in libraries if p.is_file()},
+            problem=whole.problem
+            or reduced.problem
+            or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
+        )
+
+    return ListedModel(model.name, path, load)
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
@@ -342,7 +383,9 @@ def _comparison(value: str, where: str) -> Comparison:
         raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
 
 
-def _of_folder(folder: Path, rows: Mapping[Path, ModelFile]) -> Iterator[ModelFile]:
+def _of_folder(
+    folder: Path, rows: Mapping[Path, ListedModel], read_at: Callable[[Path], Path]
+) -> Iterator[ListedModel]:
     """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout.
 
     `rows` are those of the model lists above, by the model's path: what they say of a model found holds.
@@ -350,40 +393,35 @@ def _of_folder(folder: Path, rows: Mapping[Path, ModelFile]) -> Iterator[ModelFi
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
     if (listed := folder / MODEL_LIST.name).is_file():
-        rows = {**rows, **{_key_of_row(m): m for m in _of_list(listed)}}
+        rows = {**rows, **{_key_of_row(m): m for m in _of_list(listed, read_at)}}
     if find_test_sets(folder):
         model = _in_folder(folder)
-        yield rows.get(Path(model.path).resolve()) or rows.get(Path(model.name), model)
+        yield rows.get(_key_of_row(model)) or rows.get(Path(model.name), model)
         return
     try:
         children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except PermissionError as e:
         raise ModelListError(f"{folder}: {e.strerror}") from e
     for child in children:
-        yield from _of_folder(child, rows)
+        yield from _of_folder(child, rows, read_at)
 
 
-def _key_of_row(model: ModelFile) -> Path:
+def _key_of_row(model: ListedModel) -> Path:
     """The model's file; of a row that could not be read, which has none, its name."""
-    return Path(model.path).resolve() if model.path else Path(model.name)
+    return model.path.resolve() if model.path.name else Path(model.name)
 
 
-def _in_folder(folder: Path) -> ModelFile:
+def _in_folder(folder: Path) -> ListedModel:
     found = model_files(folder.iterdir()) or model_files(folder.glob("*/*"))
     if len(found) != 1:
         what = "no .onnx file" if not found else f"{len(found)} .onnx files ({found[0].name}, …)"
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
-    file = found[0].absolute()
-    is_it = identify_model(file)
-    return ModelFile(
-        folder.name, str(file), is_it.sha256, str(file.parent), str(folder.absolute()),
-        problem=is_it.problem,
-    )  # fmt: skip
+    return _listed(folder.name, found[0].absolute(), folder.absolute())
 
 
-def _single(path: Path) -> ModelFile:
+def _single(path: Path) -> ListedModel:
     """One .onnx or .ort; test data beside it is used where it is there.
 
     The path is used as it is given, since a hub's cache keeps models as links that lie beside links to their
@@ -392,12 +430,19 @@ def _single(path: Path) -> ModelFile:
     whole = path.absolute()
     while whole.is_symlink() and lacks_external_data(whole):  # one that exists leads to an end
         whole = whole.parent / whole.readlink()
-    data = str(whole.parent) if find_test_sets(whole.parent) else None
-    is_it = identify_model(whole)
-    return ModelFile(
-        _name_of_file(path), str(whole), is_it.sha256, str(whole.parent), data,
-        problem=is_it.problem,
-    )  # fmt: skip
+    data = whole.parent if find_test_sets(whole.parent) else None
+    return _listed(_name_of_file(path), whole, data)
+
+
+def _listed(name: str, path: Path, test_data: Path | None) -> ListedModel:
+    def load() -> ModelFile:
+        is_it = identify_model(path)
+        return ModelFile(
+            name, str(path), is_it.sha256, str(path.parent), str(test_data) if test_data else None,
+            problem=is_it.problem,
+        )  # fmt: skip
+
+    return ListedModel(name, path, load)
 
 
 def _name_of_file(path: Path) -> str:
@@ -411,22 +456,21 @@ def _name_of_file(path: Path) -> str:
     return folder.resolve().name
 
 
-def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:
+def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:
     """Equal names are told apart by their parent folder; equal names in a list are an error."""
-    names = [m.name for m in models]
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = {name for name, times in Counter(m.name for m in models).items() if times > 1}
     if not twice:
         return tuple(models)
     if source.is_dir():
-        longer = [
-            ModelFile(**{**m.__dict__, "name": f"{m.name}_{Path(m.folder).parent.name}"})
-            if m.name in twice
-            else m
-            for m in models
-        ]
+        longer = [_with_parent(m) if m.name in twice else m for m in models]
         if len({m.name for m in longer}) == len(longer):
             return tuple(longer)
-    raise ModelListError(f"{source}: two models are named {twice[0]!r}; names must differ")
+    raise ModelListError(f"{source}: two models are named {min(twice)!r}; names must differ")
+
+
+def _with_parent(model: ListedModel) -> ListedModel:
+    name = f"{model.name}_{model.path.parent.parent.name}"
+    return ListedModel(name, model.path, lambda: replace(model.load(), name=name))
 
 
 def _number(name: str) -> int:

@@ -23,9 +23,16 @@ class Verb:
 VERBS = (
     Verb("run", "run models on targets, check and time them, write the tables",
          "perf.cli.benchmark_wrapper", "python benchmark_wrapper.py"),
+    Verb("diagnose", "whose fault a cell's wrong outputs are", "perf.cli.diagnose"),
     Verb("compare", "what changed between two runs: speed, memory, outputs, placement, failures",
          "comparison.__main__", "python comparison/comparison_script.py"),
     Verb("compare --calibrate", "measure the noise of this machine", "comparison.calibrate"),
+    Verb("report", "the page and the exports of runs, and tables that were not written", "perf.cli.report"),
+    Verb("results list", "the runs that were made here", "perf.cli.results_list"),
+    Verb("results show", "an earlier run as it ended, or one cell of it", "perf.cli.results_show"),
+    Verb("results trend", "each cell's history, its steps, and what differed", "perf.cli.results_trend"),
+    Verb("results first-bad", "the run since which a cell is slower, or fails", "perf.cli.results_first_bad"),
+    Verb("results prune", "make room among old runs", "perf.cli.results_prune"),
     Verb("models add", "make one ONNX file a model that can be run", "setup_models.add"),
     Verb("models check", "what each model has, what it lacks, and what mends that", "setup_models.check"),
     Verb("models fetch", "set up archives, links, folders, or models of the ONNX zoo",
@@ -35,6 +42,10 @@ VERBS = (
     Verb("models convert", "make and check an fp16, bf16 or int8 model", "perf.conversion.convert"),
     Verb("models infer_shapes", "write a model with inferred shapes", "perf.conversion.infer_shapes"),
     Verb("env", "list, build and remove the environments that engines run in", "perf.cli.env"),
+    Verb("results merge", "make one run of runs of one plan from many hosts", "perf.fleet.merge"),
+    Verb("fleet slurm", "share a run out over hosts through Slurm", "perf.fleet.slurm"),
+    Verb("fleet k8s", "print a run as a Kubernetes Indexed Job", "perf.fleet.k8s"),
+    Verb("fleet ray", "share a run out over hosts through Ray", "perf.fleet.ray"),
 )  # fmt: skip
 
 

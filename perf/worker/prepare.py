@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from perf.backends import Unsupported
-from perf.conversion import data_sets, model_inputs
+from perf.conversion import data_sets, model_inputs, random_ops
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
 from perf.conversion.model_inputs import BatchProof, OpenDims, Override, Overrides
@@ -31,9 +31,18 @@ def prepare_sets(job: PrepareJob) -> tuple[TestSet, ...]:
         raise Unsupported(str(e)) from e
 
 
+def find_random_ops(job: PrepareJob) -> tuple[str, ...]:
+    """The model's ops that draw at random, or may."""
+    return random_ops.read_random_ops(Path(_model_path(job)))
+
+
+def _model_path(job: PrepareJob) -> str:
+    return job.model.path_fp16 if job.half and job.model.path_fp16 else job.model.path
+
+
 def _prepare(job: PrepareJob) -> Iterator[TestSet]:
     model = job.model
-    path = Path(model.path_fp16 if job.half and model.path_fp16 else model.path)
+    path = Path(_model_path(job))
     signature = _read_signature(path, model.custom_ops)
     data = model.test_data_fp16 if job.half and model.test_data_fp16 else model.test_data
     if job.given:
@@ -141,5 +150,5 @@ def _write(
         tensor_io.save_tensors(fed, folder, "input"),
         tensor_io.save_tensors(expected, folder, "output"),
         tensor_io.names_without(expected, [v.name for v in signature.outputs]),
-        origin,
+        origin=origin,
     )

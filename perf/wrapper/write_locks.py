@@ -16,7 +16,8 @@ HEADER = "# By `make locks`: every file of these versions that the index has, fo
 NO_ADDRESSES = (
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"
 )  # fmt: skip
-EXTRAS = ("zoo", "half", "symbolic", "dev")
+# Of what .venv has; Ray's version is that of its users' cluster.
+EXTRAS = ("zoo", "half", "symbolic", "dashboard", "dev")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
