@@ -10,11 +10,13 @@ if __package__ in {None, ""}:  # called by its path, as the predecessor's users 
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
 from perf.request.locations import xdg_folder
+from perf.request.model_list import load_models
 from perf.request.programs import command_of, install_command
 
 try:
     from setup_models import gather, model_list_rows
     from setup_models.add import add_models_flag
+    from setup_models.check import examine_model
     from setup_models.fetch import zoo
 except ModuleNotFoundError as error:
     raise SystemExit(
@@ -40,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         update_lock=args.update_lock,
         make_test_data=args.make_test_data,
     )
-    for name in gather.set_up(args.what or ["links.txt"], context):
-        print(f"{name}: ready")
+    names = gather.set_up(args.what or ["links.txt"], context)
+    for model in (m for m in load_models(context.list_path) if m.name in names):
+        lacks = "; ".join(what for what, _ in examine_model(model, ()).lacks)
+        print(f"{model.name}: {lacks or 'ready'}")
     run = command_of("perf.cli.benchmark_wrapper")
     print(f"run them: {run} -m {context.list_path} -i fix -r both")
     return 0
