@@ -19,13 +19,13 @@ try:
     from setup_models.check import examine_model
     from setup_models.fetch import zoo
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: {sys.executable} lacks {error.name}; `{install_command(str(error.name))}` brings it"
-    ) from None
+    mend = install_command(str(error.name))
+    print(f"error: {sys.executable} lacks {error.name}; `{mend}` brings it", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 with every model set up, 1 with one line on stderr and nothing changed."""
+    """The command line; 0 with every model set up, 2 with one line on stderr and nothing changed."""
     args = make_parser().parse_args(arguments)
     pins = zoo.load_pins(args.models)
     if args.list:

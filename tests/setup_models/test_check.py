@@ -97,7 +97,7 @@ def test_a_folder_and_a_single_file_are_sources_too(tmp_path: Path, checked: Any
         ("bad.json", "'working_directory'"),
     ):
         status, (line,) = checked(tmp_path / name)
-        assert status == 1
+        assert status == 2
         assert says in line
 
 
