@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from perf.schema.cell import Cell, Precision
 from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.model_form import Format, InputSpec, ModelForm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,7 @@ class TargetSpec:
     name: str  # seed 004's spelling without the precision: CUDAExecutionProvider
     precision: Precision
     aliases: tuple[str, ...] = ()
+    default: bool = True  # runs where no target was named, as far as its backend does
 
     @property
     def label(self) -> str:
@@ -82,6 +84,19 @@ class ProbeResult:
     plugin_devices: tuple[str, ...] = ()  # EP names with a device, after registering the plug-in
     errors: Mapping[str, str] = field(default_factory=dict)
     trtexec: str = ""
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """What a form of a model takes, in its own order, and the example inputs that came with it, if any."""
+
+    specs: tuple[InputSpec, ...]
+    examples: Tensors = field(default_factory=dict)
+
+
+def _runs_on_cpu(_found: ProbeResult) -> bool:
+    """An engine that uses no GPU, or nothing else: needs_gpu says which."""
+    return False
 
 
 def _no_program(_trtexec: str, _workspace: str) -> str:
@@ -117,6 +132,10 @@ class Backend:
     default: bool = True  # runs where no target was named
     serves_plugins: bool = False  # its targets are declared in environments.toml
     runs_profile: bool = True  # a second, profiled session gives time shares
+    formats: tuple[Format, ...] = (Format.ONNX,)  # what it loads, what it likes best first
+    # what a form takes, and so whose eager outputs in fp32 on the CPU all targets of that model are held to
+    describe: Callable[[ModelForm], ModelInputs] | None = None
+    takes_gpu: Callable[[ProbeResult], bool] = _runs_on_cpu  # it uses one where there is one
 
 
 def discover_backends(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
@@ -135,6 +154,14 @@ def backend_serving(name: str, backends: Iterable[Backend]) -> Backend:
         if any(t.name == name for t in backend.targets):
             return backend
     raise KeyError(name)
+
+
+def describe_form(form: ModelForm) -> ModelInputs:
+    """What a form of a model takes, by the backend that reads its format; raises KeyError for none."""
+    for backend in _each(()):
+        if backend.describe is not None and form.format in backend.formats:
+            return backend.describe(form)
+    raise KeyError(form.format.value)
 
 
 def backend_of_cell(cell: Cell) -> Backend:

@@ -13,6 +13,7 @@ from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
+from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
@@ -90,7 +91,7 @@ def _make_plan(
 ) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
     models = load_requested(options)
-    chosen = choose_offers(offers, options)
+    chosen = choose_offers(offers, options, formats_of(models))
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
     return RunPlan(planned, offers, options, results, command, resumable=False)
 

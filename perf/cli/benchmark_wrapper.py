@@ -12,6 +12,7 @@ from perf.cli.requested_models import load_requested
 from perf.execution.resume import original_words, rerun_filter, resume_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.machine.gpus import find_gpus
+from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
@@ -69,8 +70,10 @@ def _check(options: Options) -> None:
 def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
     models = load_requested(options)
-    offers = offer_targets(options, build=options.install and not options.dry_run)
-    chosen = choose_offers(offers, options)
+    formats = formats_of(models)
+    build = options.install and not options.dry_run
+    offers = offer_targets(options, build=build, formats=formats)
+    chosen = choose_offers(offers, options, formats)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
     command = (PROGRAM, *original_words(words, options, results))
     return RunPlan(planned, offers, options, results, command)

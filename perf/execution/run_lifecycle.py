@@ -19,6 +19,7 @@ from perf.machine.gpus import find_gpus
 from perf.machine.machine_lock import MachineLock
 from perf.machine.system import SystemInfo
 from perf.planning import ab_sides
+from perf.planning.form_choice import eager_readers
 from perf.planning.launch import RunContext
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
@@ -114,6 +115,7 @@ class RunSession:
             own=Environment("wrapper", sys.executable),
             reference=(reference.backend, reference.probed.environment) if reference else None,
             devices=tuple(f"{g.name} {g.driver}" for g in self.host.gpus),
+            readers=eager_readers(self.plan.offers),
         )
 
 

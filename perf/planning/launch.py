@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from perf.backends import Backend
+from perf.planning.form_choice import Readers
 from perf.planning.targets import Planned
 from perf.request.options import Options
 from perf.results.run_folder import RunFolder
@@ -91,6 +92,7 @@ class RunContext:
     own: Environment  # the wrapper's interpreter: it has onnx
     reference: tuple[Backend, Environment] | None  # the CPU EP's default environment
     devices: tuple[str, ...] = ()  # each GPU's name and driver: engines serve no other
+    readers: Readers = field(default_factory=dict)  # who tells the inputs of what is no ONNX file
 
 
 def expectation_of(cell: Cell) -> Expectation:
@@ -102,7 +104,7 @@ def expectation_of(cell: Cell) -> Expectation:
     )  # fmt: skip
 
 
-PREPARE_PRELOAD = ("numpy", "onnx", "perf.worker.prepare")
+PREPARE_PRELOAD: tuple[str, ...] = ("numpy", "onnx", "perf.worker.prepare")
 WORKER_PRELOAD = (
     "numpy",
     "perf.measure.tensor_io",

@@ -20,6 +20,7 @@ from perf.schema import cell as cells
 from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
+from perf.schema.model_form import DESCRIPTIONS, Format, ModelForm
 from perf.schema.record import (
     ArtefactFailed,
     LaunchKind,
@@ -61,7 +62,7 @@ def _check_request(context: RunContext, p: CellState, name: str) -> LaunchReques
     return LaunchRequest(
         LaunchKind.CHECK, name, context.run.cell(p.cell) / "cell.json",
         context.run.launch(p.cell, name), p.cell.environment, WORKER_PRELOAD + p.backend.preload, p.cell,
-        alone=p.backend.builds, gpu=p.backend.needs_gpu,
+        alone=p.backend.builds, gpu=p.backend.needs_gpu or bool(p.cell.gpu),
     )  # fmt: skip
 
 
@@ -72,7 +73,16 @@ def _prepare_inputs(
     key = _key(model.sha256, model.sha256_fp16, mine[0].cell.inputs_digest, half)
     folder = context.run.inputs(model.name, key)
     o = context.options
-    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half)
+    form = model.forms[0] if model.format is not Format.ONNX else None
+    reader = context.readers.get(form.format) if form else None
+    if form and reader is None:
+        for p in mine:
+            p.end(ArtefactFailed(f"inputs: {no_reader(form)}"))
+        return
+    environment, preload = context.own, PREPARE_PRELOAD
+    if reader:
+        environment, preload = reader[1], (*reader[0].preload, "perf.worker.prepare")
+    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half, form)
     atomic_file.write_json(folder / "prepare.json", codec.encode(job), durable=False)
     (result,) = yield [
         LaunchRequest(
@@ -80,8 +90,8 @@ def _prepare_inputs(
             "prepare",
             folder / "prepare.json",
             folder / "prepare",
-            context.own,
-            PREPARE_PRELOAD,
+            environment,
+            preload,
         )
     ]
     prepared = fold.find_prepared(result.events)
@@ -90,6 +100,10 @@ def _prepare_inputs(
             p.end(_preparation_failure(result))
         return
     sets = prepared.sets
+    if (
+        model.eager_form
+    ):  # what was stored is another engine's: all targets are held to the model itself
+        sets = tuple(replace(s, outputs=()) for s in sets)
     if o.check and not all(s.outputs for s in sets):
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
@@ -105,10 +119,15 @@ def _make_references(
     *,
     half: bool,
 ) -> Generator[Sequence[LaunchRequest], Sequence[LaunchResult], tuple[TestSet, ...]]:
-    if context.reference is None:
+    eager = model.eager_form
+    maker = context.readers.get(eager.format) if eager else context.reference
+    if maker is None:
+        for p in mine if eager else ():
+            p.end(ArtefactFailed(f"reference outputs: {no_reader(eager)}"))
         return sets
-    backend, environment = context.reference
-    made_from = _key(key, environment.name, sorted(environment.versions.items()))
+    backend, environment = maker
+    parts = [key, environment.name, sorted(environment.versions.items())]
+    made_from = _key(*parts, *([eager.sha256] if eager else ()))
     folder = _make_folder(context.run.reference(model.name, made_from))
     like = mine[0].cell
     fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
@@ -116,7 +135,7 @@ def _make_references(
         like, id=f"{model.name}::reference", provider="", environment=environment, options={}, sets=sets,
         target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
-        model=replace(model, path=fed),
+        model=replace(model, path=fed), form=eager, gpu="", gpu_name="", tf32=like.tf32 and not eager,
     )  # fmt: skip
     cells.write_cell(cell, folder / "cell.json")
     (result,) = yield [
@@ -127,7 +146,8 @@ def _make_references(
     if made is None or not isinstance(result.launch.outcome, Passed):
         for p in mine:
             why = result.failed or _describe_outcome(result.launch.outcome)
-            p.end(ArtefactFailed(f"reference outputs on the CPU EP: {why}"))
+            where = "by eager PyTorch" if eager else "on the CPU EP"
+            p.end(ArtefactFailed(f"reference outputs {where}: {why}"))
         return sets
     return tuple(s if s.outputs else m for s, m in zip(sets, made, strict=True))
 
@@ -214,6 +234,7 @@ def engine_cache_folder(context: RunContext, cell: Cell) -> Path:
         return context.run.cache(f"{safe_name(cell.target.label)}-{cell.digest}")
     identity = [
         cell.model.sha256, cell.target.name, cell.target.precision.value, cell.tf32, cell.variant,
+        *([cell.form.sha256] if cell.form else ()),
         sorted(cell.options.items()), sorted(cell.environment.versions.items()),
         context.devices[cell.device : cell.device + 1],
     ]  # fmt: skip
@@ -224,6 +245,12 @@ def engine_cache_folder(context: RunContext, cell: Cell) -> Path:
 def _key(*parts: object) -> str:
     """8 hex of all that something was made from, so that a changed model is not fed another's data."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def no_reader(form: ModelForm | None) -> str:
+    """What is wrong where no environment reads a form."""
+    what = DESCRIPTIONS[form.format] if form else "the model"
+    return f"no environment here runs {what}; --list says why"
 
 
 def _needs_conversion(p: CellState) -> bool:

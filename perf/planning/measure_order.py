@@ -119,7 +119,7 @@ def measure_request(
     return LaunchRequest(
         LaunchKind.MEASURE, name, context.run.cell(cell) / "cell.json", context.run.launch(cell, name),
         cell.environment, WORKER_PRELOAD + state.backend.preload, cell, alone=True,
-        gpu=state.backend.needs_gpu, round=number,
+        gpu=state.backend.needs_gpu or bool(cell.gpu), round=number,
     )  # fmt: skip
 
 

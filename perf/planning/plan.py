@@ -10,7 +10,7 @@ from pathlib import Path
 
 from perf.backends import FALLBACK_EP_PREFIX
 from perf.machine.gpus import Gpu, gpus_to_use
-from perf.planning import ab_sides
+from perf.planning import ab_sides, form_choice
 from perf.planning.targets import Offer, Planned
 from perf.request import cell_filter, tolerances
 from perf.request import model_list as model_files
@@ -65,6 +65,7 @@ def plan_cells(
     boards = gpus_to_use(gpus, options.devices)
     _refuse_contradictions(offers, options, boards)
     wanted = _models_matching(models, options.models)
+    form_choice.refuse_pickles(wanted, allowed=options.allow_pickle)
     matches = cell_filter.compile_filter(options.select)
     out = []
     for number, model in enumerate(wanted):
@@ -131,10 +132,15 @@ def _place_on_device(
     cell: Cell, offer: Offer, options: Options, gpus: tuple[Gpu, ...], board: Gpu | None
 ) -> Planned:
     """A cell that is final, on its device where it needs one."""
-    if board is not None and offer.backend.needs_gpu:
+    backend = offer.backend
+    if board is not None and (
+        backend.needs_gpu
+        or (backend.takes_gpu(offer.probed.found) and cell.options.get("device") != "cpu")
+    ):
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    return Planned(seal(cell), offer, offer.missing if not options.force else "")
+    why = offer.missing if not options.force else ""
+    return Planned(seal(cell), offer, why or form_choice.reason(cell.model, backend))
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
@@ -228,7 +234,7 @@ def _make_cell(
         session_config=options.session_config,
         graph_optimization=options.graph_enablement,
         io=io,
-        tf32=options.tf32,
+        tf32=options.tf32 or precision is Precision.TF32,
         protocol=_make_protocol(options),
         tolerance=_choose_tolerance(model, precision, options),
         inputs_digest=digests[half_data],
@@ -238,6 +244,7 @@ def _make_cell(
         plugin={**spec.plugin, **_backend_file_identity(spec.backend)},
         workspace=str(Path(options.workspace).absolute()),
         trtexec=_absolute_program(options.trtexec),
+        form=form_choice.choose_form(model, backend),
     )  # fmt: skip
 
 
@@ -286,12 +293,14 @@ def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
         folder = model.test_data_fp16 if half else model.test_data
         stored = model_files.digest_test_data(Path(folder) if folder else None)
         if options.input_data == "random":
-            made_from = {
+            made_from: dict[str, object] = {
                 "stored": stored,  # shapes and integer ranges come from it
                 "seed": options.seed,
                 "shapes": {k: list(v) for k, v in sorted(options.shape.items())},
                 "inputs": sorted((k, repr(v)) for k, v in model.inputs.items()),
             }
+            if types := {k: v.type for k, v in sorted(model.inputs.items()) if v.type}:
+                made_from["types"] = types
             stored = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
         out[half] = stored
     return out

@@ -47,7 +47,8 @@ def _chosen(*known: str) -> Callable[[object], str]:
 FLAGS: tuple[Flag, ...] = (
     Flag("running_mode", "validate, benchmark or both", "benchmark", "r", _CHECKING,
          _chosen("validate", "benchmark", "both"), "MODE"),
-    Flag("model_source", "model lists, folders or .onnx files, like MODEL; left out: ./model_list.json, else the ten offline models",
+    Flag("model_source", "model lists, folders, files (.onnx, .pt, .ts, .pt2, .plan) or module:function, like MODEL; left out: "
+         "./model_list.json, else the ten offline models",
          ("model_list.json",), "m", _MODELS, paths, "PATH", "+", repeated=True),
     Flag("input_data", "random, or zoo (fix): the models' own test data", "random", "i", _MODELS,
          lambda v: "zoo" if v == "fix" else _chosen("random", "zoo")(v), "SOURCE"),
@@ -83,6 +84,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("session_config", "ORT session configuration entry", {}, "", _TARGETS, merged_pairs, "K=V", repeated=True),
     Flag("min_ep_share", "least share of nodes on the EP asked for; less is FellBack", 0.0, "", _CHECKING, _share,
          "0…1"),
+    Flag("allow_pickle", "load models that are pickles: loading one runs whatever code it holds", False, "", _MODELS,
+         bool, switch=True),
     Flag("tf32", "let fp32 targets use TF32 where the device has it", False, "", _TARGETS, bool, switch=True),
     Flag("trt_profile", "optimisation profile name=min:opt:max", (), "", _TARGETS, flat, "NAME=MIN:OPT:MAX",
          "+", repeated=True),

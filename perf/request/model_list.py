@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from perf.request import model_forms
 from perf.request.locations import MODEL_LIST, models_folder
 from perf.request.programs import command_of
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
+from perf.schema.model_form import Format, ModelForm
 
 REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
 OPTIONAL: Mapping[str, type] = {
@@ -21,7 +23,9 @@ OPTIONAL: Mapping[str, type] = {
     "sha256": str,
     "about": str,
     "half": dict,
+    **model_forms.ROW_KEYS,
 }
+_KINDS: Mapping[type, str] = {str: "a string", dict: "an object", list: "a list"}
 # TensorProto.external_data holds StringStringEntryProto{key: "location", value: path} on the wire
 _LOCATION = re.compile(rb"\x0a\x08location\x12(?s:(.))")
 _REACH = 12 + 127  # its bytes, and the longest name whose length is one byte
@@ -38,7 +42,12 @@ def load_all(sources: Sequence[Path]) -> tuple[ModelFile, ...]:
 
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
-    """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    """Models of a JSON list, a directory in seed 004's layout, or one model; raises ModelListError.
+
+    One model is an .onnx file, a form of model_forms, or an entry point `module:function`.
+    """
+    if model_forms.is_form(str(source)):
+        return (_single_form(str(source)),)
     if source.is_dir():
         found = tuple(_of_folder(source))
         if not found:
@@ -149,7 +158,8 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
     name = entry.get("model_name", "")
     if name:
         where += f" ({name})"
-    for key in REQUIRED:
+    elsewhere = "torch" in entry or "engine" in entry  # the model is there without an ONNX file
+    for key in REQUIRED[:2] if elsewhere and "model_path" not in entry else REQUIRED:
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ModelListError(f"{where}: {key!r} is missing or not a string")
     known = {*REQUIRED, *OPTIONAL, "root_working_directory"}
@@ -159,11 +169,17 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         )
     for key, kind in OPTIONAL.items():
         if key in entry and not isinstance(entry[key], kind):
-            what = "a string" if kind is str else "an object"
+            what = _KINDS[kind]
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
     folder = root / entry["working_directory"]
-    path = folder / entry["model_path"]
-    sha256 = digest_model(path)
+    forms, unusable = model_forms.read_row(entry, folder)
+    if "model_path" in entry:
+        path, format_ = folder / entry["model_path"], Format.ONNX
+        sha256 = digest_model(path)
+    else:
+        first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
+        path, format_, sha256 = Path(first.path), first.format, first.sha256
+    data = entry.get("test_data_path")
     half = folder / given if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     return ModelFile(
@@ -171,7 +187,7 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         path=str(path),
         sha256=sha256,
         folder=str(path.parent),
-        test_data=str(folder / entry["test_data_path"]),
+        test_data=str(folder / data) if data is not None else None,
         path_fp16=str(half) if half else None,
         sha256_fp16=digest_model(half) if half else "",
         test_data_fp16=str(folder / half_data) if half_data else None,
@@ -184,7 +200,9 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
-        problem=_problem(path, half, sha256, entry.get("sha256", "")),
+        problem=unusable or _problem(path, half, sha256, entry.get("sha256", "")),
+        format=format_,
+        forms=forms,
     )
 
 
@@ -214,15 +232,16 @@ def _precision(name: str, where: str) -> str:
 
 
 def _override(value: Any, where: str) -> InputOverride:
-    known = ("shape", "range", "value")
+    known = ("shape", "range", "value", "type")
     if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
         raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     try:
-        shape, bounds, fixed = (value.get(k) for k in known)
+        shape, bounds, fixed, kind = (value.get(k) for k in known)
         return InputOverride(
             shape=None if shape is None else tuple(int(d) for d in shape),
             range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
             value=None if fixed is None else float(fixed),
+            type=str(kind or ""),
         )
     except (AttributeError, TypeError, ValueError, IndexError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
@@ -281,6 +300,19 @@ def _single(path: Path) -> ModelFile:
     name = whole.parent.name if whole.stem == "model" else whole.stem
     data = str(whole.parent) if find_test_sets(whole.parent) else None
     return ModelFile(name, str(whole), digest_model(whole), str(whole.parent), data)
+
+
+def _single_form(text: str) -> ModelFile:
+    """One model that is no ONNX file; test data beside it are used where they are there."""
+    try:
+        form = model_forms.read_form(text, Path())
+    except model_forms.ModelFormError as e:
+        raise ModelListError(str(e)) from e
+    folder = Path(form.path).parent
+    return ModelFile(
+        model_forms.model_name(text), form.path, form.sha256, str(folder),
+        str(folder) if find_test_sets(folder) else None, format=form.format, forms=(form,),
+    )  # fmt: skip
 
 
 def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:

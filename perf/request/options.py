@@ -85,6 +85,7 @@ class Options:
     builds: int
     retry_throttled: int
     devices: str
+    allow_pickle: bool
 
     @property
     def validates(self) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from perf.schema import atomic_file, codec
+from perf.schema import atomic_file, codec, model_form
+from perf.schema.model_form import Format, ModelForm
 from perf.schema.version import stamp, without_version
 
 BUILD_OPTION = (
@@ -19,9 +21,13 @@ class Precision(StrEnum):
     """The arithmetic a target is asked to run in."""
 
     FP32 = "fp32"
+    TF32 = "tf32"  # fp32 whose products may be rounded to 11 bits
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+    FP32_FP16 = "fp32+fp16"  # weights in fp32, and each operator in what its engine chooses
+    FP32_BF16 = "fp32+bf16"
+    FP32_BF16_FP16 = "fp32+bf16+fp16"
 
 
 class Io(StrEnum):
@@ -85,6 +91,7 @@ class InputOverride:
     shape: tuple[int, ...] | None = None
     range: tuple[float, float] | None = None
     value: float | None = None
+    type: str = field(default="", repr=False)  # for models that do not tell; numpy's name
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,13 @@ class ModelFile:
     problem: str = (
         ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
     )
+    format: Format = Format.ONNX  # of `path`
+    forms: tuple[ModelForm, ...] = ()  # the same weights as something else than ONNX
+
+    @property
+    def eager_form(self) -> ModelForm | None:
+        """What its outputs are held to: the model as PyTorch runs it eagerly, where it has such a form."""
+        return model_form.first_of(self.forms, model_form.EAGER)
 
 
 @dataclass(frozen=True)
@@ -166,6 +180,7 @@ class Cell:
     gpu_name: str = ""
     workspace: str = ""
     trtexec: str = ""
+    form: ModelForm | None = None  # what the target loads; None: the ONNX file
 
     @property
     def folder(self) -> Path:
@@ -185,7 +200,7 @@ def safe_name(name: str) -> str:
 
 def digest_of(cell: Cell) -> str:
     """8 hex of everything that can change a cell's answer, and of nothing that cannot."""
-    identity = {
+    identity: dict[str, Any] = {
         "model": cell.model.sha256,
         "model_fp16": cell.model.sha256_fp16,
         "comparison": cell.model.comparison.value,
@@ -206,6 +221,10 @@ def digest_of(cell: Cell) -> str:
         "checked": cell.checked,
         "benchmarked": cell.benchmarked,
     }
+    if cell.form:
+        identity["form"] = [cell.form.format.value, cell.form.sha256, cell.form.entry]
+    if eager := cell.model.eager_form:
+        identity["reference"] = eager.sha256
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perf.schema.cell import ModelFile
+from perf.schema.model_form import ModelForm
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class PrepareJob:
     shapes: Mapping[str, tuple[int, ...]]
     destination: str
     half: bool = False
+    form: ModelForm | None = None  # asked what it takes where there is no ONNX file
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from perf.backends import Unsupported
+from perf.backends import ModelInputs, Unsupported
 from perf.measure import tensor_io
 from perf.schema.cell import InputOverride, ModelFile, TensorFile, TestSet
 from perf.worker import random_inputs
@@ -24,6 +24,7 @@ class PrepareRequest:
     sets: int = 1
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     use_fp16_data: bool = False
+    described: ModelInputs | None = None  # of a model that is no ONNX file
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,14 @@ def prepare_sets(
     half = request.use_fp16_data
     path = Path(model.path_fp16 if half and model.path_fp16 else model.path)
     data = model.test_data_fp16 if half and model.test_data_fp16 else model.test_data
-    signature = read_signature(path, Path(model.folder))
+    described = request.described
+    signature = (
+        _described(described, model) if described else read_signature(path, Path(model.folder))
+    )
+    examples = described.examples if described else {}
     folders = set_folders(Path(data)) if data else ()
     if request.input_data == "random":
-        stored = _stored_set(folders[0], signature, half)[0] if folders else {}
+        stored = _stored_set(folders[0], signature, half)[0] if folders else examples
         overrides = _overrides(model, request.shapes, signature)
         return tuple(
             _write(
@@ -60,12 +65,27 @@ def prepare_sets(
             )
             for i in range(request.sets)
         )
+    if not folders and examples:
+        return (_write("example", examples, {}, destination),)
     if not folders and signature.inputs:
         raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
     _refuse_shapes(request, folders)
     return tuple(
         _write(f.name, *_stored_set(f, signature, half), destination) for f in folders
     ) or (_write("no_inputs", {}, {}, destination),)
+
+
+def _described(described: ModelInputs, model: ModelFile) -> Signature:
+    """A form's inputs as a signature; a type that the model list gives is taken for one that is not told."""
+    values = []
+    for spec in described.specs:
+        override = model.inputs.get(spec.name, InputOverride())
+        if override.type and override.type not in tensor_io.ONNX_OF:
+            known = ", ".join(tensor_io.ONNX_OF)
+            raise BadModel(f"input {spec.name!r}: type {override.type!r} is none of {known}")
+        onnx_type = tensor_io.ONNX_OF[override.type] if override.type else spec.onnx_type
+        values.append(Value(spec.name, onnx_type, spec.dims, "tensor"))
+    return Signature(tuple(values), (), ())
 
 
 def set_folders(data: Path) -> tuple[Path, ...]:

@@ -145,7 +145,10 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
     from perf.worker import prepare
 
     account.begin(Stage.PREPARE)
-    request = prepare.PrepareRequest(job.input_data, job.seed, job.sets, job.shapes, job.half)
+    described = backends.describe_form(job.form) if job.form else None
+    request = prepare.PrepareRequest(
+        job.input_data, job.seed, job.sets, job.shapes, job.half, described
+    )
     account.emit(Prepared(prepare.prepare_sets(job.model, request, Path(job.destination))))
 
 

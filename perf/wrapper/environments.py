@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from perf.planning.targets import (
     make_offers,
     named_targets,
     probed_environment,
+    reads_form,
 )
 from perf.request.environments import (
     STAMP,
@@ -37,6 +38,7 @@ from perf.request.locations import CODE, environments_folder
 from perf.request.options import Options
 from perf.schema.cell import Environment
 from perf.schema.file_lock import hold_lock
+from perf.schema.model_form import Format
 from perf.wrapper.spawn import die_with_the_wrapper, environment_variables
 
 PROBE_TIMEOUT_S = 120.0
@@ -155,8 +157,13 @@ def _shown(argv: Sequence[str], say: Callable[[str], None]) -> str:
     return errors[-1][:300]
 
 
-def offer_targets(options: Options, *, build: bool) -> tuple[Offer, ...]:
-    """Every target of every environment; environments that are needed are built where allowed."""
+def offer_targets(
+    options: Options, *, build: bool, formats: Collection[Format] = ()
+) -> tuple[Offer, ...]:
+    """Every target of every environment; environments that are needed are built where allowed.
+
+    One that reads a format of the request's models is needed whatever is named: it makes their references.
+    """
     specs = override_environments(read_environments(), options.env, options.plugin)
     gpus = tuple(g.name for g in find_gpus())
     known = backends.discover_backends()
@@ -164,7 +171,9 @@ def offer_targets(options: Options, *, build: bool) -> tuple[Offer, ...]:
     names = named_targets(options)
     every = (*known, *kept.values())
     planned = options.dry_run and options.install and not options.list
-    needed = [s for s in specs if (build or planned) and _is_needed(s, names, every, gpus)]
+    needed = [
+        s for s in specs if (build or planned) and _is_needed(s, names, every, gpus, formats)
+    ]
     if build:
         _build_all(needed)
     elif needed:
@@ -173,7 +182,9 @@ def offer_targets(options: Options, *, build: bool) -> tuple[Offer, ...]:
     trtexec = next(filter(None, programs), "")
     places = []
     for spec in specs:
-        if build and not _is_asked_for(spec, names, every):  # a run pays for the probes it needs
+        if build and not _is_asked_for(
+            spec, names, every, formats
+        ):  # a run pays for the probes it needs
             found = ProbeResult(gpus=gpus)
             places.append(
                 ProbedEnvironment(spec, Environment(spec.name, ""), found, NOT_ASKED_FOR)
@@ -194,17 +205,29 @@ def _load_own_backend(spec: EnvironmentSpec) -> Backend:
 
 
 def _is_needed(
-    spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend], gpus: Sequence[str]
+    spec: EnvironmentSpec,
+    names: Sequence[str],
+    known: Sequence[Backend],
+    gpus: Sequence[str],
+    formats: Collection[Format],
 ) -> bool:
     """Whether a run needs this environment built: its targets are named, or run by default."""
     needed = needs_building(spec) and (not spec.needs_gpu or bool(gpus))
-    return needed and _is_asked_for(spec, names, known)
+    return needed and _is_asked_for(spec, names, known, formats)
 
 
-def _is_asked_for(spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend]) -> bool:
+def _is_asked_for(
+    spec: EnvironmentSpec,
+    names: Sequence[str],
+    known: Sequence[Backend],
+    formats: Collection[Format] = (),
+) -> bool:
     """Whether any of an environment's targets may be among those asked for."""
     if spec.python == "current" or not (spec.targets or spec.plugin or spec.backend):
         return True  # it serves whatever its probe finds, references among it
+    labels = {t.label: b for b in known for t in b.targets}
+    if any(reads_form(labels[t], formats) for t in spec.targets if t in labels):
+        return True
     if not names:
         return spec.default
     served = {spec.plugin["target"].lower()} if spec.plugin else {t.lower() for t in spec.targets}
