@@ -121,7 +121,7 @@ def _make_references(
 ) -> Generator[Sequence[LaunchRequest], Sequence[LaunchResult], tuple[TestSet, ...]]:
     eager = model.eager_form
     maker = context.readers.get(eager.format) if eager else context.reference
-    if maker is None:
+    if maker is None or (eager is None and model.format is not Format.ONNX):
         for p in mine if eager else ():
             p.end(ArtefactFailed(f"reference outputs: {no_reader(eager)}"))
         return sets

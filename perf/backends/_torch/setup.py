@@ -159,8 +159,10 @@ def compiler_caches(folder: Path) -> Iterator[None]:
         "TRITON_CACHE_DIR": str(folder / "triton"),
         "TORCH_EXTENSIONS_DIR": str(folder / "extensions"),
         "CUDA_CACHE_PATH": str(folder / "cuda"),
+        "TMPDIR": str(folder / "unpacked"),  # of packages while they are loaded
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }
+    (folder / "unpacked").mkdir(parents=True, exist_ok=True)
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
