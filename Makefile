@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint test image-test clean
+.PHONY: setup setup-dev lint test test-frameworks image-test clean
 PYTHON = .venv/bin/python
 
 setup:
@@ -23,6 +23,10 @@ test: setup-dev
 	$(PYTHON) -m perf.cli.env build openvino nxrt rtx
 	$(PYTHON) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 	$(PYTHON) -m pytest -q
+
+test-frameworks: setup-dev # real PyTorch, OpenVINO and IREE: 1.9 GB of environments on first use
+	$(PYTHON) -m perf.wrapper.environments torch openvino_alone iree
+	$(PYTHON) -m pytest -q -m frameworks tests/frameworks
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh

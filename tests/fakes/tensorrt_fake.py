@@ -239,6 +239,10 @@ class _Engine:
     def get_tensor_name(self, i: int) -> str:
         return self.names[i]
 
+    def get_tensor_shape(self, name: str) -> Sequence[int]:
+        shape = (self.given | self.put)[name].shape
+        return [d if isinstance(d, int) else -1 for d in shape]
+
     def get_tensor_mode(self, name: str) -> Any:
         return self.trt.TensorIOMode["INPUT" if name in self.given else "OUTPUT"]
 

@@ -72,21 +72,25 @@ class TorchSession:
         """run(i): arrays to the device, the module, its results on the host."""
         import torch
 
-        call, move, fill, setup = (
-            self._call,
-            self._setup.move,
-            self._arguments.call_with,
-            self._setup,
-        )
+        call, setup, fill = self._call, self._setup, self._arguments.call_with
         arrays = [values.order_feed(f, self._names) for f in feeds]
-        prepared = [[values.to_tensor(a) for a in given] for given in arrays]
-        # what has to be made of an array before it is a tensor (codes of bfloat16) is no part of a run
-        direct = all(p.data_ptr() == a.ctypes.data for given, made in zip(arrays, prepared, strict=True)
-                     for a, p in zip(given, made, strict=True))  # fmt: skip
+        as_tensor = torch.from_numpy
+        if any(values.needs_making(a) for given in arrays for a in given):
+            # codes of bfloat16 and the like are no arrays that a program would hold: made beforehand
+            arrays = [[values.to_tensor(a) for a in given] for given in arrays]
+            as_tensor = _same
+        if setup.leaves_alone:
+            if self._arguments.flat:
+                return lambda i: call(*map(as_tensor, arrays[i]))
+
+            def run_here(i: int) -> object:
+                args, kwargs = fill([as_tensor(a) for a in arrays[i]])
+                return call(*args, **kwargs)
+
+            return run_here
 
         def run(i: int) -> object:
-            tensors = [torch.from_numpy(a) for a in arrays[i]] if direct else prepared[i]
-            args, kwargs = fill([move(t) for t in tensors])
+            args, kwargs = fill([setup.move(as_tensor(a)) for a in arrays[i]])
             with setup.casting():
                 result = call(*args, **kwargs)
             return to_host(result)
@@ -95,17 +99,20 @@ class TorchSession:
 
     def _resident_run(self, feeds: Sequence[Tensors]) -> Callable[[int], object]:
         """run(i): the module alone, on tensors that lie on the device in its own type, waited for."""
-        call, setup = self._call, self._setup
-        calls = [
-            self._arguments.call_with([setup.move(t) for t in self.tensors(f)]) for f in feeds
-        ]
+        setup, bound = self._setup, []
+        for feed in feeds:
+            args, kwargs = self._arguments.call_with([setup.move(t) for t in self.tensors(feed)])
+            bound.append(functools.partial(self._call, *args, **kwargs))
         setup.synchronise()
+        wait = setup.waiting()
+        if setup.autocast is None and wait is None:
+            return lambda i: bound[i]()
 
         def run(i: int) -> object:
-            args, kwargs = calls[i]
             with setup.casting():
-                result = call(*args, **kwargs)
-            setup.synchronise()
+                result = bound[i]()
+            if wait is not None:
+                wait()
             return result
 
         return run
@@ -119,6 +126,10 @@ class TorchSession:
                 f"({', '.join(found)}): they cannot be held against each other"
             )
         return {n: values.to_array(t) for n, t in zip(names, found.values(), strict=True)}
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def onnx_output_names(cell: Cell) -> tuple[str, ...]:

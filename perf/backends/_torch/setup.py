@@ -1,10 +1,11 @@
 """How a cell wants PyTorch: device, arithmetic, threads, and where compilers keep what they make."""
 
 import contextlib
+import functools
 import os
 import shutil
 import sysconfig
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ class TorchSetup:
     def on_gpu(self) -> bool:
         """Whether work is queued, and has to be waited for."""
         return str(self.device.type) == "cuda"
+
+    @property
+    def leaves_alone(self) -> bool:
+        """Whether inputs and results stay where and as they are: fp32 on the CPU."""
+        kept = self.weights is None and self.autocast is None and not self.channels_last
+        return kept and not self.on_gpu
 
     def casting(self) -> contextlib.AbstractContextManager[Any]:
         """The arithmetic of one run, entered anew for each as a program does that serves requests."""
@@ -65,12 +72,19 @@ class TorchSetup:
             moved = moved.contiguous(memory_format=torch.channels_last)
         return moved
 
-    def synchronise(self) -> None:
-        """Wait until the device is done."""
+    def waiting(self) -> Callable[[], None] | None:
+        """What waits until the device is done; None where nothing is queued."""
         import torch
 
-        if self.on_gpu:
-            torch.cuda.synchronize(self.device)
+        if not self.on_gpu:
+            return None
+        wait: Callable[[], None] = functools.partial(torch.cuda.synchronize, self.device)
+        return wait
+
+    def synchronise(self) -> None:
+        """Wait until the device is done."""
+        if wait := self.waiting():
+            wait()
 
 
 def set_up(cell: Cell, known_options: Collection[str] = ()) -> TorchSetup:

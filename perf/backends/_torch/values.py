@@ -34,6 +34,13 @@ class Arguments:
         args, values = filled[: len(self.args)], filled[len(self.args) :]
         return tuple(args), dict(zip(self.kwargs, values, strict=True))
 
+    @property
+    def flat(self) -> bool:
+        """Whether the module is called with its tensors in order, and nothing else."""
+        import torch
+
+        return not self.kwargs and all(isinstance(a, torch.Tensor) for a in self.args)
+
     def _named(self) -> Iterator[tuple[str, Any]]:
         for i, value in enumerate(self.args):
             yield (self.names[i] if i < len(self.names) else f"input_{i}"), value
@@ -80,6 +87,14 @@ def to_tensor(array: "np.ndarray") -> Any:
         raise Unsupported("PyTorch has no tensors of strings")
     whole = array if array.flags.c_contiguous and array.flags.writeable else array.copy()
     return torch.from_numpy(whole)
+
+
+def needs_making(array: "np.ndarray") -> bool:
+    """Whether an array is no tensor as it lies in memory: codes, or memory that PyTorch cannot share."""
+    from perf.measure import tensor_io
+
+    shared = array.flags.c_contiguous and array.flags.writeable
+    return isinstance(array, tensor_io.Coded) or not shared
 
 
 def to_array(tensor: Any) -> "np.ndarray":
