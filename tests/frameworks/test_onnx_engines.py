@@ -12,13 +12,13 @@ pytestmark = pytest.mark.frameworks
 
 
 def twice_named(folder: Path) -> Path:
-    """One tensor under two names: an engine that drops the Identity has both on one port."""
+    """An output that is an Identity of an inner tensor: OpenVINO gives its port both names."""
     nodes = [
-        helper.make_node("Relu", ["x"], ["first"]),
-        helper.make_node("Identity", ["first"], ["again"]),
-        helper.make_node("Neg", ["x"], ["a_third"]),
+        helper.make_node("Relu", ["x"], ["inner"]),
+        helper.make_node("Identity", ["inner"], ["positive"]),
+        helper.make_node("Neg", ["x"], ["negated"]),
     ]
-    outputs = {"first": (2, 3), "again": (2, 3), "a_third": (2, 3)}
+    outputs = {"positive": (2, 3), "negated": (2, 3)}
     return models.write(folder, nodes, {"x": (2, 3)}, outputs, [])
 
 
