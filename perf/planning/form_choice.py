@@ -38,6 +38,12 @@ def reason(model: ModelFile, backend: Backend) -> str:
     )
 
 
+def for_model(model: ModelFile, offers: Sequence[Offer], *, named: bool) -> Sequence[Offer]:
+    """The targets that a model is planned on: those named; by default those that can load it, if any."""
+    able = [offer for offer in offers if not reason(model, offer.backend)]
+    return offers if named else able or offers
+
+
 def refuse_pickles(models: Sequence[ModelFile], *, allowed: bool) -> None:
     """Raise BadRequestError for a model whose loading would run what a pickle holds, unless allowed."""
     for model in models if not allowed else ():

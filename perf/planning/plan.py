@@ -11,7 +11,7 @@ from pathlib import Path
 from perf.backends import FALLBACK_EP_PREFIX
 from perf.machine.gpus import Gpu, gpus_to_use
 from perf.planning import ab_sides, form_choice
-from perf.planning.targets import Offer, Planned
+from perf.planning.targets import Offer, Planned, named_targets
 from perf.request import cell_filter, tolerances
 from perf.request import model_list as model_files
 from perf.request.flag_types import EpOptions
@@ -71,7 +71,7 @@ def plan_cells(
     for number, model in enumerate(wanted):
         digests = _inputs_digests(model, options)
         board = boards[number % len(boards)] if boards else None
-        for offer in offers:
+        for offer in form_choice.for_model(model, offers, named=bool(named_targets(options))):
             for cell in _cells_of(model, offer, options, digests):
                 if matches(cell.id) and only(cell.id):
                     out.append(_place_on_device(cell, offer, options, gpus, board))

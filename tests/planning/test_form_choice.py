@@ -72,6 +72,17 @@ def test_without_a_name_a_torch_model_runs_eagerly_in_fp32(onnx_model: ModelFile
     assert list(planned(replace(onnx_model, forms=(SCRIPT,)))) == [CPU, "torch"]
 
 
+def test_without_a_name_each_model_of_a_list_has_the_targets_that_can_load_it(
+    onnx_model: ModelFile,
+) -> None:
+    options = parse(())
+    both = (onnx_model, of_form(SCRIPT))
+    offered = targets.make_offers(PLACES, backends.discover_backends(), {})
+    chosen = targets.choose_offers(offered, options, form_choice.formats_of(both))
+    cells = [p.cell.id for p in planning.plan_cells(both, chosen, options)]
+    assert cells == ["relu::CPUExecutionProvider", "m::torch"]
+
+
 def test_an_onnx_model_on_a_torch_target_is_skipped_with_the_fix(onnx_model: ModelFile) -> None:
     cells = planned(onnx_model, "-e", "torch", "cpu")
     assert "name one as 'torch' in its row of a model list" in cells["torch"].skip
