@@ -25,7 +25,7 @@ test: setup-dev
 	$(PYTHON) -m pytest -q
 
 test-frameworks: setup-dev # real PyTorch, OpenVINO and IREE: 1.9 GB of environments on first use
-	$(PYTHON) -m perf.wrapper.environments torch openvino_alone iree
+	$(PYTHON) -m perf.cli.env build torch openvino_alone iree
 	$(PYTHON) -m pytest -q -m frameworks tests/frameworks
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from perf.backends import Backend
 from perf.backends import torch as eager
@@ -34,16 +33,20 @@ RUNS = Protocol(
 BACKENDS = {"torch": eager.BACKEND, "torch_script": script.BACKEND}
 
 
-def convolutions() -> tuple[torch.nn.Module, Any]:
+def convolutions() -> tuple[Any, Any]:
     """A few ms of work: three convolutions on an image."""
-    layers: list[torch.nn.Module] = []
+    import torch  # here and below, so that --help needs none
+
+    layers: list[Any] = []
     for width in (3, 32, 64):
         layers += [torch.nn.Conv2d(width, 32 if width == 3 else 64, 3, padding=1), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers), (torch.rand(1, 3, 64, 64),)
 
 
-def tiny() -> tuple[torch.nn.Module, Any]:
+def tiny() -> tuple[Any, Any]:
     """Some µs of work, in which whatever the harness adds would show."""
+    import torch
+
     return torch.nn.Linear(64, 64), (torch.rand(1, 64),)
 
 
@@ -62,6 +65,8 @@ def cell_of(name: str, entry: str, io: Io, runs: int) -> Cell:
 
 def bare_ns(module: Any, arrays: list[Any], io: Io, runs: int) -> float:
     """The median of a loop that a person would write."""
+    import torch
+
     resident = [torch.from_numpy(a) for a in arrays]
     samples = []
     with torch.inference_mode():

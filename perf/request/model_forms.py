@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from perf.request.locations import CODE
 from perf.schema.model_form import EAGER, Format, ModelForm
 
-HARNESS = Path(__file__).resolve().parents[2]
 TORCH_SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
 ENGINE_SUFFIXES = (".plan", ".engine", ".trt")
 ROW_KEYS: Mapping[str, type] = {"torch": str, "engine": str, "weights": list}
@@ -125,7 +125,7 @@ def _entry_point(
         module = file.stem
         homes: tuple[Path, ...] = (file.parent,)
     else:
-        homes = (base.resolve(), HARNESS)
+        homes = (base.resolve(), CODE)
     folder = next((h for h in homes if _module_file(h, module)), homes[0])
     file_found = _module_file(folder, module)
     if file_found is None:

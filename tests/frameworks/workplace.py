@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from perf.request.environments import BUILT
+from perf.request.locations import environments_folder
 from tests.asking import ROOT, Said, command
 
 ENVIRONMENTS = ("torch", "openvino_alone", "iree")
@@ -13,7 +13,7 @@ ENVIRONMENTS = ("torch", "openvino_alone", "iree")
 
 def interpreter(name: str) -> str:
     """Where `make test-frameworks` has built an environment."""
-    return str(Path(os.environ.get("EP_PERF_ENVS") or BUILT) / name / "bin" / "python")
+    return str(environments_folder() / name / "bin" / "python")
 
 
 @dataclass(frozen=True)

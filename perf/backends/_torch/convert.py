@@ -1,9 +1,6 @@
-"""A model in one of PyTorch's forms written as another: ONNX, TorchScript or an exported program.
+"""A model in one of PyTorch's forms written as another: ONNX, TorchScript or an exported program."""
 
-`python -m perf.backends._torch.convert --to onnx nets.small:net -o net.onnx`, by an interpreter with PyTorch.
-"""
-
-import argparse
+import importlib.util
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +10,14 @@ from typing import Any
 from perf.backends import Unsupported
 from perf.backends._torch import loading, values
 from perf.backends._torch.loading import BadFormError, LoadedModel
+from perf.conversion.errors import UserError, run_command
+from perf.request.command_parser import CommandParser
+from perf.request.locations import environments_folder
 from perf.request.model_forms import ModelFormError, read_form
+from perf.request.programs import command_of
 from perf.schema.model_form import ModelForm
 
+MODULE = "perf.backends._torch.convert"
 OPSET = 20  # what the onnxruntimes and engines of the environments read
 _NOT_IN_NAMES = re.compile(r"[^\w./-]+")
 
@@ -113,31 +115,41 @@ WAYS: dict[str, tuple[Callable[..., None], str]] = {  # and the one flag that go
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Convert one model; 2 for what cannot be converted, with one line that says why."""
-    parser = argparse.ArgumentParser(prog="convert", description=__doc__)
-    parser.add_argument(
-        "model", help="an entry point module:function, a .pt2 or a TorchScript file"
-    )
-    parser.add_argument("--to", choices=sorted(WAYS), required=True)
-    parser.add_argument("-o", dest="path", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--open_batch", action="store_true", help="leave the batch open")
-    parser.add_argument(
-        "--script", action="store_true", help="TorchScript from the source, not traced"
-    )
-    asked = parser.parse_args(argv)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 0 with the file written. Raises UserError for what cannot be converted."""
+    asked = make_parser().parse_args(arguments)
     way, flag = WAYS[asked.to]
     more = {k: True for k in ("open_batch", "script") if getattr(asked, k)}
     if wrong := more.keys() - {flag}:
-        print(f"error: --{wrong.pop()} does not go with --to {asked.to}", file=sys.stderr)
-        return 2
+        raise UserError(f"--{wrong.pop()} does not go with --to {asked.to}")
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            f"{sys.executable} has no PyTorch, which converts: give this command to the environment torch's "
+            f"interpreter, {environments_folder() / 'torch' / 'bin' / 'python'} -m {MODULE}"
+        )
     try:
         way(read_form(asked.model, Path()), asked.path, **more)
     except (ModelFormError, BadFormError, Unsupported) as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
+        raise UserError(str(e)) from e
     return 0
 
 
+def make_parser() -> CommandParser:
+    """The flags of a conversion."""
+    prog = command_of(MODULE)
+    parser = CommandParser(
+        prog, "Write a model in one of PyTorch's forms as ONNX, TorchScript or an exported program.",
+        examples=(f"{prog} nets:small_cnn --to onnx -o small.onnx --open_batch",),
+    )  # fmt: skip
+    parser.add_argument("model", help="module:function, a .pt2 file or TorchScript")
+    parser.add_argument("--to", choices=sorted(WAYS), required=True, help="the form to write")
+    parser.add_argument(
+        "-o", dest="path", type=Path, required=True, metavar="FILE", help="the file"
+    )
+    parser.add_argument("--open_batch", action="store_true", help="leave the batch open")
+    parser.add_argument("--script", action="store_true", help="script the source, do not trace it")
+    return parser
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main, sys.argv[1:]))
