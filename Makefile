@@ -12,13 +12,14 @@ lint: setup-dev
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy perf comparison setup_models docker tests benchmarks ep_perf setup.py benchmark_wrapper.py benchmark.py
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck --external-sources perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh .github/workflows/*.sh
+	.venv/bin/shellcheck --external-sources perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
 	.venv/bin/hadolint docker/Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(PYTHON) docker/versions.py check
 
 test: setup-dev
+	tests/web/setup.sh
 	$(PYTHON) -m setup_models.offline
 	$(PYTHON) -m perf.cli.env build openvino nxrt rtx
 	$(PYTHON) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu

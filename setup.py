@@ -56,6 +56,7 @@ with (
         package_dir={f"ep_perf.{room}": room for room in ROOMS},
         package_data={
             "ep_perf": ["py.typed"],
+            "ep_perf.perf.page": ["*.css", "*.js"],
             "ep_perf.setup_models": ["*.toml"],
             "ep_perf.setup_models.fetch": ["*.json"],
         },

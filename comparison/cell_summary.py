@@ -1,8 +1,12 @@
-"""What a comparison needs to know of a cell, whichever file it was read from."""
+"""What a comparison needs to know of a run and its cells, whichever file they were read from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+
+class UnreadableError(Exception):
+    """A run cannot be compared; the message is one line: what, where, what to do next."""
 
 
 class Metric(StrEnum):
@@ -11,7 +15,7 @@ class Metric(StrEnum):
     STATUS = "status"
     P50 = "latency_p50"
     MEAN = "latency_mean"
-    SLOW_END = "latency_slow_end"  # p90 over p10 of a launch: what some of the runs cost more
+    TAIL_RATIO = "latency_slow_end"  # p90 over p10 of a launch: what some of the runs cost more
     P99 = "latency_p99"
     SESSION = "session_creation"
     HOST_MEMORY = "host_memory"
@@ -20,21 +24,13 @@ class Metric(StrEnum):
     PLACEMENT = "placement"
 
 
-UNITS: Mapping[Metric, str] = {
-    Metric.P50: "ms",
-    Metric.MEAN: "ms",
-    Metric.SLOW_END: "x",
-    Metric.P99: "ms",
-    Metric.SESSION: "s",
-    Metric.HOST_MEMORY: "MiB",
-    Metric.GPU_MEMORY: "MiB",
-    Metric.ACCURACY: "relative norm",
-}
+PASSED = frozenset({"Passed", "Pass"})
+NOT_TRIED = frozenset({"Skipped", "NotRun", ""})
 
 
 @dataclass(frozen=True)
 class LaunchSummary:
-    """One measure launch: where it stood in time, and its numbers by metric, in UNITS."""
+    """One measure launch: where it stood in time, and its numbers by metric."""
 
     round: int
     order: int
@@ -65,14 +61,12 @@ class PlacementSummary:
 
 @dataclass(frozen=True)
 class CellSummary:
-    """A cell of one side."""
+    """A cell of one run."""
 
     id: str
     model: str
     target: str  # as tables spell it; carries @environment only where it is not the default one
-    outcome: str = (
-        ""  # a class of perf.schema.record, or Pass, Fail where no more is known; "": unknown
-    )
+    outcome: str = ""  # its tag, or Pass, Fail where no more is known; "": unknown
     detail: str = ""
     digest: str = ""
     variant: str = ""
@@ -80,34 +74,30 @@ class CellSummary:
     interpreter: str = ""  # that its launches ran under; "": unknown
     conditions: Mapping[str, str] = field(default_factory=dict)  # what must agree; absent: unknown
     launches: tuple[LaunchSummary, ...] = ()
-    values: Mapping[Metric, float] = field(default_factory=dict)  # in UNITS, over all launches
+    values: Mapping[Metric, float] = field(default_factory=dict)  # over all launches
     accuracy: Accuracy | None = None
     placement: PlacementSummary | None = None
     disturbances: tuple[str, ...] = ()  # what was seen on the machine while it was measured
     disturbed: float = 0.0  # share of its measure launches that others, or throttling, held up
 
+    @property
+    def passed(self) -> bool:
+        """It ran and was right where it was checked."""
+        return self.outcome in PASSED
+
+    @property
+    def failed(self) -> bool:
+        """It was tried, and did not pass."""
+        return self.outcome not in PASSED | NOT_TRIED
+
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two things compared."""
+class RunSummary:
+    """One of the two things compared: a run, its tables, or one side of an A/B run."""
 
     label: str
     cells: tuple[CellSummary, ...]
-    answers: frozenset[Metric]  # what this source can say at all
+    metrics: frozenset[Metric]  # what this source can say at all
     cannot: tuple[str, ...] = ()  # what it cannot support, in words
     canaries: tuple[CellSummary, ...] = ()  # the fixed small model launched beside the cells
     only_failures: bool = False  # a list of failures: what it leaves out did not fail
-
-
-PASSED = frozenset({"Passed", "Pass"})
-NOT_ASKED = frozenset({"Skipped", "NotRun", ""})
-
-
-def passed(cell: CellSummary) -> bool:
-    """It ran and was right where it was checked."""
-    return cell.outcome in PASSED
-
-
-def failed(cell: CellSummary) -> bool:
-    """It was asked, and did not pass."""
-    return not passed(cell) and cell.outcome not in NOT_ASKED

@@ -3,29 +3,28 @@
 import argparse
 import fnmatch
 import json
-import math
 import shutil
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
 from comparison import expected, load, noise, report
-from comparison.cell_summary import Metric, Side
-from comparison.confirm import confirm_suspects
-from comparison.judge import LEAST, MEASURED, Criteria, judge_cells
-from comparison.legacy_csv import canonical
+from comparison.cell_summary import Metric, RunSummary, UnreadableError
+from comparison.confirm import RerunPlan, confirm_suspects
+from comparison.judge import Criteria, judge_cells
+from comparison.legacy_csv import canonical_target
 from comparison.match import ACROSS, match_cells
-from comparison.run_records import UnreadableError, split
+from comparison.noise import MEASURED
+from comparison.run_records import split_sides
 from comparison.verdict import Line
 from perf.report import layout
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
 from perf.results import tables
-from perf.results.columns import Value
 from perf.stats.sequential_test import StoppingRule
 
 NOTHING_WORSE, WORSE, CANNOT_COMPARE, INTERNAL_ERROR = 0, 1, 2, 3
@@ -39,20 +38,12 @@ class Question(Enum):
     FAILURES = "Any new failures."
 
 
-ASKED = {
+METRICS = {
     Question.ALL: frozenset(Metric),
     Question.LATENCY: frozenset({Metric.MEAN, Metric.P50}),
     Question.FAILURES: frozenset({Metric.STATUS}),
 }
 ONLY = {"latency": Question.LATENCY, "failures": Question.FAILURES}
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What came of a comparison, ready to be told."""
-
-    lines: tuple[Line, ...]
-    remarks: tuple[str, ...]
 
 
 def main(question: Question, argv: Sequence[str] | None = None) -> int:
@@ -61,8 +52,8 @@ def main(question: Question, argv: Sequence[str] | None = None) -> int:
         args = make_parser(question).parse_args(argv)
         if args.only:
             question = ONLY[args.only]
-        compared = compare(question, args)
-        _tell(question, compared, args)
+        lines, remarks = compare_runs(question, args)
+        _print_report(question, lines, remarks, args)
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
         return CANNOT_COMPARE
@@ -72,46 +63,43 @@ def main(question: Question, argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print("internal error in the comparison; please report the lines above", file=sys.stderr)
         return INTERNAL_ERROR
-    return WORSE if any(report.worse(x) for x in compared.lines) else NOTHING_WORSE
+    return WORSE if any(report.is_worse(x) for x in lines) else NOTHING_WORSE
 
 
-def compare(question: Question, args: argparse.Namespace) -> Compared:
-    """Read both sides and judge them; raises UnreadableError where they cannot be compared."""
-    _name_sides(args)
-    previous, current, across = _sides(args)
-    previous, current = _only(previous, args.ep), _only(current, args.ep)
+def compare_runs(
+    question: Question, args: argparse.Namespace
+) -> tuple[tuple[Line, ...], list[str]]:
+    """A line per verdict on the two runs, and remarks; raises UnreadableError where it cannot compare."""
+    _name_runs(args)
+    previous, current, across = _read_runs(args)
+    previous, current = _keep_targets(previous, args.ep), _keep_targets(current, args.ep)
     criteria = Criteria(
-        metrics=ASKED[question],
+        metrics=METRICS[question],
         threshold=args.threshold / 100,
         fdr=args.fdr / 100,
         rule=StoppingRule(threshold=args.threshold / 100),
         paired=bool(args.ab),
-        profile=_profile(),
+        profile=noise.read_profile(),
     )
     matched = match_cells(previous, current, across)
     lines = judge_cells(matched, previous, current, criteria)
     if not lines:
-        asked = ", ".join(sorted(m.value for m in criteria.metrics))
+        metrics = ", ".join(sorted(m.value for m in criteria.metrics))
         raise UnreadableError(
-            f"{previous.label} and {current.label} have nothing in common about {asked}"
+            f"{previous.label} and {current.label} have nothing in common about {metrics}"
         )
     if args.confirm:
-        lines = confirm_suspects(
-            lines, matched, _run_of(args), args.results, criteria, args.max_minutes
-        )
-    remarks = list(_remarks(previous, current, criteria, lines))
+        plan = RerunPlan(_find_run_to_repeat(args), args.results, criteria, args.max_minutes)
+        lines = confirm_suspects(lines, matched, plan)
+    remarks = _list_remarks(previous, current, criteria, lines)
     if args.expected:
-        lines, better = expected.apply_expected(
-            lines, expected.read_expected(args.expected), current
-        )
-        remarks += [
-            f"Unexpected pass: {b.cell} was expected to be {b.known.outcome}: {b.known.text}"
-            for b in better
-        ]
-    return Compared(lines, tuple(remarks))
+        known = expected.read_expected(args.expected)
+        lines, unexpected = expected.apply_expected(lines, known, current)
+        remarks += unexpected
+    return lines, remarks
 
 
-def _name_sides(args: argparse.Namespace) -> None:
+def _name_runs(args: argparse.Namespace) -> None:
     """PREV and CURRENT, as -p and -c or as words; raises UnreadableError for one that is missing."""
     given = [x for x in (args.previous, args.current) if x]
     if len(args.run) == 2 and not given and not args.ab:
@@ -122,91 +110,75 @@ def _name_sides(args: argparse.Namespace) -> None:
         )
 
 
-def _sides(args: argparse.Namespace) -> tuple[Side, Side, tuple[str, ...]]:
+def _read_runs(args: argparse.Namespace) -> tuple[RunSummary, RunSummary, tuple[str, ...]]:
     if not args.ab:
-        previous = load.read_side(args.previous, args.results)
-        current = load.read_side(args.current, args.results)
-        return previous, current, tuple(args.across)
-    found = load.find_source(args.ab, args.results)
-    labels = load.ab_labels(found.path) if found.is_run else None
+        previous = load.read_source(args.previous, args.results)
+        return previous, load.read_source(args.current, args.results), tuple(args.across)
+    path = load.find_source(args.ab, args.results)
+    labels = load.read_ab_labels(path) if load.is_run(path) else None
     if labels is None:
-        raise UnreadableError(
-            f"{found.path}: not an A/B run; make one with {command_of('perf.cli.benchmark_wrapper')} --ab A B"
-        )
-    previous, current = split(load.read_side(str(found.path), args.results), *labels)
-    return previous, current, ACROSS
+        program = command_of("perf.cli.benchmark_wrapper")
+        raise UnreadableError(f"{path}: not an A/B run; make one with {program} --ab A B")
+    return *split_sides(load.read_source(str(path), args.results), *labels), ACROSS
 
 
-def _run_of(args: argparse.Namespace) -> Path:
-    """The run folder whose cells --confirm asks again."""
-    found = None if args.ab else load.find_source(args.current, args.results)
-    if found is None or not found.is_run:
+def _find_run_to_repeat(args: argparse.Namespace) -> Path:
+    """The run folder whose cells --confirm runs again."""
+    path = None if args.ab else load.find_source(args.current, args.results)
+    if path is None or not load.is_run(path):
         raise UnreadableError(
             "--confirm asks a run's cells again; give a run folder as -c CURRENT"
         )
-    return found.path
+    return path
 
 
-def _only(side: Side, eps: Sequence[str]) -> Side:
+def _keep_targets(run: RunSummary, eps: Sequence[str]) -> RunSummary:
     if not eps:
-        return side
-    wanted = [canonical(e) for e in eps]
-    kept = tuple(
-        c for c in side.cells if any(fnmatch.fnmatchcase(c.target, pattern) for pattern in wanted)
-    )
-    if not kept:
-        known = ", ".join(sorted({c.target for c in side.cells})) or "none"
-        raise UnreadableError(f"{side.label}: no cell of {', '.join(eps)}; it has {known}")
-    return replace(side, cells=kept)
+        return run
+    patterns = [canonical_target(e) for e in eps]
+    cells = tuple(c for c in run.cells if any(fnmatch.fnmatchcase(c.target, p) for p in patterns))
+    if not cells:
+        known = ", ".join(sorted({c.target for c in run.cells})) or "none"
+        raise UnreadableError(f"{run.label}: no cell of {', '.join(eps)}; it has {known}")
+    return replace(run, cells=cells)
 
 
-def _profile() -> noise.Profile | None:
-    try:
-        return noise.load(noise.machine_id())
-    except ValueError as e:
-        raise UnreadableError(str(e)) from e
-
-
-def _remarks(
-    previous: Side, current: Side, criteria: Criteria, lines: Sequence[Line]
-) -> Sequence[str]:
-    out = [f"{previous.label} -> {current.label}: {report.counts(lines)}."]
+def _list_remarks(
+    previous: RunSummary, current: RunSummary, criteria: Criteria, lines: Sequence[Line]
+) -> list[str]:
+    out = [f"{previous.label} -> {current.label}: {report.count_verdicts(lines)}."]
     if criteria.paired:
-        out.append(noise.sequential_error(criteria.profile, criteria.rule))
-    elif criteria.metrics & set(MEASURED):
-        out.append(noise.stored_error(criteria.profile, criteria.fdr))
-    if together := report.moved_together(lines):
-        out.append(together)
-    for side in (previous, current):
-        out += [f"{side.label}: {text}." for text in side.cannot]
-    return out
+        out.append(noise.describe_sequential_error(criteria.profile))
+    elif criteria.metrics & MEASURED.keys():
+        out.append(noise.describe_stored_error(criteria.profile, criteria.fdr))
+    if shift := report.describe_common_shift(lines):
+        out.append(shift)
+    return out + [f"{run.label}: {text}." for run in (previous, current) for text in run.cannot]
 
 
-def _tell(question: Question, compared: Compared, args: argparse.Namespace) -> None:
-    lines = compared.lines
+def _print_report(
+    question: Question, lines: Sequence[Line], remarks: Sequence[str], args: argparse.Namespace
+) -> None:
     if question is not Question.ALL:
-        lines = tuple(x for x in lines if report.worse(x) or x.expected)
+        lines = tuple(x for x in lines if report.is_worse(x) or x.expected)
     if args.output:
-        text = tables.to_csv(report.HEADER, report.rows(lines))
+        text = tables.to_csv(report.HEADER, report.make_rows(lines))
         try:
             args.output.write_text(text, encoding="utf-8", newline="")
         except OSError as e:
             raise UnreadableError(f"{args.output}: {e.strerror}; choose another -o") from e
     if args.json:
-        rows = [
-            dict(zip(report.HEADER, map(_finite, row), strict=True)) for row in report.rows(lines)
-        ]
-        print(
-            json.dumps({"lines": rows, "remarks": compared.remarks}, indent=1, ensure_ascii=False)
-        )
+        rows = [zip(report.HEADER, row, strict=True) for row in report.make_rows(lines)]
+        plain = [{k: tables.spell_not_finite(v) for k, v in row} for row in rows]
+        print(json.dumps({"lines": plain, "remarks": remarks}, indent=1, ensure_ascii=False))
         return
     if args.markdown:
-        print(report.markdown(lines, compared.remarks), end="")
+        print(report.format_markdown(lines, remarks), end="")
         return
     width = shutil.get_terminal_size((100, 24)).columns
-    if table := report.table(lines, width, everything=args.all):
+    if table := report.format_table(lines, width, everything=args.all):
         print("\n".join(table), end="\n\n")
-    print("\n".join(layout.printable(r) for r in compared.remarks))
+    print("\n".join(layout.printable(r) for r in remarks))
     if args.output:
         print(f"{len(lines)} rows in {args.output}")
 
@@ -228,62 +200,49 @@ def make_parser(question: Question = Question.ALL) -> CommandParser:
     out.add_argument(
         "run", nargs="*", metavar="RUN", help="the earlier and the later one, as -p and -c"
     )
-    sides = out.add_argument_group("the two sides")
+    compared = out.add_argument_group("the two sides")
     judged = out.add_argument_group("what is judged")
-    told = out.add_argument_group("what is told")
-    sides.add_argument("-p", "--previous", metavar="PREV", help=source)
-    sides.add_argument("-c", "--current", metavar="CURRENT", help="the same")
-    told.add_argument(
+    printed = out.add_argument_group("what is told")
+    compared.add_argument("-p", "--previous", metavar="PREV", help=source)
+    compared.add_argument("-c", "--current", metavar="CURRENT", help="the same")
+    printed.add_argument(
         "-o", "--output", metavar="CSV", type=Path, help="where verdicts are written"
     )
-    sides.add_argument(
+    compared.add_argument(
         "--ab", metavar="RUN", help="both sides of one A/B run, instead of -p and -c"
     )
     judged.add_argument(
         "--only", choices=ONLY, help="new failures alone, or slower latencies alone"
     )
-    sides.add_argument(
+    compared.add_argument(
         "--ep", nargs="+", default=[], metavar="EP", help="only these targets; globs"
     )
     judged.add_argument(
-        "--threshold", "--tolerance", type=_percent, default=100 * LEAST[Metric.P50], metavar="PCT",
-        help="a latency change up to this is none (default 2.5)",
+        "--threshold", "--tolerance", type=_parse_percent, metavar="PCT",
+        default=100 * MEASURED[Metric.P50].least, help="a latency change up to this is none (default 2.5)",
     )  # fmt: skip
     judged.add_argument(
-        "--fdr", type=_percent, default=1.0, metavar="PCT",
+        "--fdr", type=_parse_percent, default=1.0, metavar="PCT",
         help="of the changes told from stored runs, the share that may be false (default 1)",
     )  # fmt: skip
     judged.add_argument(
         "--across", nargs="+", default=[], choices=ACROSS, metavar="FIELD",
         help=f"this difference is the question: {', '.join(ACROSS)}",
     )  # fmt: skip
-    judged.add_argument(
-        "--confirm",
-        action="store_true",
-        help="ask suspects again, interleaved, old environment against new",
-    )
-    judged.add_argument(
-        "--max_minutes",
-        type=float,
-        default=30.0,
-        metavar="M",
-        help="for each run that --confirm makes (default 30)",
-    )
+    judged.add_argument("--confirm", action="store_true",
+                        help="ask suspects again, interleaved, old environment against new")  # fmt: skip
+    judged.add_argument("--max_minutes", type=float, default=30.0, metavar="M",
+                        help="for each run that --confirm makes (default 30)")  # fmt: skip
     judged.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
-    told.add_argument("--markdown", action="store_true", help="print for a pull request")
-    told.add_argument("--json", action="store_true", help="print as JSON")
-    told.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
-    sides.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
+    printed.add_argument("--markdown", action="store_true", help="print for a pull request")
+    printed.add_argument("--json", action="store_true", help="print as JSON")
+    printed.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
+    compared.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
                      help="where run ids are looked for (default result)")  # fmt: skip
     return out
 
 
-def _finite(value: Value) -> Value:
-    """JSON has no numbers for inf and nan."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _percent(text: str) -> float:
+def _parse_percent(text: str) -> float:
     value = float(text)
     if not 0 < value < 100:
         raise argparse.ArgumentTypeError(f"{text}: a percentage between 0 and 100")

@@ -1,4 +1,4 @@
-"""Suspects of stored runs asked again, old environment against new, interleaved in one fresh run."""
+"""Suspects of stored runs run again, old environment against new, interleaved in one fresh run."""
 
 import time
 from collections import defaultdict
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comparison import rerun
-from comparison.cell_summary import CellSummary, Metric
+from comparison.cell_summary import Metric
 from comparison.judge import Criteria, judge_cells
-from comparison.match import ACROSS, Matched, match_cells
-from comparison.run_records import read_run, split
+from comparison.match import ACROSS, CellPair, Matched, match_cells
+from comparison.run_records import read_run, split_sides
 from comparison.verdict import Faster, Line, Same, Slower, Unclear, Verdict, change_of
 from perf.results.latency import OVERHEAD_BOUND_MS
 
@@ -18,48 +18,56 @@ OLD, NEW = "previous", "current"  # environments of the fresh run
 
 
 @dataclass(frozen=True)
-class Group:
-    """Suspects that one A/B run can ask: a target, and the interpreter of either side."""
+class RerunGroup:
+    """Suspects that one A/B run can settle: a target, and the interpreter of either side."""
 
     target: str
     previous: str
     current: str
 
 
+@dataclass(frozen=True)
+class RerunPlan:
+    """How suspects are run again: as in this run, into these results, judged so."""
+
+    run: Path
+    results: Path
+    criteria: Criteria
+    max_minutes: float  # for each run
+
+
 def confirm_suspects(
-    lines: Sequence[Line],
-    matched: Sequence[Matched],
-    run: Path,
-    results: Path,
-    criteria: Criteria,
-    max_minutes: float,
+    lines: Sequence[Line], matched: Sequence[Matched], plan: RerunPlan
 ) -> tuple[Line, ...]:
-    """Each suspect with what an interleaved re-run says of it, or why it could not be asked again."""
-    cells = {m.cell.id: m for m in matched}
-    groups: dict[Group, list[Line]] = defaultdict(list)
-    told: dict[int, Line] = {}
-    for i, line in enumerate(lines):
-        if isinstance(line.verdict, Slower | Faster | Unclear) and line.verdict.suspect:
-            found = _group(cells[line.cell])
-            if isinstance(found, Group):
-                groups[found].append(line)
-            else:
-                told[i] = replace(line, confirmed=f"not asked again: {found}")
+    """Each suspect with what an interleaved re-run says of it, or why it could not be run again."""
+    pairs = {m.current.id: m for m in matched if isinstance(m, CellPair)}
+    groups: dict[RerunGroup, list[Line]] = defaultdict(list)
+    obstacles: dict[str, str] = {}
+    for line in filter(_is_suspect, lines):
+        match _find_group(pairs[line.cell]):
+            case RerunGroup() as group:
+                groups[group].append(line)
+            case why:
+                obstacles[line.cell] = f"not asked again: {why}"
     answers: dict[tuple[str, Metric], Verdict] = {}
     for group, suspects in groups.items():
-        answers |= _asked(
-            group, suspects, run, results, replace(criteria, paired=True), max_minutes
-        )
+        answers |= _run_group(group, suspects, plan)
     return tuple(
-        told.get(i) or settled(line, answers.get((line.cell, line.metric)))
-        for i, line in enumerate(lines)
+        replace(line, confirmed=obstacles[line.cell])
+        if _is_suspect(line) and line.cell in obstacles
+        else settle_suspect(line, answers.get((line.cell, line.metric)))
+        for line in lines
     )
 
 
-def _group(m: Matched) -> Group | str:
+def _is_suspect(line: Line) -> bool:
+    return isinstance(line.verdict, Slower | Faster | Unclear) and line.verdict.suspect
+
+
+def _find_group(pair: CellPair) -> RerunGroup | str:
     """What to run, or why it cannot be run."""
-    a, b = m.previous, m.current
-    if a is None or b is None or not a.interpreter or not b.interpreter:
+    a, b = pair.previous, pair.current
+    if not a.interpreter or not b.interpreter:
         return "a table does not say in which environment it ran"
     for cell in (a, b):
         if not Path(cell.interpreter).is_file():
@@ -68,30 +76,24 @@ def _group(m: Matched) -> Group | str:
         return "both sides ran in the same environment, so an A/B would compare it with itself"
     if a.variant or b.variant:
         return "variants are asked again by --ab with their --ep_options"
-    return Group(_bare(b), a.interpreter, b.interpreter)
+    return RerunGroup(b.target.partition("@")[0], a.interpreter, b.interpreter)
 
 
-def _asked(
-    group: Group,
-    suspects: Sequence[Line],
-    run: Path,
-    results: Path,
-    criteria: Criteria,
-    minutes: float,
+def _run_group(
+    group: RerunGroup, suspects: Sequence[Line], plan: RerunPlan
 ) -> Mapping[tuple[str, Metric], Verdict]:
     labels = (f"{group.target}@{OLD}", f"{group.target}@{NEW}")
-    bound = any(
-        _overhead_bound(x) for x in suspects
-    )  # launches forked from one host share its layout
+    # launches forked from one host share its memory layout, which is part of so short a time
+    instead = {"isolation": "spawn"} if any(map(_is_overhead_bound, suspects)) else {}
     words = [
-        *rerun.as_before(run, {"isolation": "spawn"} if bound else {}), "--ab", *labels,
+        *rerun.repeat_flags(plan.run, instead), "--ab", *labels,
         "--env", f"{OLD}={group.previous}", f"{NEW}={group.current}",
-        "--models", *sorted({x.model for x in suspects}), "--max_minutes", f"{minutes:g}",
+        "--models", *sorted({x.model for x in suspects}), "--max_minutes", f"{plan.max_minutes:g}",
     ]  # fmt: skip
-    folder = rerun.run_again(words, results, f"confirm-{time.time_ns():x}")
-    a, b = split(read_run(folder), *labels)
-    found = judge_cells(match_cells(a, b, ACROSS), a, b, criteria)
-    by_model = {(x.model, x.metric): x.verdict for x in found}
+    folder = rerun.run_wrapper(words, plan.results, f"confirm-{time.time_ns():x}")
+    a, b = split_sides(read_run(folder), *labels)
+    lines = judge_cells(match_cells(a, b, ACROSS), a, b, replace(plan.criteria, paired=True))
+    by_model = {(x.model, x.metric): x.verdict for x in lines}
     return {
         (x.cell, x.metric): by_model[x.model, x.metric]
         for x in suspects
@@ -99,39 +101,34 @@ def _asked(
     }
 
 
-def _overhead_bound(line: Line) -> bool:
+def _is_overhead_bound(line: Line) -> bool:
     change = change_of(line.verdict)
     if change is None or line.metric not in (Metric.P50, Metric.MEAN):
         return False
     return min(change.previous, change.current) < OVERHEAD_BOUND_MS
 
 
-def settled(line: Line, answer: Verdict | None) -> Line:
+def settle_suspect(line: Line, answer: Verdict | None) -> Line:
     """A suspect after its re-run: confirmed, taken back, or still a suspect."""
     if answer is None:
         return line
-    change = change_of(answer)
-    what = f"{100 * (change.ratio - 1):+.1f} %" if change else ""
+    before, now = _format_change(line.verdict), _format_change(answer)
     seen = change_of(line.verdict)
+    verdict: Verdict
     match answer:
         case Slower(c, _, note) | Faster(c, _, note) if seen and (c.ratio > 1) == (seen.ratio > 1):
-            kind = type(answer)
-            return replace(line, verdict=kind(c, suspect=False, note=f"confirmed interleaved: {note}"),
-                           confirmed=f"confirmed: {what}")  # fmt: skip
+            verdict = replace(answer, suspect=False, note=f"confirmed interleaved: {note}")
+            return replace(line, verdict=verdict, confirmed=f"confirmed: {now}")
         case Same(c, note):
-            return replace(line, verdict=Same(c, f"a suspect ({_was(line)}), not confirmed"),
-                           confirmed=f"not confirmed: {what} in {note}")  # fmt: skip
+            verdict = Same(c, f"a suspect ({before}), not confirmed")
+            return replace(line, verdict=verdict, confirmed=f"not confirmed: {now} in {note}")
         case Unclear(why):
             return replace(line, confirmed=f"still open interleaved: {why}")
         case _:
-            return replace(line, verdict=Unclear(f"a suspect ({_was(line)}), contradicted interleaved"),
-                           confirmed=f"contradicted: {what}")  # fmt: skip
+            verdict = Unclear(f"a suspect ({before}), contradicted interleaved")
+            return replace(line, verdict=verdict, confirmed=f"contradicted: {now}")
 
 
-def _was(line: Line) -> str:
-    change = change_of(line.verdict)
+def _format_change(verdict: Verdict) -> str:
+    change = change_of(verdict)
     return f"{100 * (change.ratio - 1):+.1f} %" if change else "unknown"
-
-
-def _bare(cell: CellSummary) -> str:
-    return cell.target.partition("@")[0]

@@ -1,15 +1,13 @@
-"""Verdicts for two sides: plain facts at once, measured numbers once the whole table is known."""
+"""Verdicts for two runs: plain facts at once, measured numbers once the whole table is known."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from comparison import change, exact_verdicts, noise
-from comparison.cell_summary import UNITS, CellSummary, LaunchSummary, Metric, Side, failed, passed
-from comparison.false_discovery import two_sided
-from comparison.match import Matched
-from comparison.noise import Noise, Profile
-from comparison.paired_runs import decided, pairs_of
+from comparison import change, exact_verdicts
+from comparison.cell_summary import CellSummary, LaunchSummary, Metric, RunSummary
+from comparison.match import CellPair, LoneCell, Matched
+from comparison.noise import MEASURED, Noise, Profile, count_needed_launches, expected_noise
 from comparison.verdict import (
     Added,
     Change,
@@ -24,25 +22,6 @@ from comparison.verdict import (
 )
 from perf.stats.sequential_test import StoppingRule
 
-MEASURED = (
-    Metric.P50,
-    Metric.MEAN,
-    Metric.SLOW_END,
-    Metric.P99,
-    Metric.SESSION,
-    Metric.HOST_MEMORY,
-    Metric.GPU_MEMORY,
-)
-# Below these relative changes nobody is told; `--threshold` sets the first two.
-LEAST: Mapping[Metric, float] = {
-    Metric.P50: 0.025,
-    Metric.MEAN: 0.025,
-    Metric.SLOW_END: 0.05,
-    Metric.P99: 0.10,
-    Metric.SESSION: 0.10,
-    Metric.HOST_MEMORY: 0.05,
-    Metric.GPU_MEMORY: 0.05,
-}
 # An engine's arenas and a host's own pages differ by some MiB from process to process: no change in memory.
 LEAST_MIB = 8.0
 BUSY = 0.5  # of the launches
@@ -58,7 +37,7 @@ class Criteria:
     """What is asked, and how much evidence is wanted."""
 
     metrics: frozenset[Metric] = frozenset(Metric)
-    threshold: float = LEAST[Metric.P50]
+    threshold: float = MEASURED[Metric.P50].least
     fdr: float = 0.01  # expected share of false ones among the changes told, over the whole table
     rule: StoppingRule = field(default_factory=StoppingRule)  # for launches that ran as neighbours
     paired: bool = False  # both sides come from one A/B run
@@ -66,204 +45,191 @@ class Criteria:
 
     def least(self, metric: Metric) -> float:
         """The smallest relative change that counts."""
-        return self.threshold if metric in (Metric.P50, Metric.MEAN) else LEAST[metric]
+        return self.threshold if metric in (Metric.P50, Metric.MEAN) else MEASURED[metric].least
 
 
 @dataclass(frozen=True)
-class _Open:
+class PendingChange:
     """A measured change that waits for the whole table."""
 
-    matched: Matched
+    pair: CellPair
     metric: Metric
     change: Change
-    noise: Noise | None  # None: paired
-    origin: str
+    noise: Noise | None = None  # None: paired
+    origin: str = ""  # of the noise
+
+    @property
+    def p_of_a_rise(self) -> float:
+        """Probability of so large a rise, or larger, without any change."""
+        p = 0.5 if self.change.p is None else self.change.p
+        return p if self.change.ratio >= 1 else 1 - p
 
 
 def judge_cells(
-    matched: Sequence[Matched], previous: Side, current: Side, criteria: Criteria
+    matched: Sequence[Matched], previous: RunSummary, current: RunSummary, criteria: Criteria
 ) -> tuple[Line, ...]:
-    """One line per cell and metric that either side can speak of."""
-    asked = criteria.metrics & (previous.answers | current.answers)
-    level = criteria.fdr / 2 / max(1, sum(len(_shared(m, asked)) for m in matched))
-    lines: list[Line] = []
-    waiting: list[_Open] = []
-    for m in matched:
-        if m.previous is None or m.current is None:
-            lines.append(_alone(m))
-            continue
-        lines += _plain(m, m.previous, m.current, asked & previous.answers & current.answers)
-        for metric in _shared(m, asked):
-            found = _measured(m, metric, (previous, current), criteria, level)
-            if isinstance(found, _Open):
-                waiting.append(found)
-            elif found is not None:
-                lines.append(found)
-    believed = two_sided([_of_a_rise(w.change) for w in waiting], criteria.fdr)
-    lines += [_told(w, b, criteria, level) for w, b in zip(waiting, believed, strict=True)]
+    """One line per cell and metric that either run can speak of."""
+    pairs = [m for m in matched if isinstance(m, CellPair)]
+    lines = [_judge_alone(m) for m in matched if isinstance(m, LoneCell)]
+    for pair in pairs:
+        lines += _judge_facts(pair, criteria.metrics & previous.metrics & current.metrics)
+    metrics = criteria.metrics & (previous.metrics | current.metrics)
+    measured = [
+        (pair, metric)
+        for pair in pairs
+        for metric in MEASURED
+        if metric in metrics and (metric in pair.previous.values or metric in pair.current.values)
+    ]
+    level = criteria.fdr / 2 / max(1, len(measured))
+    pending: list[PendingChange] = []
+    for pair, metric in measured:
+        match _judge_number(pair, metric, (previous, current), criteria, level):
+            case PendingChange() as change_:
+                pending.append(change_)
+            case None:
+                pass
+            case verdict:
+                lines.append(_make_line(pair, metric, verdict))
+    believed = find_two_sided([x.p_of_a_rise for x in pending], criteria.fdr)
+    for x, is_believed in zip(pending, believed, strict=True):
+        verdict = _conclude(x, criteria.least(x.metric), level, is_believed=is_believed)
+        lines.append(_make_line(x.pair, x.metric, verdict))
     return tuple(sorted(lines, key=lambda x: (x.cell, list(Metric).index(x.metric))))
 
 
-def _of_a_rise(c: Change) -> float:
-    """Probability of so large a rise, or larger, without any change."""
-    p = 0.5 if c.p is None else c.p
-    return p if c.ratio >= 1 else 1 - p
+def find_two_sided(p_up: Sequence[float], rate: float) -> tuple[bool, ...]:
+    """Which rises and falls are believed, as two one-sided families at half the rate each."""
+    up = find_discoveries(p_up, rate / 2)
+    down = find_discoveries([1 - p for p in p_up], rate / 2)
+    return tuple(a or b for a, b in zip(up, down, strict=True))
 
 
-def _alone(m: Matched) -> Line:
-    cell = m.cell
-    what = cell.outcome + (f": {cell.detail}" if failed(cell) and cell.detail else "")
-    verdict: Verdict = Removed(what) if m.current is None else Added(what, failed(cell))
+def find_discoveries(p_values: Sequence[float], rate: float) -> tuple[bool, ...]:
+    """Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995) 289-300: which p-values are rejected.
+
+    The expected share of false ones among the rejected is at most `rate` for independent tests and
+    for positively dependent one-sided ones (Benjamini & Yekutieli, Ann. Statist. 29 (2001)
+    1165-1188, theorem 1.2), which a machine's drift, common to all cells, makes these.
+    """
+    ranked = enumerate(sorted(p_values), start=1)
+    limit = max((p for i, p in ranked if p <= rate * i / len(p_values)), default=-1.0)
+    return tuple(p <= limit for p in p_values)
+
+
+def _judge_alone(lone: LoneCell) -> Line:
+    cell = lone.cell
+    what = cell.outcome + (f": {cell.detail}" if cell.failed and cell.detail else "")
+    verdict = Added(what, cell.failed) if lone.is_current else Removed(what)
     return Line(cell.id, cell.model, cell.target, Metric.STATUS, verdict)
 
 
-def _plain(m: Matched, a: CellSummary, b: CellSummary, asked: frozenset[Metric]) -> Iterable[Line]:
-    if Metric.STATUS in asked and (a.outcome or b.outcome):
-        verdict = exact_verdicts.status(a, b)
-        yield replace(_line(m, Metric.STATUS, verdict), across=(*m.across, *m.differing))
-    if Metric.ACCURACY in asked and a.accuracy and b.accuracy:
-        yield _line(
-            m,
-            Metric.ACCURACY,
-            _blocked(m, Metric.ACCURACY) or exact_verdicts.accuracy(a.accuracy, b.accuracy),
-        )
-    if Metric.PLACEMENT in asked and a.placement and b.placement:
-        yield _line(
-            m,
-            Metric.PLACEMENT,
-            _blocked(m, Metric.PLACEMENT) or exact_verdicts.placement(a.placement, b.placement),
-        )
+def _judge_facts(pair: CellPair, metrics: Container[Metric]) -> Iterator[Line]:
+    a, b = pair.previous, pair.current
+    if Metric.STATUS in metrics and (a.outcome or b.outcome):
+        line = _make_line(pair, Metric.STATUS, exact_verdicts.compare_status(a, b))
+        yield replace(line, across=(*pair.across, *pair.differing))
+    if Metric.ACCURACY in metrics and a.accuracy and b.accuracy:
+        verdict = exact_verdicts.compare_accuracy(a.accuracy, b.accuracy)
+        yield _make_line(pair, Metric.ACCURACY, _find_obstacle(pair, Metric.ACCURACY) or verdict)
+    if Metric.PLACEMENT in metrics and a.placement and b.placement:
+        verdict = exact_verdicts.compare_placement(a.placement, b.placement)
+        yield _make_line(pair, Metric.PLACEMENT, _find_obstacle(pair, Metric.PLACEMENT) or verdict)
 
 
-def _blocked(m: Matched, metric: Metric) -> NotComparable | None:
+def _find_obstacle(pair: CellPair, metric: Metric) -> NotComparable | None:
     """Why two numbers cannot be compared, naming the flag that makes the difference the question."""
     ignored = IRRELEVANT.get(metric, frozenset())
-    why = [d for d in m.differing if d.partition(":")[0] not in ignored]
+    why = [d for d in pair.differing if d.partition(":")[0] not in ignored]
     if not why:
         return None
     fields = " ".join(d.partition(":")[0] for d in why)
     return NotComparable(f"{'; '.join(why)} (if that is the question: --across {fields})")
 
 
-def _shared(m: Matched, asked: frozenset[Metric]) -> tuple[Metric, ...]:
-    """Measured metrics that at least one side of a pair has."""
-    if m.previous is None or m.current is None:
-        return ()
-    sides = (m.previous, m.current)
-    return tuple(x for x in MEASURED if x in asked and any(x in s.values for s in sides))
+def _judge_number(
+    pair: CellPair,
+    metric: Metric,
+    runs: tuple[RunSummary, RunSummary],
+    criteria: Criteria,
+    level: float,
+) -> PendingChange | Verdict | None:
+    a, b = pair.previous, pair.current
+    if metric not in a.values or metric not in b.values:
+        # news where both could have measured it; a p99 is there, or not, by the number of runs
+        could = all(metric in run.metrics for run in runs) and a.passed and b.passed
+        if metric is Metric.P99 or not could:
+            return None
+        return Added("not measured before") if metric in b.values else Removed("not measured now")
+    if obstacle := _find_obstacle(pair, metric):
+        return obstacle
+    if not criteria.paired:
+        return _weigh_stored(pair, metric, runs, criteria.profile, level)
+    launches = change.pair_launches(a, b)
+    if metric in (Metric.P50, Metric.TAIL_RATIO):
+        return change.decide_pairs(launches, metric, criteria.rule)
+    known = [(x.values.get(metric), y.values.get(metric)) for x, y in launches]
+    numbers = [(x, y) for x, y in known if x is not None and y is not None]
+    if len(numbers) < 2:
+        return Unclear(f"{len(numbers)} of {len(launches)} pairs have this number")
+    return PendingChange(pair, metric, change.weigh_pairs(numbers))
 
 
-def _measured(
-    m: Matched, metric: Metric, sides: tuple[Side, Side], criteria: Criteria, level: float
-) -> _Open | Line | None:
-    a, b = m.previous, m.current
-    if a is None or b is None:
-        return None
-    lacking = [
-        s for s, c in zip(("previous", "current"), (a, b), strict=True) if metric not in c.values
-    ]
-    if lacking:
-        return _lacking(m, metric, lacking[0], sides)
-    if blocked := _blocked(m, metric):
-        return _line(m, metric, blocked)
-    if criteria.paired:
-        pairs = pairs_of(a, b)
-        if metric in (Metric.P50, Metric.SLOW_END):
-            return _line(m, metric, decided(pairs, metric, criteria.rule))
-        numbers = [
-            (x.values[metric], y.values[metric])
-            for x, y in pairs
-            if metric in x.values and metric in y.values
-        ]
-        if len(numbers) < 2:
-            return _line(
-                m,
-                metric,
-                Unclear(f"{len(numbers)} of {len(pairs)} pairs have this number"),
-            )
-        told = change.paired(numbers)
-        return _Open(m, metric, told, None, "pairs of neighbouring launches")
-    return _stored(m, metric, sides, criteria, level)
-
-
-def _lacking(m: Matched, metric: Metric, side: str, sides: tuple[Side, Side]) -> Line | None:
-    """A number that only one side has: told where both sides could have had it and both passed."""
-    if (
-        metric is Metric.P99
-    ):  # so many runs as its p99 needs were there, or were not: that is no news
-        return None
-    if not all(metric in s.answers for s in sides) or not all(
-        c is not None and passed(c) for c in (m.previous, m.current)
-    ):
-        return None
-    verdict: Verdict = (
-        Removed("not measured now") if side == "current" else Added("not measured before")
-    )
-    return _line(m, metric, verdict)
-
-
-def _stored(
-    m: Matched, metric: Metric, sides: tuple[Side, Side], criteria: Criteria, level: float
-) -> _Open | Line | None:
-    a, b = m.previous, m.current
-    if a is None or b is None:
-        return None
-    beside = [_canary(s, c) for s, c in zip(sides, (a, b), strict=True)]
-    if all(beside):
-        expected, origin = noise.expected(criteria.profile, b.id, metric, canary=True)
-        found = change.canary_change(a, b, beside[0], beside[1], metric, expected, level)
+def _weigh_stored(
+    pair: CellPair,
+    metric: Metric,
+    runs: tuple[RunSummary, RunSummary],
+    profile: Profile | None,
+    level: float,
+) -> PendingChange | None:
+    a, b = pair.previous, pair.current
+    before, after = (_find_canary(run, c) for run, c in zip(runs, (a, b), strict=True))
+    if before and after:
+        noise, origin = expected_noise(profile, b.id, metric, canary=True)
+        found = change.weigh_by_canary(a, b, before, after, metric, noise, level)
         if found is not None:
-            return _Open(m, metric, *found, f"canary, {origin}")
-    expected, origin = noise.expected(criteria.profile, b.id, metric, canary=False)
-    found = change.stored_change(a, b, metric, expected, level)
-    return None if found is None else _Open(m, metric, *found, origin)
+            return PendingChange(pair, metric, *found, f"canary, {origin}")
+    noise, origin = expected_noise(profile, b.id, metric, canary=False)
+    found = change.weigh_stored(a, b, metric, noise, level)
+    return None if found is None else PendingChange(pair, metric, *found, origin)
 
 
-def _canary(side: Side, cell: CellSummary) -> Sequence[LaunchSummary]:
-    same = [c for c in side.canaries if c.target == cell.target] or side.canaries
-    return [x for c in same[:1] for x in c.launches]
+def _find_canary(run: RunSummary, cell: CellSummary) -> Sequence[LaunchSummary]:
+    same = [c for c in run.canaries if c.target == cell.target] or run.canaries
+    return same[0].launches if same else ()
 
 
-def _told(w: _Open, believed: bool, criteria: Criteria, level: float) -> Line:
-    c, least = w.change, criteria.least(w.metric)
-    small = UNITS[w.metric] == "MiB" and abs(c.current - c.previous) < LEAST_MIB
+def _conclude(x: PendingChange, least: float, level: float, *, is_believed: bool) -> Verdict:
+    """The verdict on a change, once it is known whether the whole table lets it be believed."""
+    c = x.change
+    small = MEASURED[x.metric].unit == "MiB" and abs(c.current - c.previous) < LEAST_MIB
     if small or abs(c.log) <= math.log1p(least):
-        return _line(w.matched, w.metric, Same(c))
-    if believed:
-        suspect = w.noise is not None
-        if suspect and _was_busy(w):
-            why = "beyond the noise, but most of its launches were held up on a busy machine"
-            return _line(
-                w.matched,
-                w.metric,
-                Unclear(f"{why}; ask again when it is quiet, or by --confirm", c, suspect=True),
-            )
-        kind = Slower if c.ratio > 1 else Faster
-        return _line(
-            w.matched, w.metric, kind(c, suspect, f"beyond the {w.origin}" if suspect else "")
-        )
-    if w.noise is None:
-        return _line(
-            w.matched, w.metric, Unclear(f"within the spread of {c.launches[0]} pairs", c)
-        )
-    z = change.t_at(1 - level, w.noise.df) + change.POWER_Z
-    needed = noise.launches_needed(w.noise, c.log, z)
-    why = f"within the noise of {min(c.launches)} launches ({w.origin})"
+        return Same(c)
+    kind = Slower if c.ratio > 1 else Faster
+    if x.noise is None:
+        if is_believed:
+            return kind(c, suspect=False)
+        return Unclear(f"within the spread of {c.launches[0]} pairs", c)
+    if is_believed and _was_busy(x):
+        why = "beyond the noise, but most of its launches were held up on a busy machine"
+        return Unclear(f"{why}; ask again when it is quiet, or by --confirm", c, suspect=True)
+    if is_believed:
+        return kind(c, suspect=True, note=f"beyond the {x.origin}")
+    z = change.t_at(1 - level, x.noise.df) + change.POWER_Z
+    needed = count_needed_launches(x.noise, c.log, z)
+    why = f"within the noise of {min(c.launches)} launches ({x.origin})"
     if needed is None:
         why += "; only --confirm or an --ab run would tell"
-    return _line(w.matched, w.metric, Unclear(why, c, needed))
+    return Unclear(why, c, needed)
 
 
-def _was_busy(w: _Open) -> bool:
-    """Whether the slower side's launches were mostly held up by others: that is not the cell's doing."""
-    slower = w.matched.current if w.change.ratio > 1 else w.matched.previous
-    return slower is not None and UNITS[w.metric] != "MiB" and slower.disturbed > BUSY
+def _was_busy(x: PendingChange) -> bool:
+    """Whether the slower run's launches were mostly held up by others: that is not the cell's doing."""
+    slower = x.pair.current if x.change.ratio > 1 else x.pair.previous
+    return MEASURED[x.metric].unit != "MiB" and slower.disturbed > BUSY
 
 
-def _line(m: Matched, metric: Metric, verdict: Verdict) -> Line:
-    cell = m.cell
-    seen = []
-    if metric in UNITS and metric is not Metric.ACCURACY:
-        for word, c in (("previous", m.previous), ("current", m.current)):
-            seen += [f"{word}: {d}" for d in (c.disturbances if c else ())]
-    return Line(cell.id, cell.model, cell.target, metric, verdict, m.across, tuple(seen))
+def _make_line(pair: CellPair, metric: Metric, verdict: Verdict) -> Line:
+    cell = pair.current
+    runs = (("previous", pair.previous), ("current", cell)) if metric in MEASURED else ()
+    seen = tuple(f"{word}: {text}" for word, c in runs for text in c.disturbances)
+    return Line(cell.id, cell.model, cell.target, metric, verdict, pair.across, seen)

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from comparison.cell_summary import CellSummary, Metric, Side
-from comparison.run_records import UnreadableError
+from comparison.cell_summary import CellSummary, Metric, RunSummary, UnreadableError
 
 Row = Mapping[str, str]
 
@@ -32,19 +32,22 @@ ENDINGS: tuple[tuple[str, Metric | None], ...] = (
     ("mean (ms)", Metric.MEAN),
     ("p50 (ms)", Metric.P50),
 )
-SHARED = (
+LIMITS = (
     "it holds one number a cell and no launches: no interval, no smallest detectable change",
     "it does not say on which GPU, driver, EP version or protocol it was measured",
 )
 
 
 @dataclass
-class _Gathering:
+class _CellTexts:
     """What several tables say of one cell, while they are being read."""
 
     values: dict[Metric, float] = field(default_factory=dict)
     outcome: str = ""
     detail: str = ""
+
+
+Cells: TypeAlias = dict[tuple[str, str], _CellTexts]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -72,107 +75,99 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in lines[1:]]
 
 
-def read_tables(paths: Sequence[Path], label: str) -> Side:
-    """One side from tables of the predecessor's shape; raises UnreadableError naming what is foreign."""
-    cells: dict[tuple[str, str], _Gathering] = defaultdict(_Gathering)
-    answers: set[Metric] = set()
+def read_tables(paths: Sequence[Path], label: str) -> RunSummary:
+    """One run from tables of the predecessor's shape; raises UnreadableError naming what is foreign."""
+    cells: Cells = defaultdict(_CellTexts)
+    metrics: set[Metric] = set()
     readers = set()
     for path in paths:
         rows = read_rows(path)
-        reader = _reader(rows[0] if rows else {})
+        columns = list(rows[0]) if rows else []
+        reader = _choose_reader(columns)
         if reader is None:
-            raise UnreadableError(
-                f"{path}: not a table known here; its columns are "
-                f"{', '.join(list(rows[0])[:5]) if rows else 'unknown, it has a header only'}"
-            )
-        answers |= reader(rows, cells)
+            known = ", ".join(columns[:5]) or "unknown, it has a header only"
+            raise UnreadableError(f"{path}: not a table known here; its columns are {known}")
+        metrics |= reader(rows, cells)
         readers.add(reader)
-    facts = tuple(
-        CellSummary(
-            f"{model}::{target}", model, target, g.outcome, g.detail, values=dict(g.values)
-        )
-        for (model, target), g in cells.items()
+    summaries = tuple(
+        CellSummary(f"{model}::{target}", model, target, c.outcome, c.detail, values=c.values)
+        for (model, target), c in cells.items()
     )
-    return Side(label, facts, frozenset(answers), SHARED, only_failures=readers == {_fail})
+    only_failures = readers == {_read_fail}
+    return RunSummary(label, summaries, frozenset(metrics), LIMITS, only_failures=only_failures)
 
 
-def canonical(target: str) -> str:
+def canonical_target(target: str) -> str:
     """A target as seed 004 spells it, whichever generation named it."""
     return CANONICAL.get(" ".join(target.split()).lower(), target.strip())
 
 
-def recognised(path: Path) -> bool:
+def is_known_table(path: Path) -> bool:
     """Whether a file is a table that `read_tables` can use."""
     try:
         rows = read_rows(path)
     except UnreadableError:
         return False
-    return bool(rows) and _reader(rows[0]) is not None
+    return bool(rows) and _choose_reader(rows[0]) is not None
 
 
-def _reader(
-    columns: Iterable[str],
-) -> Callable[[Sequence[Row], dict[tuple[str, str], _Gathering]], set[Metric]] | None:
+def _choose_reader(columns: Iterable[str]) -> Callable[[Sequence[Row], Cells], set[Metric]] | None:
     names = set(columns)
     if {"model_name", "device", "average_latency_ms"} <= names:
-        return _success
+        return _read_success
     if {"model", "ep", "error type", "error message"} <= names:
-        return _fail
-    if "Model" in names and any(_column(c) for c in names):
-        return _wide
-    if "Model" in names and names & {*SPELLINGS, *_spelled()}:
-        return _status
+        return _read_fail
+    if "Model" in names and any(_parse_header(c) for c in names):
+        return _read_wide
+    if "Model" in names and any(c in SPELLINGS or c.lower() in CANONICAL for c in names):
+        return _read_status
     return None
 
 
-def _spelled() -> set[str]:
-    return {s for spellings in SPELLINGS.values() for s in spellings}
-
-
-def _column(header: str) -> tuple[str, Metric | None] | None:
+def _parse_header(header: str) -> tuple[str, Metric | None] | None:
     """Target and metric of a wide table's column; None for another column."""
     for ending, metric in ENDINGS:
         match = re.fullmatch(rf"(.+?)\s+{re.escape(ending)}", header, re.IGNORECASE)
         if match:
-            return canonical(match[1]), metric
+            return canonical_target(match[1]), metric
     return None
 
 
-def _wide(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
-    columns = {c: found for c in rows[0] if (found := _column(c))}
+def _read_wide(rows: Sequence[Row], cells: Cells) -> set[Metric]:
+    columns = {c: found for c in rows[0] if (found := _parse_header(c))}
     for row in rows:
         for column, (target, metric) in columns.items():
-            if metric is not None and (value := _number(row[column])) is not None:
+            if metric is not None and (value := _parse_number(row[column])) is not None:
                 cells[row["Model"], target].values[metric] = value  # appended tables: last wins
     return {metric for _, metric in columns.values() if metric is not None}
 
 
-def _status(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+def _read_status(rows: Sequence[Row], cells: Cells) -> set[Metric]:
     for row in rows:
         for column, text in row.items():
             if column != "Model" and text.strip():
-                cells[row["Model"], canonical(column)].outcome = text.strip()
+                cells[row["Model"], canonical_target(column)].outcome = text.strip()
     return {Metric.STATUS}
 
 
-def _fail(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+def _read_fail(rows: Sequence[Row], cells: Cells) -> set[Metric]:
     for row in rows:
-        cell = cells[row["model"], canonical(row["ep"])]
+        cell = cells[row["model"], canonical_target(row["ep"])]
         cell.outcome = row.get("exact outcome", "").split("(")[0] or "Fail"
         cell.detail = f"{row['error type']}: {' '.join(row['error message'].split())}"[:300]
     return {Metric.STATUS}
 
 
-def _success(rows: Sequence[Row], cells: dict[tuple[str, str], _Gathering]) -> set[Metric]:
+def _read_success(rows: Sequence[Row], cells: Cells) -> set[Metric]:
     for row in rows:
-        cell = cells[row["model_name"], canonical(row["device"])]
+        cell = cells[row["model_name"], canonical_target(row["device"])]
         cell.outcome = "Pass"
-        if (value := _number(row["average_latency_ms"])) is not None:
+        if (value := _parse_number(row["average_latency_ms"])) is not None:
             cell.values[Metric.MEAN] = value
     return {Metric.STATUS, Metric.MEAN}
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     """A positive number, or None for what is empty, 0 or no number: none of these is a measurement."""
     try:
         value = float(text)

@@ -2,59 +2,56 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from comparison.cell_summary import Side
-from comparison.cells_table import read_cells_table
-from comparison.legacy_csv import read_rows, read_tables, recognised
-from comparison.run_records import UnreadableError, read_run
+from comparison.cell_summary import RunSummary, UnreadableError
+from comparison.legacy_csv import is_known_table, read_rows, read_tables
+from comparison.run_records import read_cells_table, read_run
 from perf.request.programs import command_of
 
 RUN_MARK = "run.json"
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a side is, before it is read."""
-
-    path: Path
-    is_run: bool
-
-
-def read_side(spec: str, results: Path) -> Side:
-    """Read one side; raises UnreadableError with one line: what, where, what to do next."""
-    found = find_source(spec, results)
-    if found.is_run:
-        return read_run(found.path)
-    if found.path.is_dir():
-        tables = [p for p in sorted(found.path.glob("*.csv")) if recognised(p)]
+def read_source(spec: str, results: Path) -> RunSummary:
+    """Read one of the two runs; raises UnreadableError with one line: what, where, what to do next."""
+    path = find_source(spec, results)
+    if is_run(path):
+        return read_run(path)
+    if path.is_dir():
+        tables = [p for p in sorted(path.glob("*.csv")) if is_known_table(p)]
         if not tables:
             raise UnreadableError(
-                f"{found.path}: neither a run folder (no cells/) nor a folder of known tables"
+                f"{path}: neither a run folder (no cells/) nor a folder of known tables"
             )
-        return read_tables(tables, found.path.name)
-    if found.path.suffix == ".jsonl" or {"cell", "digest"} <= set(_columns(found.path)):
-        return read_cells_table(found.path)
-    return read_tables([found.path], found.path.name)
+        return read_tables(tables, path.name)
+    if path.suffix == ".jsonl" or any(
+        {"cell", "digest"} <= row.keys() for row in read_rows(path)[:1]
+    ):
+        return read_cells_table(path)
+    return read_tables([path], path.name)
 
 
-def find_source(spec: str, results: Path) -> Source:
+def find_source(spec: str, results: Path) -> Path:
     """The path that a spec means; a path that exists wins over a run id of the same name."""
     if match := re.fullmatch(r"latest(?:~(\d+))?", spec):
-        return Source(_latest(int(match[1] or 0), results), True)
+        return _find_latest(int(match[1] or 0), results)
     for path in (Path(spec), results / spec):
-        if path.is_dir():
-            return Source(path, (path / "cells").is_dir() or (path / RUN_MARK).is_file())
-        if path.is_file():
-            return Source(path, False)
+        if path.is_dir() or path.is_file():
+            return path
     raise UnreadableError(
         f"{spec}: no such file, folder or run id below {results}/; known runs: "
-        f"{', '.join(p.name for p in runs(results)[:5]) or 'none'}"
+        f"{', '.join(p.name for p in list_runs(results)[:5]) or 'none'}"
     )
 
 
-def runs(results: Path) -> list[Path]:
+def is_run(path: Path) -> bool:
+    """Whether a path is a run's folder."""
+    return (path / "cells").is_dir() or (path / RUN_MARK).is_file()
+
+
+def list_runs(results: Path) -> list[Path]:
     """Run folders, newest first, by when run.json was written; ties by name."""
     found = [p.parent for p in results.glob(f"*/{RUN_MARK}") if not p.parent.is_symlink()]
     found.sort(key=lambda p: ((p / RUN_MARK).stat().st_mtime_ns, p.name), reverse=True)
@@ -62,20 +59,26 @@ def runs(results: Path) -> list[Path]:
     return sorted(found, key=lambda p: p.resolve() != linked)  # stable: the linked one comes first
 
 
-def ab_labels(folder: Path) -> tuple[str, str] | None:
-    """The two targets of an A/B run, from run.json; None where the run was none."""
+def read_description(folder: Path) -> Mapping[str, Any]:
+    """A run's run.json; raises UnreadableError."""
     try:
-        told = json.loads((folder / RUN_MARK).read_text(encoding="utf-8"))
+        description = json.loads((folder / RUN_MARK).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as e:
         raise UnreadableError(f"{folder / RUN_MARK}: {e}") from e
-    labels = told.get("ab") if isinstance(told, dict) else None
-    if not isinstance(labels, list) or len(labels) != 2:
-        return None
-    return str(labels[0]), str(labels[1])
+    return description if isinstance(description, dict) else {}
 
 
-def _latest(back: int, results: Path) -> Path:
-    found = runs(results)
+def read_ab_labels(folder: Path) -> tuple[str, str] | None:
+    """The two targets of an A/B run; None where the run was none."""
+    match read_description(folder).get("ab"):
+        case [a, b]:
+            return str(a), str(b)
+        case _:
+            return None
+
+
+def _find_latest(back: int, results: Path) -> Path:
+    found = list_runs(results)
     if back >= len(found):
         raise UnreadableError(
             f"latest{f'~{back}' if back else ''}: {results}/ holds {len(found)} runs; "
@@ -83,8 +86,3 @@ def _latest(back: int, results: Path) -> Path:
             "or give --results FOLDER"
         )
     return found[back]
-
-
-def _columns(path: Path) -> list[str]:
-    rows = read_rows(path)
-    return list(rows[0]) if rows else []

@@ -1,27 +1,17 @@
-"""Which cell of one side answers the same question as which of the other, and in what they differ."""
+"""Which cell of one run answers the same question as which of the other, and in what they differ."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from comparison.cell_summary import CellSummary, Side
+from comparison.cell_summary import CellSummary, RunSummary
 
 # Fields that must agree before two measured numbers are compared; `--across FIELD` lifts one.
 FIELDS = (
-    "model",
-    "inputs",
-    "batch",
-    "cpu",
-    "gpu",
-    "driver",
-    "ep_version",
-    "io",
-    "precision",
-    "math",
-    "graph",
-    "options",
-    "protocol",
-)
+    "model", "inputs", "batch", "cpu", "gpu", "driver", "ep_version", "io", "precision", "math", "graph",
+    "options", "protocol",
+)  # fmt: skip
 # Fields that are part of a cell's id: across them, cells are paired by what is left of the id.
 NAMES = ("precision", "environment", "target", "variant")
 ACROSS = tuple(dict.fromkeys((*FIELDS, *NAMES)))
@@ -36,61 +26,67 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Matched:
-    """A cell on both sides, or on one only; `differing` holds fields that nobody lifted."""
+class CellPair:
+    """A cell of both runs; `differing` holds fields that nobody lifted."""
 
-    previous: CellSummary | None
-    current: CellSummary | None
-    differing: tuple[str, ...] = ()
-    across: tuple[str, ...] = ()  # fields that differ and were lifted
-
-    @property
-    def cell(self) -> CellSummary:
-        """The cell as the current side names it, or as the previous one did."""
-        found = self.current or self.previous
-        if found is None:
-            raise ValueError("a pair of nothing")
-        return found
+    previous: CellSummary
+    current: CellSummary
+    differing: tuple[str, ...]
+    across: tuple[str, ...]  # fields that differ and were lifted
 
 
-def match_cells(previous: Side, current: Side, across: Sequence[str]) -> tuple[Matched, ...]:
-    """Pair the cells of two sides by id; within one id, those that share most conditions first."""
+@dataclass(frozen=True)
+class LoneCell:
+    """A cell that only one run has."""
+
+    cell: CellSummary
+    is_current: bool
+
+
+Matched: TypeAlias = CellPair | LoneCell
+CellsByKey: TypeAlias = Mapping[str, Sequence[CellSummary]]
+
+
+def match_cells(
+    previous: RunSummary, current: RunSummary, across: Sequence[str]
+) -> tuple[Matched, ...]:
+    """Pair the cells of two runs by id; within one id, those that share most conditions first."""
     across = [*across, *(f for a in across for f in IMPLIED.get(a, ()))]
-    before, after = _grouped(previous, across), _grouped(current, across)
+    before, after = _group_by_key(previous, across), _group_by_key(current, across)
     if previous.only_failures:
-        before = _unlisted(before, after)
+        before = _add_unlisted(before, after)
     if current.only_failures:
-        after = _unlisted(after, before)
+        after = _add_unlisted(after, before)
     out: list[Matched] = []
     for key in sorted(before.keys() | after.keys()):
-        out += _matched(before.get(key, []), after.get(key, []), across)
+        out += _match_group(before.get(key, ()), after.get(key, ()), across)
     return tuple(out)
 
 
-def differences(a: CellSummary, b: CellSummary) -> Mapping[str, tuple[str, str]]:
-    """Fields known on both sides that differ, with what differs in them on either side."""
+def find_differences(a: CellSummary, b: CellSummary) -> Mapping[str, tuple[str, str]]:
+    """Fields known in both runs that differ, with what differs in them in either run."""
     return {
-        f: _apart(a.conditions[f], b.conditions[f])
+        f: _take_apart(a.conditions[f], b.conditions[f])
         for f in FIELDS
         if f in a.conditions and f in b.conditions and a.conditions[f] != b.conditions[f]
     }
 
 
-def _apart(a: str, b: str) -> tuple[str, str]:
+def _take_apart(a: str, b: str) -> tuple[str, str]:
     """The parts that one of two conditions has and the other lacks."""
     x, y = a.split("; "), b.split("; ")
     left, right = ([p for p in x if p not in y], [p for p in y if p not in x])
     return "; ".join(left) or "none", "; ".join(right) or "none"
 
 
-def _grouped(side: Side, across: Sequence[str]) -> dict[str, list[CellSummary]]:
+def _group_by_key(run: RunSummary, across: Sequence[str]) -> CellsByKey:
     groups: dict[str, list[CellSummary]] = defaultdict(list)
-    for cell in sorted(side.cells, key=lambda c: (c.id, c.digest, sorted(c.conditions.items()))):
-        groups[_key(cell, across)].append(cell)
+    for cell in sorted(run.cells, key=lambda c: (c.id, c.digest, sorted(c.conditions.items()))):
+        groups[_make_key(cell, across)].append(cell)
     return groups
 
 
-def _key(cell: CellSummary, across: Sequence[str]) -> str:
+def _make_key(cell: CellSummary, across: Sequence[str]) -> str:
     target, at, environment = cell.target.partition("@")
     if "precision" in across:
         target = target.removesuffix(f"_{cell.conditions.get('precision', 'fp32')}")
@@ -102,10 +98,8 @@ def _key(cell: CellSummary, across: Sequence[str]) -> str:
     return f"{cell.model}::{target}{at}{environment}" + (f"[{variant}]" if variant else "")
 
 
-def _unlisted(
-    listed: Mapping[str, list[CellSummary]], other: Mapping[str, list[CellSummary]]
-) -> dict[str, list[CellSummary]]:
-    """A list of failures, completed by what the other side knows and it leaves out: no failure."""
+def _add_unlisted(listed: CellsByKey, other: CellsByKey) -> CellsByKey:
+    """A list of failures, completed by what the other run knows and it leaves out: no failure."""
     fine = {
         key: [replace(c, outcome="Pass", detail="not listed among the failures") for c in cells]
         for key, cells in other.items()
@@ -114,35 +108,34 @@ def _unlisted(
     return {**listed, **fine}
 
 
-def _matched(
-    before: list[CellSummary], after: list[CellSummary], across: Sequence[str]
+def _match_group(
+    before: Sequence[CellSummary], after: Sequence[CellSummary], across: Sequence[str]
 ) -> list[Matched]:
     costs = sorted(
-        (len(differences(a, b)) + (a.digest != b.digest) / 2, i, j)
+        (len(find_differences(a, b)) + (a.digest != b.digest) / 2, i, j)
         for i, a in enumerate(before)
         for j, b in enumerate(after)
     )
-    taken: dict[int, int] = {}
+    partners: dict[int, int] = {}
     for _, i, j in costs:
-        if i not in taken and j not in taken.values():
-            taken[i] = j
-    out = [_pair(before[i], after[j], across) for i, j in sorted(taken.items())]
-    out += [Matched(a, None) for i, a in enumerate(before) if i not in taken]
-    out += [Matched(None, b) for j, b in enumerate(after) if j not in taken.values()]
-    return out
+        if i not in partners and j not in partners.values():
+            partners[i] = j
+    taken = partners.values()
+    return [
+        *(_make_pair(before[i], after[j], across) for i, j in sorted(partners.items())),
+        *(LoneCell(a, is_current=False) for i, a in enumerate(before) if i not in partners),
+        *(LoneCell(b, is_current=True) for j, b in enumerate(after) if j not in taken),
+    ]
 
 
-def _pair(a: CellSummary, b: CellSummary, across: Sequence[str]) -> Matched:
-    found = differences(a, b)
-    told = [f"{f}: {x} -> {y}" for f, (x, y) in found.items() if f not in across]
-    lifted = [f"{f}: {x} -> {y}" for f, (x, y) in found.items() if f in across]
-    lifted += [f"{f}: {x} -> {y}" for f, x, y in _names(a, b) if f in across and x != y]
-    return Matched(a, b, tuple(told), tuple(lifted))
-
-
-def _names(a: CellSummary, b: CellSummary) -> Iterator[tuple[str, str, str]]:
-    """Parts of an id that conditions do not hold, on both sides."""
-    (x, _, there_a), (y, _, there_b) = a.target.partition("@"), b.target.partition("@")
-    yield "target", x, y
-    yield "environment", a.environment or there_a, b.environment or there_b
-    yield "variant", a.variant, b.variant
+def _make_pair(a: CellSummary, b: CellSummary, across: Sequence[str]) -> CellPair:
+    (x, _, environment_a), (y, _, environment_b) = (c.target.partition("@") for c in (a, b))
+    named = {  # parts of an id that conditions do not hold
+        "target": (x, y),
+        "environment": (a.environment or environment_a, b.environment or environment_b),
+        "variant": (a.variant, b.variant),
+    }
+    found = find_differences(a, b)
+    differing = tuple(f"{f}: {x} -> {y}" for f, (x, y) in found.items() if f not in across)
+    lifted = {f: d for f, d in {**found, **named}.items() if f in across and d[0] != d[1]}
+    return CellPair(a, b, differing, tuple(f"{f}: {x} -> {y}" for f, (x, y) in lifted.items()))

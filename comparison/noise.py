@@ -1,16 +1,17 @@
 """How far apart two runs of the same thing come out: a machine's calibrated noise, or a built-in bound."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from comparison.cell_summary import Metric
+from comparison.cell_summary import Metric, UnreadableError
 from perf.request.locations import xdg_folder
 from perf.request.programs import command_of
+from perf.schema import atomic_file
 from perf.schema.codec import DecodeError, decode, encode
-from perf.stats.sequential_test import StoppingRule
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CalibratedNoise:
     """What an A/A calibration found for one cell and metric."""
 
     noise: Noise
@@ -40,27 +41,34 @@ class Profile:
 
     machine: str
     calibrated: str = ""  # UTC date; "": never
-    cells: Mapping[str, Measured] = field(default_factory=dict)
-    canary: Mapping[str, Measured] = field(default_factory=dict)  # after dividing by the canary
+    cells: Mapping[str, CalibratedNoise] = field(default_factory=dict)
+    canary: Mapping[str, CalibratedNoise] = field(
+        default_factory=dict
+    )  # after dividing by the canary
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How a metric's numbers are judged on any machine."""
+
+    unit: str
+    least: float  # relative change below which nobody is told; `--threshold` sets that of p50 and mean
+    noise: Noise
+    beside_canary: Noise | None = None  # of launches divided by the canary's
 
 
 # Two runs of five launches, seconds to minutes apart, on a shared machine with two virtual cores at work on
 # other things, differed by at most 11 % (p50) and 21 % (mean) in 600 comparisons of two models:
-# rounded up to what gives these as 1 in 1,000. Slow ends scatter without measure there. A calibrated
+# rounded up to what gives these as 1 in 1,000. Tail ratios scatter without measure there. A calibrated
 # machine shows smaller changes.
-BUILT_IN: Mapping[Metric, Noise] = {
-    Metric.P50: Noise(0.02, 0.025, 8),
-    Metric.MEAN: Noise(0.03, 0.04, 6),
-    Metric.SLOW_END: Noise(0.10, 0.15, 4),
-    Metric.P99: Noise(0.15, 0.20, 4),
-    Metric.SESSION: Noise(0.05, 0.06, 6),
-    Metric.HOST_MEMORY: Noise(0.01, 0.01, 6),
-    Metric.GPU_MEMORY: Noise(0.01, 0.01, 6),
-}
-BUILT_IN_CANARY: Mapping[Metric, Noise] = {
-    Metric.P50: Noise(0.03, 0.015, 8),
-    Metric.MEAN: Noise(0.05, 0.03, 6),
-    Metric.SESSION: Noise(0.05, 0.05, 6),
+MEASURED: Mapping[Metric, Measurement] = {
+    Metric.P50: Measurement("ms", 0.025, Noise(0.02, 0.025, 8), Noise(0.03, 0.015, 8)),
+    Metric.MEAN: Measurement("ms", 0.025, Noise(0.03, 0.04, 6), Noise(0.05, 0.03, 6)),
+    Metric.TAIL_RATIO: Measurement("x", 0.05, Noise(0.10, 0.15, 4)),
+    Metric.P99: Measurement("ms", 0.10, Noise(0.15, 0.20, 4)),
+    Metric.SESSION: Measurement("s", 0.10, Noise(0.05, 0.06, 6), Noise(0.05, 0.05, 6)),
+    Metric.HOST_MEMORY: Measurement("MiB", 0.05, Noise(0.01, 0.01, 6)),
+    Metric.GPU_MEMORY: Measurement("MiB", 0.05, Noise(0.01, 0.01, 6)),
 }
 # Of so many A/A comparisons by the sequential rule, so many were flagged: benchmarks/comparison/evaluate.py.
 BENCHMARKED = (0, 300)
@@ -68,100 +76,90 @@ BENCHMARKED = (0, 300)
 LEAST_DRIFT = 0.005
 
 
-def expected(
-    profile: Profile | None, cell: str, metric: Metric, canary: bool
+def expected_noise(
+    profile: Profile | None, cell: str, metric: Metric, *, canary: bool
 ) -> tuple[Noise, str]:
     """The noise to judge a cell by, and where it comes from, in words."""
-    built_in = BUILT_IN_CANARY if canary and metric in BUILT_IN_CANARY else BUILT_IN
-    if profile is not None:
-        table = profile.canary if canary else profile.cells
-        for key, where in ((cell, "of this cell"), ("*", "of this machine's noisiest cell")):
-            if found := table.get(f"{key}/{metric.value}"):
-                noise = replace(found.noise, drift=max(found.noise.drift, LEAST_DRIFT))
-                return noise, f"calibrated noise {where}"
-    return built_in[metric], "built-in noise bound"
+    calibrated = (profile.canary if canary else profile.cells) if profile else {}
+    for key, where in ((cell, "of this cell"), ("*", "of this machine's noisiest cell")):
+        if found := calibrated.get(f"{key}/{metric.value}"):
+            noise = replace(found.noise, drift=max(found.noise.drift, LEAST_DRIFT))
+            return noise, f"calibrated noise {where}"
+    built_in = MEASURED[metric]
+    noise = (built_in.beside_canary if canary else None) or built_in.noise
+    return noise, "built-in noise bound"
 
 
-def spread(noise: Noise, launches: tuple[int, int]) -> float:
+def ratio_deviation(noise: Noise, launches: tuple[int, int]) -> float:
     """Standard deviation of the log ratio of two runs with so many launches."""
     a, b = launches
     return math.sqrt(2 * noise.drift**2 + noise.launch**2 * (1 / a + 1 / b))
 
 
-def launches_needed(noise: Noise, log_ratio: float, z: float) -> int | None:
-    """Launches a side that would tell such a ratio from noise; None: no number would, drift remains."""
+def count_needed_launches(noise: Noise, log_ratio: float, z: float) -> int | None:
+    """Launches a run that would tell such a ratio from noise; None: no number would, drift remains."""
     left = (log_ratio / z) ** 2 - 2 * noise.drift**2
     needed = math.ceil(2 * noise.launch**2 / left) if left > 0 else None
     return needed if needed is not None and needed <= 1000 else None
 
 
-def path(machine: str) -> Path:
+def find_profile(machine: str) -> Path:
     """Where a machine's profile is stored: $XDG_STATE_HOME or ~/.local/state, then ep-perf/."""
     return xdg_folder("STATE", ".local/state") / f"{machine}.json"
 
 
-def machine_id() -> str:
+def find_machine_id() -> str:
     """This machine's id: systemd's, or its host name where there is none."""
     for source in ("/etc/machine-id", "/proc/sys/kernel/hostname"):
-        try:
+        with contextlib.suppress(OSError):
             if text := Path(source).read_text(encoding="utf-8").strip():
                 return text
-        except OSError:
-            continue
     return "unknown"
 
 
-def load(machine: str) -> Profile | None:
-    """A machine's profile; None where there is none. Raises ValueError for one that is unreadable."""
-    where = path(machine)
+def read_profile() -> Profile | None:
+    """This machine's profile; None where there is none. Raises UnreadableError."""
+    path = find_profile(find_machine_id())
     try:
-        return decode(Profile, json.loads(where.read_text(encoding="utf-8")))
+        return decode(Profile, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, json.JSONDecodeError, DecodeError) as e:
-        raise ValueError(
-            f"{where}: not a machine profile ({e}); delete it and run {command_of('comparison.calibrate')}"
+        raise UnreadableError(
+            f"{path}: not a machine profile ({e}); delete it and run {command_of('comparison.calibrate')}"
         ) from e
 
 
-def store(profile: Profile) -> Path:
-    """Write a machine's profile, aside and then renamed into place; returns its path."""
-    where = path(profile.machine)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    aside = where.with_suffix(".tmp")
-    aside.write_text(json.dumps(encode(profile), indent=1) + "\n", encoding="utf-8")
-    aside.replace(where)
-    return where
+def write_profile(profile: Profile) -> Path:
+    """Store a machine's profile; returns its path."""
+    path = find_profile(profile.machine)
+    atomic_file.write_json(path, encode(profile))
+    return path
 
 
-def sequential_error(profile: Profile | None, rule: StoppingRule) -> str:
+def describe_sequential_error(profile: Profile | None) -> str:
     """The error that the sequential rule keeps per cell, in a sentence."""
+    flagged, total = BENCHMARKED
+    source = "docs/performance.md; calibrate to know it for this machine"
     known = [m for m in (profile.cells if profile else {}).values() if m.comparisons]
     if profile and known:
         flagged = sum(round((m.false_alarms or 0) * m.comparisons) for m in known)
         total = sum(m.comparisons for m in known)
-        whence = f"this machine's calibration of {profile.calibrated}"
-    else:
-        flagged, total, whence = (
-            *BENCHMARKED,
-            "docs/performance.md; calibrate to know it for this machine",
-        )
-    bound = 100 * (1 - 0.05 ** (1 / total)) if flagged == 0 else None
-    most = f", so at most {bound:.2g} % with 95 % confidence" if bound else ""
-    again = " and confirmed" if rule.confirm else ""
-    told = f"of {total} cells compared with themselves, {flagged} were flagged{again}{most}"
-    return f"Per cell: {told} ({whence})."
-
-
-def stored_error(profile: Profile | None, rate: float) -> str:
-    """The error that stored runs are judged at, in a sentence."""
-    whence = (
-        f"this machine's noise, calibrated {profile.calibrated}"
-        if profile
-        else "a built-in noise bound, as this machine is not calibrated "
-        f"({command_of('comparison.calibrate')})"
-    )
+        source = f"this machine's calibration of {profile.calibrated}"
+    most = f", so at most {100 * (1 - 0.05 ** (1 / total)):.2g} % with 95 % confidence"
     return (
-        f"Runs apart in time drift; they were judged by {whence}. Of the changes told, at most "
+        f"Per cell: of {total} cells compared with themselves, {flagged} were flagged and confirmed"
+        f"{'' if flagged else most} ({source})."
+    )
+
+
+def describe_stored_error(profile: Profile | None, rate: float) -> str:
+    """The error that stored runs are judged at, in a sentence."""
+    uncalibrated = f"as this machine is not calibrated ({command_of('comparison.calibrate')})"
+    source = f"a built-in noise bound, {uncalibrated}"
+    if profile:
+        source = f"this machine's noise, calibrated {profile.calibrated}"
+    return (
+        f"Runs apart in time drift; they were judged by {source}. Of the changes told, at most "
         f"{100 * rate:g} % are expected to be false; confirm suspects with --confirm or an --ab run."
     )

@@ -5,10 +5,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from comparison.cell_summary import UNITS, Metric
+from comparison.cell_summary import Metric
+from comparison.noise import MEASURED
 from comparison.verdict import (
     Added,
     Broke,
+    Change,
     Faster,
     Fixed,
     Line,
@@ -40,30 +42,30 @@ RANK: tuple[type[Verdict], ...] = (
 )  # fmt: skip
 
 
-def worse(line: Line) -> bool:
+def is_worse(line: Line) -> bool:
     """Whether a line makes the exit status 1."""
-    if line.expected:
-        return False
     match line.verdict:
         case Broke() | Slower() | Added(_, True):
-            return True
+            return not line.expected
         case _:
             return False
 
 
-def worst_first(lines: Sequence[Line]) -> tuple[Line, ...]:
+def sort_worst_first(lines: Sequence[Line]) -> tuple[Line, ...]:
     """Lines in the order people read them."""
-    return tuple(sorted(lines, key=_order))
+    return tuple(sorted(lines, key=_rank))
 
 
-def rows(lines: Sequence[Line]) -> list[tuple[Value, ...]]:
+def make_rows(lines: Sequence[Line]) -> list[tuple[Value, ...]]:
     """CSV rows under HEADER; what is unknown is None."""
-    return [_row(line) for line in worst_first(lines)]
+    return [_make_row(line) for line in sort_worst_first(lines)]
 
 
-def table(lines: Sequence[Line], width: int, *, everything: bool) -> list[str]:
+def format_table(lines: Sequence[Line], width: int, *, everything: bool) -> list[str]:
     """Terminal lines: a verdict each, and below it why; what is worth reading, or everything."""
-    shown = _merged([x for x in worst_first(lines) if everything or _telling(x)])
+    shown = _merge_alike(
+        [x for x in sort_worst_first(lines) if everything or _is_worth_reading(x)]
+    )
     if not shown:
         return []
     body = tuple((c[0], c[2], *c[3:6], c[1]) for c, _ in shown)
@@ -82,28 +84,28 @@ def table(lines: Sequence[Line], width: int, *, everything: bool) -> list[str]:
     return out
 
 
-def markdown(lines: Sequence[Line], summary: Sequence[str]) -> str:
+def format_markdown(lines: Sequence[Line], summary: Sequence[str]) -> str:
     """A GitHub-flavoured table of what is worth reading, under the summary."""
-    shown = [x for x in worst_first(lines) if _telling(x)]
+    shown = [x for x in sort_worst_first(lines) if _is_worth_reading(x)]
     out = [*(f"{s}  " for s in summary), ""]
     if shown:
         out += ["| verdict | cell | metric | previous | current | change | why |",
                 "|---|---|---|--:|--:|--:|---|"]  # fmt: skip
         out += [
-            "| " + " | ".join(_escaped(c) for c in (*cells, why)) + " |"
-            for cells, why in _merged(shown)
+            "| " + " | ".join(_escape_markdown(c) for c in (*cells, why)) + " |"
+            for cells, why in _merge_alike(shown)
         ]
     return "\n".join(out) + "\n"
 
 
-def counts(lines: Sequence[Line]) -> str:
+def count_verdicts(lines: Sequence[Line]) -> str:
     """How many lines of each verdict, worst first."""
     found = Counter(verdict_name(x.verdict) for x in lines)
-    told = [f"{found[tag]} {tag}" for tag in map(tag_of, RANK) if found[tag]]
-    return ", ".join(told) or "nothing to compare"
+    counts = [f"{found[tag]} {tag}" for tag in map(tag_of, RANK) if found[tag]]
+    return ", ".join(counts) or "nothing to compare"
 
 
-def moved_together(lines: Sequence[Line]) -> str:
+def describe_common_shift(lines: Sequence[Line]) -> str:
     """A remark where most cells moved alike: that is the machine's doing. "" where they did not."""
     logs = sorted(
         c.log
@@ -116,106 +118,102 @@ def moved_together(lines: Sequence[Line]) -> str:
     if abs(middle) < math.log(1.02) or low * high <= 0:
         return ""
     return (
-        f"Nine of ten of the {len(logs)} latencies moved the same way, by {_percent(middle)} in the middle: "
-        "that looks like the machine rather than the cells."
+        f"Nine of ten of the {len(logs)} latencies moved the same way, by {_format_percent(middle)} "
+        "in the middle: that looks like the machine rather than the cells."
     )
 
 
-def _order(line: Line) -> tuple[int, bool, float, str, int]:
+def _rank(line: Line) -> tuple[int, bool, float, str, int]:
     c = change_of(line.verdict)
-    moved = abs(c.log) if c else 0.0
-    return (
-        RANK.index(type(line.verdict)), bool(line.expected), -moved, line.cell,
-        list(Metric).index(line.metric),
-    )  # fmt: skip
+    kind, metric = RANK.index(type(line.verdict)), list(Metric).index(line.metric)
+    return kind, bool(line.expected), -abs(c.log) if c else 0.0, line.cell, metric
 
 
-def _telling(line: Line) -> bool:
+def _is_worth_reading(line: Line) -> bool:
     return not isinstance(line.verdict, Same)
 
 
-def _row(line: Line) -> tuple[Value, ...]:
+def _make_row(line: Line) -> tuple[Value, ...]:
     c = change_of(line.verdict)
     numbers: tuple[Value, ...] = (None,) * 10
     if c:
-        numbers = (
-            _digits(c.previous), _digits(c.current), _digits(c.ratio), _digits(c.low), _digits(c.high),
-            None if c.detectable is None else _digits(100 * c.detectable), _digits(c.p), c.basis, *c.launches,
-        )  # fmt: skip
+        figures = (c.previous, c.current, c.ratio, c.low, c.high, 100 * c.detectable)
+        p = None if c.p is None else _round_digits(c.p)
+        numbers = (*map(_round_digits, figures), p, c.basis, *c.launches)
     return (
-        line.cell, line.model, line.target, line.metric.value, verdict_word(line), worse(line),
-        UNITS.get(line.metric, ""), *numbers, text_of(line.verdict), "; ".join(line.across),
+        line.cell, line.model, line.target, line.metric.value, verdict_word(line), is_worse(line),
+        find_unit(line), *numbers, text_of(line.verdict), "; ".join(line.across),
         "; ".join(line.disturbances), line.expected, line.confirmed,
     )  # fmt: skip
 
 
-def _merged(lines: Sequence[Line]) -> list[tuple[tuple[str, ...], str]]:
+def _merge_alike(lines: Sequence[Line]) -> list[tuple[tuple[str, ...], str]]:
     """Texts of each line, and why. What a cell says alike about several metrics is one line: what cannot
     be compared, what was not measured, and, under the first of its metrics, what is unclear."""
     out: list[tuple[tuple[str, ...], str]] = []
-    heads: dict[tuple[str, ...], list[Line]] = {}
+    themes: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
-        heads.setdefault(_theme(line), []).append(line)
-    for alike in heads.values():
-        first = min(alike, key=lambda x: list(Metric).index(x.metric))
-        cells = list(_cells(first))
-        if len(alike) > 1:
-            cells[2] += f" and {len(alike) - 1} more"
-        out.append((tuple(cells), _why(first)))
+        themes.setdefault(_find_theme(line), []).append(line)
+    for alike in themes.values():
+        head = min(alike, key=lambda x: list(Metric).index(x.metric))
+        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        out.append((_format_cells(head, more), _explain(head)))
     return out
 
 
-def _theme(line: Line) -> tuple[str, ...]:
+def _find_theme(line: Line) -> tuple[str, ...]:
     """Lines of one theme are shown as one."""
     match line.verdict:
         case Unclear():
             return "Unclear", line.cell
         case NotComparable() | Removed() | Added():
-            return verdict_word(line), line.cell, _why(line)
+            return verdict_word(line), line.cell, _explain(line)
         case _:
             return verdict_word(line), line.cell, line.metric.value
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _format_cells(line: Line, more: str) -> tuple[str, ...]:
+    c, unit = change_of(line.verdict), find_unit(line)
+    numbers = (f"{c.previous:.4g} {unit}", f"{c.current:.4g} {unit}") if c else ("", "")
+    metric = line.metric.value + more
+    return verdict_word(line), line.cell, metric, *numbers, _format_change(c) if c else ""
+
+
+def _format_change(c: Change) -> str:
+    low, high = _format_percent(math.log(c.low)), _format_percent(math.log(c.high))
+    return f"{_format_percent(c.log)} [{low}, {high}]"
+
+
+def _explain(line: Line) -> str:
     c = change_of(line.verdict)
-    unit = UNITS.get(line.metric, "")
-    before = f"{c.previous:.4g} {unit}" if c else ""
-    after = f"{c.current:.4g} {unit}" if c else ""
-    return verdict_word(line), line.cell, line.metric.value, before, after, _moved(line)
-
-
-def _moved(line: Line) -> str:
-    c = change_of(line.verdict)
-    if c is None:
-        return ""
-    text = _percent(c.log)
-    if c.low is not None and c.high is not None:
-        text += f" [{_percent(math.log(c.low))}, {_percent(math.log(c.high))}]"
-    return text
-
-
-def _why(line: Line) -> str:
-    c = change_of(line.verdict)
-    parts = [text_of(line.verdict)]
-    if c and c.detectable is not None:
-        parts.append(_sight(c.detectable))
-    parts += [f"differs in {a}" for a in line.across]
-    parts += _both(line.disturbances)
-    parts += [f"expected: {line.expected}"] if line.expected else []
-    parts += [line.confirmed]
+    parts = [
+        text_of(line.verdict),
+        _describe_detectable(c.detectable) if c else "",
+        *(f"differs in {a}" for a in line.across),
+        *_merge_runs(line.disturbances),
+        f"expected: {line.expected}" if line.expected else "",
+        line.confirmed,
+    ]
     return "; ".join(p for p in parts if p)
 
 
-def _both(disturbances: Sequence[str]) -> list[str]:
-    """What was seen on both sides alike is told once."""
-    sides: dict[str, list[str]] = {}
+def _merge_runs(disturbances: Sequence[str]) -> list[str]:
+    """What was seen in both runs alike is said once."""
+    seen_in: dict[str, list[str]] = {}
     for text in disturbances:
-        side, _, what = text.partition(": ")
-        sides.setdefault(what, []).append(side)
-    return [f"{' and '.join(s)}: {what}" for what, s in sides.items()]
+        run, _, what = text.partition(": ")
+        seen_in.setdefault(what, []).append(run)
+    return [f"{' and '.join(runs)}: {what}" for what, runs in seen_in.items()]
 
 
-def _sight(detectable: float) -> str:
+def find_unit(line: Line) -> str:
+    """Of the numbers that a verdict compares; "" for plain facts."""
+    if line.metric is Metric.ACCURACY:
+        return "relative norm"
+    return MEASURED[line.metric].unit if line.metric in MEASURED else ""
+
+
+def _describe_detectable(detectable: float) -> str:
     """The smallest change that could have been seen."""
     if detectable < 1:
         return f"could see {100 * detectable:.1f} %"
@@ -224,13 +222,13 @@ def _sight(detectable: float) -> str:
     return "could see next to nothing"
 
 
-def _percent(log_ratio: float) -> str:
+def _format_percent(log_ratio: float) -> str:
     return f"{100 * math.expm1(log_ratio):+.1f} %"
 
 
-def _digits(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _round_digits(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
-def _escaped(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -1,17 +1,17 @@
 """Starts the harness as anyone would, by its command line, for a comparison that needs fresh launches."""
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from comparison.run_records import UnreadableError
+from comparison.cell_summary import UnreadableError
+from comparison.load import read_description
 from perf.request.programs import child_command, child_variables, command_of
 
 WRAPPER = "perf.cli.benchmark_wrapper"
-# What decides how a cell is asked; the rest of a run's options says which cells, or where results go.
+# What decides how a cell is run; the rest of a run's options says which cells, or where results go.
 CARRIED = (
     "model_source", "input_data", "workspace", "io_binding", "graph_enablement", "trtexec", "warmup", "seed",
     "tf32", "intra_op_threads", "inter_op_threads", "isolation", "session_config", "cuda_ep_options",
@@ -19,7 +19,7 @@ CARRIED = (
 )  # fmt: skip
 
 
-def run_again(words: Sequence[str], results: Path, run_id: str) -> Path:
+def run_wrapper(words: Sequence[str], results: Path, run_id: str) -> Path:
     """Run benchmark_wrapper.py to its end and return the run's folder.
 
     Its output goes to ours. Raises UnreadableError where it left no records.
@@ -36,17 +36,13 @@ def run_again(words: Sequence[str], results: Path, run_id: str) -> Path:
     return folder
 
 
-def as_before(folder: Path, instead: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
-    """Flags that ask a run's cells again as its run.json says they were asked, but for `instead`."""
-    try:
-        told: Any = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as e:
-        raise UnreadableError(f"{folder / 'run.json'}: {e}") from e
-    options = {**(told.get("options", {}) if isinstance(told, dict) else {}), **instead}
-    return [w for name in CARRIED if name in options for w in _flag(name, options[name])]
+def repeat_flags(folder: Path, instead: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
+    """Flags that run a run's cells again as its run.json says they were run, but for `instead`."""
+    options = {**read_description(folder).get("options", {}), **instead}
+    return [w for name in CARRIED if name in options for w in _spell_flag(name, options[name])]
 
 
-def _flag(name: str, value: Any) -> Sequence[str]:
+def _spell_flag(name: str, value: Any) -> Sequence[str]:
     if not value:  # unset, off, empty: the default
         return []
     match value:

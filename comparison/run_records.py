@@ -1,4 +1,4 @@
-"""A run's records, and what its folder says of the machine, turned into one side of a comparison."""
+"""A run's records, or the long table that was made from them, summarised for a comparison."""
 
 import json
 import statistics
@@ -14,38 +14,37 @@ from comparison.cell_summary import (
     LaunchSummary,
     Metric,
     PlacementSummary,
-    Side,
+    RunSummary,
+    UnreadableError,
 )
-from perf.results import cell_row, latency
+from perf.results import cell_figures, latency
+from perf.results.cell_row import CellRow
+from perf.results.latency import NS_PER_MS
+from perf.results.tables import TableError, read_cells
 from perf.schema import outcomes, record
-from perf.schema.cell import Cell
 from perf.schema.codec import DecodeError
-from perf.schema.journal import Compared
+from perf.schema.journal import Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
 from perf.schema.version import NewerSchemaError
 from perf.stats.sequential_test import tail_ratio
 from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
-NS_PER_MS = 1e6
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
+NO_SAMPLES = "it holds no samples: launches cannot be paired, and only p50 has a spread"
 
 
-class UnreadableError(Exception):
-    """A side cannot be read; the message is one line: what, where, what to do next."""
-
-
-def read_run(folder: Path) -> Side:
-    """Read every record below a run's folder; raises UnreadableError."""
-    found = list(read_records(folder))
-    if not found:
+def read_run(folder: Path) -> RunSummary:
+    """Summarise every record below a run's folder; raises UnreadableError."""
+    records = list(read_records(folder))
+    if not records:
         raise UnreadableError(f"{folder}: no record.json below cells/; did the run end early?")
-    host = machine_conditions(folder)
-    cells = [summarise_cell(r, host) for r in found]
-    return Side(
+    machine = read_machine_conditions(folder)
+    cells = [summarise_record(r, machine) for r in records]
+    return RunSummary(
         label=folder.name,
         cells=tuple(c for c in cells if c.model != CANARY),
-        answers=frozenset(Metric),
+        metrics=frozenset(Metric),
         canaries=tuple(c for c in cells if c.model == CANARY),
     )
 
@@ -61,7 +60,7 @@ def read_records(folder: Path) -> Iterable[Record]:
             raise UnreadableError(f"{path}: not a record this version reads ({e})") from e
 
 
-def machine_conditions(folder: Path) -> Mapping[str, str]:
+def read_machine_conditions(folder: Path) -> Mapping[str, str]:
     """Conditions that the whole run shares, from host.json; empty where there is none."""
     try:
         host: dict[str, Any] = json.loads((folder / "host.json").read_text(encoding="utf-8"))
@@ -80,167 +79,208 @@ def machine_conditions(folder: Path) -> Mapping[str, str]:
     return {k: v for k, v in out.items() if v}
 
 
-def summarise_cell(found: Record, host: Mapping[str, str]) -> CellSummary:
+def read_cells_table(path: Path) -> RunSummary:
+    """Summarise a long table; raises UnreadableError naming file, line and column."""
+    try:
+        rows = read_cells(path)
+    except FileNotFoundError:
+        raise UnreadableError(f"{path}: no such file") from None
+    except (TableError, OSError) as e:
+        raise UnreadableError(str(e)) from e
+    if not rows:
+        raise UnreadableError(f"{path}: it has a header only; give the table of a run that ended")
+    ids = list(dict.fromkeys(r.run_id for r in rows))
+    if len(ids) > 1:
+        raise UnreadableError(
+            f"{path}: it mixes {len(ids)} runs ({', '.join(ids[:3])}); give one run's table"
+        )
+    metrics = frozenset(Metric) - {Metric.TAIL_RATIO}
+    return RunSummary(ids[0], tuple(map(summarise_row, rows)), metrics, (NO_SAMPLES,))
+
+
+def summarise_record(found: Record, machine: Mapping[str, str]) -> CellSummary:
     """What a comparison needs to know of one record."""
     cell, check = found.cell, check_launch(found)
-    launches = tuple(_launch(x, found) for x in found.launches if x.kind == "measure")
+    launches = tuple(_summarise_launch(x, found) for x in found.launches if x.kind == "measure")
+    detail = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
+    disturbances, disturbed = _find_disturbances(found)
     return CellSummary(
-        id=cell.id,
-        model=cell.model.name,
-        target=cell.target.label,
-        variant=cell.variant,
-        environment=cell.environment.name,
-        interpreter=cell.environment.python,
-        outcome=outcomes.name(found.outcome),
-        detail=_detail(found),
-        digest=cell.digest,
-        conditions=conditions_of(found, host),
-        launches=tuple(x for x in launches if x.values),
-        values=_overall(launches),
-        accuracy=_accuracy(check.compared) if check else None,
-        placement=_placement(cell, check) if check else None,
-        disturbances=_disturbances(found),
-        disturbed=_disturbed(found),
-    )
+        id=cell.id, model=cell.model.name, target=cell.target.label, variant=cell.variant, digest=cell.digest,
+        environment=cell.environment.name, interpreter=cell.environment.python,
+        outcome=outcomes.name(found.outcome), detail=detail if len(detail) < 300 else detail[:297] + "…",
+        conditions=_record_conditions(found, machine),
+        launches=tuple(x for x in launches if x.values), values=_summarise_values(launches),
+        accuracy=_summarise_accuracy(check.compared) if check and check.compared else None,
+        placement=_summarise_placement(cell.provider, check.placement) if check else None,
+        disturbances=disturbances, disturbed=disturbed,
+    )  # fmt: skip
 
 
-def conditions_of(found: Record, host: Mapping[str, str]) -> Mapping[str, str]:
-    """Everything that two sides must have in common, or name as their question."""
+def _record_conditions(found: Record, machine: Mapping[str, str]) -> Mapping[str, str]:
+    """Everything that two runs must have in common, or name as their question."""
     cell, p = found.cell, found.cell.protocol
-    given = {
-        **host,
+    known = {
+        **machine,
         "model": cell.model.sha256[:12],
         "inputs": cell.inputs_digest,
-        "ep_version": engine_versions(cell_row.versions(found)),
-        "io": cell_row.io_mode(found),
-        "batch": joined(cell_row.input_shapes(cell)),
+        "ep_version": _join_engine_versions(cell_figures.merge_versions(found)),
+        "io": cell_figures.find_io_mode(found),
+        "batch": _join(cell_figures.format_shapes(cell)),
         "precision": cell.target.precision.value,
-        "math": cell_row.math_mode(cell),
-        "options": joined({**cell.options, **cell.session_config}),
+        "math": cell_figures.name_arithmetic(cell),
         "graph": cell.graph_optimization,
         "protocol": f"runs {p.runs or 'auto'}, warm-up {p.warmup}, {p.min_time_s:g}-{p.max_time_s:g} s"
         f", threads {p.intra_op_threads}/{p.inter_op_threads}, cores {p.affinity or 'any'}"
         f", {p.isolation}{', ' + p.instrumented if p.instrumented else ''}",
     }
-    return {k: v for k, v in given.items() if v or k == "options"}
+    options = _join({**cell.options, **cell.session_config})
+    return {k: v for k, v in known.items() if v} | {"options": options}
 
 
-def _launch(x: Launch, found: Record) -> LaunchSummary:
+def _summarise_launch(x: Launch, found: Record) -> LaunchSummary:
     samples = x.timed.samples_ns if x.timed and latency.is_published(found) else ()
-    values: dict[Metric, float] = {}
+    values = _summarise_samples(samples)
     if samples:
         ordered = sorted(samples)
         values[Metric.P50] = quantile(ordered, 0.25) / NS_PER_MS  # moves as p50 does, less noisy
-        values[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS
-        values[Metric.SLOW_END] = tail_ratio(ordered)
-        if (p99 := supported_quantile(ordered, 0.99)) is not None:
-            values[Metric.P99] = p99 / NS_PER_MS
+        values[Metric.TAIL_RATIO] = tail_ratio(ordered)
     if x.created:
         values[Metric.SESSION] = x.created.seconds
-    if x.host_memory:
-        values[Metric.HOST_MEMORY] = x.host_memory.peak_mib - x.host_memory.baseline_mib
-    if x.gpu_memory:
-        values[Metric.GPU_MEMORY] = x.gpu_memory.peak_mib - x.gpu_memory.baseline_mib
-    kept = {m: v for m, v in values.items() if v > 0}
-    return LaunchSummary(x.round, x.order, x.began_s, x.boot_id, samples, kept)
+    for metric, memory in ((Metric.HOST_MEMORY, x.host_memory), (Metric.GPU_MEMORY, x.gpu_memory)):
+        if memory:
+            values[metric] = memory.peak_mib - memory.baseline_mib
+    measured = {m: v for m, v in values.items() if v > 0}
+    return LaunchSummary(x.round, x.order, x.began_s, x.boot_id, samples, measured)
 
 
-def _overall(launches: Sequence[LaunchSummary]) -> dict[Metric, float]:
-    """Metrics as the tables publish them; the slow end, which they do not have, over the launches."""
-    out = {}
-    for metric in dict.fromkeys(m for x in launches for m in x.values):
-        out[metric] = statistics.median(x.values[metric] for x in launches if metric in x.values)
-    ordered = sorted(chain.from_iterable(x.samples_ns for x in launches))
-    if ordered:
-        out[Metric.P50] = quantile(ordered, 0.5) / NS_PER_MS
-        out[Metric.MEAN] = statistics.fmean(ordered) / NS_PER_MS
-        if (p99 := supported_quantile(ordered, 0.99)) is not None:
-            out[Metric.P99] = p99 / NS_PER_MS
-    return out
+def _summarise_samples(samples_ns: Sequence[int]) -> dict[Metric, float]:
+    if not samples_ns:
+        return {}
+    ordered = sorted(samples_ns)
+    p99 = supported_quantile(ordered, 0.99)
+    return {
+        Metric.P50: quantile(ordered, 0.5) / NS_PER_MS,
+        Metric.MEAN: statistics.fmean(ordered) / NS_PER_MS,
+    } | ({} if p99 is None else {Metric.P99: p99 / NS_PER_MS})
 
 
-def _detail(found: Record) -> str:
-    text = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
-    return text if len(text) < 300 else text[:297] + "…"
+def _summarise_values(launches: Sequence[LaunchSummary]) -> Mapping[Metric, float]:
+    """Metrics as the tables publish them; the tail ratio, which they do not have, over the launches."""
+    medians = {
+        metric: statistics.median(x.values[metric] for x in launches if metric in x.values)
+        for metric in dict.fromkeys(m for x in launches for m in x.values)
+    }
+    return medians | _summarise_samples(list(chain.from_iterable(x.samples_ns for x in launches)))
 
 
-def _accuracy(compared: Sequence[Compared]) -> Accuracy | None:
-    if not compared:
-        return None
-    norms = [c.relative_norm for c in compared if c.relative_norm is not None]
+def _summarise_accuracy(compared: Sequence[Compared]) -> Accuracy:
     return Accuracy(
-        mismatched_share=max((c.mismatched / c.total for c in compared if c.total), default=0.0),
-        relative_norm=max(norms) if norms else None,
+        mismatched_share=max(map(cell_figures.mismatched_share, compared)),
+        relative_norm=cell_figures.find_largest(c.relative_norm for c in compared),
         unusable=next((c.problem for c in compared if c.problem), ""),
     )
 
 
-def _placement(cell: Cell, check: Launch) -> PlacementSummary | None:
-    if check.placement is None or not cell.provider:
+def _summarise_placement(provider: str, placed: Placement | None) -> PlacementSummary | None:
+    if placed is None or not provider:
         return None
-    nodes = check.placement.nodes
-    return PlacementSummary(
-        provider=cell.provider,
-        on_provider=nodes.get(cell.provider, 0),
-        total=sum(nodes.values()),
-        partitions=check.placement.partitions.get(cell.provider),
-    )
+    total, partitions = sum(placed.nodes.values()), placed.partitions.get(provider)
+    return PlacementSummary(provider, placed.nodes.get(provider, 0), total, partitions)
 
 
-def _disturbances(found: Record) -> tuple[str, ...]:
-    """What made the machine noisy while this cell was measured, each once."""
-    out: list[str] = []
-    measured = latency.published_launches(found)
-    if others := sum(latency.was_preempted(x) for x in measured):
-        out.append(f"others took the CPU in {others} of {len(measured)} launches")
-    counters = [x.gpu_counters for x in measured if x.gpu_counters]
-    for reason in sorted({r for c in counters if c.throttled_share for r in c.throttle_reasons}):
-        out.append(f"GPU throttled: {reason}")
-    if any(c.others for c in counters):
-        out.append("another process on the GPU")
-    return tuple(out)
-
-
-def _disturbed(found: Record) -> float:
-    """Share of the measure launches that did not have the machine to themselves."""
-    measured = latency.published_launches(found)
-    held_up = [
-        latency.was_preempted(x)
-        or (
-            x.gpu_counters is not None
-            and bool(x.gpu_counters.throttled_share or x.gpu_counters.others)
-        )
-        for x in measured
+def _find_disturbances(found: Record) -> tuple[tuple[str, ...], float]:
+    """What made the machine noisy while a cell was measured, and the share of its launches that it met."""
+    launches = latency.published_launches(found)
+    counters = [x.gpu_counters for x in launches]
+    preempted = [latency.was_preempted(x) for x in launches]
+    throttled = {r for c in counters if c and c.throttled_share for r in c.throttle_reasons}
+    met = [
+        p or bool(c and (c.throttled_share or c.others))
+        for p, c in zip(preempted, counters, strict=True)
     ]
-    return sum(held_up) / len(held_up) if held_up else 0.0
+    texts = _describe_disturbances(
+        sum(preempted), len(launches), sorted(throttled), any(c and c.others for c in counters)
+    )
+    return texts, sum(met) / len(met) if met else 0.0
 
 
-def engine_versions(versions: Mapping[str, str]) -> str:
+def _describe_disturbances(
+    preempted: int, launches: int | None, throttled: Iterable[str], others: bool
+) -> tuple[str, ...]:
+    cpu = [f"others took the CPU in {preempted} of {launches} launches"] if preempted else []
+    gpu = ["another process on the GPU"] if others else []
+    return (*cpu, *(f"GPU throttled: {reason}" for reason in throttled), *gpu)
+
+
+def summarise_row(row: CellRow) -> CellSummary:
+    """What a row of the long table says, which holds launch statistics and no samples."""
+    values = {
+        Metric.P50: row.p50_ms,
+        Metric.MEAN: row.mean_ms,
+        Metric.P99: row.p99_ms,
+        Metric.SESSION: row.creation_second_s,
+        Metric.HOST_MEMORY: row.host_peak_mib,
+        Metric.GPU_MEMORY: row.gpu_peak_mib,
+    }
+    conditions = {
+        "model": row.model_sha256[:12],
+        "inputs": row.inputs_digest,
+        "batch": _join(row.input_shapes),
+        "ep_version": _join_engine_versions(row.versions),
+        "io": row.io,
+        "precision": row.precision,
+        "math": row.math_mode,
+        "graph": row.graph_optimization,
+    }
+    options = _join({**row.options, **row.session_config})
+    launches = tuple(
+        LaunchSummary(i, i, 0.0, "", (), {Metric.P50: q})
+        for i, q in enumerate(row.launch_p25s_ms)
+        if q > 0
+    )
+    accuracy = placement = None
+    if row.compared_outputs:
+        accuracy = Accuracy((row.mismatched_pct or 0.0) / 100, row.relative_norm)
+    if row.provider and row.total_ops is not None and row.ops_on_ep is not None:
+        placement = PlacementSummary(
+            row.provider, row.ops_on_ep, row.total_ops, row.partitions_on_ep
+        )
+    preempted, throttled = row.preempted_launches or 0, row.throttled_share
+    reasons = row.throttle_reasons if throttled else ()
+    return CellSummary(
+        id=row.cell, model=row.model, target=row.target, variant=row.variant, digest=row.digest,
+        outcome=row.outcome, detail=row.detail,
+        conditions={k: v for k, v in conditions.items() if v} | {"options": options},
+        launches=launches, values={m: v for m, v in values.items() if v is not None and v > 0},
+        accuracy=accuracy, placement=placement,
+        disturbances=_describe_disturbances(preempted, row.launches, reasons, bool(row.gpu_others)),
+        disturbed=1.0 if throttled or row.gpu_others else preempted / (row.launches or 1),
+    )  # fmt: skip
+
+
+def _join_engine_versions(versions: Mapping[str, str]) -> str:
     """Versions of what runs the model; what merely surrounds it changes no answer."""
-    return joined({k: v for k, v in versions.items() if k not in BESIDE_THE_ENGINE})
+    return _join({k: v for k, v in versions.items() if k not in BESIDE_THE_ENGINE})
 
 
-def joined(values: Mapping[str, str]) -> str:
-    """A mapping as one condition; `pair.differences` takes it apart at the semicolons."""
+def _join(values: Mapping[str, str]) -> str:
+    """A mapping as one condition; `match.differences` takes it apart at the semicolons."""
     return "; ".join(f"{k} {v}" for k, v in sorted(values.items()))
 
 
-def split(side: Side, first: str, second: str) -> tuple[Side, Side]:
+def split_sides(run: RunSummary, first: str, second: str) -> tuple[RunSummary, RunSummary]:
     """The two sides of an A/B run, their cells named alike so that they can be paired."""
-    a, b = _only(side, first), _only(side, second)
-    for part, label in ((a, first), (b, second)):
-        if not part.cells:
-            raise UnreadableError(f"{side.label}: no record of {label} in this A/B run")
-    return a, b
+    return _take_side(run, first), _take_side(run, second)
 
 
-def _only(side: Side, label: str) -> Side:
-    mine = [c for c in side.cells if label in _names(c)]
-    renamed = tuple(replace(c, id=c.model, variant="") for c in mine)
-    return replace(side, label=label, cells=renamed)
+def _take_side(run: RunSummary, label: str) -> RunSummary:
+    cells = tuple(replace(c, id=c.model, variant="") for c in run.cells if label in _side_names(c))
+    if not cells:
+        raise UnreadableError(f"{run.label}: no record of {label} in this A/B run")
+    return replace(run, label=label, cells=cells)
 
 
-def _names(cell: CellSummary) -> tuple[str, ...]:
+def _side_names(cell: CellSummary) -> tuple[str, ...]:
     """How --ab may have named a cell's target: as in tables, or with its environment, and its variant."""
     named = ",".join(p for p in cell.variant.split(",") if p and not p.startswith("io="))
     variant = f"[{named}]" if named else ""

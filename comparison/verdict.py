@@ -13,14 +13,14 @@ class Change:
     """A ratio current/previous; what could be known of it, and how it was weighed."""
 
     ratio: float
-    low: float | None  # 95 % interval; None: a source without launches supports none
-    high: float | None
-    detectable: float | None  # smallest relative change seen in 80 % of such data; 0.05 is 5 %
+    low: float  # 95 % interval
+    high: float
+    detectable: float  # smallest relative change seen in 80 % of such data; 0.05 is 5 %
     p: float | None  # one-sided probability of so large a ratio without any change
     basis: str  # paired, canary, stored: what the noise was judged by
     previous: float  # what the ratio is of, so not always what the tables show
     current: float
-    launches: tuple[int, int] = (0, 0)
+    launches: tuple[int, int]
 
     @property
     def log(self) -> float:
@@ -74,7 +74,6 @@ class Broke:
     """It passed and fails now, or its outputs or its placement got worse."""
 
     what: str
-    ratio: float | None = None
 
 
 @with_tag("Fixed")
@@ -83,13 +82,12 @@ class Fixed:
     """It failed and passes now, or its outputs or its placement got better."""
 
     what: str
-    ratio: float | None = None
 
 
 @with_tag("Added")
 @dataclass(frozen=True)
 class Added:
-    """Only the current side asked this; `fails`: and it failed, which is a new failure."""
+    """Only the current run has this; `fails`: and it failed, which is a new failure."""
 
     what: str = ""
     fails: bool = False
@@ -98,7 +96,7 @@ class Added:
 @with_tag("Removed")
 @dataclass(frozen=True)
 class Removed:
-    """Only the previous side has an answer to this."""
+    """Only the previous run has an answer to this."""
 
     what: str = ""
 
@@ -106,7 +104,7 @@ class Removed:
 @with_tag("NotComparable")
 @dataclass(frozen=True)
 class NotComparable:
-    """The two sides did not measure the same thing."""
+    """The two runs did not measure the same thing."""
 
     why: str
 

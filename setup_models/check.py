@@ -1,131 +1,101 @@
 """`python -m setup_models.check [SOURCE]`: what each model has, what it lacks, and what mends that."""
 
-from __future__ import annotations
-
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from perf.conversion import artifact_cache, data_sets, external_data, model_inputs, op_schemas
+from perf.conversion.convert import stored_precisions
+from perf.conversion.data_sets import tensor_files
 from perf.conversion.errors import UserError, run_command
-from perf.request import model_list as model_lists
+from perf.conversion.external_data import external_files, read_structure
+from perf.conversion.op_schemas import opset_of
+from perf.conversion.signature import Value, signature_of
 from perf.request.command_parser import CommandParser
+from perf.request.model_list import (
+    ModelListError,
+    digest_model,
+    find_sources,
+    find_test_sets,
+    load_all,
+)
 from perf.request.programs import command_of
-from setup_models import model_list_rows, offline, packages
-from setup_models.fetch import lock
+from perf.schema.cell import ModelFile
+from setup_models import offline, packages
+from setup_models.fetch import zoo
 
 COLUMNS = ("model", "MiB", "opset/IR", "inputs", "sets", "artefacts", "sha256", "state")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A model as its source names it, before anything is known to exist."""
-
-    name: str
-    path: Path
-    test_data: Path | None
-    sha256: str | None = None  # what the list says it must be
-    path_fp16: Path | None = None  # the user's own half-precision model
 
 
 @dataclass(frozen=True)
 class Finding:
     """One model looked through. `lacks` pairs what is missing with the command that mends it."""
 
-    listed: Listed
+    name: str
+    lacks: tuple[tuple[str, str], ...]
     size_bytes: int | None = None
-    opset: int | None = None
-    ir_version: int | None = None
-    fed: tuple[str, ...] = ()
+    opset: str = ""  # and the IR version
+    inputs: tuple[str, ...] = ()
     sets: int = 0
     sets_with_outputs: int = 0
     artefacts: tuple[str, ...] = ()
-    sha256: str | None = None
-    lacks: tuple[tuple[str, str], ...] = field(default=())
+    sha256: str = ""
 
 
-def list_models(source: Path) -> list[Listed]:
-    """The models of a list, a folder or one .onnx; UserError where there is no such source."""
-    if source.is_dir() or source.suffix == ".onnx":
-        try:
-            found = model_lists.load_models(source)
-        except model_lists.ModelListError as error:
-            raise UserError(str(error)) from error
-        return [
-            Listed(each.name, Path(each.path), Path(each.test_data) if each.test_data else None)
-            for each in found
-        ]
-    if not source.is_file():
-        raise UserError(f"{source}: no such model list, folder or .onnx file")
-    return list(_of_rows(model_list_rows.read(source), source))
-
-
-def examine_model(model: Listed, artefact_folders: Iterable[Path] = ()) -> Finding:
+def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding:
     """Look through one model; never raises for what it finds missing or damaged."""
-    if not model.path.is_file():
-        return Finding(model, lacks=((f"no file {model.path}", _fetch_command(model)),))
-    lacks = []
+    path = Path(model.path)
     try:
-        structure = external_data.read_structure(model.path)
-        data_files = external_data.external_files(model.path, structure)
-        fed = tuple(_spell(each) for each in model_inputs.declared_inputs(structure))
+        if not path.is_file():
+            raise UserError(f"no file {path}")
+        structure = read_structure(path)
+        data_files = external_files(path, structure)
+        inputs = tuple(map(_spell, signature_of(structure).inputs))
     except UserError as refusal:
-        return Finding(model, lacks=((str(refusal), _fetch_command(model)),))
-    sha256 = model_lists.digest_model(model.path)
-    if model.sha256 and model.sha256 != sha256:
-        mend = f"set its sha256 to {sha256} if the change is wanted, or fetch it again"
-        lacks.append((f"the file is not the listed one ({model.sha256[:12]})", mend))
-    own = () if model.path_fp16 is None else ("fp16 (own)",)
-    if model.path_fp16 is not None and not model.path_fp16.is_file():
+        return Finding(model.name, ((str(refusal), _fetch_command(model)),))
+    lacks = []
+    if model.path_fp16 and not Path(model.path_fp16).is_file():
         mend = "take model_path_fp16 out of its row to have the harness convert one"
         lacks.append((f"no file {model.path_fp16}", mend))
-    sets = data_sets.find_sets(model.test_data) if model.test_data else []
+    elif model.problem:
+        what, _, mend = model.problem.partition("; ")
+        lacks.append((what, mend))
+    sets = find_test_sets(Path(model.test_data)) if model.test_data else ()
     if not sets:
-        mend = f"{command_of('setup_models.add')} {model.path} --name {model.name}-with-data"
+        mend = f"{command_of('setup_models.add')} {path} --name {model.name}-with-data"
         lacks.append(("no test data (it runs with -i random only)", mend))
+    sha256, own = digest_model(path), ("fp16 (own)",) if model.path_fp16 else ()
     return Finding(
-        model,
-        size_bytes=sum(file.stat().st_size for file in (model.path, *data_files)),
-        opset=op_schemas.opset_of(structure),
-        ir_version=structure.ir_version,
-        fed=fed,
-        sets=len(sets),
-        sets_with_outputs=sum(bool(data_sets.tensor_files(each, "output")) for each in sets),
-        artefacts=(*own, *artifact_cache.stored_precisions(sha256, artefact_folders)),
-        sha256=sha256,
-        lacks=tuple(lacks),
+        model.name,
+        tuple(lacks),
+        sum(file.stat().st_size for file in (path, *data_files)),
+        f"{opset_of(structure)}/{structure.ir_version}",
+        inputs,
+        len(sets),
+        sum(bool(tensor_files(data_set, "output")) for data_set in sets),
+        (*own, *stored_precisions(sha256, artefact_folders)),
+        sha256,
     )
-
-
-def table(findings: Sequence[Finding]) -> list[str]:
-    """The findings as lines of aligned columns, then a line for everything that is missing."""
-    lines = [COLUMNS, *(_cells(each) for each in findings)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(COLUMNS))]
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
-    for each in findings:
-        shown += [f"{each.listed.name}: {what}; {mend}" for what, mend in each.lacks]
-    return shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 if nothing is missing, 1 if something is."""
-    given = make_parser().parse_args(arguments)
-    places = [*given.results.glob("*/cache/*")]
-    places += given.keep_cache.glob("*") if given.keep_cache else ()
+    args = make_parser().parse_args(arguments)
+    places = [*args.results.glob("*/cache/*")]
+    places += args.keep_cache.glob("*") if args.keep_cache else ()
     folders = sorted(path for path in places if path.is_dir())
-    (source,) = model_lists.find_sources((str(given.source),), ".")
-    findings = [examine_model(each, folders) for each in list_models(source)]
+    try:
+        models = load_all(find_sources((str(args.source),), "."))
+        findings = [examine_model(model, folders) for model in models]
+    except ModelListError as error:
+        raise UserError(str(error)) from error
     print(
-        json.dumps([asdict(f) for f in findings], indent=1, default=str)
-        if given.json
-        else "\n".join(table(findings))
+        json.dumps([asdict(found) for found in findings], indent=1)
+        if args.json
+        else "\n".join(_describe(findings))
     )
-    return 1 if any(each.lacks for each in findings) else 0
+    return 1 if any(found.lacks for found in findings) else 0
 
 
 def make_parser() -> CommandParser:
@@ -139,65 +109,55 @@ def make_parser() -> CommandParser:
         "source", nargs="?", type=Path, default=Path("model_list.json"), metavar="SOURCE",
         help="a list, a folder, an .onnx file; left out: ./model_list.json, else the offline models",
     )  # fmt: skip
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=Path("result"),
-        metavar="DIR",
-        help="where runs keep artefacts",
-    )
-    parser.add_argument(
-        "--keep_cache", type=Path, metavar="DIR", help="the folder that runs share artefacts in"
-    )
+    for flag, usual, what in (
+        ("--results", Path("result"), "where runs keep artefacts"),
+        ("--keep_cache", None, "the folder that runs share artefacts in"),
+    ):
+        parser.add_argument(flag, type=Path, default=usual, metavar="DIR", help=what)
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
 
-def _of_rows(entries: Sequence[model_list_rows.Row], source: Path) -> Iterator[Listed]:
-    home = model_lists.folder_of_list(source)
-    root = home
-    for at, entry in enumerate(entries):
-        if "root_working_directory" in entry:
-            root = home / str(entry["root_working_directory"])
-            if len(entry) == 1:
-                continue
-        try:
-            folder = root / entry["working_directory"]
-            path, data = folder / entry["model_path"], folder / entry["test_data_path"]
-            half = entry.get("model_path_fp16")
-            own = folder / half if half else None
-            yield Listed(str(entry["model_name"]), path, data, entry.get("sha256"), own)
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{source}[{at}]: {error} is missing or not a string") from error
+def _describe(findings: Sequence[Finding]) -> list[str]:
+    """A table, a line each model; below it what lacks and what mends it."""
+    lines = [COLUMNS, *map(_cells, findings)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    ]
+    lacks = [f"{found.name}: {what}; {mend}" for found in findings for what, mend in found.lacks]
+    return rows + lacks
 
 
-def _fetch_command(model: Listed) -> str:
+def _cells(found: Finding) -> tuple[str, ...]:
+    return (
+        found.name,
+        "" if found.size_bytes is None else f"{found.size_bytes / 2**20:.1f}",
+        found.opset,
+        " ".join(found.inputs),
+        f"{found.sets} ({found.sets_with_outputs} with outputs)" if found.sets else "0",
+        " ".join(found.artefacts),
+        found.sha256[:12],
+        "incomplete" if found.lacks else "ok",
+    )
+
+
+def _fetch_command(model: ModelFile) -> str:
     """The command that brings this model here, by where its name is known."""
     if model.name in {recipe.name for recipe in offline.RECIPES}:
         return command_of("setup_models.offline")
     if model.name in packages.read_table():
         return f"{command_of('setup_models.packages')} {model.name}"
-    if lock.match(lock.load(model.path.parent), model.name):
+    if zoo.match_pins(zoo.load_pins(Path(model.folder)), model.name):
         return f"{command_of('setup_models.setup_onnx_zoo')} {model.name}"
     return "put the file back, or take its row out of the list"
 
 
-def _cells(each: Finding) -> tuple[str, ...]:
-    return (
-        each.listed.name,
-        "" if each.size_bytes is None else f"{each.size_bytes / 2**20:.1f}",
-        "" if each.opset is None else f"{each.opset}/{each.ir_version}",
-        " ".join(each.fed),
-        f"{each.sets} ({each.sets_with_outputs} with outputs)" if each.sets else "0",
-        " ".join(each.artefacts),
-        (each.sha256 or "")[:12],
-        "incomplete" if each.lacks else "ok",
+def _spell(value: Value) -> str:
+    dims = (
+        "…" if value.dims is None else "x".join("?" if d is None else str(d) for d in value.dims)
     )
-
-
-def _spell(each: model_inputs.Input) -> str:
-    dims = "…" if each.dims is None else "x".join(map(str, each.dims))
-    return f"{each.name}:{each.dtype}[{dims}]"
+    return f"{value.name}:{value.type_name}[{dims}]"
 
 
 if __name__ == "__main__":

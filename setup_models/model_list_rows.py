@@ -1,17 +1,18 @@
 """model_list.json as model set-up writes it: rows added whole, names unique, the file never torn."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perf.conversion import scratch_dir
 from perf.conversion.errors import UserError
+from perf.conversion.scratch_dir import scratch_folder
+from perf.request.model_list import REQUIRED, digest_model
+from perf.schema.atomic_file import write_json
+from perf.schema.file_lock import hold_lock
 
 Row = dict[str, Any]
 FILE_NAME = "model_list.json"
@@ -20,26 +21,21 @@ PLACING = "placing.json"  # in a workshop: which folders are about to move out o
 
 @dataclass(frozen=True)
 class Addition:
-    """A finished folder that waits in `staged` to become `models/<name>`, and its models' rows.
-
-    `staged` is None where the folder stays where it is and only rows are added.
-    """
+    """A finished folder that waits to become `models/<name>` (None: it stays where it is), and its rows."""
 
     name: str
     staged: Path | None
     rows: tuple[Row, ...]
 
 
-def read(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """The rows of a model list; [] if there is no such file; UserError for anything else."""
     try:
-        text = path.read_text(encoding="utf-8")
+        rows = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    try:
-        rows = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); repair or remove it") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -47,70 +43,62 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def require_new(models: Path, additions: Sequence[Addition], list_path: Path) -> None:
+def make_row(name: str, folder: str, model: str, test_data: str, file: Path) -> Row:
+    """A model's row: `folder` as the list sees it, `model` and `test_data` as the folder does."""
+    row: Row = dict(zip(REQUIRED, (name, folder, model, test_data), strict=True))
+    return row | {"sha256": digest_model(file)}
+
+
+def require_new(
+    models: Path, list_path: Path, folders: Iterable[str], rows: Sequence[Row] = ()
+) -> None:
     """Refuse a name that cannot be a folder's, is given twice, or is taken."""
-    taken = {str(row.get("model_name")) for row in read(list_path)}
-    for addition in additions:
-        name = addition.name
+    taken = {str(row.get("model_name")) for row in read_rows(list_path)}
+    for name in folders:
         if not name or "/" in name or "\0" in name or name.startswith("."):
             raise UserError(f"{name!r} cannot name a model's folder; give --name")
-        if addition.staged is not None and (models / name).exists():
+        if (models / name).exists():
             raise UserError(
                 f"{models / name}: already there; remove it first, or choose another name or "
                 "--models folder"
             )
-    for row in (row for addition in additions for row in addition.rows):
-        name = row["model_name"]
+    for name in (row["model_name"] for row in rows):
         if name in taken:
             raise UserError(f"two models are called {name} in {list_path}; rename or remove one")
         taken.add(name)
 
 
-def put_in_place(models: Path, additions: Sequence[Addition], list_path: Path) -> None:
+def put_in_place(models: Path, list_path: Path, additions: Sequence[Addition]) -> None:
     """Move the staged folders to `models/<name>` and add their rows; all of it or nothing.
 
     Names are checked under the lock, so that a run beside this one cannot take them meanwhile.
     """
-    with scratch_dir.hold_folder(models):
-        require_new(models, additions, list_path)
-        rows = [*read(list_path), *(row for addition in additions for row in addition.rows)]
+    staged = {a.name: a.staged for a in additions if a.staged is not None}
+    rows = [row for addition in additions for row in addition.rows]
+    with hold_lock(models):
+        require_new(models, list_path, staged, rows)
         placed: list[Path] = []
         try:
-            _announce(additions, list_path)
-            for addition in additions:
-                if addition.staged is not None:
-                    addition.staged.replace(models / addition.name)
-                    placed.append(models / addition.name)
-            write(list_path, rows)
+            _announce(staged, rows, list_path)
+            for name, folder in staged.items():
+                placed.append(folder.replace(models / name))
+            write_json(list_path, [*read_rows(list_path), *rows], indent=4)
         except OSError as error:
             for folder in placed:
                 shutil.rmtree(folder, ignore_errors=True)
             raise UserError(f"{list_path}: {error.strerror or error}") from error
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Replace the file in one step; a reader sees the old list or the new one."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(json.dumps(list(rows), indent=4) + "\n", encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def workshop(models: Path) -> Iterator[Path]:
-    """A scratch folder inside `models`, so that finished folders move into place by renaming.
+    """A scratch folder inside `models`, from which finished folders move into place by renaming.
 
-    Gone at the end, and `models` too if it was not there before and nothing came into it. Raises
-    UserError for what the file system refuses.
+    Gone at the end, and `models` too if it was not there before and is empty. Raises UserError.
     """
     existed = models.is_dir()
     try:
         models.mkdir(parents=True, exist_ok=True)
-        with scratch_dir.scratch_folder(
-            models, ".making.", lambda left: _take_back(models, left)
-        ) as folder:
+        with scratch_folder(models, ".making.", lambda left: _take_back(models, left)) as folder:
             yield folder
     except OSError as error:
         raise UserError(f"{models}: {error.strerror or error}") from error
@@ -119,15 +107,14 @@ def workshop(models: Path) -> Iterator[Path]:
             models.rmdir()
 
 
-def _announce(additions: Sequence[Addition], list_path: Path) -> None:
+def _announce(staged: dict[str, Path], rows: Sequence[Row], list_path: Path) -> None:
     """Say in the workshop which folders will leave it, for who finds it after a kill."""
-    staged = {each.name: each.staged for each in additions if each.staged is not None}
+    content = {
+        "list": str(list_path.absolute()),
+        "names": [row["model_name"] for row in rows],
+        "folders": {name: folder.stat().st_ino for name, folder in staged.items()},
+    }
     for workplace in {folder.parent for folder in staged.values()}:
-        content = {
-            "list": str(list_path.absolute()),
-            "names": [row["model_name"] for each in additions for row in each.rows],
-            "folders": {name: folder.stat().st_ino for name, folder in staged.items()},
-        }
         (workplace / PLACING).write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -138,7 +125,7 @@ def _take_back(models: Path, workplace: Path) -> None:
     """
     try:
         content = json.loads((workplace / PLACING).read_text(encoding="utf-8"))
-        listed = {row.get("model_name") for row in read(Path(content["list"]))}
+        listed = {row.get("model_name") for row in read_rows(Path(content["list"]))}
         if listed & set(content["names"]):
             return
         for name, inode in content["folders"].items():

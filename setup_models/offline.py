@@ -1,37 +1,32 @@
 """`python -m setup_models.offline`: make the offline model set, whole folders or nothing.
 
-A folder is made beside its place and renamed into it. Its stamp `.made` holds a digest of the recipe's own
-source, the seed and the onnx version, so what is there and current is recognised in milliseconds, without
-importing onnx or an engine.
+A folder's stamp `.made` holds a digest of the recipe's own source, the seed and the onnx version, so what is
+current is recognised in milliseconds, without importing onnx or an engine.
 """
 
 import difflib
-import fcntl
 import hashlib
 import importlib
 import json
-import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
 from perf.request.locations import models_folder
 from perf.request.programs import command_of, install_command
+from perf.schema.file_lock import hold_lock
 
 if TYPE_CHECKING:
-    from setup_models.generate.made import Made
+    from setup_models.generate.graph import GeneratedModel
 
 SEED = 20261126
-_RECIPES_FOLDER = Path(__file__).with_name("generate")
-_SHARED = ("seeded.py", "made.py", "graph.py")
 _STAMP = ".made"
 
 
@@ -46,16 +41,16 @@ class Recipe:
     def digest(self) -> str:
         """Changes when anything changes that the model is made from."""
         what = hashlib.sha256()
-        for source in (*_SHARED, f"{self.module}.py"):
-            what.update((_RECIPES_FOLDER / source).read_bytes())
+        for source in ("seeded", "graph", self.module):
+            what.update(Path(__file__).with_name("generate").joinpath(f"{source}.py").read_bytes())
         what.update(f"{self.name} {self.topology} {SEED} onnx {version('onnx')}".encode())
         return what.hexdigest()
 
-    def build(self) -> "Made":
+    def build(self) -> "GeneratedModel":
         """The model and its inputs, in memory."""
         module = importlib.import_module(f"setup_models.generate.{self.module}")
-        build: Callable[..., Made] = module.build
-        return build(self.topology, SEED) if self.topology else build(SEED)
+        generated: GeneratedModel = module.build(*filter(None, (self.topology, SEED)))
+        return generated
 
 
 RECIPES = (
@@ -74,9 +69,9 @@ RECIPES = (
 def is_current(recipe: Recipe, folder: Path) -> bool:
     """Whether the folder holds this recipe's model, complete: stamp, digest and every file's size."""
     try:
-        stamp: dict[str, Any] = json.loads((folder / _STAMP).read_text("utf-8"))
-        sizes = dict(stamp["bytes"])
-        return stamp["digest"] == recipe.digest() and all(
+        stamp = json.loads((folder / _STAMP).read_text("utf-8"))
+        sizes: dict[str, int] = dict(stamp["bytes"])
+        return bool(stamp["digest"] == recipe.digest()) and all(
             (folder / name).stat().st_size == size for name, size in sizes.items()
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -86,41 +81,29 @@ def is_current(recipe: Recipe, folder: Path) -> bool:
 def is_complete() -> bool:
     """Whether every model of the set is there, as its recipe makes it today; True where nobody can tell."""
     try:
-        return all(is_current(r, models_folder() / r.name) for r in RECIPES)
+        return all(is_current(recipe, models_folder() / recipe.name) for recipe in RECIPES)
     except PackageNotFoundError:
         return True  # there is no onnx: a run says so
 
 
-def make(recipe: Recipe, out: Path) -> int:
-    """Make one model in `out`, replacing what has its name; the folder's size in bytes.
-
-    Only one process at a time may call this for one `out` (see `locked`).
-    """
-    from setup_models.generate.made import write  # imports the engine: only when there is work
+def make_model(recipe: Recipe, out: Path) -> int:
+    """Make one model in `out`, whose `.lock` is held, replacing what has its name; its size in bytes."""
+    from setup_models.generate.graph import write_model  # the engine: only for work
 
     workplace = out / f".making-{recipe.name}"
     shutil.rmtree(workplace, ignore_errors=True)  # a crashed run's
     workplace.mkdir()
     try:
-        write(recipe.build(), workplace)
+        write_model(recipe.build(), workplace)
         files = sorted(path for path in workplace.rglob("*") if path.is_file())
         sizes = {str(path.relative_to(workplace)): path.stat().st_size for path in files}
-        digest = hashlib.sha256((workplace / "model.onnx").read_bytes()).hexdigest()
-        stamp = {"digest": recipe.digest(), "model_sha256": digest, "bytes": sizes}
+        stamp = {"digest": recipe.digest(), "bytes": sizes}
         (workplace / _STAMP).write_text(json.dumps(stamp, indent=1) + "\n", "utf-8")
         shutil.rmtree(out / recipe.name, ignore_errors=True)
         workplace.rename(out / recipe.name)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
     return sum(sizes.values())
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the folder against a second maker; the lock ends with the process, however that ends."""
-    with (out / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def make_parser() -> CommandParser:
@@ -131,18 +114,18 @@ def make_parser() -> CommandParser:
         examples=(prog, f"{prog} --list", f"{prog} --only squeezenet encoder"),
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=usual, metavar="DIR", help=f"default {usual}")
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="these models alone (see --list)"
-    )
-    parser.add_argument(
-        "--list", action="store_true", help="the models, and whether they are made"
-    )
-    parser.add_argument("--json", action="store_true", help="the list as JSON")
-    parser.add_argument("--force", action="store_true", help="make anew what is already there")
+    only = "these models alone (see --list)"
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=only)
+    for flag, what in (
+        ("--list", "the models, and whether they are made"),
+        ("--json", "the list as JSON"),
+        ("--force", "make anew what is already there"),
+    ):
+        parser.add_argument(flag, action="store_true", help=what)
     return parser
 
 
-def _chosen(names: Sequence[str] | None) -> tuple[Recipe, ...]:
+def _choose(names: Sequence[str] | None) -> tuple[Recipe, ...]:
     known = {recipe.name: recipe for recipe in RECIPES}
     for name in names or ():
         if name not in known:
@@ -153,30 +136,28 @@ def _chosen(names: Sequence[str] | None) -> tuple[Recipe, ...]:
 
 def _make_all(recipes: Sequence[Recipe], out: Path, *, force: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
+    with hold_lock(out / ".lock"):
         for recipe in recipes:
-            if not force and is_current(recipe, out / recipe.name):
-                continue  # another process made it while this one waited
-            began = time.monotonic()
-            size_mb = make(recipe, out) / 1e6
-            took_s = time.monotonic() - began
-            print(f"{recipe.name:<16} {size_mb:7.1f} MB {took_s:6.1f} s", flush=True)
+            if force or not is_current(recipe, out / recipe.name):  # nobody made it meanwhile
+                began_s = time.monotonic()
+                size_mb = make_model(recipe, out) / 1e6
+                took_s = time.monotonic() - began_s
+                print(f"{recipe.name:<16} {size_mb:7.1f} MB {took_s:6.1f} s", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 when every model asked for is there. Raises UserError with one clear line."""
-    asked = make_parser().parse_args(arguments)
-    out: Path = asked.out
-    recipes = _chosen(asked.only)
+    args = make_parser().parse_args(arguments)
+    out: Path = args.out
+    recipes = _choose(args.only)
     try:
-        missing = [r for r in recipes if asked.force or not is_current(r, out / r.name)]
-        if asked.list:
+        missing = [r for r in recipes if args.force or not is_current(r, out / r.name)]
+        if args.list:
             states = {r.name: "to make" if r in missing else "made" for r in recipes}
             lines = (f"{name:<16} {state}" for name, state in states.items())
-            print(json.dumps(states, indent=1) if asked.json else "\n".join(lines))
+            print(json.dumps(states, indent=1) if args.json else "\n".join(lines))
         elif missing:
-            os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the engine is imported
-            _make_all(missing, out, force=asked.force)
+            _make_all(missing, out, force=args.force)
         else:
             print(f"{len(recipes)} models are already in {out}")
     except (ImportError, PackageNotFoundError) as error:

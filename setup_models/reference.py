@@ -1,20 +1,20 @@
 """Reference outputs for seeded inputs: the CPU EP unoptimised, cross-checked by onnx.reference."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
+from onnx.reference import ReferenceEvaluator
 
-from perf.conversion import cpu_reference, data_sets, external_data, graph_repair, model_inputs
-from perf.conversion.errors import UserError
+from perf.conversion import external_data, graph_repair
+from perf.conversion.cpu_reference import open_session, output_distance, run_session
+from perf.conversion.data_sets import Tensors, write_set
+from perf.conversion.errors import UserError, describe_error, raise_as
+from perf.conversion.model_inputs import Overrides, fill_inputs, resolve_shapes
+from perf.conversion.signature import signature_of
 
-Array = npt.NDArray[np.generic]
-
+SEED = 20_240_601
 # onnx.reference runs node by node in Python: past these it takes minutes.
 CROSS_CHECK_NODES = 150
 CROSS_CHECK_INPUT_ELEMENTS = 200_000
@@ -24,7 +24,17 @@ CROSS_CHECK_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Made:
+class SetOptions:
+    """How test sets are to be made, and what their inputs are."""
+
+    overrides: Overrides = field(default_factory=Overrides)
+    sets: int = 2
+    seed: int = SEED
+    cross_check: bool = True
+
+
+@dataclass(frozen=True)
+class SetReport:
     """What was made: how many sets, the shapes fed and given, and remarks for the user."""
 
     sets: int
@@ -33,97 +43,60 @@ class Made:
     notes: tuple[str, ...]
 
 
-def make_sets(
-    path: Path,
-    folder: Path,
-    overrides: model_inputs.Overrides,
-    *,
-    sets: int,
-    seed: int,
-    cross_check: bool = True,
-) -> Made:
-    """Write `sets` test data sets for the model at `path` into `folder`.
+def make_sets(path: Path, folder: Path, options: SetOptions) -> SetReport:
+    """Write test data sets for the model at `path` into `folder`; set k is filled from seed + k.
 
-    Set k is filled from seed + k. Raises UserError where dims are open, where the CPU EP
-    cannot run the model on such inputs, for a NaN in an output, and where onnx.reference
-    disagrees.
+    Raises UserError where the CPU EP cannot run the model, gives NaN, or differs from onnx.reference.
     """
     model = external_data.read_structure(path)
-    external_data.external_files(
-        path, model
-    )  # a missing data file is named before an engine fails on it
-    declared = model_inputs.declared_inputs(model)
-    shapes = model_inputs.resolve_shapes(declared, overrides)
-    try:
-        session = cpu_reference.open_session(path)
-    except Exception as error:  # onnxruntime's exceptions share no public base
-        raise UserError(
-            f"{path}: the CPU EP cannot load it: {cpu_reference.describe_error(error)}"
-        ) from error
-    outputs: list[dict[str, Array]] = []
-    for number in range(sets):
-        feed = model_inputs.fill_inputs(declared, shapes, overrides, seed + number)
-        try:
-            outputs.append(cpu_reference.run_session(session, feed))
-        except Exception as error:
-            raise UserError(
-                f"{path}: fails on the generated inputs: {cpu_reference.describe_error(error)}; "
-                "give --shape, --range or --value for the inputs at fault"
-            ) from error
-        _require_numbers(path, outputs[-1])
-        data_sets.write_set(folder / f"test_data_set_{number}", feed, outputs[-1])
+    external_data.external_files(path, model)  # what is missing is named before an engine fails
+    inputs = signature_of(model).inputs
+    shapes = resolve_shapes(inputs, options.overrides)
+    with raise_as(UserError, f"{path}: the CPU EP cannot load it"):
+        session = open_session(path)
+    outputs: list[Tensors] = []
     notes = ["not cross-checked: --no_cross_check"]
-    if cross_check:
-        first = model_inputs.fill_inputs(declared, shapes, overrides, seed)
-        notes = [_cross_check(path, model, first, outputs[0])]
-    if sets > 1 and declared and _all_equal(outputs[0], outputs[1]):
+    hint = "; give --shape, --range or --value for the inputs at fault"
+    for number in range(options.sets):
+        feed = fill_inputs(inputs, shapes, options.overrides, options.seed + number)
+        with raise_as(UserError, f"{path}: fails on the generated inputs", hint):
+            outputs.append(run_session(session, feed))
+        for name, array in outputs[-1].items():
+            if array.dtype.kind == "f" and np.isnan(array).any():
+                raise UserError(f"{path}: output {name!r} holds NaN on the generated inputs{hint}")
+        write_set(folder / f"test_data_set_{number}", feed, outputs[-1])
+        if number == 0 and options.cross_check:
+            notes = [_cross_check(path, model, feed, outputs[0])]
+    again = outputs[1] if options.sets > 1 else {}
+    if inputs and again and all(np.array_equal(outputs[0][name], again[name]) for name in again):
         notes.append("the outputs are the same for different inputs: such a model checks little")
     given = {name: tuple(array.shape) for name, array in outputs[0].items()}
-    return Made(sets, shapes, given, tuple(notes))
+    return SetReport(options.sets, shapes, given, tuple(notes))
 
 
-def _require_numbers(path: Path, outputs: Mapping[str, Array]) -> None:
-    for name, array in outputs.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise UserError(
-                f"{path}: output {name!r} holds NaN on the generated inputs; give --range or "
-                "--value so that the model gets inputs it is made for"
-            )
-
-
-def _cross_check(
-    path: Path, model: onnx.ModelProto, feed: Mapping[str, Array], expected: Mapping[str, Array]
-) -> str:
+def _cross_check(path: Path, model: onnx.ModelProto, feed: Tensors, expected: Tensors) -> str:
     nodes = sum(len(graph.node) for graph in graph_repair.all_graphs(model.graph))
     elements = sum(array.size for array in feed.values())
     if nodes > CROSS_CHECK_NODES or elements > CROSS_CHECK_INPUT_ELEMENTS:
         return f"not cross-checked: {nodes} nodes and {elements} input elements are too many"
     if path.stat().st_size > CROSS_CHECK_WEIGHT_BYTES or external_data.external_files(path, model):
         return "not cross-checked: the weights are too large"
-    from onnx.reference import ReferenceEvaluator
-
     try:
         with np.errstate(all="ignore"):
             found = ReferenceEvaluator(model).run(list(expected), dict(feed))
     except Exception as error:  # an op it lacks, or a bug of its own: no verdict either way
-        why = cpu_reference.describe_error(error)[:120]
+        why = describe_error(error)[:120]
         return f"not cross-checked: onnx.reference cannot run it ({why})"
     worst = 0.0
     for (name, want), got in zip(expected.items(), found, strict=True):
-        distance = cpu_reference.output_distance(np.asarray(got), want)
+        distance = output_distance(np.asarray(got), want)
         if distance is None or distance.relative > CROSS_CHECK_DIFFERENCE:
-            what = (
-                "another shape"
-                if distance is None
-                else f"a relative difference of {distance.relative:.2g}"
-            )
+            what = "another shape"
+            if distance is not None:
+                what = f"a relative difference of {distance.relative:.2g}"
             raise UserError(
                 f"{path}: onnx.reference gives {what} for output {name!r}: one of the two runs the "
                 "model wrongly, so its outputs are no reference; add --no_cross_check to take them"
             )
         worst = max(worst, distance.relative)
     return f"cross-checked by onnx.reference: relative difference {worst:.1g}"
-
-
-def _all_equal(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
-    return all(np.array_equal(first[name], second[name]) for name in first)

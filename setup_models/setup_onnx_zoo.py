@@ -1,7 +1,5 @@
 """`setup_onnx_zoo.py`: zoo models, archives, links and folders of them made ready for the harness."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +9,13 @@ if __package__ in {None, ""}:  # called by its path, as the predecessor's users 
 
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
-from perf.request.locations import new_models_folder, xdg_folder
+from perf.request.locations import xdg_folder
 from perf.request.programs import command_of, install_command
 
 try:
     from setup_models import gather, model_list_rows
-    from setup_models.fetch import hub, lock
+    from setup_models.add import add_models_flag
+    from setup_models.fetch import zoo
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"error: {sys.executable} lacks {error.name}; `{install_command(str(error.name))}` brings it"
@@ -25,24 +24,26 @@ except ModuleNotFoundError as error:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with every model set up, 1 with one line on stderr and nothing changed."""
-    given = make_parser().parse_args(arguments)
-    pins = lock.load(given.models)
-    if given.list:
-        return _list(given.what or ["*"], pins, given.models, given.update_lock)
-    shop = gather.SetupContext(
-        models=given.models,
-        list_path=given.json or given.models / model_list_rows.FILE_NAME,
-        downloads=given.downloads or xdg_folder("CACHE", ".cache"),
-        keep_downloads=given.downloads is not None,
-        update_lock=given.update_lock,
-        make_test_data=given.make_test_data,
+    args = make_parser().parse_args(arguments)
+    pins = zoo.load_pins(args.models)
+    if args.list:
+        return _list(args.what or ["*"], pins, args.models, args.update_lock)
+    if not args.what and not Path("links.txt").is_file():
+        raise UserError("nothing to set up: name some models, or write ./links.txt; see --help")
+    context = gather.SetupContext(
+        pins=pins,
+        models=args.models,
+        list_path=args.json or args.models / model_list_rows.FILE_NAME,
+        # an interrupted download waits outside the models' folder to be gone on with
+        downloads=args.downloads or xdg_folder("CACHE", ".cache"),
+        keep_downloads=args.downloads is not None,
+        update_lock=args.update_lock,
+        make_test_data=args.make_test_data,
     )
-    what = given.what or _default_links()
-    names = gather.set_up(what, shop, pins)
-    for name in names:
+    for name in gather.set_up(args.what or ["links.txt"], context):
         print(f"{name}: ready")
     run = command_of("perf.cli.benchmark_wrapper")
-    print(f"run them: {run} -m {shop.list_path} -i fix -r both")
+    print(f"run them: {run} -m {context.list_path} -i fix -r both")
     return 0
 
 
@@ -58,42 +59,28 @@ def make_parser() -> CommandParser:
         "without a known digest need --update_lock.",
     )  # fmt: skip
     parser.add_argument("what", nargs="*", metavar="WHAT", help="default ./links.txt")
-    usual = new_models_folder()
-    parser.add_argument(
-        "--models", type=Path, default=usual, metavar="DIR", help=f"default {usual}"
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="LIST", help="default <models>/model_list.json"
-    )
-    parser.add_argument(
-        "--downloads",
-        type=Path,
-        metavar="DIR",
-        help="keep what is fetched here; else it goes when done",
-    )
-    parser.add_argument("--list", action="store_true", help="names, sizes and opsets")
-    parser.add_argument(
-        "--update_lock", action="store_true", help="take and record digests not known yet"
-    )
-    parser.add_argument(
-        "--make_test_data", action="store_true", help="make sets for models that come without"
-    )
+    add_models_flag(parser)
+    for flag, metavar, what in (
+        ("--json", "LIST", "default <models>/model_list.json"),
+        ("--downloads", "DIR", "keep what is fetched here; else it goes when done"),
+    ):
+        parser.add_argument(flag, type=Path, metavar=metavar, help=what)
+    for flag, what in (
+        ("--list", "names, sizes and opsets"),
+        ("--update_lock", "take and record digests not known yet"),
+        ("--make_test_data", "make sets for models that come without"),
+    ):
+        parser.add_argument(flag, action="store_true", help=what)
     return parser
 
 
-def _default_links() -> list[str]:
-    if not Path("links.txt").is_file():
-        raise UserError("nothing to set up: name some models, or write ./links.txt; see --help")
-    return ["links.txt"]
-
-
-def _list(patterns: Sequence[str], pins: dict[str, lock.Pin], models: Path, update: bool) -> int:
+def _list(patterns: Sequence[str], pins: dict[str, zoo.Pin], models: Path, update: bool) -> int:
     """Print what fits; with --update-lock the hub is asked first and its answer recorded."""
     if update:
-        found = hub.list_hub_models()
-        lock.add(models, found)
+        found = zoo.list_hub_models()
+        zoo.add_pins(models, found)
         pins = pins | {pin.name: pin for pin in found}
-    shown = {pin.name: pin for pattern in patterns for pin in lock.match(pins, pattern)}
+    shown = {pin.name: pin for pattern in patterns for pin in zoo.match_pins(pins, pattern)}
     if not shown:
         raise UserError(f"no zoo model is called {' or '.join(patterns)}; see --list")
     print(f"{'model':<32} {'MiB':>7} {'opset':>5}  digest")

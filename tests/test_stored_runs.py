@@ -90,6 +90,7 @@ def rows_of(path: Path) -> list[Mapping[str, str]]:
 def assert_old_columns_are_equal(old: Path, new: Path) -> None:
     """Each stored row has its place and its values; rows and columns of later versions may stand between."""
     before, after = rows_of(old), rows_of(new)
+    assert [column for column in after[0] if column in before[0]] == list(before[0])
     rest: Iterator[Mapping[str, str]] = iter(after)
     for row in before:
         assert any(all(is_same(v, found.get(k)) for k, v in row.items()) for found in rest), row

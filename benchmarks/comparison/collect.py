@@ -11,6 +11,7 @@ a JSON line per launch; run it as often as you like, at any time of day.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -34,8 +35,6 @@ SLOWDOWNS = {
 FIRST_ROUNDS = 10  # launches of every arm of a block, decided or not: what stored runs are made of
 MOST_ROUNDS = 2 * StoppingRule().cap
 
-Line = dict[str, object]
-
 
 def serve() -> int:
     """Be a host: import the engine, then fork a worker for every request on stdin."""
@@ -46,21 +45,20 @@ def serve() -> int:
     if len(list(Path("/proc/self/task").iterdir())) != 1:
         raise SystemExit("collect.py: the host has more than one thread: forking is not safe")
     for text in sys.stdin:
-        print(json.dumps(forked(json.loads(text))), flush=True)
+        print(json.dumps(measure_in_worker(json.loads(text))), flush=True)
     return 0
 
 
-def forked(request: Mapping[str, object]) -> list[int]:
+def measure_in_worker(request: Mapping[str, object]) -> list[int]:
     """Nanoseconds from one worker. Raises RuntimeError where it died."""
-    out, into = os.pipe()
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(out)
-        with os.fdopen(into, "wb") as f:
+        with os.fdopen(writer, "wb") as f:
             f.write(json.dumps(measure(request)).encode())
         os._exit(0)
-    os.close(into)
-    with os.fdopen(out, "rb") as f:
+    os.close(writer)
+    with os.fdopen(reader, "rb") as f:
         data = f.read()
     status = os.waitpid(pid, 0)[1]
     if status or not data:
@@ -85,9 +83,9 @@ def measure(request: Mapping[str, object]) -> list[int]:
     }
     for _ in range(3):
         session.run(None, feed)
-    share, how_many = SLOWDOWNS.get(str(request["arm"]), (0.0, 0.0))
-    chance, spin_ns = random.Random(str(request["seed"])), int(share * int(str(request["p50_ns"])))
-    spins = [spin_ns if chance.random() < how_many else 0 for _ in range(StoppingRule().runs)]
+    share, chance = SLOWDOWNS.get(str(request["arm"]), (0.0, 0.0))
+    dice, spin_ns = random.Random(str(request["seed"])), int(share * int(str(request["p50_ns"])))
+    spins = [spin_ns if dice.random() < chance else 0 for _ in range(StoppingRule().runs)]
     samples, clock = [0] * len(spins), time.perf_counter_ns
     for i, spin in enumerate(spins):
         begun = clock()
@@ -126,17 +124,20 @@ class Host:
         self._process.wait()
 
 
-def block(args: argparse.Namespace, p50_ns: int, injected: bool) -> Iterator[Line]:
+def measure_block(
+    args: argparse.Namespace, p50_ns: int, *, injected: bool
+) -> Iterator[Mapping[str, object]]:
     """Rounds of one block; an arm leaves when the rule has decided it."""
-    model, canary = str(find(args.model)), str(find(args.canary))
+    model, canary = str(find_model(args.model)), str(find_model(args.canary))
     hosts = {"A": Host(), "B": Host()}
     arms = ["A2", *SLOWDOWNS] if injected else ["A2"]
     samples: dict[str, dict[int, list[int]]] = {arm: {} for arm in ("A1", *arms, "CA", "CB")}
     for number in range(MOST_ROUNDS):
-        going = [a for a in arms if number < FIRST_ROUNDS or undecided(samples["A1"], samples[a])]
+        early = number < FIRST_ROUNDS
+        going = [a for a in arms if early or is_undecided(samples["A1"], samples[a])]
         if not going:
             break
-        canaries = ["CA", "CB"] if injected and number < FIRST_ROUNDS else []
+        canaries = ["CA", "CB"] if injected and early else []
         for arm in random.sample(names := ["A1", *going, *canaries], len(names)):
             began = time.monotonic()
             samples[arm][number] = hosts["A" if arm in ("A1", "CA") else "B"].launch(
@@ -151,60 +152,53 @@ def block(args: argparse.Namespace, p50_ns: int, injected: bool) -> Iterator[Lin
         host.close()
 
 
-def undecided(a: Mapping[int, list[int]], b: Mapping[int, list[int]]) -> bool:
+def is_undecided(a: Mapping[int, list[int]], b: Mapping[int, list[int]]) -> bool:
     """Whether the rule asks for more pairs."""
     pairs = [(a[n], b[n]) for n in sorted(a.keys() & b.keys())]
     return isinstance(decide(pairs, StoppingRule()), Undecided)
 
 
-def find(name: str) -> Path:
+def find_model(name: str) -> Path:
     """A model file: a path, or the name of one of the light models in the onnx package."""
-    if Path(name).is_file():
-        return Path(name)
-    import importlib.util
-
     spec = importlib.util.find_spec("onnx")
-    if spec is None or spec.origin is None:
-        raise SystemExit("collect.py: the onnx package is not installed here")
-    path = Path(spec.origin).parent / "backend/test/data/light" / f"{name}.onnx"
-    if not path.is_file():
-        raise SystemExit(f"collect.py: no such model: {name} (looked for {path})")
-    return path
+    light = (
+        Path(spec.origin).parent / "backend/test/data/light" if spec and spec.origin else Path()
+    )
+    for path in (Path(name), light / f"{name}.onnx"):
+        if path.is_file():
+            return path
+    raise SystemExit(f"collect.py: no such model: {name}, nor {light / name}.onnx")
 
 
 def main() -> int:
     """Collect blocks until their number or the minutes are spent, appending each as it ends."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument(
-        "--model", default="light_squeezenet", help="a path, or a light model of onnx"
-    )
-    parser.add_argument("--canary", default="light_squeezenet", help="model of the canaries")
+    light = "light_squeezenet"
+    parser.add_argument("--model", default=light, help="a path, or a light model of onnx")
+    parser.add_argument("--canary", default=light, help="model of the canaries")
     parser.add_argument("--blocks", type=int, default=10)
     parser.add_argument("--max_minutes", type=float, default=30.0)
     parser.add_argument("--injected_every", type=int, default=3)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    host, model = Host(), str(find(args.model))
-    first = [
-        host.launch(model=model, arm="A1", p50_ns=0, core=args.core, seed=0) for _ in range(5)
-    ]
+    host, name = Host(), Path(args.model).stem
+    request = {"model": str(find_model(args.model)), "arm": "A1", "p50_ns": 0, "seed": 0}
+    medians = [statistics.median(host.launch(**request, core=args.core)) for _ in range(5)]
     host.close()
-    p50_ns = int(min(statistics.median(samples) for samples in first))  # others only ever add
+    p50_ns = int(min(medians))  # others only ever add
     begun, done = time.monotonic(), 0
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with args.out.open("a", encoding="utf-8") as out:
         while done < args.blocks and time.monotonic() - begun < 60 * args.max_minutes:
-            name = f"{time.time_ns():x}"
-            for line in block(args, p50_ns, injected=done % args.injected_every == 0):
-                told = {"model": Path(args.model).stem, "block": name, **line}
-                out.write(json.dumps(told, separators=(",", ":")) + "\n")
+            block = f"{time.time_ns():x}"
+            for line in measure_block(args, p50_ns, injected=done % args.injected_every == 0):
+                row = {"model": name, "block": block, **line}
+                out.write(json.dumps(row, separators=(",", ":")) + "\n")
             out.flush()
             done += 1
     wall_s = time.monotonic() - begun
-    print(
-        f"{args.out}: {done} blocks of {Path(args.model).stem}, p50 {p50_ns / 1e6:.2f} ms, {wall_s:.0f} s"
-    )
+    print(f"{args.out}: {done} blocks of {name}, p50 {p50_ns / 1e6:.2f} ms, {wall_s:.0f} s")
     return 0
 
 

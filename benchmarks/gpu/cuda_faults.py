@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perf.backends import Backend, DeviceMemoryExhausted, ProbeResult, TargetSpec, Tensors
+from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import Placement, PrecisionEvidence
 
 OUT_OF_MEMORY = 2
 _PTX = b"""
@@ -72,7 +73,7 @@ class _Session:
             self._driver.launch(self._how)
         return {}
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """It has nothing to time."""
         raise RuntimeError("a fault has no latency")
 

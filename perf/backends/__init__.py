@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,17 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import Placement, PrecisionEvidence
 from perf.schema.model_form import Format, InputSpec, ModelForm
 
 if TYPE_CHECKING:
     import numpy as np
 
 Tensors: TypeAlias = Mapping[str, "np.ndarray"]
-FALLBACK_EP_PREFIX = (
-    "beneath."  # before the names of options of the provider that runs what a backend's own leaves
-)
+# before the names of options of the provider that runs what a backend's own leaves
+FALLBACK_EP_PREFIX = "beneath."
 
 
 class Unsupported(Exception):
@@ -40,8 +41,12 @@ class Session(Protocol):
         """Run once, outputs by name on the host, in the order the model declares them."""
         ...
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
-        """Warm up, run `cell.protocol` over the feeds in rotation, and return synchronised samples."""
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
+        """Warm up, run `cell.protocol` over the feeds in rotation, and return synchronised samples.
+
+        The outputs of the first and the last timed run come with them, whole when this returns; an engine
+        that times itself in a program of its own gives none, and says so in `no_outputs`.
+        """
         ...
 
     def placement(self) -> Placement | None:
@@ -94,58 +99,52 @@ class ModelInputs:
     examples: Tensors = field(default_factory=dict)
 
 
-def _runs_on_cpu(_found: ProbeResult) -> bool:
-    """An engine that uses no GPU, or nothing else: needs_gpu says which."""
-    return False
-
-
-def _no_program(_trtexec: str, _workspace: str) -> str:
-    """An engine that is a library."""
-    return ""
-
-
 @dataclass(frozen=True)
 class Backend:
     """One engine's way of loading and running models; a module ends with BACKEND = Backend(…)."""
 
     targets: tuple[TargetSpec, ...]
     open: Callable[[Cell, Path], AbstractContextManager[Session]]  # imports its engine in here
-    missing: Callable[
-        [ProbeResult], str
-    ]  # why it cannot run there and what would fix it; "": it can
-    provider: str = ""  # the EP that nodes must be placed on; "" : cannot say
+    # why it cannot run there and what would fix it; "": it can
+    missing: Callable[[ProbeResult], str]
+    provider: str = ""  # the EP that nodes must be placed on; "": cannot say
     preload: tuple[str, ...] = ()  # what its worker needs, which a host may import before it forks
     builds: bool = False  # builds engines: never run beside anything
     needs_gpu: bool = False
-    program: Callable[[str, str], str] = _no_program  # path of its own, from --trtexec and -w
+    # the path of a program of its own, from --trtexec and -w; "" where its engine is a library
+    program: Callable[[str, str], str] = lambda _trtexec, _workspace: ""
     half_artefact: bool = False  # reduced precision is a converted model, not a flag
-    half_wanted: bool = (
-        False  # some versions take a flag, others the converted model, if it can be made
-    )
+    # some versions take a flag, others the converted model, if it can be made
+    half_wanted: bool = False
     default_options: Mapping[str, str] = field(default_factory=dict)
     options_flag: str = ""  # the flag that sets its options: trt_ep_options, cuda_ep_options
-    fallback_options_flag: str = (
-        ""  # the flag that sets those of the provider beneath it, named beneath.NAME
-    )
+    # the flag that sets those of the provider beneath it, named beneath.NAME
+    fallback_options_flag: str = ""
     takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
     serves_plugins: bool = False  # its targets are declared in environments.toml
-    runs_profile: bool = True  # a second, profiled session gives time shares
     formats: tuple[Format, ...] = (Format.ONNX,)  # what it loads, what it likes best first
     # what a form takes, and so whose eager outputs in fp32 on the CPU all targets of that model are held to
     describe: Callable[[ModelForm], ModelInputs] | None = None
-    takes_gpu: Callable[[ProbeResult], bool] = _runs_on_cpu  # it uses one where there is one
+    # it uses a GPU where there is one; needs_gpu: it uses nothing else
+    takes_gpu: Callable[[ProbeResult], bool] = lambda _found: False
 
 
 def discover_backends(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:
     """Every backend in this folder and in `extra` files; raises ValueError for one without BACKEND."""
-    return tuple(_each(extra))
+    return tuple(_iter_backends(extra))
 
 
 def load_backend_file(path: Path) -> Backend:
     """The backend of a file outside this folder; raises ValueError where it has none."""
-    return discover_backends((path,))[-1]
+    spec = importlib.util.spec_from_file_location(f"backend_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for a module's names there
+    spec.loader.exec_module(module)
+    return _backend_of_module(module)
 
 
 def backend_serving(name: str, backends: Iterable[Backend]) -> Backend:
@@ -158,7 +157,7 @@ def backend_serving(name: str, backends: Iterable[Backend]) -> Backend:
 
 def describe_form(form: ModelForm) -> ModelInputs:
     """What a form of a model takes, by the backend that reads its format; raises KeyError for none."""
-    for backend in _each(()):
+    for backend in _iter_backends(()):
         if backend.describe is not None and form.format in backend.formats:
             return backend.describe(form)
     raise KeyError(form.format.value)
@@ -168,30 +167,21 @@ def backend_of_cell(cell: Cell) -> Backend:
     """The backend that a cell's target needs: a plug-in's, a file kept elsewhere, or one in here."""
     extra = (Path(cell.plugin["file"]),) if "file" in cell.plugin else ()
     if "library" in cell.plugin:
-        return next(b for b in _each(extra) if b.serves_plugins)
-    return backend_serving(cell.target.name, _each(extra))
+        return next(b for b in _iter_backends(extra) if b.serves_plugins)
+    return backend_serving(cell.target.name, _iter_backends(extra))
 
 
-def _each(extra: Sequence[Path]) -> Iterator[Backend]:
+def _iter_backends(extra: Sequence[Path]) -> Iterator[Backend]:
     """Backends one by one, each imported when it is reached: a worker pays for few of them."""
     for name in sorted(m.name for m in pkgutil.iter_modules(__path__)):
         if not name.startswith("_"):
-            yield _told_by(importlib.import_module(f"{__name__}.{name}"))
+            yield _backend_of_module(importlib.import_module(f"{__name__}.{name}"))
     for path in extra:
-        yield _told_by(_from_path(path))
+        yield load_backend_file(path)
 
 
-def _told_by(module: ModuleType) -> Backend:
+def _backend_of_module(module: ModuleType) -> Backend:
     backend = getattr(module, "BACKEND", None)
     if not isinstance(backend, Backend):
         raise ValueError(f"{module.__file__}: no BACKEND = Backend(…) at its end")
     return backend
-
-
-def _from_path(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"backend_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -5,21 +5,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec, Unsupported
-from perf.backends._ort import session as ort_session
+from perf.backends._ort.provider import missing_provider
+from perf.backends._ort.session import OrtSession, Providers, SessionSpec
 from perf.machine.gpus import device_ordinal
 from perf.schema.cell import Cell, Precision
 
 NAME = "CUDAExecutionProvider"
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the CUDA device `cell.device`, nodes that CUDA lacks on the CPU."""
     preload(cell)
-    providers: ort_session.Providers = ((NAME, cuda_options(cell)), ("CPUExecutionProvider", {}))
-    opening = ort_session.Opening(
+    providers: Providers = ((NAME, cuda_options(cell)), ("CPUExecutionProvider", {}))
+    spec = SessionSpec(
         model_path(cell), providers, device="cuda", device_id=device_number(cell), typed=True
     )
-    return ort_session.open_session(cell, launch_dir, opening)
+    return OrtSession.open(cell, launch_dir, spec)
 
 
 def cuda_options(cell: Cell) -> dict[str, str]:
@@ -59,9 +60,7 @@ def missing(found: ProbeResult) -> str:
     """It needs a device that NVML sees, and the GPU build."""
     if not found.gpus:
         return "no device: NVML sees no NVIDIA GPU; run on a machine with one and its driver"
-    return ort_session.missing_provider(
-        found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]"
-    )
+    return missing_provider(found, NAME, "an environment with onnxruntime-gpu[cuda,cudnn]")
 
 
 BACKEND = Backend(
@@ -69,7 +68,7 @@ BACKEND = Backend(
         TargetSpec(NAME, Precision.FP32, ("cuda", "ORT-CUDAFp32")),
         TargetSpec(NAME, Precision.FP16, ("cuda:fp16", "ORT-CUDAFp16")),
     ),
-    open=open_,
+    open=open_session,
     missing=missing,
     provider=NAME,
     preload=("numpy", "onnxruntime"),

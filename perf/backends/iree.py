@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec, Tensors, Unsupported
 from perf.backends._tensorrt import onnx_header
-from perf.backends._tensorrt.engine_cache import locked, made_aside
+from perf.backends._tensorrt.engine_cache import hold_engine_lock
 from perf.backends._tensorrt.onnx_header import Header
-from perf.measure import timing
+from perf.measure.timing import TimedRuns, time_runs
+from perf.schema import atomic_file
 from perf.schema.cell import Cell, Io, Precision
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import Placement, PrecisionEvidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +50,9 @@ class IreeSession:
 
     def infer(self, feed: Tensors) -> Tensors:
         """One run, host to host."""
-        results = _as_list(self._call(*self._ordered(feed)))
-        names = (v.name for v in self._header.outputs)
-        return {n: _copied(r) for n, r in zip(names, results, strict=True)}
+        return self._named(self._call(*self._ordered(feed)))
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """Samples of calls with arrays, results read; with io=device on IREE's own buffers, none read."""
         ordered = [self._ordered(f) for f in feeds]
         call = self._call
@@ -61,14 +60,18 @@ class IreeSession:
             put = self._runtime.asdevicearray
             held = [[put(self._device, a) for a in given] for given in ordered]
 
-            def run(i: int) -> object:
+            def run(i: int) -> Any:
                 return call(*held[i])
+
+            named: Callable[[Any], Tensors] = self._named
         else:
 
-            def run(i: int) -> object:
+            def run(i: int) -> Any:
                 return [r.to_host() for r in _as_list(call(*ordered[i]))]
 
-        return timing.time_runs(run, len(feeds), cell.protocol, cell.io.value, synchronised=True)
+            named = self._by_name
+
+        return time_runs(run, named, len(feeds), cell, synchronised=True)
 
     def placement(self) -> Placement | None:
         """There is one engine, and nothing beside it."""
@@ -77,6 +80,13 @@ class IreeSession:
     def precision_evidence(self) -> PrecisionEvidence | None:
         """It runs the model's own types."""
         return None
+
+    def _named(self, result: Any) -> Tensors:
+        return self._by_name([_copied(r) for r in _as_list(result)])
+
+    def _by_name(self, arrays: Sequence["np.ndarray"]) -> Tensors:
+        names = (v.name for v in self._header.outputs)
+        return dict(zip(names, arrays, strict=True))
 
     def _ordered(self, feed: Tensors) -> list["np.ndarray"]:
         from perf.measure import tensor_io
@@ -104,10 +114,10 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     cache = Path(cell.cache) if cell.cache else launch_dir
     cache.mkdir(parents=True, exist_ok=True)
     module = cache / MODULE
-    with locked(module):
+    with hold_engine_lock(module):
         cached = module.exists()
         if not cached:
-            with made_aside(module) as aside:
+            with atomic_file.draft_of(module, durable=False) as aside:
                 _compile(cell, _imported(cell.model.path), aside)
     session = IreeSession(cell, runtime, module, header)
     session.cached = cached

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec, Tensors, Unsupported
 from perf.backends._tensorrt import onnx_header
-from perf.measure import timing
+from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import Placement, PrecisionEvidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,18 +35,12 @@ class OpenVinoSession:
 
     def infer(self, feed: Tensors) -> Tensors:
         """One run, host to host."""
-        result = self._request.infer(self._fed(feed), share_inputs=True)
-        return {
-            name: _to_array(result[port])
-            for name, port in zip(self._outputs, self._compiled.outputs, strict=True)
-        }
+        return self._named(self._request.infer(self._fed(feed), share_inputs=True))
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """Samples of requests on arrays, outputs copied; with io=device on tensors that were set before."""
         make = self._resident_run if cell.io is Io.DEVICE else self._host_run
-        return timing.time_runs(
-            make(feeds), len(feeds), cell.protocol, cell.io.value, synchronised=True
-        )
+        return time_runs(make(feeds), self._named, len(feeds), cell, synchronised=True)
 
     def placement(self) -> Placement | None:
         """There is one engine, and nothing beside it."""
@@ -71,6 +65,10 @@ class OpenVinoSession:
             asked.value, share, None, "runtime model", f"INFERENCE_PRECISION_HINT became {got}"
         )
 
+    def _named(self, result: Any) -> Tensors:
+        ports = zip(self._outputs, self._compiled.outputs, strict=True)
+        return {name: _to_array(result[port]) for name, port in ports}
+
     def _fed(self, feed: Tensors) -> dict[str, "np.ndarray"]:
         from perf.measure import tensor_io
 
@@ -81,11 +79,11 @@ class OpenVinoSession:
                 raise Unsupported(f"input {name!r} is of a type that numpy lacks")
         return dict(feed)
 
-    def _host_run(self, feeds: Sequence[Tensors]) -> Callable[[int], object]:
+    def _host_run(self, feeds: Sequence[Tensors]) -> Callable[[int], Any]:
         request, fed = self._request, [self._fed(f) for f in feeds]
         return lambda i: request.infer(fed[i], share_inputs=True)
 
-    def _resident_run(self, feeds: Sequence[Tensors]) -> Callable[[int], object]:
+    def _resident_run(self, feeds: Sequence[Tensors]) -> Callable[[int], Any]:
         """run(i) on a request of its own for each feed, whose tensors need no copy in or out."""
         requests = []
         for feed in feeds:
@@ -94,9 +92,10 @@ class OpenVinoSession:
                 request.set_tensor(name, self._openvino.Tensor(array))
             requests.append(request)
 
-        def run(i: int) -> None:
+        def run(i: int) -> Any:
             requests[i].start_async()
             requests[i].wait()
+            return requests[i].results  # arrays on the request's own memory
 
         return run
 
@@ -151,5 +150,5 @@ BACKEND = Backend(
     ),
     open=_open,
     missing=_missing,
-    preload=("numpy", "openvino"),
+    preload=("numpy",),  # openvino starts a thread when it is imported: its host could not fork
 )

@@ -8,45 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from perf.backends import Backend, ProbeResult, Session, Unsupported
-from perf.backends._ort import session as ort_session
+from perf.backends._ort.provider import missing_provider
+from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.schema.cell import Cell
 
 _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
 
 
-def open_(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the first device that the plug-in named in `cell.plugin` offers."""
     import onnxruntime as ort
 
     name = cell.plugin.get("ep_name", cell.target.name)
-    offered = register_plugin(
-        ort, name, cell.plugin["library"], cell.plugin.get("registration", name)
-    )
+    offered = register_plugin(ort, cell.plugin, name)
     if not offered:
         raise Unsupported(
             f"no device: the plug-in was registered, and offers none for {name} here"
         )
     device = offered[min(cell.device, len(offered) - 1)]
     on_host = device.device.type == ort.OrtHardwareDeviceType.CPU
-    opening = ort_session.Opening(
+    spec = SessionSpec(
         cell.model.path,
         (),
         device="cpu" if on_host else "",
         devices=(device,),
         device_options=cell.options,
     )
-    return ort_session.open_session(cell, launch_dir, opening)
+    return OrtSession.open(cell, launch_dir, spec)
 
 
-def register_plugin(ort: Any, ep_name: str, library: str, registration: str) -> list[Any]:
+def register_plugin(ort: Any, plugin: Mapping[str, str], ep_name: str) -> list[Any]:
     """The plug-in's OrtEpDevices, those of any EP where `ep_name` is ""; it is registered once a process.
 
     Raises Unsupported where this ORT cannot.
     """
     if not hasattr(ort, "register_execution_provider_library"):
         raise Unsupported(f"onnxruntime {ort.__version__} takes no plug-ins; 1.22 or newer does")
-    path = library_path(library)
+    path = library_path(plugin["library"])
     if not _devices_of(ort, path):
+        registration = plugin.get("registration") or ep_name or plugin["target"]
         ort.register_execution_provider_library(registration, path)
     return [d for d in _devices_of(ort, path) if ep_name in ("", d.ep_name)]
 
@@ -57,9 +57,7 @@ def _devices_of(ort: Any, path: str) -> list[Any]:
 
 def list_devices(ort: Any, plugin: Mapping[str, str]) -> list[str]:
     """For a probe: the plug-in's EP, once for each device it offers; the engine's errors are raised."""
-    name = plugin.get("ep_name", "")
-    registration = plugin.get("registration") or name or plugin["target"]
-    return [str(d.ep_name) for d in register_plugin(ort, name, plugin["library"], registration)]
+    return [str(d.ep_name) for d in register_plugin(ort, plugin, plugin.get("ep_name", ""))]
 
 
 def library_path(library: str) -> str:
@@ -78,9 +76,7 @@ def library_path(library: str) -> str:
 
 def missing(found: ProbeResult) -> str:
     """It needs an ONNX Runtime, and a device that the probe saw after registering the plug-in."""
-    if reason := ort_session.missing_provider(
-        found, "CPUExecutionProvider", "onnxruntime 1.22 or newer"
-    ):
+    if reason := missing_provider(found, "CPUExecutionProvider", "onnxruntime 1.22 or newer"):
         return reason
     if error := found.errors.get("plugin"):
         return f"the plug-in cannot be registered: {error}"
@@ -91,7 +87,7 @@ def missing(found: ProbeResult) -> str:
 
 BACKEND = Backend(
     targets=(),  # declared in environments.toml: plugin = { target, library, ep_name }
-    open=open_,
+    open=open_session,
     missing=missing,
     preload=("numpy", "onnxruntime"),
     serves_plugins=True,

@@ -1,7 +1,6 @@
 """TensorRT for RTX: engines built ahead of time by the same parser and builder, run on RTX boards."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec
@@ -11,14 +10,13 @@ from perf.schema.cell import Cell, Precision
 PACKAGES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
-@contextlib.contextmanager
-def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
+def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """Build or load the engine; raises Unsupported without the package or a device."""
-    with python_session.opened(cell, launch_dir, PACKAGES) as session:
-        yield session
+    return python_session.open_session(cell, launch_dir, PACKAGES)
 
 
-def _missing(found: ProbeResult) -> str:
+def missing(found: ProbeResult) -> str:
+    """It needs its own package; whether the board is an RTX is seen when a cell is opened."""
     if any(v.startswith(("tensorrt-rtx", "tensorrt_rtx")) for v in found.versions):
         return ""
     return (
@@ -32,8 +30,8 @@ BACKEND = Backend(
         TargetSpec("TensorRT_RTX", Precision.FP32, ("rtx",)),
         TargetSpec("TensorRT_RTX", Precision.FP16, ("rtx_fp16",)),
     ),
-    open=_open,
-    missing=_missing,
+    open=open_session,
+    missing=missing,
     builds=True,
     needs_gpu=True,
     half_artefact=True,  # strongly typed, as TensorRT 11: half precision is the model's own

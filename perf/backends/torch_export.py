@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.backends import Backend, Session, Unsupported
-from perf.backends._tensorrt.engine_cache import locked, made_aside
+from perf.backends._tensorrt.engine_cache import hold_engine_lock
 from perf.backends._torch import loading
 from perf.backends._torch.loading import LoadedModel
 from perf.backends._torch.session import TorchSession
@@ -21,6 +21,7 @@ from perf.backends._torch.setup import (
 )
 from perf.backends.torch import reduced_targets
 from perf.backends.torch_script import example_call
+from perf.schema import atomic_file
 from perf.schema.cell import Cell, Precision
 from perf.schema.model_form import Format
 
@@ -38,7 +39,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     cache.mkdir(parents=True, exist_ok=True)
     with translate_errors(), compiler_caches(cache):
         loaded = loading.load(cell.form)
-        with locked(cache / PACKAGE):
+        with hold_engine_lock(cache / PACKAGE):
             cached = (cache / PACKAGE).exists()
             if not cached:
                 require_compiler()
@@ -54,7 +55,7 @@ def _compile(cell: Cell, loaded: LoadedModel, setup: TorchSetup, package: Path) 
 
     program = exported(cell, loaded, setup)
     configs = {"max_autotune": cell.options.get("max_autotune", "0") in ("1", "true")}
-    with made_aside(package) as aside:
+    with atomic_file.draft_of(package, durable=False) as aside:
         whole = aside.with_name(aside.name + ".pt2")  # its name must end so
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(whole), inductor_configs=configs

@@ -1,15 +1,16 @@
 """What an artefact is asked for by, known by and described by: request, key and report."""
 
-from __future__ import annotations
-
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from perf.conversion.errors import UserError
+from perf.request.model_list import digest_test_data
+from perf.request.programs import install_command
 
 Precision = Literal["fp16", "bf16", "int8"]
 Converter = Literal["onnxruntime", "onnxconverter-common"]
@@ -30,8 +31,8 @@ class ConversionError(UserError):
 class ConversionRequest:
     """What to make of the source, and what to check it with.
 
-    The block lists are added to the converter's defaults: those nodes stay fp32 (in int8: are not
-    quantised). `calibration` is a folder of test sets: int8 needs it, the others check with it.
+    The block lists are added to the converter's defaults: those nodes stay fp32 (int8: unquantised).
+    `calibration` is a folder of test sets: int8 needs it, the others check with it.
     """
 
     precision: Precision = "fp16"
@@ -40,14 +41,17 @@ class ConversionRequest:
     node_block_list: tuple[str, ...] = ()
     calibration: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ConversionError(f"no converter makes {self.precision} models")
+
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at before the artefact was offered.
+    """What was looked at before the artefact was offered; None where nothing could be run or compared.
 
-    relative_difference: the worst output's norm of (artefact - fp32) over the norm of fp32 on the
-    CPU EP with graph optimisations off; rms_difference: that output's root mean square of
-    (artefact - fp32), in the output's own unit. None where nothing could be run or compared.
+    relative_difference: the worst output's norm of (artefact - fp32) over the norm of fp32 on the unoptimised
+    CPU EP; rms_difference: that output's root mean square of (artefact - fp32), in the output's own unit.
     """
 
     kind: str
@@ -82,27 +86,32 @@ class Report:
     check: Check
 
 
-def artifact_key(
-    source_sha256: str,
-    precision: Precision,
-    converter: Converter,
-    converter_version: str,
-    op_block_list: Sequence[str] = (),
-    node_block_list: Sequence[str] = (),
-    calibration: str = "",
-) -> str:
-    """32 hex digits that change with anything that can change the artefact; order does not count.
+def converter_version(converter: Converter) -> str:
+    """The installed converter's version; ConversionError with the install command if missing."""
+    others = [f"onnxruntime-{name}" for name in ("gpu", "openvino", "qnn")]
+    for name in (converter, *(others if converter == "onnxruntime" else ())):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    raise ConversionError(
+        f"{converter} is not installed here: `{install_command(converter, extra=True)}` fixes it, or "
+        "choose another --converter"
+    )
 
-    `calibration` is the digest of the test sets that an int8 artefact is calibrated on.
+
+def request_key(source_sha256: str, request: ConversionRequest) -> str:
+    """32 hex digits that change with anything that can change what `request` makes here of that source.
+
+    The order of a block list does not count, test sets only for int8. Raises ConversionError.
     """
+    sets = request.calibration if request.precision == "int8" else None
     parts = {
         "source": source_sha256,
-        "precision": precision,
-        "converter": converter,
-        "version": converter_version,
-        "ops": sorted(set(op_block_list)),
-        "nodes": sorted(set(node_block_list)),
+        "precision": request.precision,
+        "converter": request.converter,
+        "version": converter_version(request.converter),
+        "ops": sorted(set(request.op_block_list)),
+        "nodes": sorted(set(request.node_block_list)),
         "recipe": RECIPE,
-        "calibration": calibration,
+        "calibration": digest_test_data(sets),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,125 +1,93 @@
 """The check an artefact passes before it is offered: loaded, run and compared with fp32."""
 
-from __future__ import annotations
-
-import dataclasses
+import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 
-from perf.conversion import bfloat16, cpu_reference, data_sets, external_data, model_inputs
+from perf.conversion import bfloat16, external_data
 from perf.conversion.artifact import Check, ConversionError
-from perf.conversion.errors import UserError
+from perf.conversion.cpu_reference import open_session, output_distance, run_session
+from perf.conversion.data_sets import Tensors, read_inputs
+from perf.conversion.errors import UserError, describe_error, raise_as
+from perf.conversion.model_inputs import Overrides, fill_inputs, resolve_shapes
+from perf.conversion.signature import read_signature
+from perf.request.model_list import find_test_sets
 
 CHECK_SEED = 20_240_601
 
 
 def check_converted(source: Path, artefact: Path, calibration: Path | None) -> Check:
-    """Run both models on the CPU EP on one set of inputs and compare every output.
+    """Run both models on the CPU EP on one set of inputs, stored or seeded, and compare every output.
 
-    The inputs are the first of the `calibration` sets, else seeded ones where every shape is
-    known. Raises ConversionError if the artefact does not load, does not run where fp32 runs, or
-    changes the names or types of its inputs and outputs.
+    Raises ConversionError if the artefact does not load, does not run where fp32 runs, or changes the
+    names or types of its inputs and outputs; BadModel for test data that does not fit.
     """
-    fp32 = cpu_reference.open_session(source)
-    try:
-        made = cpu_reference.open_session(artefact)
-    except Exception as error:  # onnxruntime's exceptions share no public base
-        why = cpu_reference.describe_error(error)
-        raise ConversionError(f"the converted model does not load: {why}") from error
-    require_same_ends(_ends(fp32), _ends(made))
-    feed, named = _feed(source, calibration)
+    _require_same_ends(source, artefact)
+    fp32 = open_session(source)
+    with raise_as(ConversionError, "the converted model does not load"):
+        converted = open_session(artefact)
+    feed, inputs = _feed(source, calibration)
     if feed is None:
-        return Check("loaded on the CPU EP", named)
+        return Check("loaded on the CPU EP", inputs)
     try:
-        expected = cpu_reference.run_session(fp32, feed)
-    except Exception as error:
-        if named.startswith("test_data"):
-            why = cpu_reference.describe_error(error)
-            raise ConversionError(f"fp32 itself does not run on {named}: {why}") from error
-        return Check("loaded on the CPU EP", f"not run: fp32 fails on {named}")
-    try:
-        found = cpu_reference.run_session(made, feed)
-    except Exception as error:
-        why = cpu_reference.describe_error(error)
-        raise ConversionError(f"the converted model does not run: {why}") from error
-    return _compare(found, expected, named)
+        expected = run_session(fp32, feed)
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        if not inputs.startswith("test_data"):
+            return Check("loaded on the CPU EP", f"not run: fp32 fails on {inputs}")
+        why = describe_error(error)
+        raise ConversionError(f"fp32 itself does not run on {inputs}: {why}") from error
+    with raise_as(ConversionError, "the converted model does not run"):
+        found = run_session(converted, feed)
+    return _compare(found, expected, inputs)
 
 
 def check_converted_bf16(source: Path, artefact: Path, calibration: Path | None) -> Check:
-    """The check of a bf16 artefact, for which the CPU EP has no kernels.
-
-    Its types were inferred when it was made; here its twin runs, whose weights are rounded to bf16
-    and whose arithmetic is fp32.
-    """
-    require_same_ends(_declared(source), _declared(artefact))
+    """The check of a bf16 artefact: the CPU EP has no kernels for it, so its twin runs, in fp32."""
     model = onnx.load(str(artefact))
     bfloat16.widen(model)
-    twin = artefact.with_name(f"{artefact.name}.twin")
-    try:
+    with tempfile.TemporaryDirectory(dir=artefact.parent) as folder:
+        twin = Path(folder) / artefact.name
         external_data.save_model(model, twin)
         found = check_converted(source, twin, calibration)
-    finally:
-        for path in (twin, twin.with_name(f"{twin.name}.data")):
-            path.unlink(missing_ok=True)
     kind = f"{found.kind}, weights rounded to bf16 and arithmetic in fp32: no bf16 kernels there"
-    return dataclasses.replace(found, kind=kind)
+    return replace(found, kind=kind)
 
 
-def require_same_ends(fp32: dict[str, str], made: dict[str, str]) -> None:
+def _require_same_ends(source: Path, artefact: Path) -> None:
     """Refuse an artefact that asks for or gives anything but what the fp32 model does."""
-    if fp32 != made:
-        changed = sorted(set(fp32.items()) ^ set(made.items()))
-        names = ", ".join(sorted({name for name, _ in changed}))
+    fp32, converted = (
+        {(v.name, v.onnx_type) for v in (*signature.inputs, *signature.outputs)}
+        for signature in (read_signature(source), read_signature(artefact))
+    )
+    if changed := {name for name, _ in fp32 ^ converted}:
+        names = ", ".join(sorted(changed))
         raise ConversionError(f"the converted model changed its inputs or outputs: {names}")
 
 
-def _compare(found: dict[str, Any], expected: dict[str, Any], named: str) -> Check:
-    outputs: dict[str, float | str] = {}
-    worst: cpu_reference.Distance | None = None
+def _compare(found: Tensors, expected: Tensors, inputs: str) -> Check:
+    check = Check("run on the CPU EP beside fp32", inputs)
     for name, want in expected.items():
-        distance = cpu_reference.output_distance(found[name], want)
+        distance = output_distance(found[name], want)
         if distance is None:  # as many boxes as the scores say: rounding changes the count
-            outputs[name] = f"shape {list(found[name].shape)} instead of {list(want.shape)}"
+            check.outputs[name] = f"shape {[*found[name].shape]} instead of {[*want.shape]}"
             continue
-        outputs[name] = distance.relative
-        if worst is None or distance.relative > worst.relative:
-            worst = distance
-    kind = "run on the CPU EP beside fp32"
-    if worst is None:
-        return Check(kind, named, outputs=outputs)
-    return Check(kind, named, worst.relative, worst.rms, outputs)
+        check.outputs[name] = distance.relative
+        if distance.relative > (check.relative_difference or -1.0):
+            check = Check(check.kind, inputs, distance.relative, distance.rms, check.outputs)
+    return check
 
 
-def _feed(source: Path, calibration: Path | None) -> tuple[data_sets.Tensors | None, str]:
+def _feed(source: Path, calibration: Path | None) -> tuple[Tensors | None, str]:
     """What both are fed, and what to call it; None with the reason where nothing can be made."""
-    declared = model_inputs.declared_inputs(external_data.read_structure(source))
-    sets = data_sets.find_sets(calibration) if calibration is not None else []
+    signature = read_signature(source)
+    sets = find_test_sets(calibration) if calibration else ()
     if sets:
-        try:
-            names = [each.name for each in declared]
-            return data_sets.read_tensors(sets[0], "input", names), sets[0].name
-        except UserError as refusal:
-            raise ConversionError(str(refusal)) from refusal
+        return read_inputs(sets[0], signature), sets[0].name
     try:
-        shapes = model_inputs.resolve_shapes(declared, model_inputs.Overrides())
-        filled = model_inputs.fill_inputs(declared, shapes, model_inputs.Overrides(), CHECK_SEED)
-        return filled, f"seeded inputs (seed {CHECK_SEED})"
+        shapes = resolve_shapes(signature.inputs, Overrides())
+        feed = fill_inputs(signature.inputs, shapes, Overrides(), CHECK_SEED)
     except UserError as refusal:
         return None, f"not run: {refusal}"
-
-
-def _ends(session: Any) -> dict[str, str]:
-    ends = {f"input {each.name}": each.type for each in session.get_inputs()}
-    return ends | {f"output {each.name}": each.type for each in session.get_outputs()}
-
-
-def _declared(path: Path) -> dict[str, str]:
-    graph = external_data.read_structure(path).graph
-    stored = {tensor.name for tensor in graph.initializer}
-    fed = [value for value in graph.input if value.name not in stored]
-    ends = {f"input {value.name}": str(value.type.tensor_type.elem_type) for value in fed}
-    for value in graph.output:
-        ends[f"output {value.name}"] = str(value.type.tensor_type.elem_type)
-    return ends
+    return feed, f"seeded inputs (seed {CHECK_SEED})"

@@ -1,95 +1,62 @@
-"""Half-precision and int8 artefacts of a model: converted, checked against fp32, then offered."""
-
-from __future__ import annotations
+"""Half-precision and int8 artefacts of a model: converted, checked against fp32, and kept by key."""
 
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never, get_args
+from typing import Any, get_args
 
-from perf.conversion import scratch_dir
-from perf.conversion.artifact import (
-    DIFFERENCE_LIMITS,
-    Check,
-    ConversionError,
-    ConversionRequest,
-    Converter,
-    Precision,
-    Report,
-    artifact_key,
-)
+from perf.conversion import artifact
+from perf.conversion.artifact import ConversionError, ConversionRequest, Report, request_key
+from perf.conversion.check_converted import check_converted, check_converted_bf16
+from perf.conversion.converters import to_half, to_int8
 from perf.conversion.errors import UserError, run_command
+from perf.conversion.scratch_dir import scratch_folder
+from perf.conversion.signature import read_signature
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import digest_model, digest_test_data
-from perf.request.programs import command_of, install_command
+from perf.request.model_list import digest_model
+from perf.request.programs import command_of
+from perf.schema.atomic_file import write_json
+from perf.schema.file_lock import hold_lock
 
-if TYPE_CHECKING:
-    from perf.conversion.converters import Conversion
-
-
-def converter_version(converter: Converter) -> str:
-    """The installed converter's version; ConversionError with the install command if missing."""
-    from importlib import metadata
-
-    try:
-        return metadata.version(converter)
-    except metadata.PackageNotFoundError as error:
-        for variant in ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn"):
-            try:
-                if converter == "onnxruntime":
-                    return metadata.version(variant)
-            except metadata.PackageNotFoundError:
-                continue
-        raise ConversionError(
-            f"{converter} is not installed here: `{install_command(converter, extra=True)}` fixes it, or "
-            "choose another --converter"
-        ) from error
+REPORT = "report.json"
 
 
-def precision_named(precision: str) -> Precision:
-    """A precision by its name; raises ConversionError for one that no converter makes."""
-    for known in get_args(Precision):
-        if precision == known:
-            return known  # type: ignore[no-any-return]
-    raise ConversionError(f"no converter makes {precision} models")
+@dataclass(frozen=True)
+class StoredArtefact:
+    """An artefact, the report of its making, and whether it was there before it was asked for."""
 
-
-def request_key(source_sha256: str, request: ConversionRequest) -> str:
-    """The key of what `request` makes of that source with the converter that is installed here.
-
-    Int8 also depends on the test sets it is calibrated on. Raises ConversionError without the
-    converter.
-    """
-    calibrated = digest_test_data(request.calibration) if request.precision == "int8" else ""
-    version = converter_version(request.converter)
-    blocks = request.op_block_list, request.node_block_list
-    return artifact_key(
-        source_sha256, request.precision, request.converter, version, *blocks, calibrated
-    )
+    path: Path
+    report: Mapping[str, Any]
+    before: bool
 
 
 def convert(source: Path, destination: Path, request: ConversionRequest) -> Report:
-    """Make the artefact at `destination`, atomically, or raise ConversionError and leave nothing.
-
-    A model with external data gets `<destination>.data` beside it, in place before the model is.
-    """
-    from perf.conversion import external_data
-
-    version = converter_version(request.converter)
-    external_data.external_files(
-        source, external_data.read_structure(source)
-    )  # refuses what is not whole
+    """Make the artefact (and `<destination>.data`) atomically, or raise UserError and leave nothing."""
+    version = artifact.converter_version(request.converter)
+    read_signature(source)  # refuses what is not whole
     source_sha256 = digest_model(source)
     began_s = time.monotonic()
+    make = to_int8 if request.precision == "int8" else to_half
+    check_it = check_converted_bf16 if request.precision == "bf16" else check_converted
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_dir.scratch_folder(destination.parent, ".converting.") as folder:
+    with scratch_folder(destination.parent, ".converting.") as folder:
         draft = folder / destination.name
-        conversion, check = _made_and_checked(source, draft, request)
+        conversion = make(source, draft, request)
+        check = check_it(source, draft, request.calibration)
+        if check.too_far(request.precision):
+            raise ConversionError(
+                f"the {request.precision} model's outputs differ from fp32's by "
+                f"{check.relative_difference:.3g} of their norm on the CPU EP (limit "
+                f"{artifact.DIFFERENCE_LIMITS[request.precision]}); block its worst ops or nodes"
+            )
         size_bytes = sum(path.stat().st_size for path in folder.iterdir())
-        _put_in_place(folder, destination)
+        # external data first, the model last: a model that is there is complete
+        for path in sorted(folder.iterdir(), key=lambda path: path == draft):
+            path.replace(destination.with_name(path.name))
     return Report(
         key=request_key(source_sha256, request),
         source=str(source),
@@ -106,64 +73,46 @@ def convert(source: Path, destination: Path, request: ConversionRequest) -> Repo
     )
 
 
-def _made_and_checked(
-    source: Path, draft: Path, request: ConversionRequest
-) -> tuple[Conversion, Check]:
-    from perf.conversion import check_converted, converters
-
-    match request.precision:
-        case "int8":
-            conversion = converters.to_int8(source, draft, request)
-            check = check_converted.check_converted(source, draft, request.calibration)
-        case "fp16":
-            conversion = converters.to_half(source, draft, request)
-            check = check_converted.check_converted(source, draft, request.calibration)
-        case "bf16":
-            conversion = converters.to_half(source, draft, request)
-            check = check_converted.check_converted_bf16(source, draft, request.calibration)
-        case never:
-            assert_never(never)
-    if check.too_far(request.precision):
-        raise ConversionError(
-            f"the {request.precision} model's outputs differ from fp32's by "
-            f"{check.relative_difference:.3g} of their norm on the CPU EP (limit "
-            f"{DIFFERENCE_LIMITS[request.precision]}); block its worst ops or nodes"
-        )
-    return conversion, check
+def get_or_make(source: Path, root: Path, request: ConversionRequest) -> StoredArtefact:
+    """The artefact in `<root>/<key>`; made now if it is not there, whoever else asks. Raises UserError."""
+    folder = root / request_key(digest_model(source), request)
+    path = folder / f"model.{request.precision}.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_lock(folder / "lock"):
+        if (report := _whole(path)) is not None:
+            return StoredArtefact(path, report, before=True)
+        write_json(folder / REPORT, dataclasses.asdict(convert(source, path, request)))
+        return StoredArtefact(path, _read(folder / REPORT), before=False)
 
 
-def _put_in_place(folder: Path, destination: Path) -> None:
-    """External data first, the model last: a model that is there is complete."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == destination.name):
-        path.replace(destination.with_name(path.name))
+def stored_precisions(source_sha256: str, folders: Iterable[Path]) -> list[str]:
+    """The precisions of this source's artefacts that lie in the folders, told by their reports."""
+    found = set()
+    for record in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        report = _read(record)
+        if report.get("source_sha256") == source_sha256 and any(record.parent.glob("*.onnx")):
+            found.add(str(report.get("precision")))
+    return sorted(found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: exit 0 with the artefact there, 1 with one line on stderr and no artefact.
-
-    With --report, a JSON file holds the Report, or {"failed": reason}.
-    """
-    given = make_parser().parse_args(arguments)
-    request = ConversionRequest(
-        given.precision,
-        given.converter,
-        tuple(given.op_block_list),
-        tuple(given.node_block_list),
-        given.calibration,
-    )
+    """The command line: 0 with the artefact there, 1 with one line on stderr, and in the report."""
+    args = make_parser().parse_args(arguments)
+    blocks = tuple(args.op_block_list), tuple(args.node_block_list)
+    request = ConversionRequest(args.precision, args.converter, *blocks, args.calibration)
     try:
-        report = convert(given.source, given.destination, request)
-    except UserError as refusal:
-        write_json(given.report, {"failed": str(refusal)})
-        raise
+        report = convert(args.source, args.destination, request)
     except Exception as error:  # whatever broke, the caller gets one line and no artefact
-        write_json(given.report, {"failed": f"{type(error).__name__}: {error}"})
-        raise ConversionError(f"{type(error).__name__}: {error}") from error
-    write_json(given.report, dataclasses.asdict(report))
+        why = f"{'' if isinstance(error, UserError) else type(error).__name__ + ': '}{error}"
+        if args.report:
+            write_json(args.report, {"failed": why}, indent=2)
+        raise ConversionError(why) from error
+    if args.report:
+        write_json(args.report, dataclasses.asdict(report), indent=2)
     distance = report.check.relative_difference
     found = "" if distance is None else f": relative difference {distance:.2g}"
     print(
-        f"{given.destination}: {report.precision} by {report.converter} "
+        f"{args.destination}: {report.precision} by {report.converter} "
         f"{report.converter_version} in {report.seconds} s, {report.size_bytes / 2**20:.1f} MiB; "
         f"{report.check.kind}{found}"
     )
@@ -182,36 +131,33 @@ def make_parser() -> CommandParser:
     )  # fmt: skip
     parser.add_argument("source", type=Path, metavar="SRC.onnx")
     parser.add_argument("destination", type=Path, metavar="DST.onnx")
-    parser.add_argument(
-        "--precision", choices=get_args(Precision), default="fp16", help="default fp16"
-    )
-    parser.add_argument(
-        "--converter",
-        choices=get_args(Converter),
-        default="onnxruntime",
-        help="default onnxruntime",
-    )
-    parser.add_argument("--op_block_list", nargs="+", metavar="OP", help="ops that stay fp32")
-    parser.add_argument(
-        "--node_block_list", nargs="+", metavar="NODE", help="nodes that stay fp32"
-    )
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FOLDER", help="test sets: int8 calibrates on them"
-    )
-    parser.add_argument(
-        "--report", type=Path, metavar="REPORT.json", help="what was made, as JSON"
-    )
+    for flag, choices, usual in (
+        ("--precision", get_args(artifact.Precision), "fp16"),
+        ("--converter", get_args(artifact.Converter), "onnxruntime"),
+    ):
+        parser.add_argument(flag, choices=choices, default=usual, help=f"default {usual}")
+    for flag, metavar in (("--op_block_list", "OP"), ("--node_block_list", "NODE")):
+        parser.add_argument(flag, nargs="+", metavar=metavar, help="what stays fp32")
+    sets, report = "test sets: int8 calibrates on them", "what was made, as JSON"
+    parser.add_argument("--calibration", type=Path, metavar="FOLDER", help=sets)
+    parser.add_argument("--report", type=Path, metavar="REPORT.json", help=report)
     return parser
 
 
-def write_json(path: Path | None, content: object) -> None:
-    """Write it in one step; nothing where nobody asked for it."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+def _whole(path: Path) -> Mapping[str, Any] | None:
+    """The report of an artefact that is there in full; None for anything less."""
+    report = _read(path.with_name(REPORT))
+    parts = [part for part in (path, path.with_name(f"{path.name}.data")) if part.is_file()]
+    size_bytes = sum(part.stat().st_size for part in parts)
+    return report if path.is_file() and report.get("size_bytes") == size_bytes else None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # none, another's file, or one being written
+    return content if isinstance(content, dict) else {}
 
 
 if __name__ == "__main__":

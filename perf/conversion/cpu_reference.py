@@ -1,6 +1,4 @@
-"""One model on the CPU EP with every graph optimisation off: this package's yardstick."""
-
-from __future__ import annotations
+"""One model on the CPU EP with every graph optimisation off: the yardstick of what is made from it."""
 
 import logging
 import math
@@ -11,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 # Before the import: onnxruntime reads it then, and would start a thread that reports home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-Array = npt.NDArray[np.generic]
 
-
-def open_session(path: Path) -> Any:
+def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
     """An InferenceSession; onnxruntime's own exceptions come through."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads
     options.log_severity_level = 4  # its exceptions say what its log would
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def silence_engine() -> None:
@@ -35,16 +32,10 @@ def silence_engine() -> None:
     logging.getLogger().setLevel(logging.ERROR)  # onnxruntime.quantization logs on the root
 
 
-def run_session(session: Any, feed: Mapping[str, object]) -> dict[str, Array]:
+def run_session(session: Any, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The outputs by name; onnxruntime's own exceptions come through."""
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(feed)), strict=True))
-
-
-def describe_error(error: BaseException) -> str:
-    """An engine's exception as one line, cut to what a person reads."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 400 else text[:400] + " …"
 
 
 @dataclass(frozen=True)
@@ -55,13 +46,13 @@ class Distance:
     rms: float
 
 
-def output_distance(found: Array, expected: Array) -> Distance | None:
+def output_distance(found: np.ndarray, expected: np.ndarray) -> Distance | None:
     """How far one output is from another, in float64; None where the shapes differ.
 
-    Where both are NaN or the same infinity they agree; where only one is, both numbers are
-    infinite. An all-zero expectation gives the norm of what was found.
+    Equal where both are NaN or the same infinity, infinite where only one is. An all-zero expectation
+    gives the norm of what was found.
     """
-    apart = Distance(float("inf"), float("inf"))
+    apart = Distance(math.inf, math.inf)
     if found.shape != expected.shape:
         return None
     if expected.dtype.kind not in "fciub":

@@ -1,61 +1,58 @@
 """Test data sets in the zoo's layout: test_data_set_N/{input,output}_M.pb, read and written."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
-from perf.conversion.errors import UserError
+from perf.conversion.errors import BadModel
+from perf.conversion.signature import Signature, Value, type_name
+from perf.measure import tensor_io
 
-Tensors = dict[str, npt.NDArray[np.generic]]
+Tensors: TypeAlias = Mapping[str, np.ndarray]  # a sequence's elements as `name[0]`, `name[1]`, …
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
-def find_sets(folder: Path) -> list[Path]:
-    """The `test_data*` folders directly below `folder`, in the order of the numbers in their names."""
-    if not folder.is_dir():
-        return []
-    sets = (
-        path for path in folder.iterdir() if path.is_dir() and path.name.startswith("test_data")
-    )
-    return sorted(sets, key=_natural)
+@dataclass(frozen=True)
+class _Pb:
+    """One .pb file, read: its tensors (several for a sequence) and what it is called inside."""
+
+    path: Path
+    name: str
+    tensors: tuple[np.ndarray, ...]
+    sequence: bool
 
 
 def tensor_files(data_set: Path, kind: str) -> list[Path]:
     """The set's `input*.pb` or `output*.pb` files; input_10 comes after input_9."""
-    return sorted(data_set.glob(f"{kind}*.pb"), key=_natural)
+    return sorted(data_set.glob(f"{kind}*.pb"), key=lambda p: (_number(p.stem), p.name))
 
 
-def read_tensors(data_set: Path, kind: str, names: Sequence[str]) -> Tensors:
-    """The set's tensors by the model's names: by the name stored in each file, else by position.
+def read_inputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
+    """The set's inputs by name, in the model's order; `cast` takes floats to the model's own float type.
 
-    Raises UserError for an unreadable file, or where files and names do not match up.
+    Raises BadModel for files that cannot be read, that fit no input, and for inputs that have none.
     """
-    found: Tensors = {}
-    for position, path in enumerate(tensor_files(data_set, kind)):
-        tensor = onnx.TensorProto()
-        try:
-            tensor.ParseFromString(path.read_bytes())
-            array = numpy_helper.to_array(tensor)
-        except Exception as error:  # protobuf's and numpy's errors share no other base
-            raise UserError(f"{path}: not a readable TensorProto ({error})") from error
-        name = tensor.name
-        if name not in names:
-            if position >= len(names):
-                raise UserError(f"{path}: the model has only {len(names)} {kind}s")
-            name = names[position]
-        if name in found:
-            raise UserError(f"{path}: a second tensor for {kind} {name!r}")
-        found[name] = array
-    return found
+    fed = _match(data_set, "input", signature, cast)
+    missing = [v.name for v in signature.inputs if v.name not in fed and not v.optional]
+    if missing:
+        given = f"{len(fed)} of {len(signature.inputs)} given"
+        raise BadModel(f"{data_set}: no data for input {missing[0]!r} ({given})")
+    return _flat(signature.inputs, fed)
 
 
-def write_set(data_set: Path, inputs: Mapping[str, object], outputs: Mapping[str, object]) -> None:
+def read_outputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
+    """The set's outputs, as many as are stored; else as `read_inputs`."""
+    return _flat(signature.outputs, _match(data_set, "output", signature, cast))
+
+
+def write_set(data_set: Path, inputs: Tensors, outputs: Tensors) -> None:
     """Write one set; each file carries its tensor's name, so that order never matters."""
     data_set.mkdir(parents=True, exist_ok=True)  # an archive may hold the folder and no data
     for kind, tensors in (("input", inputs), ("output", outputs)):
@@ -64,5 +61,98 @@ def write_set(data_set: Path, inputs: Mapping[str, object], outputs: Mapping[str
             (data_set / f"{kind}_{position}.pb").write_bytes(tensor.SerializeToString())
 
 
-def _natural(path: Path) -> tuple[list[int], str]:
-    return [int(digits) for digits in re.findall(r"\d+", path.name)], path.name
+def _number(name: str) -> int:
+    digits = re.findall(r"\d+", name)
+    return int(digits[-1]) if digits else -1
+
+
+def _match(data_set: Path, kind: str, signature: Signature, cast: bool) -> dict[str, _Pb]:
+    """Pair files with the graph's values: by the tensor's own name, the rest by position."""
+    values = signature.inputs if kind == "input" else signature.outputs
+    more = signature.overridable if kind == "input" else ()
+    by_name = {v.name: v for v in (*values, *more)}
+    files = tensor_files(data_set, kind)
+    read = [_read(p, position, values, by_name) for position, p in enumerate(files)]
+    out = {pb.name: pb for pb in read if pb.name in by_name}
+    if len(out) != sum(pb.name in by_name for pb in read):
+        raise BadModel(f"{data_set}: two {kind}*.pb files hold the same tensor name")
+    free = iter([v for v in values if v.name not in out])
+    for pb in (pb for pb in read if pb.name not in by_name):
+        value = next(free, None)
+        if value is None:
+            raise BadModel(f"{pb.path}: the model has only {len(values)} {kind}s")
+        out[value.name] = pb
+    return {name: _fitted(pb, by_name[name], cast) for name, pb in out.items()}
+
+
+def _read(path: Path, position: int, values: Sequence[Value], by_name: Mapping[str, Value]) -> _Pb:
+    """Read a TensorProto; or, where the model says so, a SequenceProto or OptionalProto."""
+    data = path.read_bytes()
+    try:
+        name = onnx.TensorProto.FromString(data).name
+    except DecodeError:
+        name = ""
+    value = by_name.get(name) or (values[position] if position < len(values) else None)
+    kind = value.kind if value else "tensor"
+    try:
+        match kind:
+            case "sequence":
+                proto = onnx.SequenceProto.FromString(data)
+                held = tuple(proto.tensor_values)
+            case "optional":
+                proto = onnx.OptionalProto.FromString(data)
+                held = (proto.tensor_value,) if proto.HasField("tensor_value") else ()
+            case "optional sequence":
+                proto = onnx.OptionalProto.FromString(data)
+                held = tuple(proto.sequence_value.tensor_values)
+            case _:
+                proto = onnx.TensorProto.FromString(data)
+                held = (proto,)
+    except DecodeError as e:
+        raise BadModel(f"{path}: truncated, or not a TensorProto ({e})") from e
+    return _Pb(path, proto.name, tuple(_array(t, path) for t in held), "sequence" in kind)
+
+
+def _array(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = numpy_helper.to_array(tensor)
+    except Exception as e:  # numpy's errors and those of onnx's checker share no other base
+        raise BadModel(f"{path}: the tensor's data do not fit its type and shape ({e})") from e
+    if tensor.data_type in tensor_io.CODED_BITS:
+        bits = tensor_io.CODED_BITS[tensor.data_type]
+        codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
+        codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
+        carried = codes if bits == 16 else codes.astype(np.uint8)
+        return tensor_io.as_coded(carried, tensor.data_type)
+    return array
+
+
+def _fitted(pb: _Pb, value: Value, cast: bool) -> _Pb:
+    """The data as the model takes them; raises BadModel where type, rank or a fixed dimension differ."""
+    tensors = pb.tensors
+    if cast and value.onnx_type in FLOATS:
+        to = tensor_io.NUMPY_OF[value.onnx_type]
+        tensors = tuple(t.astype(to) if t.dtype.kind == "f" else t for t in tensors)
+    for t in tensors:
+        if tensor_io.onnx_type_of(t) != value.onnx_type:
+            raise BadModel(
+                f"{pb.path}: {value.name!r} is {value.type_name} in the model, "
+                f"{type_name(tensor_io.onnx_type_of(t))} in the test data"
+            )
+        if not value.fits(t.shape):
+            raise BadModel(
+                f"{pb.path}: {value.name!r} is {value.shape_text} in the model, "
+                f"[{','.join(map(str, t.shape))}] in the test data"
+            )
+    return replace(pb, tensors=tensors)
+
+
+def _flat(values: Sequence[Value], matched: Mapping[str, _Pb]) -> Tensors:
+    """Tensors by name, the model's values first and in its order."""
+    order = [v.name for v in values]
+    names = [n for n in order if n in matched] + [n for n in matched if n not in order]
+    return {
+        f"{name}[{i}]" if matched[name].sequence else name: tensor
+        for name in names
+        for i, tensor in enumerate(matched[name].tensors)
+    }

@@ -1,7 +1,5 @@
 """The one exception by which a model set-up command declines, as a single line for its user."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import sys
@@ -19,11 +17,36 @@ class UserError(Exception):
         super().__init__(" ".join(what.split()))
 
 
+class BadModel(UserError):
+    """A model or its test data is wrong: what, and where."""
+
+
+class CannotFeed(UserError):
+    """Inputs that nothing can be made for as things are: why, or what to give."""
+
+
 class EndedError(BaseException):
     """Somebody asked this process to end: what is half-made goes before it does."""
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+@contextlib.contextmanager
+def raise_as(kind: type[UserError], what: str, hint: str = "") -> Iterator[None]:
+    """Raise what an engine or a tool raises in here as a `kind`: their exceptions share no public base."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {describe_error(error)}{hint}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """An exception as one line, cut to what a person reads."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 400 else f"{text[:400]} …"
 
 
 def run_command(command: Callable[[Sequence[str] | None], int], arguments: Sequence[str]) -> int:

@@ -1,59 +1,78 @@
 """ONNX files and the external data beside them: found, loaded and saved as one model."""
 
-from __future__ import annotations
-
-import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import external_data_helper, shape_inference
 
-from perf.conversion.errors import UserError
+from perf.conversion.errors import BadModel
 from perf.conversion.graph_repair import all_graphs
 
-COPY_BYTES = 16 << 20
+COPY_BYTES = 1 << 20
 MESSAGE_LIMIT_BYTES = 2_000_000_000  # a protobuf message holds less than 2 GiB
 
 
 def read_structure(path: Path) -> onnx.ModelProto:
-    """The model without its external data; UserError for what is not a readable ONNX model."""
+    """The model without its external data; raises BadModel for what is not a readable ONNX model."""
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except Exception as error:  # protobuf's DecodeError has no public base
-        raise UserError(f"{path}: not a readable ONNX model ({error})") from error
-    if not model.graph.node and not model.graph.output:
-        raise UserError(f"{path}: not an ONNX model (its graph is empty)")
+        data = path.read_bytes()
+    except OSError as e:
+        raise BadModel(f"{path}: {e.strerror}") from e
+    bad = f"{path}: truncated, or not an ONNX model"
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError as e:
+        raise BadModel(f"{bad} of {len(data)} bytes ({e})") from e
+    if not model.HasField("graph") or not model.ir_version:
+        raise BadModel(f"{bad}: no graph in its {len(data)} bytes")
+    if not model.opset_import and model.ir_version >= 3:
+        raise BadModel(f"{bad}: it imports no opset")
     return model
 
 
 def external_files(path: Path, model: onnx.ModelProto) -> list[Path]:
-    """The data files the model refers to, sorted; UserError if one is missing or elsewhere."""
-    names: set[str] = set()
+    """The data files the model refers to, sorted; raises BadModel for one missing, too short or elsewhere.
+
+    Elsewhere: neither in the folder of the model nor, links followed, beside its own file, since caches
+    keep models as links to files that lie together.
+    """
+    homes = (path.parent.resolve(), path.resolve().parent)
+    sizes: dict[str, int] = {}
     for tensor in _external_tensors(model):
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        names.add(entries.get("location", ""))
-    files = []
-    for name in sorted(names):
-        relative = PurePosixPath(name)
-        if not name or relative.is_absolute() or ".." in relative.parts:
-            raise UserError(f"{path}: external data {name!r} lies outside the model's folder")
-        file = path.parent / relative
-        if not file.is_file():
-            raise UserError(f"{path}: its external data file {name} is missing beside it")
-        files.append(file)
-    return files
+        fields = {e.key: e.value for e in tensor.external_data}
+        location = fields.get("location", "")
+        try:
+            file = path.parent / location
+            inside = any(file.resolve().is_relative_to(home) for home in homes)
+            if (
+                not location
+                or Path(location).is_absolute()
+                or ".." in Path(location).parts
+                or not inside
+            ):
+                raise BadModel(
+                    f"{path}: external data {location!r} lies outside the model's folder"
+                )
+            sizes[location] = file.stat().st_size
+            needed = int(fields.get("offset", 0)) + int(fields.get("length", 0))
+        except OSError as e:
+            missing = f"external data {location!r} is missing; copy it beside the model"
+            raise BadModel(f"{path}: {missing}") from e
+        except ValueError as e:  # a name with a NUL, a number that is none
+            raise BadModel(f"{path}: external data of {tensor.name!r}: {e}") from e
+        if needed > sizes[location]:
+            raise BadModel(
+                f"{path}: external data {location!r} has {sizes[location]} bytes, "
+                f"{tensor.name!r} needs {needed}"
+            )
+    return [path.parent / location for location in sorted(sizes)]
 
 
 def load_with_shapes(path: Path, scratch: Path) -> onnx.ModelProto:
-    """The whole model in memory, with inferred shapes; works past protobuf's 2 GiB.
-
-    Shape inference runs from file to file (`scratch` holds the result) and a model it fails on is
-    returned as it is: types are then what the converter can see.
-    """
+    """The whole model in memory, past protobuf's 2 GiB too, with inferred shapes where inference succeeds."""
     inferred = scratch / "shapes.onnx"
     try:
         shape_inference.infer_shapes_path(str(path), str(inferred))
@@ -71,49 +90,28 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
     if model.ByteSize() < MESSAGE_LIMIT_BYTES:
         path.write_bytes(model.SerializeToString())
         return
-    onnx.save(
-        model,
-        str(path),
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location=f"{path.name}.data",
-        size_threshold=1024,
-    )
+    onnx.save(model, str(path), save_as_external_data=True, location=f"{path.name}.data")
 
 
 def copy_sparse(file: Path, target: Path) -> None:
-    """Copy a data file to `target`, its holes as holes.
-
-    Never a link, hard or symbolic: onnx refuses external data that is one.
-    """
+    """Copy a data file to `target`, zeros as holes; never a link, hard or symbolic, which onnx refuses."""
+    zeros = bytes(COPY_BYTES)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     with file.open("rb") as source, target.open("wb") as copy:
-        for start, end in _stretches(source.fileno()):
-            source.seek(start)
-            copy.seek(start)
-            while chunk := source.read(min(end - source.tell(), COPY_BYTES)):
+        while chunk := source.read(COPY_BYTES):
+            if chunk == zeros:
+                copy.seek(COPY_BYTES, os.SEEK_CUR)
+            else:
                 copy.write(chunk)
-        copy.truncate(file.stat().st_size)
+        copy.truncate(copy.tell())
 
 
-def _stretches(handle: int) -> Iterator[tuple[int, int]]:
-    """Where a file holds data, as [start, end) in bytes; the rest of it are holes."""
-    end = 0
-    while True:
-        try:
-            start = os.lseek(handle, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return  # no data from there on
-        end = os.lseek(handle, start, os.SEEK_HOLE)
-        yield start, end
-
-
-def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    tensors = []
-    for graph in all_graphs(model.graph):
-        tensors += list(graph.initializer)
-        tensors += [attribute.t for node in graph.node for attribute in node.attribute]
-    return [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]
+def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    for graph in (g for owner in (model.graph, *model.functions) for g in all_graphs(owner)):
+        yield from filter(
+            external_data_helper.uses_external_data, getattr(graph, "initializer", ())
+        )
+        for attribute in (a for node in graph.node for a in node.attribute):
+            held = (attribute.t, *attribute.tensors)
+            yield from filter(external_data_helper.uses_external_data, held)

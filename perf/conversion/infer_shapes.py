@@ -1,47 +1,37 @@
 """Symbolic shape inference of a model, as an artefact beside a cache, never in the model's folder."""
 
-from __future__ import annotations
-
 import contextlib
-import fcntl
 import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf.conversion import convert, cpu_reference, external_data, scratch_dir
-from perf.conversion.errors import UserError, run_command
+from perf.conversion import external_data
+from perf.conversion.artifact import converter_version
+from perf.conversion.errors import UserError, raise_as, run_command
 from perf.request.command_parser import CommandParser
 from perf.request.model_list import digest_model
 from perf.request.programs import command_of, install_command
-
-
-def shapes_key(source_sha256: str, converter_version: str) -> str:
-    """32 hex digits that change with the source and with the version of what infers."""
-    return hashlib.sha256(f"shapes {source_sha256} {converter_version}".encode()).hexdigest()[:32]
+from perf.schema.atomic_file import write_bytes
+from perf.schema.file_lock import hold_lock
 
 
 def get_or_infer(source: Path, root: Path) -> Path:
-    """The model with shapes in `<root>/<key>`; made if it is not there, whoever else asks meanwhile.
-
-    Raises UserError as `infer` does.
-    """
-    version = convert.converter_version("onnxruntime")
-    path = root / shapes_key(digest_model(source), version) / "model.shapes.onnx"
+    """The model with shapes in `<root>/<key>`; made if it is not there, whoever else asks meanwhile."""
+    key = f"shapes {digest_model(source)} {converter_version('onnxruntime')}"
+    path = root / hashlib.sha256(key.encode()).hexdigest()[:32] / "model.shapes.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold_lock(path.parent / "lock"):
         if not path.is_file():  # the model comes last: where it is, its data is too
             infer_shapes(source, path)
     return path
 
 
 def infer_shapes(source: Path, destination: Path, *, auto_merge: bool = True) -> int:
-    """Write the model with inferred shapes to `destination`, atomically; how many values got one.
+    """Write the model with inferred shapes (and its data) to `destination`; how many values got one.
 
-    TensorRT's parser needs this for models whose subgraphs or custom ops hide their shapes.
-    External data is copied beside. Raises UserError without sympy, where inference fails, and
-    where `destination` lies in the model's own folder.
+    TensorRT's parser needs this for models whose subgraphs or custom ops hide their shapes. Raises
+    UserError without sympy, where inference fails, and in the model's own folder.
     """
     model = external_data.read_structure(source)
     if destination.resolve().parent == source.resolve().parent:
@@ -53,30 +43,22 @@ def infer_shapes(source: Path, destination: Path, *, auto_merge: bool = True) ->
             f"symbolic shape inference needs sympy: `{install_command('sympy', extra=True)}` fixes it"
         ) from error
     data_files = external_data.external_files(source, model)
-    destination = destination.resolve()
-    try:
-        # Values of external tensors are looked up beside the model, without loading the weights.
-        with contextlib.chdir(source.parent):
-            inferred = SymbolicShapeInference.infer_shapes(model, auto_merge=auto_merge)
-    except Exception as error:  # it raises bare Exceptions and AssertionErrors
-        why = cpu_reference.describe_error(error) or type(error).__name__
-        raise UserError(f"{source}: symbolic shape inference failed: {why}") from error
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_dir.scratch_folder(destination.parent, ".shapes.") as folder:
-        draft = folder / destination.name
-        draft.write_bytes(inferred.SerializeToString())
-        for file in data_files:
-            beside = destination.parent / file.relative_to(source.parent)
-            external_data.copy_sparse(file.resolve(), beside)
-        draft.replace(destination)
+    # Values of external tensors are looked up beside the model, without loading the weights.
+    what = f"{source}: symbolic shape inference failed"
+    with raise_as(UserError, what), contextlib.chdir(source.parent):
+        inferred = SymbolicShapeInference.infer_shapes(model, auto_merge=auto_merge)
+    for file in data_files:
+        beside = destination.parent / file.relative_to(source.parent)
+        external_data.copy_sparse(file.resolve(), beside)
+    write_bytes(destination, inferred.SerializeToString())
     return sum(value.type.tensor_type.HasField("shape") for value in inferred.graph.value_info)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0 with the artefact there, 1 with one line on stderr."""
-    given = make_parser().parse_args(arguments)
-    shaped = infer_shapes(given.source, given.destination, auto_merge=not given.no_auto_merge)
-    print(f"{given.destination}: {shaped} values have a shape")
+    args = make_parser().parse_args(arguments)
+    shaped = infer_shapes(args.source, args.destination, auto_merge=not args.no_auto_merge)
+    print(f"{args.destination}: {shaped} values have a shape")
     return 0
 
 

@@ -73,7 +73,7 @@ class RunSession:
             try:
                 for lock in machine_locks(self.plan.planned, self.folder.run_id):
                     held.callback(lock.release)
-                    lock.acquire(sleep=launcher.pause, waiting=self.screen.notice)
+                    lock.acquire(sleep=launcher.pause, waiting=self.screen.notify)
                 scheduler.run(self.plan.planned)
             except Interrupted as e:
                 self.signal = int(e.args[0])
@@ -96,7 +96,7 @@ class RunSession:
 
     def show_summary(self) -> None:
         """The last lines on the terminal."""
-        self.screen.end(self.all_records, self.host, self.folder, self.tables)
+        self.screen.show_end(self.all_records, self.host, self.folder, self.tables)
 
     def exit_status(self) -> int:
         """What the program ends with."""

@@ -108,7 +108,7 @@ class Scheduler:
                     self._end_model(task.states)
             if self.launcher.in_flight:
                 names = ", ".join(t.states[0].cell.model.name for t in active)
-                self.screen.progress(f"setting up {names}")
+                self.screen.show_progress(f"setting up {names}")
                 result = self.launcher.wait()
                 task = owners.pop(result.request.folder)
                 queue.extend((task, r) for r in task.take(result))
@@ -149,7 +149,7 @@ class Scheduler:
 
     def _measure_once(self, state: CellState, number: int) -> LaunchResult:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
-        self.screen.progress(f"measuring {state.cell.id}, launch {number + 1}")
+        self.screen.show_progress(f"measuring {state.cell.id}, launch {number + 1}")
         result = self._launch(measure_order.measure_request(self.context, state, number))
         for retry in range(1, self.options.retry_throttled + 1):
             if not measure_order.was_throttled(result.launch):
@@ -179,7 +179,7 @@ class Scheduler:
         """A model's cells have ended: what is not yet durable is made so, then all are shown."""
         for state in states:
             self._end_cell(state)
-        self.screen.ended([self.records[s.cell.id] for s in states])
+        self.screen.show_cells([self.records[s.cell.id] for s in states])
 
     def _end_cell(self, state: CellState) -> None:
         """Make a cell's record durable, once; the next launch may end this process."""

@@ -48,7 +48,7 @@ def replay_cell(words: Sequence[str]) -> int:
     )
     launcher = InProcessLauncher(system.gather_system((cell.environment,)).boot_id)
     launch = launcher.start(request).launch
-    print(terminal.cell_line(Record(cell, launch.outcome, (launch,)), None))
+    print(terminal.format_cell(Record(cell, launch.outcome, (launch,)), None))
     print(f"its account is {request.folder / 'journal.jsonl'}", flush=True)
     return OK if isinstance(launch.outcome, Passed) else SOMETHING_WRONG
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from perf.schema.cell import Cell
 from perf.schema.journal import PrecisionEvidence
 
 # Layers that move, shape or synchronise data compute nothing whose precision could be asked about
@@ -38,6 +39,18 @@ class Layer:
     name: str
     kind: str
     precision: str
+
+
+def evidence_of_engine(
+    layer_info: str, layer_times: str, cell: Cell, regime: str
+) -> PrecisionEvidence | None:
+    """`precision_of_engine` for a cell; what tells nothing that can be read is logged, and proves nothing."""
+    try:
+        precision = cell.target.precision.value
+        return precision_of_engine(layer_info, layer_times, precision, regime, tf32=cell.tf32)
+    except ValueError as e:
+        print(f"precision not attested: {e}", flush=True)
+        return None
 
 
 def precision_of_engine(

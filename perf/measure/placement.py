@@ -1,12 +1,12 @@
 """Where ONNX Runtime put a graph's nodes, by its assignment or else a profile, and their time there."""
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from perf.measure.ort_profile import KERNEL, by_thread, last_run, own_times, read_events
 from perf.schema.journal import Placement
 
 RECORD = "session.record_ep_graph_assignment_info"  # a session config entry of ORT >= 1.24
@@ -36,7 +36,7 @@ def placement_from_profile(profile: Path) -> Placement:
     """The providers of the kernels of one profiled run: a fallback for ORT < 1.24, after fusion."""
     ops: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[tuple[str, str]] = set()
-    for event in _last_run(_events(profile)):
+    for event in last_run(read_events(profile)):
         provider, name = event["args"].get("provider", ""), str(event["name"])
         if (
             provider and (provider, name) not in seen
@@ -53,8 +53,8 @@ def host_times(profile: Path) -> dict[str, float]:
     sum is the time in kernels, once. For an asynchronous device it is the time to launch, not to compute.
     """
     total: dict[str, float] = defaultdict(float)
-    for events in _by_thread(_last_run(_events(profile))).values():
-        for event, own in _own_times(events):
+    for events in by_thread(last_run(read_events(profile))).values():
+        for event, own in own_times(events):
             if provider := event["args"].get("provider", ""):
                 total[provider] += own
     return dict(total)
@@ -67,9 +67,9 @@ def partition_times(profile: Path) -> dict[str, dict[str, float]]:
     nodes' names, and are in `host_times` alone. Raises ValueError, OSError.
     """
     out: dict[str, dict[str, float]] = defaultdict(dict)
-    for event in _last_run(_events(profile)):
+    for event in last_run(read_events(profile)):
         provider = event["args"].get("provider", "")
-        name = str(event["name"]).removesuffix("_kernel_time")
+        name = str(event["name"]).removesuffix(KERNEL)
         if provider and name.startswith(f"{provider}_"):
             name = name.removeprefix(f"{provider}_")
             out[provider][name] = out[provider].get(name, 0.0) + float(event["dur"])
@@ -81,42 +81,3 @@ def _placement(
 ) -> Placement:
     nodes = {p: c.total() for p, c in ops.items()}
     return Placement(source, nodes, {p: dict(c) for p, c in ops.items()}, dict(partitions))
-
-
-def _events(profile: Path) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = json.loads(profile.read_text(encoding="utf-8"))
-    return events
-
-
-def _last_run(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Kernel events of the last model_run: the first run of a session allocates and tunes."""
-    events = list(events)
-    runs = [e for e in events if e.get("cat") == "Session" and e["name"] == "model_run"]
-    start = max((e["ts"] for e in runs), default=0)
-    return [
-        e
-        for e in events
-        if e.get("cat") == "Node" and str(e["name"]).endswith("_kernel_time") and e["ts"] >= start
-    ]
-
-
-def _by_thread(events: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    out: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for event in events:
-        out[event["tid"]].append(event)
-    return out
-
-
-def _own_times(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], float]]:
-    """Each event with its duration less that of the events directly inside it."""
-    ordered = sorted(events, key=lambda e: (e["ts"], -e["dur"]))
-    own = [float(e["dur"]) for e in ordered]
-    open_: list[int] = []
-    for i, event in enumerate(ordered):
-        while open_ and event["ts"] >= ordered[open_[-1]]["ts"] + ordered[open_[-1]]["dur"]:
-            open_.pop()
-        if open_:
-            own[open_[-1]] -= event["dur"]
-        if event["args"].get("op_name") in ("Loop", "If", "Scan"):
-            open_.append(i)
-    return [(e, max(0.0, t)) for e, t in zip(ordered, own, strict=True)]

@@ -2,31 +2,51 @@
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from perf.schema.cell import Protocol
+from perf.schema.cell import Cell, Protocol
 from perf.schema.journal import Timed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Outputs: TypeAlias = Mapping[str, np.ndarray]
+Result = TypeVar("Result")
 
 FEWEST, MOST = 20, 1000  # runs of a launch, where their number is not asked for
 _EMPTY_PAIRS = 201
 
 
+@dataclass(frozen=True)
+class TimedRuns:
+    """The samples of a launch, and the outputs of its first and last timed run as each run left them."""
+
+    timed: Timed
+    first: "Outputs" = field(default_factory=dict)
+    last: "Outputs" = field(default_factory=dict)
+    no_outputs: str = ""  # why there are none: an engine that times itself hands out none
+
+
 def time_runs(
-    run: Callable[[int], object],
+    run: Callable[[int], Result],
+    read_outputs: "Callable[[Result], Outputs]",
     sets: int,
-    protocol: Protocol,
-    io: str,
-    synchronised: bool,
+    cell: Cell,
     *,
-    gpu_only: bool = False,
-) -> Timed:
+    synchronised: bool,
+) -> TimedRuns:
     """Call run(0), run(1), … run(sets - 1), run(0), … and time each call, in nanoseconds.
 
-    `protocol.runs` calls; or 20 and then as many as fit `min_time_s`, at most 1,000, and none begun after
-    `max_time_s`. Every set is run at least once before the clock counts, unless `warmup` is 0. `synchronised`
-    is what the caller knows of `run`: that it returns after the device is done. What `run` raises is raised.
+    The cell's protocol says how many: `runs`; or 20 and then as many as fit `min_time_s`, at most 1,000, and
+    none begun after `max_time_s`. Every set is run at least once before the clock counts, unless `warmup` is
+    0. `synchronised` is what the caller knows of `run`: that it returns after the device is done. While the
+    clock stands, `read_outputs` names what the first and the last run returned, and that is copied. What
+    either raises is raised.
     """
+    protocol = cell.protocol
     warmup = max(protocol.warmup, sets) if protocol.warmup else 0
     for i in range(warmup):
         run(i % sets)
@@ -36,17 +56,13 @@ def time_runs(
     delay, throttled = run_delay_ns(), throttled_us()
     begun_s = time.monotonic()
     try:
-        samples = (
-            _adaptive(run, sets, protocol)
-            if protocol.runs is None
-            else _fixed(run, sets, protocol.runs)
-        )
+        samples, first, result = _loop(run, read_outputs, sets, protocol)
     finally:
         if collecting:
             gc.enable()
-    return Timed(
+    timed = Timed(
         samples_ns=tuple(samples),
-        io=io,
+        io=cell.io.value,
         sets=sets,
         warmup=warmup,
         floor_ns=floor_ns,
@@ -55,35 +71,43 @@ def time_runs(
         synchronised=synchronised,
         begun_s=begun_s,
         ended_s=time.monotonic(),
-        gpu_only=gpu_only,
     )
+    return TimedRuns(timed, first, _copied(read_outputs(result)))
 
 
-def _fixed(run: Callable[[int], object], sets: int, runs: int) -> list[int]:
+def _loop(
+    run: Callable[[int], Result],
+    read_outputs: "Callable[[Result], Outputs]",
+    sets: int,
+    protocol: Protocol,
+) -> "tuple[list[int], Outputs, Result]":
+    """Samples, the first run's outputs, and what the last run returned."""
     clock = time.perf_counter_ns
-    samples = [0] * runs
-    for k in range(runs):
+    adaptive = protocol.runs is None
+    most = MOST if protocol.runs is None else protocol.runs
+    samples = [0] * most
+    first: Outputs = {}
+    result: Any = None
+    ended = clock()
+    enough = ended + int(protocol.min_time_s * 1e9)
+    too_long = ended + int(protocol.max_time_s * 1e9)
+    for k in range(most):
+        if adaptive and ((k >= FEWEST and ended >= enough) or (k and ended >= too_long)):
+            return samples[:k], first, result
         i = k % sets
         began = clock()
-        run(i)
-        samples[k] = clock() - began
-    return samples
+        # the outputs before are freed in the sample, as by a loop that drops them, before new are made
+        result = None
+        result = run(i)
+        ended = clock()
+        samples[k] = ended - began
+        if k == 0:
+            first = _copied(read_outputs(result))
+    return samples, first, result
 
 
-def _adaptive(run: Callable[[int], object], sets: int, protocol: Protocol) -> list[int]:
-    clock = time.perf_counter_ns
-    samples = [0] * MOST
-    start = clock()
-    enough = start + int(protocol.min_time_s * 1e9)
-    too_long = start + int(protocol.max_time_s * 1e9)
-    for k in range(MOST):
-        i = k % sets
-        began = clock()
-        if (k >= FEWEST and began >= enough) or (k and began >= too_long):
-            return samples[:k]
-        run(i)
-        samples[k] = clock() - began
-    return samples
+def _copied(outputs: "Outputs") -> "Outputs":
+    return {name: array.copy() for name, array in outputs.items()}
 
 
 def empty_clock_ns() -> int:

@@ -32,7 +32,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def widths(section: Section, width: int) -> tuple[int, ...]:
+def fit_columns(section: Section, width: int) -> tuple[int, ...]:
     """Column widths that fit `width` where that is possible, taken from the widest columns first."""
     cells = [[c.heading for c in section.columns], *section.rows]
     out = [max(len(printable(row[i])) for row in cells) for i in range(len(section.columns))]
@@ -48,20 +48,20 @@ def widths(section: Section, width: int) -> tuple[int, ...]:
     return tuple(out)
 
 
-def lines(section: Section, width: int) -> tuple[str, ...]:
+def format_section(section: Section, width: int) -> tuple[str, ...]:
     """A section as plain lines no wider than `width`, unless it has too many columns for that."""
-    sizes = widths(section, width)
+    sizes = fit_columns(section, width)
     headings = tuple(c.heading for c in section.columns)
     body = [headings, tuple("-" * s for s in sizes), *section.rows]
     out = [f"== {section.title} ==".rstrip()]
     for row in body:
-        out += _wrapped(row, sizes, section.columns)
+        out += _wrap_row(row, sizes, section.columns)
     for remark in section.remarks:
         out += textwrap.wrap(printable(remark), width, subsequent_indent="  ") or [""]
     return tuple(out)
 
 
-def _wrapped(
+def _wrap_row(
     row: Sequence[str], sizes: Sequence[int], columns: Sequence[Column]
 ) -> tuple[str, ...]:
     parts = [_fold(text, size) for text, size in zip(row, sizes, strict=True)]

@@ -22,14 +22,8 @@ from perf.schema.record import Passed, Record, Skipped
 OF_ENGINES = re.compile(
     r"(ORT_|ONNX|CUDA_|NVIDIA_|CUDNN_|CUBLAS_|TENSORRT|TRT_|OPENVINO|OV_|OMP_|KMP_|MKL_|LD_LIBRARY_PATH|LD_PRELOAD)"
 )  # variables that change what an engine does
-OF_ONE_RUN = (
-    "resume",
-    "run_id",
-    "strict",
-    "dry_run",
-    "json",
-    "list",
-)  # of no use to run a cell again
+# of no use to run a cell again
+OF_ONE_RUN = ("resume", "run_id", "strict", "dry_run", "json", "list")
 
 
 class Screen:
@@ -44,57 +38,58 @@ class Screen:
         self._level = options.verbose - options.quiet
         self._json = options.json
 
-    def ended(self, records: Sequence[Record]) -> None:
+    def show_cells(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
-        over = gains.gains_over_baseline(records)
-        for record, gain in zip(records, over, strict=True):
+        for record, gain in zip(records, gains.gains_over_baseline(records), strict=True):
             self._ended += 1
             if self._level < 0:
                 continue
             count = f"[{self._ended}/{self._planned}]"
             if isinstance(record.outcome, (Passed, Skipped)):
-                lines = [terminal.cell_line(record, gain)]
+                lines = [terminal.format_cell(record, gain)]
             else:
-                lines = terminal.failure_lines(record, rerun_command(record, self._command))
+                lines = terminal.format_failure(
+                    record, format_rerun_command(record, self._command)
+                )
             stream = sys.stderr if self._json else sys.stdout
-            with _heard_or_not(stream):
+            with _ignore_unread(stream):
                 print(count, "\n".join(lines), file=stream, flush=True)
 
-    def progress(self, text: str) -> None:
+    def show_progress(self, text: str) -> None:
         """What is being done now: by -v a line each, else on a terminal only, in place of the one before."""
         if self._level > 0:
-            self.notice(text)
+            self.notify(text)
         elif self._level == 0 and sys.stderr.isatty():
             room = shutil.get_terminal_size().columns - 1
-            with _heard_or_not(sys.stderr):
+            with _ignore_unread(sys.stderr):
                 print(f"\r{text[:room]:<{room}}\r", end="", file=sys.stderr, flush=True)
 
-    def notice(self, line: str) -> None:
+    def notify(self, line: str) -> None:
         """Something a person who waits wants to know; no part of the results."""
         if self._level > -2:
-            with _heard_or_not(sys.stderr):
+            with _ignore_unread(sys.stderr):
                 print(line, file=sys.stderr, flush=True)
 
-    def end(
+    def show_end(
         self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
     ) -> None:
         """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document."""
-        with _heard_or_not(sys.stdout):
+        with _ignore_unread(sys.stdout):
             if self._json:
                 rows = (folder.root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
                 head = json.dumps({"run_id": folder.run_id, "folder": str(folder.root)})
                 print(f'{head[:-1]}, "cells": [\n' + ",\n".join(rows) + "\n]}", flush=True)
                 return
             if self._level > -2:
-                terminal.print_tables(records, host, run_id=folder.run_id)
+                terminal.print_tables(records, host)
                 where = f"{folder.results}, {folder.root}"
                 print(f"\nrun {folder.run_id}; {len(files)} tables in {where}")
-            print(terminal.summary_line(records), flush=True)
+            print(terminal.format_summary(records), flush=True)
 
 
 @contextlib.contextmanager
-def _heard_or_not(stream: TextIO) -> Iterator[None]:
-    """Whoever reads our output may stop (`| head`), or its disk be full: the run goes on, unheard."""
+def _ignore_unread(stream: TextIO) -> Iterator[None]:
+    """Whoever reads our output may stop (`| head`), or its disk be full: the run goes on without."""
     try:
         yield
     except OSError:
@@ -103,7 +98,7 @@ def _heard_or_not(stream: TextIO) -> Iterator[None]:
         os.close(null)
 
 
-def rerun_command(record: Record, command: Sequence[str]) -> str:
+def format_rerun_command(record: Record, command: Sequence[str]) -> str:
     """A command to paste that runs just this cell again, engines' variables included.
 
     Those of environments.toml come with it; what the user had set for this run is repeated here.

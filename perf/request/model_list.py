@@ -95,9 +95,14 @@ def digest_model(path: Path) -> str:
     for name in sorted(names):
         external = path.parent / name
         if name and external.is_file():
-            with external.open("rb") as f:
-                total.update(name.encode() + hashlib.file_digest(f, "sha256").digest())
+            total.update(name.encode() + bytes.fromhex(digest_file(external)))
     return total.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of a file's bytes as 64 hex digits; raises OSError."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def digest_test_data(folder: Path | None) -> str:
@@ -108,8 +113,7 @@ def digest_test_data(folder: Path | None) -> str:
         for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
             seen = True
             total.update(f"{one.name}/{file.name}:".encode())
-            with file.open("rb") as f:
-                total.update(hashlib.file_digest(f, "sha256").digest())
+            total.update(bytes.fromhex(digest_file(file)))
     return total.hexdigest() if seen else ""
 
 
@@ -192,7 +196,7 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         sha256_fp16=digest_model(half) if half else "",
         test_data_fp16=str(folder / half_data) if half_data else None,
         inputs={
-            k: _override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
+            k: read_override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
         },
         comparison=_comparison(entry.get("comparison", "elementwise"), where),
         tolerances={
@@ -231,7 +235,8 @@ def _precision(name: str, where: str) -> str:
     return name
 
 
-def _override(value: Any, where: str) -> InputOverride:
+def read_override(value: Any, where: str) -> InputOverride:
+    """What a list says of one input; raises ModelListError with the place and an example."""
     known = ("shape", "range", "value", "type")
     if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
         raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
@@ -240,7 +245,7 @@ def _override(value: Any, where: str) -> InputOverride:
         return InputOverride(
             shape=None if shape is None else tuple(int(d) for d in shape),
             range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
-            value=None if fixed is None else float(fixed),
+            value=fixed if fixed is None or isinstance(fixed, str) else float(fixed),
             type=str(kind or ""),
         )
     except (AttributeError, TypeError, ValueError, IndexError) as e:

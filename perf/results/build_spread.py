@@ -1,9 +1,10 @@
 """How engines built from the same model differ from one another, in speed and in outputs (`--builds N`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perf.results.columns import column
+from perf.results.cell_figures import find_largest
+from perf.results.columns import ColumnSource
 from perf.results.trt_gap import median_ms
 from perf.schema import outcomes
 from perf.schema.cell import BUILD_OPTION, Cell
@@ -23,37 +24,30 @@ class Builds:
     outcomes: tuple[str, ...]
 
 
+of_builds = ColumnSource[Builds]()
+of_speed = of_builds.through(lambda builds: builds.speed)
+
+
+# fmt: off
 @dataclass(frozen=True, kw_only=True)
 class BuildsRow:
     """A cell whose engine was built more than once."""
 
-    model: str = column("name in the model list")
-    ep: str = column("target")
-    builds: int = column("engines built from the same model (--builds)")
-    published: int = column("of these, with a latency")
-    median_ms: float | None = column("median of the builds' medians")
-    half_range_ms: float | None = column("half the range of the builds' medians")
-    spread_pct: float | None = column("half_range_ms of median_ms")
-    medians_ms: tuple[float, ...] = column("each build's median over its launches' medians")
-    relative_norms: tuple[float, ...] = column("each build's largest distance from the reference")
-    outcomes: tuple[str, ...] = column("each build's exact outcome's name")
-
-
-def builds_table(records: Sequence[Record]) -> tuple[BuildsRow, ...]:
-    """A row per cell that was built more than once."""
-    return tuple(_row(b) for b in measure_spreads(records))
-
-
-def _row(b: Builds) -> BuildsRow:
-    half = b.speed.half_range if b.speed else None
-    middle = b.speed.median if b.speed else None
-    return BuildsRow(
-        model=b.model, ep=b.target, builds=len(b.outcomes), published=len(b.medians_ms),
-        median_ms=rounded(middle), half_range_ms=rounded(half),
-        spread_pct=rounded(ratio(half * 100 if half is not None else None, middle), 3),
-        medians_ms=tuple(round(m, 6) for m in b.medians_ms), relative_norms=b.relative_norms,
-        outcomes=b.outcomes,
-    )  # fmt: skip
+    model: str = of_builds("name in the model list", lambda b: b.model)
+    ep: str = of_builds("target", lambda b: b.target)
+    builds: int = of_builds("engines built from the same model (--builds)", lambda b: len(b.outcomes))
+    published: int = of_builds("of these, with a latency", lambda b: len(b.medians_ms))
+    median_ms: float | None = of_speed("median of the builds' medians", lambda s: rounded(s.median))
+    half_range_ms: float | None = of_speed("half the range of the builds' medians",
+                                           lambda s: rounded(s.half_range))
+    spread_pct: float | None = of_speed("half_range_ms of median_ms",
+                                        lambda s: rounded(ratio(100 * (s.half_range or 0.0), s.median), 3))
+    medians_ms: tuple[float, ...] = of_builds("each build's median over its launches' medians",
+                                              lambda b: tuple(round(m, 6) for m in b.medians_ms))
+    relative_norms: tuple[float, ...] = of_builds("each build's largest distance from the reference",
+                                                  lambda b: b.relative_norms)
+    outcomes: tuple[str, ...] = of_builds("each build's exact outcome's name", lambda b: b.outcomes)
+# fmt: on
 
 
 def measure_spreads(records: Sequence[Record]) -> tuple[Builds, ...]:
@@ -61,13 +55,13 @@ def measure_spreads(records: Sequence[Record]) -> tuple[Builds, ...]:
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if BUILD_OPTION in record.cell.options:
-            groups.setdefault(_without_build(record.cell), []).append(record)
-    return tuple(_builds(group) for group in groups.values() if len(group) > 1)
+            groups.setdefault(_key_without_build(record.cell), []).append(record)
+    return tuple(_compare_builds(group) for group in groups.values() if len(group) > 1)
 
 
-def _builds(group: Sequence[Record]) -> Builds:
+def _compare_builds(group: Sequence[Record]) -> Builds:
     medians = tuple(m for m in map(median_ms, group) if m is not None)
-    norms = [_largest_norm(r) for r in group]
+    norms = [_find_largest_norm(r) for r in group]
     return Builds(
         model=group[0].cell.model.name,
         target=group[0].cell.target.label,
@@ -78,15 +72,12 @@ def _builds(group: Sequence[Record]) -> Builds:
     )
 
 
-def _largest_norm(record: Record) -> float | None:
+def _find_largest_norm(record: Record) -> float | None:
     check = check_launch(record)
-    told = (
-        [c.relative_norm for c in check.compared if c.relative_norm is not None] if check else []
-    )
-    return max(told, default=None)
+    return find_largest(c.relative_norm for c in check.compared) if check else None
 
 
-def _without_build(cell: Cell) -> tuple[str, ...]:
-    rest: Mapping[str, str] = {k: v for k, v in cell.options.items() if k != BUILD_OPTION}
+def _key_without_build(cell: Cell) -> tuple[str, ...]:
+    rest = {k: v for k, v in cell.options.items() if k != BUILD_OPTION}
     variant = ",".join(v for v in cell.variant.split(",") if not v.startswith(f"{BUILD_OPTION}="))
     return (cell.model.name, cell.target.label, variant, cell.io.value, repr(sorted(rest.items())))

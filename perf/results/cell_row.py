@@ -1,375 +1,259 @@
-"""One record told as one row of the long table: every figure, from the launches that it is true of."""
+"""The long table's row: every column of a planned cell in order, its meaning, and where its value is from."""
 
-import math
-import statistics as stdlib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import Any
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from perf.results.columns import CellRow
+from perf.results import cell_figures as figures
+from perf.results import gains
+from perf.results.columns import ColumnSource, draw_row
 from perf.results.latency import (
-    NS_PER_MS,
+    Latency,
     collect_marks,
     describe_check,
-    published_launches,
     summarise_latency,
+    summarise_parts,
 )
 from perf.schema import outcomes
-from perf.schema.cell import Cell, Precision
-from perf.schema.fold import Expectation, is_wrong
-from perf.schema.journal import Compared, Created, HostMemory, Placement, Timed
-from perf.schema.record import (
-    GpuCounters,
-    GpuMemory,
-    Launch,
-    LaunchKind,
-    Passed,
-    Record,
-    check_launch,
-    measure_launches,
-)
-from perf.stats.summary import PairedGain, ratio, rounded
+from perf.schema.record import Outcome, Record, check_launch, measure_launches
+from perf.stats.summary import PairedGain, ratio, round_fields, rounded
 
-UNPROVEN = "unproven"
-Facts = dict[str, Any]  # columns of CellRow by name
+
+@dataclass(frozen=True)
+class RowSubject:
+    """What a row is drawn from."""
+
+    record: Record
+    gain: PairedGain | None  # over the CPU EP
+    latency: Latency | None
+    run_id: str
+    label: str
+    host: str
 
 
 def make_cell_row(
     record: Record, gain: PairedGain | None, *, run_id: str, label: str = "", host: str = ""
-) -> CellRow:
+) -> "CellRow":
     """The long table's row of a record; `gain` is over the CPU EP."""
-    return CellRow(
-        run_id=record.run_id or run_id,
-        label=label,
-        host=host,
-        **_asked(record),
-        **_outcome(record),
-        **_latency(record),
-        **_gain(gain),
-        **_session(record),
-        **memory_columns(record),
-        **counter_columns(record),
-        **_placement(record),
-        **_validation(record),
+    subject = RowSubject(record, gain, summarise_latency(record), run_id, label, host)
+    return draw_row(CellRow, subject)
+
+
+of_run = ColumnSource[RowSubject]()
+of_record = of_run.through(lambda run: run.record)
+of_cell = of_record.through(lambda record: record.cell)
+of_protocol = of_cell.through(lambda cell: cell.protocol)
+of_tolerance = of_cell.through(lambda cell: cell.tolerance)
+of_outcome: ColumnSource[Outcome] = of_record.through(lambda record: record.outcome)
+of_latency = of_run.through(lambda run: run.latency)
+of_timed = of_latency.through(lambda latency: latency.timed)
+of_summary = of_latency.through(lambda latency: round_fields(latency.summary, 6))
+of_spread = of_latency.through(lambda latency: round_fields(latency.spread, 6))
+of_interval = of_latency.through(lambda latency: latency.spread.interval)
+of_gain = of_run.through(lambda run: run.gain)
+of_gain_interval = of_gain.through(lambda gain: gain.interval)
+of_cold = of_record.through(figures.find_cold_creation)
+of_measured = of_record.through(measure_launches)
+of_first_run = of_record.through(check_launch).through(lambda launch: launch.first_run)
+of_memory = of_record.through(figures.find_peak_memory)
+of_host = of_memory.through(lambda memory: memory.host)
+of_gpu = of_memory.through(lambda memory: memory.gpu)
+of_counters = of_run.through(
+    lambda run: figures.collect_counters(
+        run.record, run.latency.runs_per_s if run.latency else None
     )
+)
+of_placed = of_record.through(figures.find_placed_nodes)
+of_evidence = of_record.through(
+    lambda record: next((x.attested for x in record.launches if x.attested), None)
+)
+of_compared = of_record.through(figures.collect_compared)
+of_worst = of_record.through(figures.find_worst)
 
 
-def math_mode(cell: Cell) -> str:
-    """The arithmetic a cell may use: TF32 is not fp32."""
-    tf32 = cell.tf32 and cell.target.precision is Precision.FP32
-    return "tf32" if tf32 else cell.target.precision.value
+# fmt: off
+@dataclass(frozen=True, kw_only=True)
+class CellRow:
+    """A planned cell, run or not: everything known of it. Empty is unknown, never 0."""
+
+    # what was planned
+    run_id: str = of_run("the run", lambda run: run.record.run_id or run.run_id)
+    label: str = of_run("--label of the run", lambda run: run.label)
+    host: str = of_run("hostname of the machine", lambda run: run.host)
+    cell: str = of_cell("model::target[variant], the id that -k and --rerun take", lambda c: c.id)
+    digest: str = of_cell("8 hex of everything that can change the answer", lambda c: c.digest)
+    model: str = of_cell("name in the model list", lambda c: c.model.name)
+    model_sha256: str = of_cell("digest of the ONNX file", lambda c: c.model.sha256)
+    inputs_digest: str = of_cell("digest of the inputs fed", lambda c: c.inputs_digest)
+    input_shapes: Mapping[str, str] = of_cell("shape of every input, first test set", figures.format_shapes)
+    target: str = of_cell("as spelled in tables; @environment only where it is not the default", lambda c: c.target.label)
+    precision: str = of_cell("arithmetic asked for", lambda c: c.target.precision.value)
+    math_mode: str = of_cell("arithmetic allowed: fp32; tf32 (fp32 with TF32 allowed); fp16; …", figures.name_arithmetic)
+    environment: str = of_cell("name in environments.toml", lambda c: c.environment.name)
+    versions: Mapping[str, str] = of_record("of the engine and its parts, as loaded where it loaded", figures.merge_versions)
+    variant: str = of_cell("named option set, part of the id", lambda c: c.variant)
+    provider: str = of_cell("execution provider that nodes must be on; empty: cannot be said", lambda c: c.provider)
+    options: Mapping[str, str] = of_cell("provider options", lambda c: c.options)
+    session_config: Mapping[str, str] = of_cell("session configuration entries", lambda c: c.session_config)
+    graph_optimization: str = of_cell("graph optimisation level", lambda c: c.graph_optimization)
+    io: str = of_record("host: copies to and from a device are timed; device: bound in device memory", figures.find_io_mode)
+    isolation: str = of_protocol("how launches were started: host (forked), spawn or inprocess (by benchmark.py)",
+                                 lambda p: p.isolation)
+    seed: int | None = of_protocol("of the order of launches and of random inputs", lambda p: p.seed)
+    intra_op_threads: int | None = of_protocol("asked for; 0 is the engine's own choice", lambda p: p.intra_op_threads)
+    inter_op_threads: int | None = of_protocol("asked for; 0 is the engine's own choice", lambda p: p.inter_op_threads)
+    cpu_affinity: tuple[int, ...] = of_protocol("cores that launches were pinned to; empty: not pinned", lambda p: p.affinity)
+    instrumented: str = of_protocol("--exec_prefix; such a row carries no latency", lambda p: p.instrumented)
+    # what came out
+    status: str = of_outcome("Pass, Fail, Skipped or NotRun", outcomes.status)
+    outcome: str = of_outcome("the exact outcome's name", outcomes.name)
+    exact_outcome: str = of_outcome("with stage, signal or share", outcomes.exact)
+    stage: str = of_outcome("where it happened", outcomes.stage)
+    error_type: str = of_outcome("runtime error, result accuracy issue, script error; skipped, not run", outcomes.error_type)
+    detail: str = of_outcome("why, in the words of whoever knew", outcomes.detail)
+    check: str = of_record("checked; unchecked (--no_check); unreferenced (nothing to hold against)", describe_check)
+    marks: tuple[str, ...] = of_record("what to know before believing the numbers; empty: nothing", collect_marks)
+    finished_at: str = of_record("when the cell ended, UTC, ISO 8601", lambda r: r.finished_at)
+    wall_s: float | None = of_record("time the cell took, all its launches", lambda r: rounded(r.wall_s) or None)
+    log: str = of_record("log of the launch that decided, below the result folder", figures.find_log)
+    # latency
+    launches: int | None = of_spread("measure launches published", lambda s: s.launches)
+    preempted_launches: int | None = of_latency("of these, kept off the CPU for over 1 % or throttled", lambda x: x.preempted)
+    samples: int | None = of_summary("timed runs, all launches", lambda s: s.n)
+    sets: int | None = of_timed("test sets the runs rotated over", lambda x: max(t.sets for t in x))
+    warmup: int | None = of_timed("untimed runs before, per launch", lambda x: max(t.warmup for t in x))
+    mean_ms: float | None = of_summary("mean of all samples", lambda s: s.mean)
+    stdev_ms: float | None = of_summary("standard deviation of all samples (n - 1)", lambda s: s.stdev)
+    min_ms: float | None = of_summary("fastest run", lambda s: s.minimum)
+    p50_ms: float | None = of_summary("median of all samples; quantiles are of Hyndman-Fan type 7", lambda s: s.p50)
+    p90_ms: float | None = of_summary("90th percentile; empty below 29 samples", lambda s: s.p90)
+    p95_ms: float | None = of_summary("95th percentile; empty below 59 samples", lambda s: s.p95)
+    p99_ms: float | None = of_summary("99th percentile; empty below 299 samples", lambda s: s.p99)
+    launch_median_ms: float | None = of_spread("median of the launches' medians", lambda s: s.median)
+    launch_mad_ms: float | None = of_spread("spread of the launches' medians: 1.4826 x MAD", lambda s: s.mad)
+    launch_half_range_ms: float | None = of_spread("spread of the launches' medians: half their range", lambda s: s.half_range)
+    launch_low_ms: float | None = of_interval("order-statistics interval of launch_median_ms, low", lambda i: rounded(i.low))
+    launch_high_ms: float | None = of_interval("order-statistics interval of launch_median_ms, high", lambda i: rounded(i.high))
+    launch_level: float | None = of_interval("confidence that this interval has (5 launches: 0.9375)", lambda i: i.level)
+    launch_p50s_ms: tuple[float, ...] = of_latency("median of each launch, in the order they ran",
+                                                   lambda x: tuple(round(m, 6) for m in x.medians_ms))
+    launch_p25s_ms: tuple[float, ...] = of_latency("25th percentile of each launch, in that order",
+                                                   lambda x: tuple(round(q, 6) for q in x.quarters_ms))
+    runs_per_s: float | None = of_latency("1000 / mean_ms; a run is one query, whatever its batch", lambda x: x.runs_per_s)
+    floor_us: float | None = of_timed("median of an empty timing, the clock's own share of a sample",
+                                      lambda x: statistics.median(t.floor_ns for t in x) / 1000)
+    parts_p50_ms: Mapping[str, float] = of_timed("median of each part of a run that is timed apart", summarise_parts)
+    synchronised: bool | None = of_timed("whether each sample ended with the device idle",
+                                         lambda x: all(t.synchronised for t in x))
+    gpu_only: bool | None = of_timed("device compute alone, transfers left out", lambda x: any(t.gpu_only for t in x))
+    cpu_gain_pct: float | None = of_gain("time saved over the CPU EP; empty: its interval holds 0",
+                                         lambda g: rounded(g.percent, 4) if g.claimed else None)
+    cpu_gain_low_pct: float | None = of_gain_interval("95 % interval of the gain, low", lambda i: rounded(i.low, 4))
+    cpu_gain_high_pct: float | None = of_gain_interval("95 % interval of the gain, high", lambda i: rounded(i.high, 4))
+    cpu_gain_pairs: int | None = of_gain("launches paired by round that it rests on", lambda g: g.pairs)
+    # session
+    creation_cold_s: float | None = of_cold("first session creation: no engine cached, alone on the machine",
+                                            lambda created: rounded(created.seconds))
+    creation_second_s: float | None = of_measured(
+        "session creation again: median of measure launches",
+        lambda x: figures.find_median(m.created.seconds for m in x if m.created))
+    first_run_ms: float | None = of_first_run("first inference of the check launch", lambda x: rounded(x.seconds * 1000))
+    first_run_second_ms: float | None = of_measured(
+        "first inference: median of measure launches",
+        lambda x: figures.find_median(m.first_run.seconds * 1000 for m in x if m.first_run))
+    engine_cached: bool | None = of_measured("whether measure launches loaded an engine from the cache",
+                                             figures.were_engines_cached)
+    # memory, above the baseline; add the baseline for the absolute figure
+    host_peak_mib: float | None = of_host("VmHWM less host_baseline_mib, largest launch",
+                                          lambda m: rounded(m.peak_mib - m.baseline_mib, 3))
+    host_baseline_mib: float | None = of_host("RSS of that launch when loading began", lambda m: rounded(m.baseline_mib, 3))
+    host_tree_peak_mib: float | None = of_memory("RSS of the process tree from outside: an upper bound",
+                                                 lambda m: rounded(m.tree_mib, 3))
+    gpu_peak_mib: float | None = of_gpu("NVML's peak less gpu_baseline_mib, largest launch",
+                                        lambda m: rounded(m.peak_mib - m.baseline_mib, 3))
+    gpu_baseline_mib: float | None = of_gpu("GPU memory in that scope before the launch", lambda m: rounded(m.baseline_mib, 3))
+    gpu_scope: str = of_gpu("process: the worker's tree; device: all there was on the device", lambda m: m.scope)
+    gpu_by_stage_mib: Mapping[str, float] = of_gpu("peak in each stage of that launch, absolute", lambda m: m.by_stage_mib)
+    # energy and the GPU's counters over the timed stage
+    gpu: str = of_cell("name of the GPU the cell ran on; empty: it needs none", lambda c: c.gpu_name)
+    gpu_uuid: str = of_cell("that GPU's UUID", lambda c: c.gpu)
+    cpu_energy_j_per_run: float | None = of_counters(
+        "RAPL, all CPU packages, others' work included; CPU targets, where readable", lambda c: rounded(c.cpu_j, 9))
+    energy_counter_j_per_run: float | None = of_counters("from the board's energy counter", lambda c: rounded(c.counter_j, 9))
+    energy_integrated_j_per_run: float | None = of_counters("from power samples, integrated",
+                                                            lambda c: rounded(c.integrated_j, 9))
+    energy_disagreement_pct: float | None = of_counters("integrated less counter, of the counter", lambda c: c.disagreement_pct)
+    average_w: float | None = of_counters("mean board power", lambda c: rounded(c.average_w, 3))
+    average_above_idle_w: float | None = of_counters("mean board power less idle", lambda c: rounded(c.above_idle_w, 3))
+    runs_per_s_per_w: float | None = of_counters("runs_per_s / average_w: measured power",
+                                                 lambda c: ratio(c.runs_per_s, c.average_w))
+    runs_per_s_per_board_w: float | None = of_counters(
+        "runs_per_s / board limit: a nominal power",
+        lambda c: ratio(c.runs_per_s, figures.find_largest(g.board_limit_w for g in c.readings)))
+    power_source: str = of_counters("instant; board: what NVML calls usage, on some a mean over 1 s",
+                                    lambda c: "+".join(sorted({g.power_source for g in c.readings} - {""})))
+    sm_mhz: float | None = of_counters("mean SM clock", lambda c: rounded(c.weigh(lambda g: g.sm_mhz), 1))
+    memory_mhz: float | None = of_counters("mean memory clock", lambda c: rounded(c.weigh(lambda g: g.memory_mhz), 1))
+    temperature_c: float | None = of_counters("highest temperature of a launch",
+                                              lambda c: figures.find_largest(g.temperature_c for g in c.readings))
+    throttled_share: float | None = of_counters("share of samples taken while throttled",
+                                                lambda c: rounded(c.weigh(lambda g: g.throttled_share)))
+    throttle_reasons: tuple[str, ...] = of_counters(
+        "clock-event reasons seen", lambda c: tuple(dict.fromkeys(r for g in c.readings for r in g.throttle_reasons)))
+    gpu_others: int | None = of_counters("most other processes seen on the device",
+                                         lambda c: max((g.others for g in c.readings), default=None))
+    # placement: nodes after basic optimisation, subgraphs included
+    placement_source: str = of_record("graph_assignment, profile, or unproven", figures.name_placement_source)
+    total_ops: int | None = of_placed("nodes assigned to any provider", lambda p: p.total_ops)
+    ops_on_ep: int | None = of_placed("nodes on the provider asked for", lambda p: p.ops_on_ep)
+    ratio_of_ops_on_ep: float | None = of_placed("ops_on_ep / total_ops; empty for a folded graph",
+                                                 lambda p: ratio(p.ops_on_ep, p.total_ops))
+    partitions_on_ep: int | None = of_placed("subgraphs the provider was given", lambda p: p.placement.partitions.get(p.provider))
+    partition_nodes: tuple[int, ...] = of_placed("nodes of each; empty where all are single nodes",
+                                                 lambda p: p.placement.partition_nodes.get(p.provider))
+    partition_us: Mapping[str, float] = of_placed("compiled subgraph -> host time of one profiled run",
+                                                  lambda p: p.placement.partition_us.get(p.provider))
+    host_time_us: float | None = of_placed("host-side kernel time of one profiled run, all providers",
+                                           lambda p: rounded(p.time_us, 3))
+    host_time_on_ep_us: float | None = of_placed("of it on the EP (launch time, if asynchronous)",
+                                                 lambda p: rounded(p.time_on_ep_us, 3))
+    ratio_of_time_on_ep: float | None = of_placed("host_time_on_ep_us / host_time_us",
+                                                  lambda p: ratio(p.time_on_ep_us, p.time_us))
+    ops_elsewhere: Mapping[str, int] = of_placed("provider/operator type -> nodes left on others", lambda p: p.ops_elsewhere)
+    min_ep_share: float | None = of_cell("--min_ep_share, the gate on ratio_of_ops_on_ep", lambda c: c.min_ep_share)
+    attested_layer_share: float | None = of_evidence("share of layers really in the precision asked for", lambda e: e.layer_share)
+    attested_time_share: float | None = of_evidence("share of layer time really in that precision", lambda e: e.time_share)
+    attested_source: str = of_evidence("who attests it", lambda e: e.source)
+    precision_regime: str = of_evidence("how it was asked for: by a builder's flag, or by the model's types", lambda e: e.regime)
+    # validation, the worst over outputs and sets
+    compared_outputs: int | None = of_compared("outputs held against a reference, over all sets", len)
+    max_abs: float | None = of_compared("largest absolute difference", lambda x: figures.find_largest(c.max_abs for c in x))
+    max_rel: float | None = of_compared("largest relative difference", lambda x: figures.find_largest(c.max_rel for c in x))
+    relative_norm: float | None = of_compared("largest ||got - reference|| / ||reference||",
+                                              lambda x: figures.find_largest(c.relative_norm for c in x))
+    cosine: float | None = of_compared("smallest cosine similarity", lambda x: figures.find_smallest(c.cosine for c in x))
+    mismatched_pct: float | None = of_worst("largest share of elements beyond tolerance, of an output",
+                                            lambda c: 100 * figures.mismatched_share(c))
+    worst_output: str = of_worst("set/output with that share", lambda c: f"{c.set}/{c.output}")
+    worst_index: tuple[int, ...] = of_worst("index of its worst element", lambda c: c.worst_index)
+    rtol: float | None = of_tolerance("relative tolerance: |got - ref| <= atol + rtol |ref|", lambda t: t.rtol)
+    atol: float | None = of_tolerance("absolute tolerance", lambda t: t.atol)
+    atol_scaled: bool | None = of_tolerance("whether atol is times the output's largest |reference|", lambda t: t.atol_scaled)
+    percent_mismatch: float | None = of_tolerance("share of elements allowed beyond tolerance (%)", lambda t: t.percent_mismatch)
+    notes: tuple[str, ...] = of_record(
+        "remarks of workers that change no verdict",
+        lambda r: tuple(dict.fromkeys(f"{n.key}: {n.text}" for x in r.launches for n in x.notes)))
+# fmt: on
 
 
-def input_shapes(cell: Cell) -> Mapping[str, str]:
-    """Shapes of the first test set's inputs: 1x3x224x224; "scalar" for none."""
-    first = cell.sets[0].inputs if cell.sets else ()
-    return {t.name: "x".join(str(d) for d in t.shape) or "scalar" for t in first}
+@dataclass(frozen=True)
+class CellResult:
+    """A record, and its row."""
 
+    record: Record
+    row: CellRow
 
-def versions(record: Record) -> Mapping[str, str]:
-    """Of the environment, and over them those that launches told as loaded."""
-    out = dict(record.cell.environment.versions)
-    for launch in record.launches:
-        out |= launch.versions
-    return out
-
-
-def io_mode(record: Record) -> str:
-    """As timed, which is what is true; as asked for where nothing was timed."""
-    told = {x.timed.io for x in measure_launches(record) if x.timed}
-    return "+".join(sorted(told)) or record.cell.io.value
-
-
-def log_path(record: Record) -> str:
-    """The log of the launch that decided the outcome, below a result folder; "" where none ran."""
-    if not record.launches:
-        return ""
-    failed = [x for x in record.launches if not isinstance(x.outcome, Passed)]
-    same = [x for x in failed if x.outcome == record.outcome]
-    launch = (same or failed or [record.launches[-1]])[0]
-    folder = PurePosixPath(record.run_id or ".") / "cells" / record.cell.folder.as_posix()
-    return str(folder / launch.name / "output.log")
-
-
-def _asked(record: Record) -> Facts:
-    cell, protocol = record.cell, record.cell.protocol
-    return {
-        "cell": cell.id,
-        "digest": cell.digest,
-        "model": cell.model.name,
-        "model_sha256": cell.model.sha256,
-        "inputs_digest": cell.inputs_digest,
-        "input_shapes": input_shapes(cell),
-        "target": cell.target.label,
-        "precision": cell.target.precision.value,
-        "math_mode": math_mode(cell),
-        "environment": cell.environment.name,
-        "versions": versions(record),
-        "variant": cell.variant,
-        "provider": cell.provider,
-        "options": cell.options,
-        "session_config": cell.session_config,
-        "graph_optimization": cell.graph_optimization,
-        "io": io_mode(record),
-        "isolation": protocol.isolation,
-        "seed": protocol.seed,
-        "intra_op_threads": protocol.intra_op_threads,
-        "inter_op_threads": protocol.inter_op_threads,
-        "cpu_affinity": protocol.affinity,
-        "instrumented": protocol.instrumented,
-        "min_ep_share": cell.min_ep_share,
-        "rtol": cell.tolerance.rtol,
-        "atol": cell.tolerance.atol,
-        "atol_scaled": cell.tolerance.atol_scaled,
-        "percent_mismatch": cell.tolerance.percent_mismatch,
-    }
-
-
-def _outcome(record: Record) -> Facts:
-    outcome = record.outcome
-    notes = (f"{n.key}: {n.text}" for x in record.launches for n in x.notes)
-    return {
-        "status": outcomes.status(outcome),
-        "outcome": outcomes.name(outcome),
-        "exact_outcome": outcomes.exact(outcome),
-        "stage": outcomes.stage(outcome),
-        "error_type": outcomes.error_type(outcome),
-        "detail": outcomes.detail(outcome),
-        "check": describe_check(record),
-        "marks": collect_marks(record),
-        "finished_at": record.finished_at,
-        "wall_s": rounded(record.wall_s) or None,
-        "log": log_path(record),
-        "notes": tuple(dict.fromkeys(notes)),
-    }
-
-
-def _latency(record: Record) -> Facts:
-    found, timed = (
-        summarise_latency(record),
-        [x.timed for x in published_launches(record) if x.timed],
-    )
-    summary = found.summary if found else None
-    spread = found.spread if found else None
-    interval = spread.interval if spread else None
-    return {
-        "launches": spread.launches if spread else None,
-        "preempted_launches": found.preempted if found else None,
-        "samples": summary.n if summary else None,
-        "sets": max((t.sets for t in timed), default=None),
-        "warmup": max((t.warmup for t in timed), default=None),
-        "mean_ms": rounded(summary.mean if summary else None),
-        "stdev_ms": rounded(summary.stdev if summary else None),
-        "min_ms": rounded(summary.minimum if summary else None),
-        "p50_ms": rounded(summary.p50 if summary else None),
-        "p90_ms": rounded(summary.p90 if summary else None),
-        "p95_ms": rounded(summary.p95 if summary else None),
-        "p99_ms": rounded(summary.p99 if summary else None),
-        "launch_median_ms": rounded(spread.median if spread else None),
-        "launch_mad_ms": rounded(spread.mad if spread else None),
-        "launch_half_range_ms": rounded(spread.half_range if spread else None),
-        "launch_low_ms": rounded(interval.low if interval else None),
-        "launch_high_ms": rounded(interval.high if interval else None),
-        "launch_level": interval.level if interval else None,
-        "launch_p50s_ms": tuple(round(m, 6) for m in found.medians_ms) if found else (),
-        "launch_p25s_ms": tuple(round(q, 6) for q in found.quarters_ms) if found else (),
-        "runs_per_s": ratio(1000.0, summary.mean if summary else None),
-        "floor_us": stdlib.median(t.floor_ns for t in timed) / 1000 if timed else None,
-        "parts_p50_ms": _parts(timed),
-        "synchronised": all(t.synchronised for t in timed) if timed else None,
-        "gpu_only": any(t.gpu_only for t in timed) if timed else None,
-    }
-
-
-def _parts(timed: list[Timed]) -> Mapping[str, float]:
-    names = dict.fromkeys(name for t in timed for name in t.parts_ns)
-    samples = {n: [ns for t in timed for ns in t.parts_ns.get(n, ())] for n in names}
-    return {n: round(stdlib.median(s) / NS_PER_MS, 6) for n, s in samples.items() if s}
-
-
-def _gain(gain: PairedGain | None) -> Facts:
-    interval = gain.interval if gain else None
-    return {
-        "cpu_gain_pct": rounded(gain.percent, 4) if gain and gain.claimed else None,
-        "cpu_gain_low_pct": rounded(interval.low, 4) if interval else None,
-        "cpu_gain_high_pct": rounded(interval.high, 4) if interval else None,
-        "cpu_gain_pairs": gain.pairs if gain else None,
-    }
-
-
-def _session(record: Record) -> Facts:
-    check, timed = check_launch(record), measure_launches(record)
-    cold = check.created if check and check.cold else _uncached(timed)
-    again = [x.created.seconds for x in timed if x.created]
-    first = [x.first_run.seconds * 1000 for x in timed if x.first_run]
-    cached = [x.created.cached for x in timed if x.created and x.created.cached is not None]
-    return {
-        "creation_cold_s": rounded(cold.seconds if cold else None),
-        "creation_second_s": rounded(stdlib.median(again) if again else None),
-        "first_run_ms": rounded(
-            check.first_run.seconds * 1000 if check and check.first_run else None
-        ),
-        "first_run_second_ms": rounded(stdlib.median(first) if first else None),
-        "engine_cached": all(cached) if cached else None,
-    }
-
-
-def _uncached(timed: Sequence[Launch]) -> Created | None:
-    """Where an engine keeps no cache, the first measure launch's creation is cold, and alone, too."""
-    first = timed[0].created if timed else None
-    return first if first and first.cached is None else None
-
-
-def placement_of(record: Record) -> Placement | None:
-    """The account of where nodes ran: the check launch's, else any launch's."""
-    told = [x.placement for x in record.launches if x.placement]
-    check = check_launch(record)
-    return check.placement if check and check.placement else (told[0] if told else None)
-
-
-def ops_left_on_others(found: Placement | None, provider: str) -> Mapping[str, int]:
-    """Nodes left on other providers, by provider/operator type, most first."""
-    others = {
-        f"{p}/{op}": n
-        for p, ops in (found.op_types if found else {}).items()
-        if p != provider
-        for op, n in ops.items()
-    }
-    return dict(sorted(others.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _placement(record: Record) -> Facts:
-    found, provider = placement_of(record), record.cell.provider
-    attested = next((x.attested for x in record.launches if x.attested), None)
-    ran = any(x.created for x in record.launches)
-    source = found.source if found else (UNPROVEN if provider and ran else "")
-    total = sum(found.nodes.values()) if found else None
-    mine = found.nodes.get(provider, 0) if found and provider else None
-    times = found.host_time_us if found and found.host_time_us else None
-    spent = sum(times.values()) if times else None
-    own = times.get(provider, 0.0) if times and provider else None
-    return {
-        "placement_source": source,
-        "total_ops": total,
-        "ops_on_ep": mine,
-        "ratio_of_ops_on_ep": ratio(mine, total),
-        "partitions_on_ep": found.partitions.get(provider) if found else None,
-        "partition_nodes": found.partition_nodes.get(provider, ()) if found else (),
-        "partition_us": found.partition_us.get(provider, {}) if found else {},
-        "host_time_us": rounded(spent, 3),
-        "host_time_on_ep_us": rounded(own, 3),
-        "ratio_of_time_on_ep": ratio(own, spent),
-        "ops_elsewhere": ops_left_on_others(found, provider),
-        "attested_layer_share": attested.layer_share if attested else None,
-        "attested_time_share": attested.time_share if attested else None,
-        "attested_source": attested.source if attested else "",
-        "precision_regime": attested.regime if attested else "",
-    }
-
-
-def _validation(record: Record) -> Facts:
-    compared = [c for x in record.launches for c in x.compared]
-    allowed = Expectation(percent_mismatch=record.cell.tolerance.percent_mismatch)
-
-    def badness(c: Compared) -> tuple[bool, float, float]:
-        return (is_wrong(c, allowed), _part(c.mismatched, c.total), c.max_abs or 0.0)
-
-    worst = max(compared, key=badness, default=None)
-    cosines = [c.cosine for c in compared if c.cosine is not None]
-    return {
-        "compared_outputs": len(compared) or None,
-        "max_abs": _largest(c.max_abs for c in compared),
-        "max_rel": _largest(c.max_rel for c in compared),
-        "relative_norm": _largest(c.relative_norm for c in compared),
-        "cosine": min(cosines, key=lambda c: (not math.isnan(c), c), default=None),
-        "mismatched_pct": 100 * _part(worst.mismatched, worst.total) if worst else None,
-        "worst_output": f"{worst.set}/{worst.output}" if worst else "",
-        "worst_index": worst.worst_index if worst else (),
-    }
-
-
-def _largest(values: Iterable[float | None]) -> float | None:
-    """The largest, NaN the largest of all: it is the worst that can be said."""
-    known = [v for v in values if v is not None]
-    return max(known, key=lambda v: (math.isnan(v), v), default=None)
-
-
-def _part(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
-
-
-def memory_columns(record: Record) -> Facts:
-    """Columns of memory, from the measure launches, else from the check launch."""
-    at = measure_launches(record) or tuple(
-        x for x in record.launches if x.kind is LaunchKind.CHECK
-    )
-    host = max((x.host_memory for x in at if x.host_memory), key=_above, default=None)
-    gpu = max((x.gpu_memory for x in at if x.gpu_memory), key=_above, default=None)
-    trees = [x.ending.peak_rss_mib for x in at if x.ending.peak_rss_mib is not None]
-    return {
-        "host_peak_mib": rounded(_above(host), 3) if host else None,
-        "host_baseline_mib": rounded(host.baseline_mib, 3) if host else None,
-        "host_tree_peak_mib": rounded(max(trees, default=None), 3),
-        "gpu_peak_mib": rounded(_above(gpu), 3) if gpu else None,
-        "gpu_baseline_mib": rounded(gpu.baseline_mib, 3) if gpu else None,
-        "gpu_scope": gpu.scope if gpu else "",
-        "gpu_by_stage_mib": gpu.by_stage_mib if gpu else {},
-    }
-
-
-def counter_columns(record: Record) -> Facts:
-    """Counters of the timed stages; energy is the sum over launches for the sum of their runs."""
-    told = [(x.gpu_counters, x) for x in published_launches(record) if x.gpu_counters]
-    found, last = [c for c, _ in told], summarise_latency(record)
-    power = _weighted(found, [c.average_w for c in found])
-    idle = _weighted(found, [c.idle_w for c in found])
-    by_counter = _per_run((c.energy_counter_j, x) for c, x in told)
-    integrated = _per_run((c.energy_integrated_j, x) for c, x in told)
-    rate = ratio(1000.0, last.summary.mean if last else None)
-    gap = None if by_counter is None or integrated is None else integrated - by_counter
-    return {
-        "gpu": record.cell.gpu_name,
-        "gpu_uuid": record.cell.gpu,
-        "cpu_energy_j_per_run": rounded(
-            _per_run((x.cpu_energy_j, x) for x in published_launches(record)), 9
-        ),
-        "energy_counter_j_per_run": rounded(by_counter, 9),
-        "energy_integrated_j_per_run": rounded(integrated, 9),
-        "energy_disagreement_pct": ratio(gap * 100 if gap is not None else None, by_counter),
-        "average_w": rounded(power, 3),
-        "average_above_idle_w": rounded(
-            None if power is None or idle is None else power - idle, 3
-        ),
-        "runs_per_s_per_w": ratio(rate, power),
-        "runs_per_s_per_board_w": ratio(
-            rate, max((c.board_limit_w for c in found if c.board_limit_w), default=None)
-        ),
-        "power_source": "+".join(sorted({c.power_source for c in found} - {""})),
-        "sm_mhz": rounded(_weighted(found, [c.sm_mhz for c in found]), 1),
-        "memory_mhz": rounded(_weighted(found, [c.memory_mhz for c in found]), 1),
-        "temperature_c": max(
-            (c.temperature_c for c in found if c.temperature_c is not None), default=None
-        ),
-        "throttled_share": rounded(_weighted(found, [c.throttled_share for c in found])),
-        "throttle_reasons": tuple(dict.fromkeys(r for c in found for r in c.throttle_reasons)),
-        "gpu_others": max((c.others for c in found), default=None),
-    }
-
-
-def _above(memory: HostMemory | GpuMemory | None) -> float:
-    return memory.peak_mib - memory.baseline_mib if memory else 0.0
-
-
-def _weighted(found: list[GpuCounters], values: list[float | None]) -> float | None:
-    """Mean over launches, weighted by the length of their timed stages."""
-    known = [(v, c.window_s) for v, c in zip(values, found, strict=True) if v is not None]
-    weight = sum(w for _, w in known)
-    if not known:
-        return None
-    return sum(v * w for v, w in known) / weight if weight else stdlib.fmean(v for v, _ in known)
-
-
-def _per_run(energies: Iterable[tuple[float | None, Launch]]) -> float | None:
-    known = [(j, len(x.timed.samples_ns)) for j, x in energies if j is not None and x.timed]
-    runs = sum(n for _, n in known)
-    return sum(j for j, _ in known) / runs if runs else None
+    @property
+    def column(self) -> str:
+        """Its column in a wide table: its target as spelled, and its variant."""
+        return gains.column_of(self.record)

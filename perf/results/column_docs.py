@@ -8,7 +8,9 @@ from dataclasses import fields
 from typing import Any
 
 from perf.request.command_parser import CommandParser
-from perf.results import build_spread, cell_row, columns, gains, latency, trt_gap
+from perf.results import build_spread, cell_figures, gains, latency, legacy_tables, trt_gap
+from perf.results.cell_row import CellRow
+from perf.results.columns import column_names, column_types, unknown_value
 from perf.schema import outcomes
 from perf.stats import summary
 
@@ -16,7 +18,7 @@ INTRODUCTION = """\
 # What every column means
 
 Written by `python -m perf.results.column_docs > docs/csv.md` from the row types in
-`perf/results/columns.py`; a test keeps it current.
+`perf/results`; a test keeps it current.
 
 All tables are RFC 4180 in UTF-8, one header line. An empty field is unknown or not applicable, never 0.
 Numbers have a point and no thousands separator; a figure that is not finite is `inf`, `-inf` or `nan`.
@@ -25,69 +27,29 @@ Objects and lists are JSON. Text that a spreadsheet would take for a formula (it
 
 # file, row type, what stands before its headers, what the table is
 TABLES: tuple[tuple[str, type, str, str], ...] = (
-    (
-        "result/RUN/cells.csv and cells.jsonl",
-        columns.CellRow,
-        "",
-        "A row per planned cell, every column: what to load and concatenate.",
-    ),
-    (
-        "benchmark_fail_RUN.csv",
-        columns.FailRow,
-        "",
-        "A row per cell that did not pass, those that were skipped or not run included.",
-    ),
-    (
-        "benchmark_success_RUN.csv",
-        columns.SuccessRow,
-        "",
-        "A row per cell that passed. The first 19 columns are the predecessor's.",
-    ),
-    (
-        "benchmark_latency_RUN.csv",
-        columns.LatencyPart,
-        "EP ",
-        "A row per model (`Model`); these columns per target in plan order, then the gains.",
-    ),
-    (
-        "benchmark_latency_RUN.csv, gains",
-        columns.GainPart,
-        "GAIN ",
-        "GAIN is one of GAINS, there where both targets were planned.",
-    ),
-    (
-        "benchmark_metrics_RUN.csv",
-        columns.MetricsRow,
-        "",
-        "A row per cell whose placement was told, or should have been.",
-    ),
-    (
-        "benchmark_status_RUN.csv",
-        columns.StatusPart,
-        "EP",
-        "A row per model (`Model`); a column per target in plan order.",
-    ),
-    (
-        "benchmark_session_RUN.csv",
-        columns.SessionPart,
-        "EP ",
-        "A row per model (`Model`); each of these for every target in turn.",
-    ),
-    ("benchmark_system_info_RUN.csv", columns.SystemRow, "", "A row per fact."),
-    (
-        "result/RUN/gap.csv",
-        trt_gap.GapRow,
-        "",
-        "A row per term of the difference between the TensorRT EP and TensorRT alone; there where a "
-        "model and precision has both.",
-    ),
-    (
-        "result/RUN/builds.csv",
-        build_spread.BuildsRow,
-        "",
-        "A row per cell whose engine was built more than once; there with `--builds`.",
-    ),
-)
+    ("result/RUN/cells.csv and cells.jsonl", CellRow, "",
+     "A row per planned cell, every column: what to load and concatenate."),
+    ("benchmark_fail_RUN.csv", legacy_tables.FailRow, "",
+     "A row per cell that did not pass, those that were skipped or not run included."),
+    ("benchmark_success_RUN.csv", legacy_tables.SuccessRow, "",
+     "A row per cell that passed. The first 19 columns are the predecessor's."),
+    ("benchmark_latency_RUN.csv", legacy_tables.LatencyPart, "EP ",
+     "A row per model (`Model`); these columns per target in plan order, then the gains."),
+    ("benchmark_latency_RUN.csv, gains", legacy_tables.GainPart, "GAIN ",
+     "GAIN is one of GAINS, there where both targets were planned."),
+    ("benchmark_metrics_RUN.csv", legacy_tables.MetricsRow, "",
+     "A row per cell whose placement was told, or should have been."),
+    ("benchmark_status_RUN.csv", legacy_tables.StatusPart, "EP",
+     "A row per model (`Model`); a column per target in plan order."),
+    ("benchmark_session_RUN.csv", legacy_tables.SessionPart, "EP ",
+     "A row per model (`Model`); each of these for every target in turn."),
+    ("benchmark_system_info_RUN.csv", legacy_tables.SystemRow, "", "A row per fact."),
+    ("result/RUN/gap.csv", trt_gap.GapRow, "",
+     "A row per term of the difference between the TensorRT EP and TensorRT alone; there where a "
+     "model and precision has both."),
+    ("result/RUN/builds.csv", build_spread.BuildsRow, "",
+     "A row per cell whose engine was built more than once; there with `--builds`."),
+)  # fmt: skip
 FIGURES: tuple[tuple[str, Callable[..., object]], ...] = (
     ("Quantiles", summary.quantile),
     ("Which percentiles n supports", summary.samples_needed),
@@ -96,11 +58,13 @@ FIGURES: tuple[tuple[str, Callable[..., object]], ...] = (
     ("What a gain is drawn from", gains.gain_between),
     ("When a latency is published", latency.is_published),
     ("Launches marked preempted", latency.was_preempted),
-    ("Memory", cell_row.memory_columns),
-    ("Energy and GPU counters", cell_row.counter_columns),
+    ("Memory", cell_figures.PeakMemory),
+    ("Energy and GPU counters", cell_figures.TimedCounters),
     ("The gap between the TensorRT EP and TensorRT alone", trt_gap.find_gaps),
     ("Error types", outcomes.error_type),
 )
+# whose header is that of the gain, or the target, alone
+HEADED_BY_THE_TARGET = ((legacy_tables.GainPart, "percent"), (legacy_tables.StatusPart, "status"))
 KINDS: Mapping[type, str] = {
     str: "text",
     int: "whole number",
@@ -116,27 +80,25 @@ def document_columns() -> str:
 
 def column_kind(hint: Any) -> str:
     """What a column's fields hold, in words."""
-    origin = typing.get_origin(hint)
-    if origin is tuple:
-        return "JSON list"
-    if origin is Mapping:
-        return "JSON object"
-    return KINDS[next(k for k in (typing.get_args(hint) or (hint,)) if k is not type(None))]
+    match unknown_value(hint):
+        case ():
+            return "JSON list"
+        case {}:
+            return "JSON object"
+    return KINDS[next(k for k in (*typing.get_args(hint), hint) if k in KINDS)]
 
 
 def _tables() -> Iterator[str]:
     names = ", ".join(f"`{d.header}`" for d in gains.KNOWN)
     names += " (of a variant with its `[variant]`) and `EP_CPU_gain(%)`"
     for file, row, before, what in TABLES:
-        hints = typing.get_type_hints(row)
         yield f"\n## {file}\n\n{what.replace('GAINS', names)}\n"
         yield "| column | holds | meaning |\n|---|---|---|"
-        for f in fields(row):
-            header = f.metadata["header"] or f.name
-            if row in (columns.GainPart, columns.StatusPart) and f is fields(row)[0]:
-                header = ""
-            told = str(f.metadata["meaning"]).replace("|", "\\|")
-            yield f"| `{(before + header).strip()}` | {column_kind(hints[f.name])} | {told} |"
+        for f, header in zip(fields(row), column_names(row), strict=True):
+            own = "" if (row, f.name) in HEADED_BY_THE_TARGET else header
+            meaning = str(f.metadata["meaning"]).replace("|", "\\|")
+            holds = column_kind(column_types(row)[f.name])
+            yield f"| `{(before + own).strip()}` | {holds} | {meaning} |"
 
 
 def _figures() -> Iterator[str]:

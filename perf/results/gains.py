@@ -1,12 +1,13 @@
 """Which latencies are set against which, and the gain of one record over another where they are alike."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from perf.results.latency import published_launches
-from perf.schema.record import Launch, Record
-from perf.stats import summary
-from perf.stats.summary import PairedGain
+from perf.schema.journal import Timed
+from perf.schema.record import Record
+from perf.stats.summary import PairedGain, paired_gain
 
 
 @dataclass(frozen=True)
@@ -18,63 +19,58 @@ class Definition:
     base: str
 
 
+TRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 # The four gains that users of the predecessor know, by the target names of its tables.
 KNOWN = (
-    Definition("TRT_CUDA_gain(%)", "TensorrtExecutionProvider", "CUDAExecutionProvider"),
-    Definition(
-        "TRT_CUDA_fp16_gain(%)", "TensorrtExecutionProvider_fp16", "CUDAExecutionProvider_fp16"
-    ),
-    Definition("TRT_Standalone_gain(%)", "TensorrtExecutionProvider", "Standalone_TRT"),
-    Definition(
-        "TRT_Standalone_fp16_gain(%)", "TensorrtExecutionProvider_fp16", "Standalone_TRT_fp16"
-    ),
+    Definition("TRT_CUDA_gain(%)", TRT, CUDA),
+    Definition("TRT_CUDA_fp16_gain(%)", f"{TRT}_fp16", f"{CUDA}_fp16"),
+    Definition("TRT_Standalone_gain(%)", TRT, "Standalone_TRT"),
+    Definition("TRT_Standalone_fp16_gain(%)", f"{TRT}_fp16", "Standalone_TRT_fp16"),
 )
 BASELINE = "CPUExecutionProvider"  # every other target's gain is over this one
 
 
 def gain_definitions(columns: Sequence[str]) -> tuple[Definition, ...]:
     """The gain columns that a table with these target columns has, the predecessor's first."""
-    over_cpu = tuple(
-        Definition(f"{c}_CPU_gain(%)", c, base)
-        for c in columns
-        if (base := _base(c, BASELINE, columns))
+    over_cpu = ((c, _find_base(c, BASELINE, columns)) for c in columns)
+    return predecessor_gains(columns) + tuple(
+        Definition(f"{subject}_CPU_gain(%)", subject, base) for subject, base in over_cpu if base
     )
-    return predecessor_gains(columns) + over_cpu
 
 
 def predecessor_gains(columns: Sequence[str]) -> tuple[Definition, ...]:
-    """The predecessor's four gains, as far as these columns have both sides.
+    """The predecessor's four gains, as far as these columns have both of their targets.
 
     A variant is set against the base's variant that shares most with it (its io mode, its shapes) and adds
     nothing of its own.
     """
     return tuple(
-        Definition(d.header + _bracketed(c), c, base)
+        Definition(d.header + _variant_suffix(c), c, base)
         for d in KNOWN
         for c in columns
-        if _target(c) == d.subject and (base := _base(c, d.base, columns))
+        if _strip_variant(c) == d.subject and (base := _find_base(c, d.base, columns))
     )
 
 
-def _base(subject: str, target: str, columns: Sequence[str]) -> str:
+def _find_base(subject: str, target: str, columns: Sequence[str]) -> str:
     """The column of `target` that `subject` is held against, "" for none."""
     fitting = [
         c
         for c in columns
-        if c != subject and _target(c) == target and _variant(c) <= _variant(subject)
+        if c != subject and _strip_variant(c) == target and _options(c) <= _options(subject)
     ]
-    return max(fitting, key=lambda c: len(_variant(c)), default="")
+    return max(fitting, key=lambda c: len(_options(c)), default="")
 
 
-def _target(column: str) -> str:
-    return column.removesuffix(_bracketed(column))
+def _strip_variant(column: str) -> str:
+    return column.removesuffix(_variant_suffix(column))
 
 
-def _variant(column: str) -> frozenset[str]:
-    return frozenset(_bracketed(column)[1:-1].split(",")) - {""}
+def _options(column: str) -> frozenset[str]:
+    return frozenset(_variant_suffix(column)[1:-1].split(",")) - {""}
 
 
-def _bracketed(column: str) -> str:
+def _variant_suffix(column: str) -> str:
     """A column's variant as column_of() wrote it, brackets included; "" for none."""
     begin = column.find("[")
     return column[begin:] if begin > 0 and column.endswith("]") else ""
@@ -94,13 +90,19 @@ def gain_between(base: Record, subject: Record) -> PairedGain | None:
     """
     if base.cell.protocol.isolation != subject.cell.protocol.isolation:
         return None
-    bases = {_place(x): x for x in published_launches(base)}
+    bases = {(boot, number): timed for boot, number, timed in _published(base)}
     pairs = [
-        (_median(bases[_place(x)]), _median(x))
-        for x in published_launches(subject)
-        if _place(x) in bases and _alike(bases[_place(x)], x)
+        (statistics.median(partner.samples_ns), statistics.median(timed.samples_ns))
+        for boot, number, timed in _published(subject)
+        if (partner := bases.get((boot, number)))
+        and (partner.io, partner.gpu_only) == (timed.io, timed.gpu_only)
     ]
-    return summary.paired_gain([p for p in pairs if min(p) > 0])
+    return paired_gain([p for p in pairs if min(p) > 0])
+
+
+def _published(record: Record) -> Iterator[tuple[str, int, Timed]]:
+    """Boot, round and samples of the launches that are published."""
+    return ((x.boot_id, x.round, x.timed) for x in published_launches(record) if x.timed)
 
 
 def gains_over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, ...]:
@@ -111,24 +113,6 @@ def gains_over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, .
     out = []
     for r in records:
         beside = by_model[r.cell.model.name]
-        base = _base(column_of(r), BASELINE, tuple(beside))
+        base = _find_base(column_of(r), BASELINE, tuple(beside))
         out.append(gain_between(beside[base], r) if base else None)
     return tuple(out)
-
-
-def _place(launch: Launch) -> tuple[str, int]:
-    return (launch.boot_id, launch.round)
-
-
-def _alike(a: Launch, b: Launch) -> bool:
-    return (
-        a.timed is not None
-        and b.timed is not None
-        and a.timed.io == b.timed.io
-        and a.timed.gpu_only == b.timed.gpu_only
-    )
-
-
-def _median(launch: Launch) -> float:
-    samples = launch.timed.samples_ns if launch.timed else ()
-    return summary.quantile(sorted(samples), 0.5) if samples else 0.0

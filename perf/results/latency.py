@@ -1,9 +1,10 @@
 """When a record's samples may be published as a latency, what they come to, and what mars them."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from perf.schema.journal import Stage
+from perf.schema.journal import Stage, Timed
 from perf.schema.record import (
     Crashed,
     Launch,
@@ -14,8 +15,7 @@ from perf.schema.record import (
     TimedOut,
     measure_launches,
 )
-from perf.stats import summary as statistics
-from perf.stats.summary import Spread, Summary
+from perf.stats.summary import Spread, Summary, quantile, ratio, spread, summarise
 
 NS_PER_MS = 1e6
 OVERHEAD_BOUND_MS = 0.1  # below this, Python and the session call are a visible part of the time
@@ -26,10 +26,12 @@ PREEMPTED_SHARE = 0.01  # of the timed loop spent runnable and not running
 class Latency:
     """All samples of a cell's measure launches, in ms, and how its launches differ."""
 
+    timed: tuple[Timed, ...]  # a launch each, as the next two, in the order they ran
+    medians_ms: tuple[float, ...]
+    quarters_ms: tuple[float, ...]  # 25th percentiles: the least noisy there is
     summary: Summary
     spread: Spread
-    medians_ms: tuple[float, ...]  # a launch each, in the order they ran
-    quarters_ms: tuple[float, ...]  # 25th percentiles, a launch each: the least noisy there is
+    runs_per_s: float | None
     preempted: int  # launches that were kept off the CPU, or throttled by the container
 
 
@@ -55,26 +57,29 @@ def published_launches(record: Record) -> tuple[Launch, ...]:
 
 def summarise_latency(record: Record) -> Latency | None:
     """What a record publishes; None where it publishes no latency."""
-    found = published_launches(record)
-    samples = [samples_ms(x) for x in found]
-    summary = statistics.summarise([s for part in samples for s in part])
-    ordered = [sorted(part) for part in samples]
-    medians = tuple(statistics.quantile(part, 0.50) for part in ordered)
-    spread = statistics.spread(medians)
-    if summary is None or spread is None:
+    launches = published_launches(record)
+    timed = tuple(x.timed for x in launches if x.timed)
+    ordered = [sorted(ns / NS_PER_MS for ns in t.samples_ns) for t in timed]
+    medians = tuple(quantile(samples, 0.50) for samples in ordered)
+    summary, between = summarise([ms for samples in ordered for ms in samples]), spread(medians)
+    if summary is None or between is None:
         return None
     return Latency(
-        summary=summary,
-        spread=spread,
+        timed=timed,
         medians_ms=medians,
-        quarters_ms=tuple(statistics.quantile(part, 0.25) for part in ordered),
-        preempted=sum(was_preempted(x) for x in found),
+        quarters_ms=tuple(quantile(samples, 0.25) for samples in ordered),
+        summary=summary,
+        spread=between,
+        runs_per_s=ratio(1000.0, summary.mean),
+        preempted=sum(was_preempted(x) for x in launches),
     )
 
 
-def samples_ms(launch: Launch) -> Sequence[float]:
-    """A launch's samples in ms."""
-    return [s / NS_PER_MS for s in launch.timed.samples_ns] if launch.timed else []
+def summarise_parts(timed: Sequence[Timed]) -> Mapping[str, float]:
+    """The median in ms of each part of a run that is timed apart, over all runs of these launches."""
+    names = dict.fromkeys(name for t in timed for name in t.parts_ns)
+    samples = {n: [ns for t in timed for ns in t.parts_ns.get(n, ())] for n in names}
+    return {n: round(statistics.median(s) / NS_PER_MS, 6) for n, s in samples.items() if s}
 
 
 def was_preempted(launch: Launch) -> bool:
@@ -100,24 +105,16 @@ def describe_check(record: Record) -> str:
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
-    out = []
-    if record.cell.protocol.instrumented:
-        out.append("instrumented")
-    if found is not None:
-        if describe_check(record) != "checked":
-            out.append("unchecked")
-        if found.summary.p50 < OVERHEAD_BOUND_MS:
-            out.append("overhead-bound")
-        if found.preempted:
-            out.append(f"preempted {found.preempted} of {found.spread.launches}")
-        if not isinstance(record.outcome, Passed):
-            out.append("failed in close")
-        if any(
-            x.gpu_counters and x.gpu_counters.throttled_share for x in published_launches(record)
-        ):
-            out.append("throttled")
-        if any(x.timed and x.timed.gpu_only for x in published_launches(record)):
-            out.append("gpu compute only")
-        if any(x.timed and not x.timed.synchronised for x in published_launches(record)):
-            out.append("not synchronised")
-    return tuple(out)
+    if found is None:
+        return ("instrumented",) if record.cell.protocol.instrumented else ()
+    counters = [x.gpu_counters for x in published_launches(record)]
+    marks = {
+        "unchecked": describe_check(record) != "checked",
+        "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
+        f"preempted {found.preempted} of {found.spread.launches}": found.preempted,
+        "failed in close": not isinstance(record.outcome, Passed),
+        "throttled": any(c and c.throttled_share for c in counters),
+        "gpu compute only": any(t.gpu_only for t in found.timed),
+        "not synchronised": not all(t.synchronised for t in found.timed),
+    }
+    return tuple(mark for mark, is_true in marks.items() if is_true)

@@ -98,11 +98,11 @@ def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
             raise BadRequestError(
                 f"run {run.run_id} is being written by another process; choose another --run_id"
             ) from None
-        _link(run)
+        _link_latest(run)
         yield run
 
 
-def _link(run: RunFolder) -> None:
+def _link_latest(run: RunFolder) -> None:
     """Point result/latest at this run; a file system without links goes without."""
     aside = run.results / f".latest-{secrets.token_hex(4)}"
     with suppress(OSError):
@@ -113,19 +113,16 @@ def _link(run: RunFolder) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON, or None where there is none or it is torn; raises NewerSchemaError."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return without_version(told, path)
+    return without_version(value, path)
 
 
 def read_finished_launch(folder: Path) -> Launch | None:
     """A launch that ended in an earlier part of this run."""
-    told = read_json(folder / "launch.json")
-    if told is None:
-        return None
     with suppress(codec.DecodeError):
-        return codec.decode(Launch, told)
+        return codec.decode(Launch, read_json(folder / "launch.json"))
     return None
 
 

@@ -7,18 +7,18 @@ import json
 import math
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from perf.machine.system import SystemInfo
-from perf.results import build_spread, gains, trt_gap, views
-from perf.results.build_spread import BuildsRow
-from perf.results.cell_row import make_cell_row
-from perf.results.columns import CellRow, Value, column_names
-from perf.results.trt_gap import GapRow
-from perf.results.views import Table, row_values
+from perf.results import gains
+from perf.results.build_spread import BuildsRow, measure_spreads
+from perf.results.cell_row import CellResult, CellRow, make_cell_row
+from perf.results.columns import Value, column_names, column_types, row_values, unknown_value
+from perf.results.legacy_tables import legacy_tables, make_table
+from perf.results.trt_gap import GapRow, find_gaps
 from perf.schema import codec
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.record import Record
@@ -50,28 +50,31 @@ def write_all(
     Records come in plan order. Every file is written aside and flushed before the first takes its
     place; raises OSError where the disk refuses one, with nothing half-written.
     """
-    rows = cell_rows(records, run_id=run_id, label=label, host=host.hostname)
+    cells = tabulate_cells(records, run_id=run_id, label=label, host=host.hostname)
+    rows = [cell.row for cell in cells]
     texts = {
         result_folder / f"benchmark_{t.name}_{run_id}.csv": to_csv(t.header, t.rows)
-        for t in views.legacy_tables(list(zip(records, rows, strict=True)), host)
+        for t in legacy_tables(cells, host)
     }
-    for t in occasional_tables(records):
-        texts[run_folder / f"{t.name}.csv"] = to_csv(t.header, t.rows)
-    texts[run_folder / "cells.csv"] = to_csv(
-        column_names(CellRow), [views.row_values(r) for r in rows]
-    )
+    for t in (
+        make_table("gap", GapRow, [(g, term) for g in find_gaps(records) for term in g.terms]),
+        make_table("builds", BuildsRow, measure_spreads(records)),
+    ):
+        if t.rows:
+            texts[run_folder / f"{t.name}.csv"] = to_csv(t.header, t.rows)
+    texts[run_folder / "cells.csv"] = to_csv(column_names(CellRow), list(map(row_values, rows)))
     texts[run_folder / "cells.jsonl"] = "".join(to_json(row) + "\n" for row in rows)
     _replace_all(texts)
     return tuple(texts)
 
 
-def cell_rows(
+def tabulate_cells(
     records: Sequence[Record], *, run_id: str, label: str = "", host: str = ""
-) -> tuple[CellRow, ...]:
-    """The long table's rows, in the order of the records."""
+) -> tuple[CellResult, ...]:
+    """Records with their rows, in the order of the records."""
     return tuple(
-        make_cell_row(record, gain, run_id=run_id, label=label, host=host)
-        for record, gain in zip(records, gains.gains_over_baseline(records), strict=True)
+        CellResult(r, make_cell_row(r, gain, run_id=run_id, label=label, host=host))
+        for r, gain in zip(records, gains.gains_over_baseline(records), strict=True)
     )
 
 
@@ -86,7 +89,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
-    plain = {k: _finite(v) for k, v in asdict(row).items()}
+    plain = {k: spell_not_finite(v) for k, v in asdict(row).items()}
     return json.dumps(codec.encode(plain), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -108,14 +111,14 @@ def format_value(value: Value) -> str:
 
 
 def escape_formula(text: str) -> str:
-    """Text that no spreadsheet takes for a formula; `bare` takes it back."""
+    """Text that no spreadsheet takes for a formula; `unescape_formula` takes it back."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + f"… ({len(text) - LONGEST_TEXT} more characters)"
     return "'" + text if FORMULA.match(text) else text
 
 
 def unescape_formula(text: str) -> str:
-    """The text that `safe` was given."""
+    """The text that `escape_formula` was given."""
     return text[1:] if QUOTED_FORMULA.match(text) else text
 
 
@@ -129,55 +132,64 @@ def read_cells(path: Path) -> tuple[CellRow, ...]:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as e:
         raise TableError(f"{path}: not UTF-8 ({e.reason} at byte {e.start})") from e
-    if path.suffix == ".jsonl":
-        return tuple(_read_json(path, n, line) for n, line in _lines(text))
-    return tuple(_read_csv(path, text))
+    return tuple(_read_json(path, text) if path.suffix == ".jsonl" else _read_csv(path, text))
 
 
 def _read_csv(path: Path, text: str) -> Iterator[CellRow]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [unescape_formula(h) for h in next(reader, [])]
-        _check_header(path, header)
+        _expect_columns(header, f"{path}:1", "column {!r}: not a cells table of this harness")
+        doubled = next((h for h in header if header.count(h) > 1), None)
+        if doubled is not None:
+            raise TableError(f"{path}:1: column {doubled!r} is there twice")
         for line in reader:
+            where = f"{path}:{reader.line_num}"
             if len(line) != len(header):
-                raise TableError(
-                    f"{path}:{reader.line_num}: {len(line)} fields, the header has {len(header)}"
-                )
-            told = dict(zip(header, line, strict=True))
-            yield _row(path, reader.line_num, told)
+                raise TableError(f"{where}: {len(line)} fields, the header has {len(header)}")
+            yield _make_row(dict(zip(header, line, strict=True)), _parse_field, where)
     except csv.Error as e:
         raise TableError(f"{path}:{reader.line_num}: not CSV: {e}") from e
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise TableError(f"{path}:1: no column {missing[0]!r}: not a cells table of this harness")
-    doubled = next((h for h in header if header.count(h) > 1), None)
-    if doubled is not None:
-        raise TableError(f"{path}:1: column {doubled!r} is there twice")
-
-
-def _row(path: Path, line: int, told: Mapping[str, str]) -> CellRow:
-    hints = typing.get_type_hints(CellRow)
-    out = {}
-    for f in fields(CellRow):
+def _read_json(path: Path, text: str) -> Iterator[CellRow]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
         try:
-            out[f.name] = _parse(hints[f.name], told.get(f.name, ""))
+            values = json.loads(line)
         except ValueError as e:
-            raise TableError(f"{path}:{line}: column {f.name}: {e}") from e
+            raise TableError(f"{where}: not JSON: {e}") from e
+        if not isinstance(values, dict):
+            raise TableError(f"{where}: expected an object, got {line!r:.80}")
+        _expect_columns(values, where, "{!r}: not a cell of this harness")
+        yield _make_row(values, _parse_json, where)
+
+
+def _expect_columns(names: typing.Container[str], where: str, problem: str) -> None:
+    for name in REQUIRED:
+        if name not in names:
+            raise TableError(f"{where}: no {problem.format(name)}")
+
+
+def _make_row(values: Mapping[str, Any], parse: Callable[[Any, Any], Any], where: str) -> CellRow:
+    out: dict[str, Any] = {}
+    for name, hint in column_types(CellRow).items():
+        try:
+            out[name] = parse(hint, values[name]) if name in values else unknown_value(hint)
+        except ValueError as e:
+            raise TableError(f"{where}: column {name}: {e}") from e
     return CellRow(**out)
 
 
-def _parse(hint: Any, text: str) -> Any:
-    origin = typing.get_origin(hint)
+def _parse_field(hint: Any, text: str) -> Any:
     if hint is str:
         return unescape_formula(text)
-    if origin is tuple or origin is Mapping:
-        return codec.decode(hint, json.loads(text) if text else ([] if origin is tuple else {}))
     if text == "":
-        return None
+        return unknown_value(hint)
+    if typing.get_origin(hint) in (tuple, Mapping):
+        return codec.decode(hint, json.loads(text))
     kinds = typing.get_args(hint)
     if bool in kinds:
         if text.lower() in ("true", "false"):
@@ -194,41 +206,15 @@ def _parse(hint: Any, text: str) -> Any:
     return int(text) if text.lstrip("-").isdigit() else int(number)
 
 
-def _read_json(path: Path, line: int, text: str) -> CellRow:
-    try:
-        told = json.loads(text)
-    except ValueError as e:
-        raise TableError(f"{path}:{line}: not JSON: {e}") from e
-    if not isinstance(told, dict):
-        raise TableError(f"{path}:{line}: expected an object, got {text!r:.80}")
-    missing = [name for name in REQUIRED if name not in told]
-    if missing:
-        raise TableError(f"{path}:{line}: no {missing[0]!r}: not a cell of this harness")
-    hints = typing.get_type_hints(CellRow)
-    out = {}
-    for f in fields(CellRow):
-        try:
-            out[f.name] = _from_json(hints[f.name], told, f.name)
-        except ValueError as e:
-            raise TableError(f"{path}:{line}: {e}") from e
-    return CellRow(**out)
-
-
-def _from_json(hint: Any, told: Mapping[str, Any], name: str) -> Any:
-    if name not in told:
-        return _parse(hint, "")
-    value = told[name]
+def _parse_json(hint: Any, value: Any) -> Any:
     if float in typing.get_args(hint) and value in NOT_FINITE:
         return float(value)
-    return codec.decode(hint, value, name)
+    return codec.decode(hint, value)
 
 
-def _finite(value: Any) -> Any:
+def spell_not_finite(value: Any) -> Any:
+    """A value, or its text where JSON has no number for it."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    return ((n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
 def _replace_all(texts: Mapping[Path, str]) -> None:
@@ -238,16 +224,3 @@ def _replace_all(texts: Mapping[Path, str]) -> None:
             aside = drafts.enter_context(draft_of(path, durable=False))
             aside.write_bytes(text.encode("utf-8", "backslashreplace"))  # surrogates of odd names
             flush_to_disk(aside)
-
-
-def occasional_tables(records: Sequence[Record]) -> tuple[Table, ...]:
-    """gap and builds, each where it has rows."""
-    kinds: tuple[tuple[str, type, Sequence[object]], ...] = (
-        ("gap", GapRow, trt_gap.gap_table(records)),
-        ("builds", BuildsRow, build_spread.builds_table(records)),
-    )
-    return tuple(
-        Table(name, column_names(row), tuple(row_values(r) for r in rows))
-        for name, row, rows in kinds
-        if rows
-    )

@@ -90,7 +90,7 @@ class InputOverride:
 
     shape: tuple[int, ...] | None = None
     range: tuple[float, float] | None = None
-    value: float | None = None
+    value: float | str | None = None
     type: str = field(default="", repr=False)  # for models that do not tell; numpy's name
 
 
@@ -195,7 +195,8 @@ def safe_name(name: str) -> str:
     if kept == name and name not in ("", ".", "..") and len(name.encode()) < 120:
         return name
     short = kept.strip(".").encode()[:100].decode("utf-8", "ignore")
-    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    named = name.encode("utf-8", "surrogatepass")  # a folder's name may hold halves of characters
+    return f"{short}-{hashlib.sha256(named).hexdigest()[:8]}"
 
 
 def digest_of(cell: Cell) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from statistics import median
 from typing import TypeAlias
 
@@ -23,15 +24,15 @@ class StoppingRule:
     """A sequential test over pairs of launches; its error rates are in docs/performance.md."""
 
     threshold: float = 0.025  # a relative change up to this is no change
-    tail_threshold: float = 0.05  # the same for the slow end, which sees slowdowns of some runs
-    first: int = 5  # pairs before the first look
+    tail_threshold: float = 0.05  # the same of the tail ratio, which sees slowdowns of some runs
+    first_look: int = 5  # pairs before it
     step: int = 2  # pairs between looks
     cap: int = 60  # pairs after which nothing more is learnt at a reasonable price
     z: float = 2.0  # standard errors between the centre and the threshold
     sign: float = 0.04  # and so improbable by the sign test, which no shape of noise misleads
     floor: float = 0.003  # spread of one pair's log ratio that is never believed to be smaller
     runs: int = 20  # timed runs of a launch that are used: more buy next to nothing
-    confirm: bool = True  # a flag must be raised again by fresh pairs
+    confirm: bool = True  # a change must be found again in fresh pairs
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,14 @@ class Estimate:
 
     log_ratio: float
     error: float
-    pairs: int
-
-    @property
-    def ratio(self) -> float:
-        """B over A."""
-        return math.exp(self.log_ratio)
-
-    def interval(self, z: float = 2.0) -> tuple[float, float]:
-        """Ratios z standard errors below and above."""
-        reach = z * self.error
-        return math.exp(self.log_ratio - reach), math.exp(self.log_ratio + reach)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Both statistics of a decision: the undisturbed end of each launch, and its slow end."""
+    """Both statistics of a decision."""
 
-    low: Estimate  # of each launch's `low_end`: what the code costs, undisturbed
-    tail: Estimate  # of each launch's `slow_end`: what some of its runs cost more
+    p10: Estimate  # of each launch's 10th percentile: what the code costs, undisturbed
+    tail: Estimate  # of each launch's `tail_ratio`: what some of its runs cost more
     pairs_used: int  # confirmation included
 
 
@@ -74,7 +64,7 @@ class Regressed:
     """B is slower than A by more than a threshold, and was so again in fresh pairs."""
 
     evidence: Evidence
-    in_tail: bool  # only the slow end moved: some of the runs are slower
+    in_tail: bool  # only the tail ratio moved: some of the runs are slower
 
 
 @dataclass(frozen=True)
@@ -98,10 +88,19 @@ class Unsettled:
 
     evidence: Evidence
     why: str
-    contradicted: bool = False  # a flag was raised, and fresh pairs did not repeat it
+    contradicted: bool = False  # a change was found, and fresh pairs did not repeat it
 
 
 Decision: TypeAlias = Undecided | Regressed | Improved | Unchanged | Unsettled
+
+
+class Shift(Enum):
+    """What the interval of one statistic's ratio B/A says, held against a threshold."""
+
+    SLOWER = "above the threshold"
+    FASTER = "below it on the other side"
+    NONE = "within it on both sides"
+    OPEN = "on both sides of it: more pairs are needed to tell"
 
 
 def p10(samples: Samples) -> float:
@@ -112,7 +111,7 @@ def p10(samples: Samples) -> float:
 def tail_ratio(samples: Samples) -> float:
     """The 90th percentile over the 10th: how far the slow runs of a launch lie above the others.
 
-    What slows a tenth to nine tenths of the runs moves it; what slows more of them moves `low_end`.
+    What slows a tenth to nine tenths of the runs moves it; what slows more of them moves the 10th.
     """
     ordered = sorted(samples)
     return quantile(ordered, 0.90) / quantile(ordered, 0.10)
@@ -123,8 +122,8 @@ def estimate_ratio(log_ratios: Sequence[float], floor: float) -> Estimate:
 
     The scaled MAD is a robust standard deviation (Rousseeuw & Croux, JASA 88 (1993) 1273-1283).
     """
-    k = len(log_ratios)
-    return Estimate(median(log_ratios), standard_error(max(floor, mad(log_ratios)), k), k)
+    spread = max(floor, mad(log_ratios))
+    return Estimate(median(log_ratios), standard_error(spread, len(log_ratios)))
 
 
 def standard_error(spread: float, pairs: int) -> float:
@@ -140,24 +139,28 @@ def decide(pairs: Sequence[Pair], rule: StoppingRule) -> Decision:
     """Judge pairs in the order they ran; the first look that decides stands, whatever follows it.
 
     Pairs beyond what a decision needed change nothing, so that stored pairs give the same answer
-    as the run that stopped on them. A flag is confirmed on the pairs that come after it.
+    as the run that stopped on them. A change is confirmed on the pairs that come after it.
     """
     rule = rule_for(pairs, rule)
-    low, tail = _log_ratios(pairs, rule)
-    first = _stage(low, tail, rule)
-    if not (rule.confirm and isinstance(first, Regressed | Improved)):
-        return first
-    spent = first.evidence.pairs_used
-    second = _stage(low[spent:], tail[spent:], rule)
-    match second:
-        case Undecided(evidence):
-            return Undecided(_after(evidence or first.evidence, spent if evidence else 0))
-        case Regressed(evidence) | Improved(evidence) if type(second) is type(first):
-            return replace(second, evidence=_after(evidence, spent))
-        case Regressed(evidence) | Improved(evidence) | Unchanged(evidence) | Unsettled(evidence):
-            word = "slower" if isinstance(first, Regressed) else "faster"
-            why = f"{word} in {spent} pairs, and not again in {evidence.pairs_used} fresh ones"
-            return Unsettled(_after(evidence, spent), why, contradicted=True)
+    p10s, tails = _log_ratios(pairs, rule)
+    found = _decide_once(p10s, tails, rule)
+    if not (rule.confirm and isinstance(found, Regressed | Improved)):
+        return found
+    spent = found.evidence.pairs_used
+    again = _decide_once(p10s[spent:], tails[spent:], rule)
+    if again.evidence is None:
+        return Undecided(found.evidence)
+    evidence = replace(again.evidence, pairs_used=spent + again.evidence.pairs_used)
+    match again:
+        case Undecided():
+            return Undecided(evidence)
+        case Regressed() | Improved() if type(again) is type(found):
+            return replace(again, evidence=evidence)
+        case Regressed() | Improved() | Unchanged() | Unsettled():
+            word = "slower" if isinstance(found, Regressed) else "faster"
+            fresh = again.evidence.pairs_used
+            why = f"{word} in {spent} pairs, and not again in {fresh} fresh ones"
+            return Unsettled(evidence, why, contradicted=True)
 
 
 def rule_for(pairs: Sequence[Pair], rule: StoppingRule) -> StoppingRule:
@@ -174,55 +177,64 @@ def rule_for(pairs: Sequence[Pair], rule: StoppingRule) -> StoppingRule:
 
 def estimate_over_all(pairs: Sequence[Pair], rule: StoppingRule) -> Evidence:
     """Both statistics of all pairs, for what no decision was asked of; raises ValueError for none."""
-    low, tail = _log_ratios(pairs, rule)
-    return Evidence(estimate_ratio(low, rule.floor), estimate_ratio(tail, rule.floor), len(low))
+    return _estimate(*_log_ratios(pairs, rule), rule)
 
 
 def _log_ratios(pairs: Sequence[Pair], rule: StoppingRule) -> tuple[list[float], list[float]]:
     usable = [(a[: rule.runs], b[: rule.runs]) for a, b in pairs if a and b]
-    low = [math.log(p10(b) / p10(a)) for a, b in usable]
-    return low, [math.log(tail_ratio(b) / tail_ratio(a)) for a, b in usable]
+    p10s = [math.log(p10(b) / p10(a)) for a, b in usable]
+    return p10s, [math.log(tail_ratio(b) / tail_ratio(a)) for a, b in usable]
 
 
-def _after(evidence: Evidence, spent: int) -> Evidence:
-    return replace(evidence, pairs_used=evidence.pairs_used + spent)
+def _estimate(p10s: Sequence[float], tails: Sequence[float], rule: StoppingRule) -> Evidence:
+    p10_ratio, tail = estimate_ratio(p10s, rule.floor), estimate_ratio(tails, rule.floor)
+    return Evidence(p10_ratio, tail, len(p10s))
 
 
-def _stage(low: Sequence[float], tail: Sequence[float], rule: StoppingRule) -> Decision:
-    """One pass of the sequential rule over the log ratios of both statistics."""
-    limit, tail_limit = math.log1p(rule.threshold), math.log1p(rule.tail_threshold)
+def _decide_once(p10s: Sequence[float], tails: Sequence[float], rule: StoppingRule) -> Decision:
+    """One pass of looks over the log ratios of both statistics, without confirmation."""
     evidence = None
-    for k in range(rule.first, min(len(low), rule.cap) + 1, rule.step):
-        a, b = estimate_ratio(low[:k], rule.floor), estimate_ratio(tail[:k], rule.floor)
-        evidence = Evidence(a, b, k)
-        here, there = sign_of_change(a, limit, rule.z), sign_of_change(b, tail_limit, rule.z)
-        here = here if _signs_agree(low[:k], here, rule) else None
-        there = there if _signs_agree(tail[:k], there, rule) else None
-        if 1 in (here, there) and -1 not in (here, there):
-            return Regressed(evidence, in_tail=here != 1)
-        if -1 in (here, there) and 1 not in (here, there):
-            return Improved(evidence, in_tail=here != -1)
-        if here == 0 and there == 0:
-            return Unchanged(evidence)
+    for k in range(rule.first_look, min(len(p10s), rule.cap) + 1, rule.step):
+        evidence = _estimate(p10s[:k], tails[:k], rule)
+        usual = _prove_by_signs(find_shift(evidence.p10, rule.threshold, rule.z), p10s[:k], rule)
+        tail = find_shift(evidence.tail, rule.tail_threshold, rule.z)
+        match usual, _prove_by_signs(tail, tails[:k], rule):
+            case (Shift.SLOWER, Shift.FASTER) | (Shift.FASTER, Shift.SLOWER):
+                pass  # they contradict each other: look again
+            case Shift.SLOWER, _:
+                return Regressed(evidence, in_tail=False)
+            case Shift.FASTER, _:
+                return Improved(evidence, in_tail=False)
+            case _, Shift.SLOWER:
+                return Regressed(evidence, in_tail=True)
+            case _, Shift.FASTER:
+                return Improved(evidence, in_tail=True)
+            case Shift.NONE, Shift.NONE:
+                return Unchanged(evidence)
     if evidence is None or evidence.pairs_used + rule.step <= rule.cap:
         return Undecided(evidence)
     return Unsettled(evidence, f"still open after {evidence.pairs_used} pairs")
 
 
-def sign_of_change(e: Estimate, limit: float, z: float) -> int | None:
-    """1 or -1: above or below a log ratio's limit; 0: within it on both sides; None: cannot tell."""
+def find_shift(e: Estimate, threshold: float, z: float) -> Shift:
+    """Where a ratio's interval of z standard errors lies against a relative threshold."""
+    limit = math.log1p(threshold)
     low, high = e.log_ratio - z * e.error, e.log_ratio + z * e.error
     if low > limit:
-        return 1
+        return Shift.SLOWER
     if high < -limit:
-        return -1
-    return 0 if -limit <= low and high <= limit else None
+        return Shift.FASTER
+    return Shift.NONE if -limit <= low and high <= limit else Shift.OPEN
 
 
-def _signs_agree(log_ratios: Sequence[float], to: int | None, rule: StoppingRule) -> bool:
-    """The sign test (Dixon & Mood, JASA 41 (1946) 557-566): are so many pairs to one side improbable?"""
-    if to not in (1, -1):
-        return True
-    n, alike = len(log_ratios), sum(x * to > 0 for x in log_ratios)
+def _prove_by_signs(shift: Shift, log_ratios: Sequence[float], rule: StoppingRule) -> Shift:
+    """The shift, or open where the sign test (Dixon & Mood, JASA 41 (1946) 557-566) does not agree.
+
+    Are so many pairs to one side improbable?
+    """
+    if shift in (Shift.NONE, Shift.OPEN):
+        return shift
+    n, to = len(log_ratios), 1 if shift is Shift.SLOWER else -1
+    alike = sum(x * to > 0 for x in log_ratios)
     ways = sum(math.comb(n, i) for i in range(alike, n + 1))
-    return ways <= rule.sign * (1 << n)
+    return shift if ways <= rule.sign * (1 << n) else Shift.OPEN

@@ -3,8 +3,10 @@
 import math
 import statistics as stdlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
+Figures = TypeVar("Figures", "Summary", "Spread")
 MAD_TO_SIGMA = 1.4826  # 1 / Phi^-1(3/4): a MAD of normal data, as a standard deviation
 CONFIDENCE = 0.95
 LAUNCHES_CONFIDENCE = 0.90  # five launches, the default, reach 93.75 % and never 95 %
@@ -238,3 +240,12 @@ def ratio(part: float | None, whole: float | None) -> float | None:
 def rounded(value: float | None, digits: int = 6) -> float | None:
     """Round what is known: 6 decimals of a ms are the clock's own nanoseconds."""
     return None if value is None else round(value, digits)
+
+
+def round_fields(figures: Figures, digits: int = 6) -> Figures:
+    """A dataclass with its floats rounded."""
+    out: dict[str, Any] = {}
+    for f in fields(figures):
+        value = getattr(figures, f.name)
+        out[f.name] = round(value, digits) if isinstance(value, float) else value
+    return type(figures)(**out)

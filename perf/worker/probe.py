@@ -1,5 +1,6 @@
 """Run inside an environment, writes what is really there: versions, providers, plug-in devices."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -57,7 +58,7 @@ def _distributions() -> dict[str, str]:
     seen = {}
     for dist in importlib.metadata.distributions():
         name = str(dist.metadata["Name"] or "").lower()
-        if name.startswith(INTERESTING):
+        if name.replace("_", "-").startswith(INTERESTING):
             seen[name] = dist.version
     return dict(sorted(seen.items()))
 
@@ -74,14 +75,12 @@ def _build_info(ort: Any) -> dict[str, str]:
     text = getattr(ort, "get_build_info", lambda: "")()
     if text:
         info["onnxruntime build"] = " ".join(str(text).split())
-    try:
+    with contextlib.suppress(ImportError):  # not every build ships the module
         from onnxruntime.capi import build_and_package_info as package
 
         for key in ("cuda_version", "cudnn_version"):
             if value := getattr(package, key, ""):
                 info[f"onnxruntime {key}"] = str(value)
-    except ImportError:
-        pass  # not every build ships the module
     return info
 
 

@@ -19,8 +19,8 @@ class Column:
 def row_axis(shapes: Mapping[str, tuple[int, ...]]) -> int:
     """The axis that counts rows in one set's outputs: 0, or 1 behind a batch of one.
 
-    Outputs are taken for a batch of one where all that have several axes begin with 1, agree on their second
-    axis, and one has three ([1,N,4] boxes, [1,N] scores). Rows are never matched across a larger batch.
+    A batch of one: all that have several axes begin with 1 and agree on the second, and one has three
+    ([1,N,4] boxes, [1,N] scores). Rows are never matched across a larger batch.
     """
     several = [s for s in shapes.values() if len(s) > 1]
     batch = (
@@ -56,10 +56,10 @@ def match_rows(columns: Sequence[Column]) -> np.ndarray:
     count = len(columns[0].reference)
     candidates = _candidates(columns, count)
     answer_of: dict[int, int] = {}
-    asked_by: dict[int, int] = {}
+    taken_by: dict[int, int] = {}
     for row in range(count):
-        _augment(row, candidates, answer_of, asked_by)
-    left = iter(sorted(set(range(count)) - set(asked_by)))
+        _augment(row, candidates, answer_of, taken_by)
+    left = iter(sorted(set(range(count)) - set(taken_by)))
     return np.array([answer_of[r] if r in answer_of else next(left) for r in range(count)])
 
 
@@ -117,7 +117,7 @@ def _augment(
     start: int,
     candidates: Sequence[Sequence[int]],
     answer_of: dict[int, int],
-    asked_by: dict[int, int],
+    taken_by: dict[int, int],
 ) -> None:
     """Give reference row `start` an answer, moving earlier rows to others of their candidates if need be."""
     parent: dict[int, int] = {}  # row of `got` -> the reference row that reached it
@@ -127,13 +127,13 @@ def _augment(
             if answer in parent:
                 continue
             parent[answer] = row
-            if answer in asked_by:
-                queue.append(asked_by[answer])
+            if answer in taken_by:
+                queue.append(taken_by[answer])
                 continue
             while True:  # hand answers along the path that ends in the free one
-                asker = parent[answer]
-                before = answer_of.get(asker)
-                answer_of[asker], asked_by[answer] = answer, asker
+                taker = parent[answer]
+                before = answer_of.get(taker)
+                answer_of[taker], taken_by[answer] = answer, taker
                 if before is None:
                     return
                 answer = before

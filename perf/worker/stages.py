@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from perf import backends
 from perf.backends import Backend, DeviceMemoryExhausted, Session, Tensors, Unsupported
@@ -146,14 +146,11 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
 
     account.begin(Stage.PREPARE)
     described = backends.describe_form(job.form) if job.form else None
-    request = prepare.PrepareRequest(
-        job.input_data, job.seed, job.sets, job.shapes, job.half, described
-    )
-    account.emit(Prepared(prepare.prepare_sets(job.model, request, Path(job.destination))))
+    account.emit(Prepared(prepare.prepare_sets(job, described)))
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:
-    from perf.conversion import artifact, artifact_cache, convert, infer_shapes
+    from perf.conversion import artifact, convert, infer_shapes
 
     account.begin(Stage.CONVERT)
     if job.precision == "shapes":
@@ -162,12 +159,12 @@ def _convert(job: ArtefactJob, account: _Account) -> None:
         return
     blocked = job.model.half
     request = artifact.ConversionRequest(
-        precision=convert.precision_named(job.precision),
+        precision=cast("artifact.Precision", job.precision),
         op_block_list=tuple(blocked.get("op_block_list", ())),
         node_block_list=tuple(blocked.get("node_block_list", ())),
         calibration=Path(job.calibration) if job.calibration else None,
     )
-    kept = artifact_cache.get_or_make(Path(job.model.path), Path(job.destination), request)
+    kept = convert.get_or_make(Path(job.model.path), Path(job.destination), request)
     told = {k: str(v) for k, v in kept.report.items() if not isinstance(v, dict)}
     account.emit(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
 
@@ -236,7 +233,7 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
         session.infer(feeds[0])
         account.emit(FirstRun(time.monotonic() - began))
         account.begin(Stage.TIME)
-        account.emit(session.time(feeds, cell))
+        account.emit(session.time(feeds, cell).timed)
         _tell_memory(account, baseline)
         account.begin(Stage.CLOSE)
 

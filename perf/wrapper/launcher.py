@@ -38,7 +38,7 @@ def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
     with Supervisor() as supervisor:
         yield ProcessLauncher(
             supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
-            session.folder.run_id, session.screen.notice,
+            session.folder.run_id, session.screen.notify,
         )  # fmt: skip
 
 

@@ -1,36 +1,24 @@
 """Safe unpacking of zip and tar archives: every member is judged by name, kind and size first."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
-import io
 import lzma
 import os
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, cast
+from typing import IO, cast
 
 from perf.conversion.errors import UserError
 from perf.request.programs import install_command
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar")
 COPY_BYTES = 1 << 20
-Reader = contextlib.AbstractContextManager[IO[bytes]]
-DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-)
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,7 @@ class _Member:
     name: str
     kind: str  # "file", "folder", or what makes it unacceptable ("link to …", "device file")
     size_bytes: int
-    handle: zipfile.ZipInfo | tarfile.TarInfo
+    open: Callable[[], IO[bytes] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -67,11 +55,7 @@ def stem(name: str) -> str:
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """The member name's path parts below the destination folder.
-
-    Raises UserError for a name that is absolute, climbs out with `..`, holds a drive, a
-    backslash, a NUL or another control character, or is empty.
-    """
+    """The member name's path parts below the destination folder; raises UserError for one that leads out."""
     if any(ord(letter) < 32 for letter in name) or "\\" in name:
         raise UserError(f"member {name!r}: control characters and backslashes are refused")
     path = PurePosixPath(name)
@@ -85,82 +69,68 @@ def safe_parts(name: str) -> tuple[str, ...]:
 def unpack(archive: Path, destination: Path, limits: Limits = Limits()) -> list[Path]:
     """Unpack into `destination`, which must not exist yet; the files written, sorted.
 
-    All or nothing: members are written beside the destination and moved into place together. A
-    refusal names the archive and the offending member, and leaves nothing behind.
+    All or nothing: a refusal names the archive and the offending member, and leaves nothing behind.
     """
     if destination.exists():
         raise UserError(f"{destination}: already there; remove it to unpack {archive.name} again")
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=destination.parent, prefix=f".{destination.name}."
-    ) as scratch:
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".unpacking.") as scratch:
         inside = Path(scratch) / "unpacked"
         inside.mkdir()
         try:
             _unpack_members(archive, inside, limits)
         except UserError as refusal:
             raise UserError(f"{archive}: {refusal}") from refusal
-        except DAMAGE as error:
+        except Exception as error:  # the errors of the readers of archives share no base
+            if isinstance(error, OSError) and error.strerror:
+                raise UserError(f"{archive}: {error.strerror} while unpacking") from error
             raise UserError(
                 f"{archive}: truncated or damaged ({error}); download it again"
             ) from error
-        except OSError as error:
-            raise UserError(f"{archive}: {error.strerror or error} while unpacking") from error
         inside.replace(destination)
     return sorted(path for path in destination.rglob("*") if path.is_file())
 
 
 def _unpack_members(archive: Path, inside: Path, limits: Limits) -> None:
+    by_ratio = max(limits.ratio_floor_bytes, archive.stat().st_size * limits.ratio)
+    limit = min(limits.total_bytes, by_ratio)
     written = 0
     seen: set[tuple[str, ...]] = set()
-    limit = _byte_limit(archive, limits)
-    with _opened(archive, limit) as container:
-        for count, member in enumerate(_members(container), start=1):
-            if count > limits.members:
-                raise UserError(f"member {member.name!r}: more than {limits.members} members")
-            parts = safe_parts(member.name)
-            if member.kind not in {"file", "folder"}:
-                raise UserError(f"member {member.name!r}: a {member.kind} is refused")
-            if parts in seen or (member.kind == "file" and not parts):
-                raise UserError(f"member {member.name!r}: is in the archive twice")
-            if written + member.size_bytes > limit:
-                raise UserError(_bomb(member.name, limit))
-            try:
-                written += _place(container, member, inside.joinpath(*parts), limit - written)
-            except DAMAGE:
-                raise
-            except OSError as error:
-                raise UserError(f"member {member.name!r}: {error.strerror or error}") from error
+    for count, member in enumerate(_members(archive, limit), start=1):
+        if count > limits.members:
+            raise UserError(f"member {member.name!r}: more than {limits.members} members")
+        parts = safe_parts(member.name)
+        if member.kind not in {"file", "folder"}:
+            raise UserError(f"member {member.name!r}: a {member.kind} is refused")
+        if parts in seen or (member.kind == "file" and not parts):
+            raise UserError(f"member {member.name!r}: is in the archive twice")
+        if written + member.size_bytes > limit:
+            raise UserError(_bomb(member.name, limit))
+        target = inside.joinpath(*parts)
+        try:
+            (target if member.kind == "folder" else target.parent).mkdir(
+                parents=True, exist_ok=True
+            )
             if member.kind == "file":
+                written += _write(member, target, limit - written)
                 seen.add(parts)
-
-
-def _place(
-    container: zipfile.ZipFile | tarfile.TarFile, member: _Member, target: Path, room: int
-) -> int:
-    """Make the folder or write the file; the bytes written."""
-    if member.kind == "folder":
-        target.mkdir(parents=True, exist_ok=True)
-        return 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return _write(container, member, target, room)
-
-
-def _byte_limit(archive: Path, limits: Limits) -> int:
-    by_ratio = max(limits.ratio_floor_bytes, archive.stat().st_size * limits.ratio)
-    return min(limits.total_bytes, by_ratio)
+        except OSError as error:
+            if not error.strerror:  # a reader's, such as gzip's
+                raise
+            raise UserError(f"member {member.name!r}: {error.strerror}") from error
 
 
 def _bomb(name: str, limit: int) -> str:
     return f"member {name!r}: the archive would unpack to more than {limit} bytes, the limit"
 
 
-def _write(
-    container: zipfile.ZipFile | tarfile.TarFile, member: _Member, target: Path, room: int
-) -> int:
-    """Copy one member out, counting real bytes: a header may lie about the size."""
+def _write(member: _Member, target: Path, room: int) -> int:
+    """Copy one member out, counting real bytes, and return their number: a header may lie about the size."""
     written = 0
-    with _stream(container, member) as source, target.open("xb") as sink:
+    source = member.open()
+    if source is None:
+        raise UserError(f"member {member.name!r}: holds no bytes to read")
+    with source, target.open("xb") as sink:
         while chunk := source.read(COPY_BYTES):
             written += len(chunk)
             if written > room:
@@ -171,29 +141,23 @@ def _write(
     return written
 
 
-def _stream(container: zipfile.ZipFile | tarfile.TarFile, member: _Member) -> IO[bytes]:
-    match container, member.handle:
-        case zipfile.ZipFile(), zipfile.ZipInfo() as info:
-            if info.flag_bits & 1:
-                raise UserError(f"member {member.name!r}: is encrypted")
-            try:
-                return container.open(info)
-            except NotImplementedError as error:
-                raise UserError(f"member {member.name!r}: {error}") from error
-        case tarfile.TarFile(), tarfile.TarInfo() as entry:
-            stream = container.extractfile(entry)
-            if stream is not None:
-                return stream
-    raise UserError(f"member {member.name!r}: holds no bytes to read")
-
-
-def _members(container: zipfile.ZipFile | tarfile.TarFile) -> Iterator[_Member]:
-    if isinstance(container, zipfile.ZipFile):
-        for info in container.infolist():
-            yield _Member(info.filename, _zip_kind(info), info.file_size, info)
-    else:
-        for entry in container:
-            yield _Member(entry.name, _tar_kind(entry), entry.size, entry)
+def _members(archive: Path, limit: int) -> Iterator[_Member]:
+    if not is_archive(archive):
+        raise UserError(f"not an archive this reads: {', '.join(SUFFIXES)}")
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as zipped:
+            for info in zipped.infolist():
+                member = partial(zipped.open, info)
+                yield _Member(info.filename, _zip_kind(info), info.file_size, member)
+        return
+    with _decompressed(archive) as plain:
+        metered = _Metered(plain, limit)
+        with tarfile.open(fileobj=cast("IO[bytes]", metered), mode="r|") as tar:
+            for entry in tar:
+                read = partial(tar.extractfile, entry)
+                yield _Member(entry.name, _tar_kind(entry), entry.size, read)
+        while metered.read(COPY_BYTES):  # to the end, where the checksum is checked
+            pass
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:
@@ -202,6 +166,8 @@ def _zip_kind(info: zipfile.ZipInfo) -> str:
         return "symbolic link"
     if mode and stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
         return "device file"
+    if info.flag_bits & 1:
+        return "file that is encrypted"
     return "folder" if info.is_dir() else "file"
 
 
@@ -210,36 +176,17 @@ def _tar_kind(entry: tarfile.TarInfo) -> str:
         return "folder"
     if entry.isfile():
         return "file"
-    if entry.issym() or entry.islnk():
-        return f"link to {entry.linkname!r}"
-    return "device file"
+    return f"link to {entry.linkname!r}" if entry.issym() or entry.islnk() else "device file"
 
 
-@contextlib.contextmanager
-def _opened(archive: Path, limit: int) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
-    name = archive.name.lower()
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(archive) as zipped:
-            yield zipped
-    elif is_archive(archive):
-        with archive.open("rb") as raw, _decompressed(raw, name) as plain:
-            metered = _Metered(plain, limit)
-            with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r|") as tar:
-                yield tar
-            while metered.read(COPY_BYTES):  # to the end, where the checksum is checked
-                pass
-    else:
-        raise UserError(f"not an archive this reads: {', '.join(SUFFIXES)}")
-
-
-class _Metered(io.RawIOBase):
+class _Metered:
     """A reader that stops a bomb hidden in tar headers, which no member's size tells of."""
 
     def __init__(self, plain: IO[bytes], limit: int) -> None:
         self.plain = plain
         self.left = 2 * limit  # headers and padding are at most as large again as the members
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         chunk = self.plain.read(size)
         self.left -= len(chunk)
         if self.left < 0:
@@ -247,36 +194,22 @@ class _Metered(io.RawIOBase):
         return chunk
 
 
-def _decompressed(raw: BinaryIO, name: str) -> Reader:
+def _decompressed(archive: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+    name = archive.name.lower()
     if name.endswith((".gz", ".tgz")):
-        return cast("Reader", gzip.GzipFile(fileobj=raw))
+        return cast("IO[bytes]", gzip.open(archive))
     if name.endswith((".xz", ".txz")):
-        return cast("Reader", lzma.LZMAFile(raw))
+        return cast("IO[bytes]", lzma.open(archive))
     if name.endswith((".zst", ".tzst")):
-        return _unzstd(raw)
-    return contextlib.nullcontext(raw)
-
-
-def _unzstd(raw: BinaryIO) -> Reader:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise UserError(
-            f"tar.zst needs the zstandard package; `{install_command('zstandard', extra=True)}` fixes it"
-        ) from error
-    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return cast("Reader", _Zstd(reader, zstandard.ZstdError))
-
-
-class _Zstd(io.RawIOBase):
-    """A zstandard reader whose own errors read as damage, like those of the other formats."""
-
-    def __init__(self, reader: IO[bytes], damage: type[Exception]) -> None:
-        self.reader = reader
-        self.damage = damage
-
-    def read(self, size: int = -1) -> bytes:
         try:
-            return self.reader.read(size)
-        except self.damage as error:
-            raise EOFError(str(error)) from error
+            import zstandard  # an extra
+        except ImportError as error:
+            raise UserError(
+                "tar.zst needs the zstandard package; "
+                f"`{install_command('zstandard', extra=True)}` fixes it"
+            ) from error
+        whole = zstandard.ZstdDecompressor().stream_reader(
+            archive.open("rb"), read_across_frames=True
+        )
+        return cast("IO[bytes]", whole)
+    return archive.open("rb")

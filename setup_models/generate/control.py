@@ -5,20 +5,17 @@ import onnx
 from onnx import TensorProto
 
 from setup_models.generate import seeded
-from setup_models.generate.graph import Graph
-from setup_models.generate.made import Feed, Made
+from setup_models.generate.graph import Feed, GeneratedModel, Graph
 
 _WIDTH = 64
-_SETS = (
-    (2, 24, 0.5),
-    (3, 60, -0.5),
-)  # batch, steps, mean of x: the If's branches are taken in turn
+# batch, steps, mean of x: the If's branches are taken in turn
+_SETS = ((2, 24, 0.5), (3, 60, -0.5))
 
 
-def build(seed: int) -> Made:
+def build(seed: int) -> GeneratedModel:
     """x [b, 64] and a number of steps in; final state [b, 64] and trace [steps, b, 64] out."""
     feeds = tuple(_feed(seed, number, *case) for number, case in enumerate(_SETS))
-    return Made(_model(seed), feeds)
+    return GeneratedModel(_model(seed), feeds)
 
 
 def _feed(seed: int, number: int, batch: int, steps: int, mean: float) -> Feed:
@@ -37,7 +34,7 @@ def _model(seed: int) -> onnx.ModelProto:
         graph.parameter(f"{name}.weight", array)
     forever = graph.parameter("forever", np.array(True))
     state, _ = graph.add_many(
-        "Loop", steps, forever, x, outs=("state", "trace"), body=_body().body()
+        "Loop", steps, forever, x, outs=("state", "trace"), body=_body().proto
     )
     mean = graph.add("ReduceMean", x, keepdims=0)
     positive = graph.add("Greater", mean, graph.scalar(0.0))
@@ -45,8 +42,8 @@ def _model(seed: int) -> onnx.ModelProto:
         "If",
         positive,
         out="final",
-        then_branch=_branch("then", state, "Relu").body(),
-        else_branch=_branch("else", state, "Sigmoid").body(),
+        then_branch=_branch("then", state, "Relu").proto,
+        else_branch=_branch("else", state, "Sigmoid").proto,
     )
     graph.output("final", ["batch", _WIDTH])
     graph.output("trace", ["steps", "batch", _WIDTH])

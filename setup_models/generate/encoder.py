@@ -7,19 +7,18 @@ import onnx
 from onnx import TensorProto
 
 from setup_models.generate import seeded
-from setup_models.generate.graph import Graph
-from setup_models.generate.made import Feed, Made
+from setup_models.generate.graph import Feed, GeneratedModel, Graph
 
 _HIDDEN, _HEADS, _INNER, _LAYERS = 128, 4, 512, 4
 VOCABULARY, LONGEST, _CLASSES = 1000, 128, 8
 _SETS = ((1, 96, 0), (4, 40, 7))  # batch, sequence, padding of the last row
 
 
-def build(seed: int) -> Made:
+def build(seed: int) -> GeneratedModel:
     """Token ids and attention mask in; hidden states [b, s, 128] and class logits [b, 8] out."""
     writer = _Writer(seed)
     feeds = tuple(_feed(seed, number, *dims) for number, dims in enumerate(_SETS))
-    return Made(writer.write(), feeds)
+    return GeneratedModel(writer.write(), feeds)
 
 
 def _feed(seed: int, number: int, batch: int, sequence: int, padding: int) -> Feed:

@@ -6,8 +6,7 @@ import numpy as np
 import onnx
 
 from setup_models.generate import seeded
-from setup_models.generate.graph import Graph
-from setup_models.generate.made import Made
+from setup_models.generate.graph import GeneratedModel, Graph
 
 _SIDE, _CLASSES = 128, 10
 _CHANNELS = (3, 32, 64, 128)
@@ -17,14 +16,14 @@ _STEPS = 63
 _INPUT_STEP, _HIDDEN_STEP, _POOLED_STEP = 0.02, 0.04, 0.016
 
 
-def build(seed: int) -> Made:
+def build(seed: int) -> GeneratedModel:
     """Image [1, 3, 128, 128] in, logits [1, 10] out."""
     shape = (1, _CHANNELS[0], _SIDE, _SIDE)
     feeds = tuple(
         {"image": seeded.picture(seeded.stream(seed, "quantised", "set", number), shape)}
         for number in range(2)
     )
-    return Made(_model(seed), feeds)
+    return GeneratedModel(_model(seed), feeds)
 
 
 def _model(seed: int) -> onnx.ModelProto:
@@ -46,11 +45,9 @@ def _model(seed: int) -> onnx.ModelProto:
 def _rounded(graph: Graph, x: str, step: float) -> str:
     """QuantizeLinear and DequantizeLinear: x on the int8 grid of this step, zero point 0."""
     scale = graph.scalar(step)
-    if "zero" not in graph:
-        graph.parameter("zero", np.array(0, np.int8))
-    return graph.add(
-        "DequantizeLinear", graph.add("QuantizeLinear", x, scale, "zero"), scale, "zero"
-    )
+    zero = graph.parameter("zero", np.array(0, np.int8))
+    rounded = graph.add("QuantizeLinear", x, scale, zero)
+    return graph.add("DequantizeLinear", rounded, scale, zero)
 
 
 def _weight(
@@ -63,10 +60,6 @@ def _weight(
     # standard deviation of the steps: sqrt(((2 · 63 + 1)² - 1) / 12)
     spread = gain / (np.sqrt(((2 * _STEPS + 1) ** 2 - 1) / 12) * np.sqrt(fan_in))
     scales = seeded.uniform(rng, (shape[axis],), 0.5, 1.5) * np.float32(spread)
-    return graph.add(
-        "DequantizeLinear",
-        graph.parameter(f"{name}.steps", steps),
-        graph.parameter(f"{name}.scales", scales),
-        graph.parameter(f"{name}.zeros", np.zeros(shape[axis], np.int8)),
-        axis=axis,
-    )
+    parts = {"steps": steps, "scales": scales, "zeros": np.zeros(shape[axis], np.int8)}
+    inputs = [graph.parameter(f"{name}.{part}", array) for part, array in parts.items()]
+    return graph.add("DequantizeLinear", *inputs, axis=axis)

@@ -6,18 +6,17 @@ import numpy as np
 import onnx
 
 from setup_models.generate import seeded
-from setup_models.generate.graph import Graph
-from setup_models.generate.made import Array, Feed, Made
+from setup_models.generate.graph import Array, Feed, GeneratedModel, Graph
 
 _HEIGHT, _ALPHABET, _HIDDEN = 32, 37, 96
 _CHANNELS = (1, 32, 64, 128, 128)
 _WIDTHS = (192, 256)  # of the two sets' images; a dynamic dimension
 
 
-def build(seed: int) -> Made:
+def build(seed: int) -> GeneratedModel:
     """Grey images [b, 1, 32, w] in, probabilities [w/4, b, 37] out."""
     feeds = tuple(_feed(seed, number, width) for number, width in enumerate(_WIDTHS))
-    return Made(_model(seed), feeds)
+    return GeneratedModel(_model(seed), feeds)
 
 
 def _feed(seed: int, number: int, width: int) -> Feed:
@@ -68,14 +67,7 @@ def _bilstm(graph: Graph, seed: int, layer: int, x: str, width: int) -> str:
 
     rng = seeded.stream(seed, "recogniser", "lstm", layer, "bias")
     bias = graph.parameter(f"lstm{layer}.bias", seeded.uniform(rng, (2, 8 * _HIDDEN), -0.2, 0.2))
-    both = graph.add(
-        "LSTM",
-        x,
-        drawn("input", width, 2.0),
-        drawn("recurrent", _HIDDEN, 1.0),
-        bias,
-        hidden_size=_HIDDEN,
-        direction="bidirectional",
-    )
+    inputs = (x, drawn("input", width, 2.0), drawn("recurrent", _HIDDEN, 1.0), bias)
+    both = graph.add("LSTM", *inputs, hidden_size=_HIDDEN, direction="bidirectional")
     beside = graph.add("Transpose", both, perm=[0, 2, 1, 3])
     return graph.add("Reshape", beside, graph.integers(0, 0, 2 * _HIDDEN))

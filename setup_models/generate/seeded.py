@@ -40,10 +40,8 @@ def weights(
 ) -> F32:
     """He-style uniform weights: standard deviation gain / sqrt(fan_in), each filter half centred on zero.
 
-    `centre_axes` are the axes that one filter spans; half the mean of its weights is taken away. With the
-    whole mean there, what ReLU leaves in all channels alike drowns what depends on the input, from layer to
-    layer. With none of it, differences grow instead: rounding too, so half precision is percents off. The
-    sum is taken over integers, so it is exact.
+    Half the mean over `centre_axes`, which one filter spans, is taken away, exactly. With it all there, what
+    ReLU leaves in all channels alike drowns what depends on the input; with none, rounding grows too.
     """
     steps = rng.integers(-127, 128, size=tuple(shape), dtype=np.int8)
     spread = gain / (_STEP_STD * math.sqrt(fan_in))
@@ -77,10 +75,7 @@ def picture(rng: np.random.Generator, shape: Sequence[int]) -> F32:
 
 
 def quarter_octave(value: float) -> float:
-    """The power of 2^(1/4) nearest to a positive value.
-
-    Measured factors are rounded this coarsely so that an engine's last bits cannot move them.
-    """
+    """The power of 2^(1/4) nearest to a positive value: too coarse for an engine's last bits to move it."""
     whole, part = divmod(round(4 * math.log2(value)), 4)
     return math.ldexp(
         (1.0, 1.1892071150027210, 1.4142135623730951, 1.6817928305074290)[part], whole

@@ -1,12 +1,10 @@
 """Real network topologies from the onnx wheel, their constant weights replaced by seeded, calibrated ones.
 
-The wheel's "light" models carry ConstantOfShape(0.02) for weights, so their output is the same for every
-input and any broken engine passes on them. Plain random weights are no better: through fifty layers the
-softmax saturates. So each layer's gain is set from what the layer really outputs on one image.
+The wheel's own weights, ConstantOfShape(0.02), give one output for every input. Plain random ones saturate
+the softmax through fifty layers. So each layer's gain is set from what the layer really outputs on one image.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +12,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from perf.conversion.cpu_reference import open_session
 from setup_models.generate import seeded
-from setup_models.generate.made import Array, Feed, Made, session
+from setup_models.generate.graph import Array, Feed, GeneratedModel
 
+Shapes = dict[str, tuple[int, ...]]
 _LOGIT_STD = 1.5  # of the last layer over its classes: neither flat nor one-hot after a softmax
 # (low, high) by operator and input index; values that a trained network might have
 _RANGES = {
@@ -33,7 +33,7 @@ _RANGES = {
 _DAMPED = (0.2, 0.4)
 
 
-def build(name: str, seed: int) -> Made:
+def build(name: str, seed: int) -> GeneratedModel:
     """The model `light_<name>.onnx` of the onnx wheel with weights of its own, and two pictures."""
     graph, fixed, shapes = _stripped(_load(name))
     (image,) = [value for value in graph.input if value.name not in shapes]
@@ -53,7 +53,7 @@ def build(name: str, seed: int) -> Made:
     graph.input.append(keep)  # alone: an initializer that is also an input cannot be folded
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=8)
     model.producer_name = "ep-perf"
-    return Made(model, (draw("set", 0), draw("set", 1)))
+    return GeneratedModel(model, (draw("set", 0), draw("set", 1)))
 
 
 def _load(name: str) -> onnx.ModelProto:
@@ -61,9 +61,7 @@ def _load(name: str) -> onnx.ModelProto:
     return onnx.load(folder / f"light_{name}.onnx")
 
 
-def _stripped(
-    model: onnx.ModelProto,
-) -> tuple[onnx.GraphProto, dict[str, Array], dict[str, tuple[int, ...]]]:
+def _stripped(model: onnx.ModelProto) -> tuple[onnx.GraphProto, dict[str, Array], Shapes]:
     """The graph without ConstantOfShape nodes, its integer constants, and the shape of every parameter."""
     graph = model.graph
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -83,7 +81,7 @@ class _Calibration:
 
     seed: tuple[object, ...]
     graph: onnx.GraphProto
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Shapes
     parameters: dict[str, Array]  # integer constants at first, everything in the end
     values: dict[str, Array] = field(default_factory=dict)
 
@@ -155,5 +153,5 @@ class _Calibration:
         graph = helper.make_graph([alone], "node", inputs, outputs)
         opset = [helper.make_opsetid("", 9)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-        result: Array = session(model.SerializeToString()).run(None, known)[0]
+        result: Array = open_session(model.SerializeToString(), threads=1).run(None, known)[0]
         return result

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from perf.backends._ort import session as ort_session
+from perf.backends._ort.session import OrtSession, SessionSpec
 from perf.schema.cell import ModelFile, Precision
 from perf.schema.journal import PrecisionEvidence
 from tests.inprocess.asking import cell
@@ -31,9 +31,9 @@ def attested(
     tmp_path: Path, operator: str, precision: Precision, *, typed: bool = True
 ) -> PrecisionEvidence | None:
     path = half_model(tmp_path / "model.onnx", operator)
-    asked = cell(ModelFile("m", str(path), "0", str(tmp_path)), precision=precision)
-    opening = ort_session.Opening(str(path), [("CPUExecutionProvider", {})], typed=typed)
-    with ort_session.open_session(asked, tmp_path, opening) as session:
+    wanted = cell(ModelFile("m", str(path), "0", str(tmp_path)), precision=precision)
+    spec = SessionSpec(str(path), [("CPUExecutionProvider", {})], typed=typed)
+    with OrtSession.open(wanted, tmp_path, spec) as session:
         session.infer({"x": np.ones((4, 8), np.float16)})
         session.placement()
         return session.precision_evidence()

@@ -1,6 +1,5 @@
-"""Engines are kept by all that can change them, made aside, and never taken for another's."""
+"""Engines are kept by all that can change them, and built by one process at a time."""
 
-import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from perf.backends._tensorrt import engine_cache
+from perf.schema import file_lock
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
 from tests.fakes.trt_cells import cell, half
@@ -57,25 +57,13 @@ def test_without_a_driver_there_are_no_boards(tmp_path: Path) -> None:
     assert engine_cache.boards(tmp_path) == []
 
 
-def test_what_is_made_aside_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
-    engine = tmp_path / "e.engine"
-    with pytest.raises(ZeroDivisionError), engine_cache.made_aside(engine) as aside:
-        aside.write_bytes(bytes(1 // (aside.write_bytes(b"half") - 4)))
-    assert list(tmp_path.iterdir()) == []
-    with engine_cache.made_aside(engine) as aside:
-        aside.write_bytes(b"whole")
-        assert not engine.exists()
-    assert engine.read_bytes() == b"whole"
-    assert list(tmp_path.iterdir()) == [engine]
-
-
 def test_one_builds_and_the_others_wait(tmp_path: Path) -> None:
-    engine = tmp_path / "e.engine"
+    lock = tmp_path / "e.lock"
     with (
-        engine_cache.locked(engine),
-        engine.with_suffix(".lock").open("a") as f,
-        pytest.raises(BlockingIOError),
+        engine_cache.hold_engine_lock(tmp_path / "e.engine"),
+        pytest.raises(file_lock.LockTaken),
+        file_lock.hold_lock(lock, wait=False),
     ):
-        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with engine.with_suffix(".lock").open("a") as f:
-        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        pass
+    with file_lock.hold_lock(lock, wait=False):
+        pass

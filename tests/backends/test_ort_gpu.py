@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from perf.backends._tensorrt import ep_options
+from perf.backends import tensorrt
 from perf.schema.record import FellBack, Raised, Skipped
 from tests.asking import ROOT, Said, ask
 
@@ -135,20 +135,14 @@ def test_an_option_that_tensorrt_does_not_know_is_one_clear_line(home: Path) -> 
     )
 
 
-def test_the_options_are_the_library_s_own() -> None:
+def test_the_options_are_the_library_s_own(tmp_path: Path) -> None:
     """Those that ORT's bindings read from Python are all found in the provider's file."""
     capi = next(GPU_BUILD.parents[1].glob("lib/python*/site-packages/onnxruntime/capi"))
-    mine = ep_options.known(capi / ep_options.LIBRARY)
-    bindings = ep_options.known(next(capi.glob("onnxruntime_pybind11_state*.so")))
+    mine = tensorrt.library_options(capi / tensorrt.LIBRARY)
+    bindings = tensorrt.library_options(next(capi.glob("onnxruntime_pybind11_state*.so")))
     assert len(bindings) > 30
     assert bindings <= mine
     assert {"trt_fp16_enable", "trt_profile_opt_shapes", "trt_timing_cache_path"} <= mine
-
-
-def test_no_library_no_judgement(tmp_path: Path) -> None:
-    assert ep_options.unknown(["trt_anything"], None) == ""
-    (tmp_path / "lib.so").write_bytes(b"\x7fELF")
-    assert ep_options.unknown(["trt_anything"], tmp_path / "lib.so") == ""
-    (tmp_path / "lib.so").write_bytes(b"\0trt_one\0")
-    assert ep_options.unknown(["trt_one", "device_id"], tmp_path / "lib.so") == ""
-    assert "'trt_two'" in ep_options.unknown(["trt_two"], tmp_path / "lib.so")
+    for nothing in (None, tmp_path / "lib.so"):
+        (tmp_path / "lib.so").write_bytes(b"\x7fELF")
+        assert tensorrt.unknown_option(["trt_anything"], nothing) == ""

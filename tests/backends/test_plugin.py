@@ -1,17 +1,16 @@
-"""A real plug-in EP, nxrt-ep-cpu: one net that it claims, one of which it claims no node."""
+"""A real plug-in EP, nxrt-ep-cpu, of a net of which it claims no node; the contract runs one that it claims."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import helper
 
 from perf.backends import ProbeResult, Unsupported, plugin
 from perf.measure import tensor_io
-from perf.schema.cell import Cell, Io
+from perf.schema.cell import Cell
 from perf.schema.fold import describe_fallback
 from tests import models
 from tests.inprocess.asking import cell, model_file, stored_sets
@@ -35,26 +34,9 @@ def pooled(path: Path) -> Path:
     return models.write(path, [node], {"x": x.shape}, {"y": y.shape}, [({"x": x}, {"y": y})])
 
 
-@pytest.mark.parametrize("io", list(Io))
-def test_a_claimed_net_runs_on_the_plugin(tmp_path: Path, io: Io) -> None:
-    folder = models.two_outputs(tmp_path / "m")
-    one = stored_sets(folder, tmp_path / "o")[0]
-    asked = asking(folder, io=io)
-    with plugin.open_(asked, tmp_path) as session:
-        got = session.infer(tensor_io.load_inputs(one))
-        placed = session.placement()
-        timed = session.time([tensor_io.load_inputs(one)], asked)
-    for name, reference in tensor_io.load_expected(one).items():
-        np.testing.assert_allclose(got[name], reference, rtol=1e-6)
-    assert placed is not None
-    assert placed.nodes == {EP: 2}
-    assert describe_fallback(placed, EP, 1.0) == ""
-    assert len(timed.samples_ns) == 5
-
-
 def test_a_plugin_that_claims_no_node_is_seen(tmp_path: Path) -> None:
     folder = pooled(tmp_path / "m")
-    with plugin.open_(asking(folder), tmp_path) as session:
+    with plugin.open_session(asking(folder), tmp_path) as session:
         session.infer(tensor_io.load_inputs(stored_sets(folder, tmp_path / "o")[0]))
         placed = session.placement()
     assert placed is not None
@@ -69,14 +51,14 @@ def test_the_probe_sees_the_plugins_device_in_a_process_of_its_own() -> None:
         "import onnxruntime as ort; from perf.backends import plugin; "
         f"print(plugin.list_devices(ort, {NAMED!r}), plugin.list_devices(ort, {NAMED!r}))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == f"['{EP}'] ['{EP}']"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"['{EP}'] ['{EP}']"
 
 
 def test_a_plugin_without_a_device_here_is_declined(tmp_path: Path) -> None:
     folder = models.relu(tmp_path / "m")
-    asked = asking(folder, plugin={**NAMED, "ep_name": "NoSuchExecutionProvider"})
-    with pytest.raises(Unsupported, match="no device"), plugin.open_(asked, tmp_path):
+    wanted = asking(folder, plugin={**NAMED, "ep_name": "NoSuchExecutionProvider"})
+    with pytest.raises(Unsupported, match="no device"), plugin.open_session(wanted, tmp_path):
         pass
 
 
@@ -105,7 +87,7 @@ def test_a_library_that_is_not_there_is_named(library: str, says: str) -> None:
 def test_a_file_that_is_no_plugin_raises_the_engines_error(tmp_path: Path) -> None:
     (tmp_path / "libep.so").write_bytes(b"not a library")
     with pytest.raises(Exception, match="Failed to load library"):
-        plugin.register_plugin(ort, "x", str(tmp_path / "libep.so"), "x")
+        plugin.register_plugin(ort, {"library": str(tmp_path / "libep.so")}, "x")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """An engine serialized elsewhere: what it takes, how it is run, and what is said where it cannot be."""
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,8 +20,12 @@ from tests.fakes.tensorrt_fake import FakeCudart, FakeTensorRT
 from tests.fakes.trt_cells import cell, feeds
 
 
-def loader(trt: FakeTensorRT) -> Callable[[str], Any]:
-    return lambda name: trt.cuda if name == "cuda.bindings.runtime" else trt
+@contextmanager
+def installed(trt: FakeTensorRT | None) -> Iterator[None]:
+    """The fake packages in the real ones' place, or none."""
+    cuda: Any = trt.cuda if trt else None
+    with patch.dict(sys.modules, {"tensorrt": trt, "cuda.bindings.runtime": cuda}):
+        yield
 
 
 def engine(tmp_path: Path) -> tuple[Cell, FakeTensorRT]:
@@ -34,12 +41,13 @@ def engine(tmp_path: Path) -> tuple[Cell, FakeTensorRT]:
 def test_it_runs_and_names_its_outputs_itself(tmp_path: Path) -> None:
     asked, trt = engine(tmp_path)
     (feed,) = feeds(asked)
-    with tensorrt_engine.open_with(asked, tmp_path, loader(trt)) as session:
+    with installed(trt), tensorrt_engine.open_engine(asked, tmp_path) as session:
         got = session.infer(feed)
-        timed = session.time([feed], asked)
+        runs = session.time([feed], asked)
     assert list(got) == ["same", "scores"]
     np.testing.assert_array_equal(got["scores"], feed["x"] * 2)
-    assert len(timed.samples_ns) == 20
+    assert len(runs.timed.samples_ns) == 20
+    np.testing.assert_array_equal(runs.last["scores"], feed["x"] * 2)
     assert trt.cuda.held == {}
     assert trt.configs == []  # nothing was built
 
@@ -47,14 +55,16 @@ def test_it_runs_and_names_its_outputs_itself(tmp_path: Path) -> None:
 def test_beside_an_onnx_file_outputs_have_that_files_names_and_types(tmp_path: Path) -> None:
     asked, trt = engine(tmp_path)
     both = replace(asked.model, path=str(tmp_path / "toy.onnx"), format=Format.ONNX)
-    with tensorrt_engine.open_with(replace(asked, model=both), tmp_path, loader(trt)) as session:
+    beside = replace(asked, model=both)
+    with installed(trt), tensorrt_engine.open_engine(beside, tmp_path) as session:
         assert list(session.infer(feeds(asked)[0])) == ["same", "scores"]
 
 
 def test_its_inputs_are_told_by_the_engine_with_what_may_vary_left_open(tmp_path: Path) -> None:
     asked, trt = engine(tmp_path)
     assert asked.form
-    told = tensorrt_engine.describe(asked.form, loader(trt))
+    with installed(trt):
+        told = tensorrt_engine.describe(asked.form)
     assert told.specs == (InputSpec("x", 1, (None, 3)), InputSpec("ids:0", 7, (2,)))
     assert told.examples == {}
 
@@ -64,7 +74,8 @@ def test_an_engine_of_another_version_says_so_and_gives_memory_back(tmp_path: Pa
     trt.refuses = "deserialize"
     with (
         pytest.raises(EngineFailedError, match="built by another version; an engine runs on"),
-        tensorrt_engine.open_with(asked, tmp_path, loader(trt)),
+        installed(trt),
+        tensorrt_engine.open_engine(asked, tmp_path),
     ):
         pass
     assert trt.cuda.held == {}
@@ -72,13 +83,10 @@ def test_an_engine_of_another_version_says_so_and_gives_memory_back(tmp_path: Pa
 
 def test_without_the_package_it_declines(tmp_path: Path) -> None:
     asked, _ = engine(tmp_path)
-
-    def load(name: str) -> Any:
-        raise ModuleNotFoundError(name)
-
     with (
         pytest.raises(Unsupported, match="tensorrt"),
-        tensorrt_engine.open_with(asked, tmp_path, load),
+        installed(None),
+        tensorrt_engine.open_engine(asked, tmp_path),
     ):
         pass
 

@@ -1,127 +1,119 @@
 """Standalone TensorRT by its Python package: fakes of tensorrt and cuda-bindings, which compute on a CPU."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from onnx import TensorProto
 
-from perf.backends import DeviceMemoryExhausted, Unsupported
+from perf.backends import DeviceMemoryExhausted, Session, Unsupported
+from perf.backends._tensorrt import python_session
 from perf.backends._tensorrt.builder import BuildFailedError
 from perf.backends._tensorrt.cuda_runtime import CudaFailedError
-from perf.backends._tensorrt.python_session import EngineFailedError, opened
-from perf.schema.cell import Cell, Io, Precision, Protocol
+from perf.backends._tensorrt.python_session import EngineFailedError
+from perf.schema.cell import Cell, Io, Protocol
 from tests.fakes.tensorrt_fake import Error, FakeCudart, FakeTensorRT
 from tests.fakes.trt_cells import cell, feeds, half, model
 
 
-def loader(trt: FakeTensorRT, *, without: str = "") -> Callable[[str], Any]:
-    def load(name: str) -> Any:
-        if name == without:
-            raise ModuleNotFoundError(name)
-        return trt.cuda if name == "cuda.bindings.runtime" else trt
-
-    return load
+@contextmanager
+def opened(c: Cell, tmp_path: Path, trt: FakeTensorRT, without: str = "") -> Iterator[Session]:
+    """A session with the fake packages in the real ones' place, one of them perhaps not installed."""
+    fakes = {"tensorrt": trt, "cuda.bindings.runtime": trt.cuda} | {without: None}
+    with (
+        patch.dict(sys.modules, fakes),
+        python_session.open_session(c, tmp_path, ("tensorrt",)) as session,
+    ):
+        yield session
 
 
 def ten(tmp_path: Path, **changes: Any) -> tuple[Cell, FakeTensorRT]:
     return cell(tmp_path, **changes), FakeTensorRT(FakeCudart())
 
 
-def test_inputs_by_name_outputs_in_the_model_s_order_for_shapes_in_turn(tmp_path: Path) -> None:
-    c, trt = ten(tmp_path, sets=2)
-    with opened(c, tmp_path, ("tensorrt",), loader(trt)) as session:
-        for feed in (*feeds(c), feeds(c)[0]):
-            got = session.infer(feed)
-            assert list(got) == ["same", "scores"]
-            assert got["same"].tolist() == feed["ids:0"].tolist()
-            np.testing.assert_array_equal(got["scores"], feed["x"] * 2)
-    (config,) = trt.configs
-    assert config.profiles[0].shapes == {"x": ((1, 3), (1, 3), (2, 3))}
-    assert config.flags == set()
-    assert trt.cuda.held == {}  # all memory was given back
-
-
 def test_host_samples_hold_copies_and_their_parts_are_told(tmp_path: Path) -> None:
     c, trt = ten(tmp_path, sets=2)
-    with opened(c, tmp_path, ("tensorrt",), loader(trt)) as session:
-        timed = session.time(feeds(c), c)
+    with opened(c, tmp_path, trt) as session:
+        timed = session.time(feeds(c), c).timed
     assert (len(timed.samples_ns), timed.io, timed.gpu_only) == (20, "host", False)
     assert set(timed.parts_ns["h2d"]) == {500_000}  # two inputs
     assert set(timed.parts_ns["compute"]) == {2_500_000}
     assert set(timed.parts_ns["d2h"]) == {250_000}
-    assert timed.ended_s > timed.begun_s
+    assert trt.cuda.held == {}  # all memory was given back
 
 
 def test_compute_alone_is_on_the_device_s_clock(tmp_path: Path) -> None:
     c, trt = ten(tmp_path, io=Io.DEVICE, protocol=Protocol(runs=7, warmup=2))
-    with opened(c, tmp_path, ("tensorrt",), loader(trt)) as session:
-        timed = session.time(feeds(c), c)
+    with opened(c, tmp_path, trt) as session:
+        timed = session.time(feeds(c), c).timed
     assert timed.samples_ns == (2_500_000,) * 7
     assert (timed.gpu_only, timed.io, timed.parts_ns) == (True, "device", {})
 
 
-def test_the_engine_and_the_timings_are_kept(tmp_path: Path) -> None:
-    c, trt = ten(tmp_path)
+def test_an_engine_of_the_shapes_fed_is_kept_with_the_timings_that_the_next_build_reads(
+    tmp_path: Path,
+) -> None:
+    c, trt = ten(tmp_path, sets=2)
     for cached in (False, True):
-        with opened(c, tmp_path, ("tensorrt",), loader(trt)) as session:
+        with opened(c, tmp_path, trt) as session:
             assert session.cached is cached
-    assert len(trt.configs) == 1
-    again = replace(
-        c, options={"trt_max_workspace_size": "1024", "trt_builder_optimization_level": "5"}
-    )
-    with opened(again, tmp_path, ("tensorrt",), loader(trt)) as session:
+    (config,) = trt.configs
+    assert config.profiles[0].shapes == {"x": ((1, 3), (1, 3), (2, 3))}
+    assert config.flags == set()
+    options = {"trt_max_workspace_size": "1024", "trt_builder_optimization_level": "5"}
+    with opened(replace(c, options=options), tmp_path, trt) as session:
         assert session.cached is False
     assert trt.configs[1].limits == {"workspace": 1024}
     assert trt.configs[1].builder_optimization_level == 5
     (timings,) = (tmp_path / "cache").glob("timing-fp32.cache")
-    assert timings.read_bytes() == b"timed;timed;"  # the second build read the first's
+    assert timings.read_bytes() == b"timed;timed;"
 
 
 def test_a_rebuild_reads_no_other_build_s_timings(tmp_path: Path) -> None:
     c, trt = ten(tmp_path)
     for build in ("1", "2"):
-        with opened(
-            replace(c, options={"build": build}), tmp_path, ("tensorrt",), loader(trt)
-        ) as s:
-            assert s.cached is False
-    assert len(list((tmp_path / "cache").glob("timing-*.cache"))) == 2
-    assert {p.read_bytes() for p in (tmp_path / "cache").glob("timing-*.cache")} == {b"timed;"}
+        with opened(replace(c, options={"build": build}), tmp_path, trt) as session:
+            assert session.cached is False
+    kept = list((tmp_path / "cache").glob("timing-*.cache"))
+    assert [p.read_bytes() for p in kept] == [b"timed;"] * 2
 
 
 def test_half_precision_by_flag_in_10_and_by_the_model_in_11(tmp_path: Path) -> None:
     c, trt = ten(tmp_path)
     c = half(c)
-    with opened(c, tmp_path, ("tensorrt",), loader(trt)) as session:
+    with opened(c, tmp_path, trt) as session:
         session.infer(feeds(c)[0])
-        attested = session.precision_evidence()
+        evidence = session.precision_evidence()
     assert trt.configs[0].flags == {"FP16"}
-    assert attested is not None
-    assert attested.regime == "tensorrt 10.16.1, weakly typed, flag FP16"
-    assert attested.time_share == pytest.approx(2.0 / 2.5)
+    assert evidence is not None
+    assert evidence.regime == "tensorrt 10.16.1, weakly typed, flag FP16"
+    assert evidence.time_share == pytest.approx(2.0 / 2.5)
     eleven = FakeTensorRT(FakeCudart(), eleven=True)
+    with opened(cell(tmp_path), tmp_path, eleven) as session:  # full precision needs no artefact
+        assert session.infer(feeds(c)[0])["scores"].dtype == np.float32
     with (
         pytest.raises(Unsupported, match="needs the fp16 artefact"),
-        opened(c, tmp_path, ("tensorrt",), loader(eleven)),
+        opened(c, tmp_path, eleven),
     ):
         pass
     artefact = model(tmp_path / "half.onnx", TensorProto.FLOAT16)
     c = replace(c, model=replace(c.model, path_fp16=str(artefact)))
-    with opened(c, tmp_path, ("tensorrt",), loader(eleven)) as session:
-        given = feeds(c)[0]
-        assert (
-            session.infer({**given, "x": given["x"].astype(np.float16)})["scores"].dtype
-            == np.float16
-        )
+    given = feeds(c)[0]
+    with opened(c, tmp_path, eleven) as session:
+        outputs = session.infer({**given, "x": given["x"].astype(np.float16)})
+    assert outputs["scores"].dtype == np.float16
     assert eleven.configs[-1].flags == set()
 
 
 def test_tf32_is_on_only_where_it_is_asked_for(tmp_path: Path) -> None:
     c, trt = ten(tmp_path, tf32=True)
-    with opened(c, tmp_path, ("tensorrt",), loader(trt)):
+    with opened(c, tmp_path, trt):
         pass
     assert trt.configs[0].flags == {"TF32"}
 
@@ -133,67 +125,36 @@ def test_tf32_is_on_only_where_it_is_asked_for(tmp_path: Path) -> None:
         ("build", BuildFailedError, "no tactic fits"),
         ("memory", DeviceMemoryExhausted, "OutOfMemory"),
         ("deserialize", EngineFailedError, "built by another version"),
-    ],
-)
-def test_what_it_refuses_is_said_in_one_line(
-    tmp_path: Path, refuses: str, error: type[Exception], says: str
-) -> None:
-    trt = FakeTensorRT(FakeCudart(), refuses=refuses)
-    with (
-        pytest.raises(error, match=says) as e,
-        opened(cell(tmp_path), tmp_path, ("t",), loader(trt)),
-    ):
-        pass
-    assert "\n" not in str(e.value)
-    assert trt.cuda.held == {}
-
-
-@pytest.mark.parametrize(
-    ("refuses", "error", "says"),
-    [
         ("shape", EngineFailedError, "outside the profile"),
         ("data_dependent", Unsupported, "depends on values"),
         ("run", EngineFailedError, "refused to run"),
     ],
 )
-def test_a_run_that_cannot_be(
+def test_what_it_refuses_is_said_in_one_line(
     tmp_path: Path, refuses: str, error: type[Exception], says: str
 ) -> None:
-    trt = FakeTensorRT(FakeCudart(), refuses=refuses)
-    c = cell(tmp_path)
-    with opened(c, tmp_path, ("t",), loader(trt)) as session, pytest.raises(error, match=says):
+    trt, c = FakeTensorRT(FakeCudart(), refuses=refuses), cell(tmp_path)
+    with pytest.raises(error, match=says) as e, opened(c, tmp_path, trt) as session:
         session.infer(feeds(c)[0])
+    assert "\n" not in str(e.value)
     assert trt.cuda.held == {}
 
 
 @pytest.mark.parametrize(
-    ("fails", "error", "says"),
+    ("cuda", "error", "says"),
     [
-        ({"cudaGetDeviceCount": Error.cudaErrorInsufficientDriver}, Unsupported, "no CUDA device"),
-        ({"cudaMalloc": Error.cudaErrorMemoryAllocation}, DeviceMemoryExhausted, "cudaMalloc"),
-        (
-            {"cudaStreamSynchronize": Error.cudaErrorIllegalAddress},
-            CudaFailedError,
-            "IllegalAddress",
-        ),
+        ({"devices": 0}, Unsupported, "no CUDA device"),
+        ({"fails": {"cudaGetDeviceCount": Error.cudaErrorInsufficientDriver}}, Unsupported, "no CUDA"),
+        ({"fails": {"cudaMalloc": Error.cudaErrorMemoryAllocation}}, DeviceMemoryExhausted, "cudaMalloc"),
+        ({"fails": {"cudaStreamSynchronize": Error.cudaErrorIllegalAddress}}, CudaFailedError, "IllegalAddr"),
     ],
-)
+)  # fmt: skip
 def test_cuda_s_errors_by_their_names(
-    tmp_path: Path, fails: dict[str, Error], error: type[Exception], says: str
+    tmp_path: Path, cuda: dict[str, Any], error: type[Exception], says: str
 ) -> None:
-    trt = FakeTensorRT(FakeCudart(fails=fails))
-    c = cell(tmp_path)
-    with pytest.raises(error, match=says), opened(c, tmp_path, ("t",), loader(trt)) as session:
+    c, trt = cell(tmp_path), FakeTensorRT(FakeCudart(**cuda))
+    with pytest.raises(error, match=says), opened(c, tmp_path, trt) as session:
         session.infer(feeds(c)[0])
-
-
-def test_a_driver_without_a_device(tmp_path: Path) -> None:
-    trt = FakeTensorRT(FakeCudart(devices=0))
-    with (
-        pytest.raises(Unsupported, match="no CUDA device"),
-        opened(cell(tmp_path), tmp_path, ("t",), loader(trt)),
-    ):
-        pass
 
 
 @pytest.mark.parametrize(
@@ -201,26 +162,12 @@ def test_a_driver_without_a_device(tmp_path: Path) -> None:
     [("tensorrt", "packages tensorrt"), ("cuda.bindings.runtime", "cuda-bindings")],
 )
 def test_a_package_that_is_not_there(tmp_path: Path, without: str, says: str) -> None:
-    load = loader(FakeTensorRT(FakeCudart()), without=without)
-    with (
-        pytest.raises(Unsupported, match=says),
-        opened(cell(tmp_path), tmp_path, ("tensorrt",), load),
-    ):
+    c, trt = ten(tmp_path)
+    with pytest.raises(Unsupported, match=says), opened(c, tmp_path, trt, without):
         pass
 
 
 def test_cuda_graphs_are_declined_and_not_ignored(tmp_path: Path) -> None:
     c, trt = ten(tmp_path, options={"trt_cuda_graph_enable": "True"})
-    with (
-        opened(c, tmp_path, ("t",), loader(trt)) as session,
-        pytest.raises(Unsupported, match="graphs"),
-    ):
+    with pytest.raises(Unsupported, match="graphs"), opened(c, tmp_path, trt) as session:
         session.time(feeds(c), c)
-
-
-def test_a_cell_of_full_precision_asks_for_no_artefact(tmp_path: Path) -> None:
-    c = cell(tmp_path)
-    assert c.target.precision is Precision.FP32
-    eleven = FakeTensorRT(FakeCudart(), eleven=True)
-    with opened(c, tmp_path, ("t",), loader(eleven)) as session:
-        assert session.infer(feeds(c)[0])["scores"].dtype == np.float32

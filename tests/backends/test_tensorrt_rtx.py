@@ -27,22 +27,22 @@ from perf.backends._tensorrt import builder
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
 trt = importlib.import_module("tensorrt_rtx_bindings")
-told = []
+results = []
 for job in json.loads(sys.argv[1]):
-    heard = builder.Heard(trt)
+    log = builder.TrtLog(trt)
     profiles = [ShapeProfile(n, *map(tuple, s)) for n, s in job.get("profiles", {}).items()]
-    recipe = builder.Recipe(
+    request = builder.BuildRequest(
         job["model"], Precision(job.get("precision", "fp32")), False, profiles,
         workspace_bytes=job.get("workspace", 0), timing_cache=bytes.fromhex(job.get("timings", "")),
         compute_capabilities=job.get("for", ["SM120"]),
     )
     try:
-        built = builder.build(trt, recipe, heard)
+        plan, timings = builder.build(trt, request, log)
     except Exception as e:
-        told.append({"error": type(e).__name__, "says": str(e)})
+        results.append({"error": type(e).__name__, "says": str(e)})
     else:
-        told.append({"bytes": len(built.engine), "timings": built.timing_cache.hex(), "regime": built.regime})
-Path(sys.argv[2]).write_text(json.dumps(told))
+        results.append({"bytes": len(plan), "timings": timings.hex(), "regime": builder.typing_regime(trt, request.precision)})
+Path(sys.argv[2]).write_text(json.dumps(results))
 """
 OPEN = """
 import sys
@@ -58,14 +58,14 @@ except Unsupported as e:
 
 
 def build(tmp_path: Path, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
-    out = tmp_path / "told.json"
+    out = tmp_path / "results.json"
     done = subprocess.run(
         [PYTHON, "-c", BUILD, json.dumps(jobs), str(out)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told: list[dict[str, Any]] = json.loads(out.read_text())
-    return told
+    results: list[dict[str, Any]] = json.loads(out.read_text())
+    return results
 
 
 def model(folder: Path) -> str:
@@ -106,8 +106,8 @@ def test_a_half_precision_model_is_built_as_it_is_typed(tmp_path: Path) -> None:
         opset_imports=[helper.make_opsetid("", 17)],
     )
     onnx.save(made, tmp_path / "half.onnx")
-    (told,) = build(tmp_path, {"model": str(tmp_path / "half.onnx"), "precision": "fp16"})
-    assert told["bytes"] > 1000
+    (results,) = build(tmp_path, {"model": str(tmp_path / "half.onnx"), "precision": "fp16"})
+    assert results["bytes"] > 1000
 
 
 def test_what_the_parser_and_the_builder_refuse_is_said_in_one_line(tmp_path: Path) -> None:
@@ -123,17 +123,17 @@ def test_what_the_parser_and_the_builder_refuse_is_said_in_one_line(tmp_path: Pa
         ir_version=8, opset_imports=[helper.make_opsetid("", 17)],
     )  # fmt: skip
     onnx.save(unknown, tmp_path / "unknown.onnx")
-    told = build(
+    results = build(
         tmp_path,
         {"model": model(linear)},
         {"model": str(torn)},
         {"model": str(tmp_path / "unknown.onnx")},
         {"model": str(tmp_path / "nowhere.onnx")},
     )
-    assert [t["error"] for t in told] == ["Unsupported", *["BuildFailedError"] * 3]
-    assert told[0]["says"] == "input 'x' has no profile; give --trt_profile x=MIN:OPT:MAX"
-    assert "NoSuchOperator" in told[2]["says"]
-    assert all("\n" not in t["says"] for t in told)
+    assert [t["error"] for t in results] == ["Unsupported", *["BuildFailedError"] * 3]
+    assert results[0]["says"] == "input 'x' has no profile; give --trt_profile x=MIN:OPT:MAX"
+    assert "NoSuchOperator" in results[2]["says"]
+    assert all("\n" not in t["says"] for t in results)
 
 
 def opened(tmp_path: Path, **variables: str) -> str:
@@ -160,8 +160,8 @@ def test_with_a_driver_and_no_device_a_cell_is_declined(tmp_path: Path) -> None:
     stub = tmp_path / "stub" / "libcuda.so.1"
     stub.parent.mkdir()
     subprocess.run(["cc", "-shared", "-fPIC", "-o", stub, LIBCUDA], check=True)
-    said = opened(tmp_path, LD_LIBRARY_PATH=str(stub.parent))
-    assert said.startswith("declined: no CUDA device: cudaErrorNoDevice")
+    done = opened(tmp_path, LD_LIBRARY_PATH=str(stub.parent))
+    assert done.startswith("declined: no CUDA device: cudaErrorNoDevice")
 
 
 @pytest.mark.parametrize("name", ["tensorrt-rtx-cu13-libs", "tensorrt_rtx"])

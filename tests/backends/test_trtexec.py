@@ -57,7 +57,7 @@ def test_host_to_host_and_compute_alone_mean_the_same_in_every_version(
     monkeypatch.setenv("FAKE_TRTEXEC_VERSION", version)
     c = cell(tmp_path)
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        timed = session.time(feeds(c), c)
+        timed = session.time(feeds(c), c).timed
     assert len(timed.samples_ns) == 20
     assert timed.samples_ns[0] == 2_875_000  # 0.25 in, 2.5 compute, 0.125 out
     assert (timed.io, timed.gpu_only, timed.synchronised, timed.warmup) == ("host", False, True, 3)
@@ -67,7 +67,7 @@ def test_host_to_host_and_compute_alone_mean_the_same_in_every_version(
     alone = replace(c, io=Io.DEVICE)
     with trtexec.BACKEND.open(alone, tmp_path) as session:
         assert session.cached is True
-        timed = session.time(feeds(alone), alone)
+        timed = session.time(feeds(alone), alone).timed
     assert (timed.samples_ns[0], timed.io, timed.gpu_only) == (2_500_000, "device", True)
     assert timed.parts_ns == {}
 
@@ -75,7 +75,7 @@ def test_host_to_host_and_compute_alone_mean_the_same_in_every_version(
 def test_several_sets_share_the_runs_and_have_no_window(tmp_path: Path) -> None:
     c = cell(tmp_path, sets=3)
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        timed = session.time(feeds(c), c)
+        timed = session.time(feeds(c), c).timed
     assert (len(timed.samples_ns), timed.sets, timed.begun_s) == (21, 3, 0.0)
     shapes = [
         x
@@ -89,7 +89,7 @@ def test_several_sets_share_the_runs_and_have_no_window(tmp_path: Path) -> None:
 def test_by_time_where_no_number_of_runs_is_asked_for(tmp_path: Path) -> None:
     c = cell(tmp_path, protocol=Protocol(runs=None, min_time_s=1.0))
     with trtexec.BACKEND.open(c, tmp_path) as session:
-        assert len(session.time(feeds(c), c).samples_ns) == 400  # 1 s of 2.5 ms
+        assert len(session.time(feeds(c), c).timed.samples_ns) == 400  # 1 s of 2.5 ms
 
 
 def test_the_check_launch_builds_and_the_rest_load(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_check_launch_builds_and_the_rest_load(tmp_path: Path) -> None:
     with trtexec.BACKEND.open(other, tmp_path) as session:
         assert session.cached is False  # another engine: never taken for the first
     assert sum(any(a.startswith("--onnx=") for a in line) for line in lines(tmp_path)) == 2
-    assert not list((tmp_path / "cache").glob("*.part"))
+    assert not list((tmp_path / "cache").glob("*.tmp"))
 
 
 def test_half_precision_by_flag_or_by_the_converted_model(
@@ -134,25 +134,21 @@ def test_half_precision_by_flag_or_by_the_converted_model(
     assert got["scores"].dtype == np.float16
 
 
-def test_int64_beyond_int32_is_declined_before_tensorrt_10(
+def test_types_and_int64_values_that_tensorrt_does_not_take_are_declined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = cell(tmp_path)
     big = {**feeds(c)[0], "ids:0": np.array([2**40, 1])}
     with trtexec.BACKEND.open(c, tmp_path) as session:
         assert session.infer(big)["same"][0] == 2**40
+        with pytest.raises(Unsupported, match="float64"):
+            session.infer({**big, "x": np.zeros((1, 3))})
     monkeypatch.setenv("FAKE_TRTEXEC_VERSION", "8.6")
     with (
         trtexec.BACKEND.open(c, tmp_path) as session,
         pytest.raises(Unsupported, match="beyond int32"),
     ):
         session.infer(big)
-
-
-def test_types_that_tensorrt_does_not_take_are_declined(tmp_path: Path) -> None:
-    c = cell(tmp_path)
-    with trtexec.BACKEND.open(c, tmp_path) as session, pytest.raises(Unsupported, match="float64"):
-        session.infer({**feeds(c)[0], "x": np.zeros((1, 3))})
 
 
 def test_a_profile_that_serves_no_fed_shape_is_declined(tmp_path: Path) -> None:
@@ -183,26 +179,22 @@ def test_a_build_that_fails_says_why_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("how", "says"), [("no_times", "wrote no times file"), ("torn_times", "torn at character")]
+    ("how", "says"),
+    [
+        ("no_times", "wrote no times file"),
+        ("torn_times", "torn at character"),
+        ("no_outputs", "wrote no outputs file"),
+    ],
 )
-def test_times_that_are_missing_or_torn(
+def test_files_of_a_run_that_are_missing_or_torn_and_never_another_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, says: str
-) -> None:
-    monkeypatch.setenv("FAKE_TRTEXEC", how)
-    c = cell(tmp_path)
-    with trtexec.BACKEND.open(c, tmp_path) as session, pytest.raises(BadOutputError, match=says):
-        session.time(feeds(c), c)
-
-
-def test_outputs_of_an_earlier_run_are_never_taken_for_this_one_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = cell(tmp_path)
     with trtexec.BACKEND.open(c, tmp_path) as session:
         session.infer(feeds(c)[0])
-        monkeypatch.setenv("FAKE_TRTEXEC", "no_outputs")
-        with pytest.raises(BadOutputError, match="wrote no outputs file"):
-            session.infer(feeds(c)[0])
+        monkeypatch.setenv("FAKE_TRTEXEC", how)
+        with pytest.raises(BadOutputError, match=says):
+            session.infer(feeds(c)[0]) if how == "no_outputs" else session.time(feeds(c), c)
 
 
 def test_without_trtexec_and_without_the_package_it_says_what_to_install() -> None:
@@ -219,4 +211,4 @@ def test_a_named_trtexec_that_is_not_there_is_declined(tmp_path: Path) -> None:
     c = cell(tmp_path, trtexec=str(tmp_path / "nowhere"))
     with pytest.raises(Unsupported, match="no such executable"), trtexec.BACKEND.open(c, tmp_path):
         pass
-    assert trtexec.find(str(tmp_path / "nowhere"), "") == ""
+    assert trtexec.find_program(str(tmp_path / "nowhere"), "") == ""

@@ -25,7 +25,7 @@ LONE = """
 import sys
 from pathlib import Path
 from perf.backends import trtexec
-trtexec.run([sys.argv[1], "--loadEngine=none"], Path(sys.argv[2]))
+trtexec.run_program([sys.argv[1], "--loadEngine=none"], Path(sys.argv[2]))
 """
 
 

@@ -8,28 +8,26 @@ import pytest
 
 from perf.backends import Unsupported
 from perf.backends._trtexec.program import (
-    Build,
-    NoSuchProgramError,
+    EngineBuild,
+    EngineRun,
     Program,
-    Run,
-    build_line,
-    find_trtexec,
-    library_path,
-    probed,
-    regime,
-    run_line,
-    version_of,
+    build_command,
+    parse_help,
+    parse_version,
+    run_command,
+    typing_regime,
 )
+from perf.backends.trtexec import find_trtexec, library_path
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
 
 RECORDED = Path(__file__).parents[1] / "fakes" / "trtexec" / "recorded"
-BUILD = Build("m.onnx", "m.engine", "t.cache", Precision.FP32, False, 0, (), {})
-RUN = Run("m.engine", 1, {}, {}, 20, 3, 200, transfers=True, times="times.json")
+BUILD = EngineBuild("m.onnx", "m.engine", "t.cache", Precision.FP32, False, 0, (), {})
+RUN = EngineRun("m.engine", 1, {}, {}, True, 20, 3, 200, times="times.json")
 
 
 def program(version: str) -> Program:
-    return probed("/opt/trtexec", (RECORDED / f"help_{version}.txt").read_text())
+    return parse_help("/opt/trtexec", (RECORDED / f"help_{version}.txt").read_text())
 
 
 OLD, TEN, ELEVEN = program("8.6"), program("10.6"), program("11.1")
@@ -48,77 +46,67 @@ OLD, TEN, ELEVEN = program("8.6"), program("10.6"), program("11.1")
     ],
 )
 def test_versions_packed_and_dotted(text: str, version: tuple[int, ...]) -> None:
-    assert version_of(text) == version
+    assert parse_version(text) == version
 
 
 def test_what_is_deprecated_is_not_taken_for_a_capability() -> None:
-    assert (OLD.version, TEN.version, ELEVEN.version) == ((8, 6, 1), (10, 6, 0), (11, 1, 0))
-    assert OLD.weakly_typed
-    assert TEN.weakly_typed
-    assert not ELEVEN.weakly_typed
-    assert "--useCudaGraph" in TEN.flags
-    assert "--useCudaGraph" not in ELEVEN.flags
-    assert "--fp16" not in ELEVEN.flags
-
-
-def test_a_deprecated_half_precision_flag_is_one_until_it_does_nothing() -> None:
     """Weak typing is deprecated in the last versions of 10; no help text of theirs was at hand."""
+    assert (OLD.version, TEN.version, ELEVEN.version) == ((8, 6, 1), (10, 6, 0), (11, 1, 0))
+    assert (OLD.weakly_typed, TEN.weakly_typed, ELEVEN.weakly_typed) == (True, True, False)
+    assert "--useCudaGraph" in TEN.flags - ELEVEN.flags
     text = (RECORDED / "help_10.6.txt").read_text()
     old = "--fp16                      Enable"
     assert old in text
-    fading = probed("trtexec", text.replace(old, "--fp16    [Deprecated] Enable"))
-    assert fading.weakly_typed
-    assert not probed(
-        "trtexec", text.replace(old, "--fp16    [Deprecated] A no-op. Enable")
-    ).weakly_typed
+    for words, typed in (("[Deprecated] Enable", True), ("[Deprecated] A no-op. Enable", False)):
+        fading = parse_help("trtexec", text.replace(old, f"--fp16    {words}"))
+        assert fading.weakly_typed is typed
 
 
-def test_half_precision_is_a_flag_where_there_is_one_and_the_model_where_not() -> None:
-    half = replace(BUILD, precision=Precision.FP16)
-    assert "--fp16" in build_line(OLD, half)
-    assert "--fp16" in build_line(TEN, half)
-    assert "--fp16" not in build_line(ELEVEN, half)
-    assert "--fp16" not in build_line(TEN, BUILD)
-    assert regime(TEN, Precision.FP16) == "TensorRT 10.6.0, weakly typed --fp16"
-    assert regime(ELEVEN, Precision.FP16) == "TensorRT 11.1.0, strongly typed model"
-
-
-@pytest.mark.parametrize("program", [OLD, TEN, ELEVEN], ids=["8.6", "10.6", "11.1"])
-def test_a_build_infers_nothing_and_tells_its_layers(program: Program) -> None:
-    line = build_line(program, BUILD)
+@pytest.mark.parametrize(("program", "half"), [(OLD, True), (TEN, True), (ELEVEN, False)])
+def test_a_build_infers_nothing_tells_its_layers_and_has_half_precision_by_a_flag_or_the_model(
+    program: Program, half: bool
+) -> None:
+    line = build_command(program, BUILD)
     assert {"--skipInference", "--profilingVerbosity=detailed", "--noTF32"} <= set(line)
-    assert "--noTF32" not in build_line(program, replace(BUILD, tf32=True))
-    flags = {x.partition("=")[0] for x in line[1:]}
-    assert flags <= program.flags
+    assert {x.partition("=")[0] for x in line[1:]} <= program.flags
+    assert "--noTF32" not in build_command(program, replace(BUILD, tf32=True))
+    fp16 = build_command(program, replace(BUILD, precision=Precision.FP16))
+    assert ("--fp16" in line, "--fp16" in fp16) == (False, half)
+    before = replace(program, flags=program.flags - {"--skipInference"} | {"--buildOnly"})
+    assert "--buildOnly" in build_command(before, BUILD)  # its name before 8.6
 
 
-def test_before_8_6_building_alone_had_another_name() -> None:
-    older = Program("trtexec", (8, 5, 3), OLD.flags - {"--skipInference"} | {"--buildOnly"})
-    assert "--buildOnly" in build_line(older, BUILD)
+def test_the_record_says_by_what_layers_get_their_precision() -> None:
+    assert typing_regime(TEN, Precision.FP16) == "TensorRT 10.6.0, weakly typed --fp16"
+    assert typing_regime(ELEVEN, Precision.FP16) == "TensorRT 11.1.0, strongly typed model"
 
 
-def test_host_to_host_means_the_same_for_all_three() -> None:
-    assert "--noDataTransfers" not in run_line(TEN, RUN)
-    assert "--useCudaGraph" not in run_line(TEN, RUN)
-    assert {"--exposeDMA", "--useSpinWait", "--infStreams=1"} <= set(run_line(TEN, RUN))
-    assert {"--exposeDMA", "--useSpinWait", "--streams=1"} <= set(run_line(OLD, RUN))
-    eleven = set(run_line(ELEVEN, RUN))
-    assert {"--includeDataTransfers", "--noCudaGraph", "--exposeDMA", "--infStreams=1"} <= eleven
-    assert "--useSpinWait" not in eleven  # its default, and the flag is deprecated
+SERIAL = {"--exposeDMA", "--useSpinWait"}
+MODES = [
+    (OLD, {*SERIAL, "--streams=1"}, {"--noDataTransfers"}, {"--useCudaGraph"}),
+    (TEN, {*SERIAL, "--infStreams=1"}, {"--noDataTransfers"}, {"--useCudaGraph"}),
+    # where transfers are left out and graphs and spinning are in, unless it is told otherwise
+    (ELEVEN, {"--exposeDMA", "--infStreams=1", "--includeDataTransfers", "--noCudaGraph"},
+     {"--includeDataTransfers"}, {"--noCudaGraph"}),
+]  # fmt: skip
 
 
-def test_compute_alone_means_the_same_for_all_three() -> None:
-    alone = replace(RUN, transfers=False)
-    assert "--noDataTransfers" in run_line(OLD, alone)
-    assert "--noDataTransfers" in run_line(TEN, alone)
-    assert "--includeDataTransfers" not in run_line(ELEVEN, alone)
-    assert "--noDataTransfers" not in run_line(ELEVEN, alone)
-
-
-def test_a_cuda_graph_where_it_is_asked_for() -> None:
-    graph = replace(RUN, cuda_graph=True)
-    assert "--useCudaGraph" in run_line(TEN, graph)
-    assert not {"--noCudaGraph", "--useCudaGraph"} & set(run_line(ELEVEN, graph))
+@pytest.mark.parametrize(("program", "host", "alone", "graph"), MODES, ids=["8", "10", "11"])
+def test_each_way_of_running_means_the_same_for_all_three(
+    program: Program, host: set[str], alone: set[str], graph: set[str]
+) -> None:
+    """Host to host; and by which flags compute alone and a CUDA graph differ from it."""
+    same = {
+        "--loadEngine=m.engine",
+        "--device=1",
+        "--iterations=20",
+        "--duration=3",
+        "--warmUp=200",
+    }
+    plain = set(run_command(program, RUN)[1:])
+    assert plain == {*same, *host, "--exportTimes=times.json"}
+    assert set(run_command(program, replace(RUN, transfers=False))[1:]) == plain ^ alone
+    assert set(run_command(program, replace(RUN, cuda_graph=True))[1:]) == plain ^ graph
 
 
 @pytest.mark.parametrize("program", [OLD, TEN, ELEVEN], ids=["8.6", "10.6", "11.1"])
@@ -128,11 +116,13 @@ def test_no_line_has_a_flag_that_the_program_lacks(program: Program) -> None:
         inputs={"x": "x.bin"},
     )  # fmt: skip
     for run in (everything, replace(everything, transfers=False, cuda_graph=True)):
-        assert {x.partition("=")[0] for x in run_line(program, run)[1:]} <= program.flags
+        assert {x.partition("=")[0] for x in run_command(program, run)[1:]} <= program.flags
 
 
 def test_inputs_go_by_name_and_a_colon_in_a_name_is_no_separator() -> None:
-    line = run_line(TEN, replace(RUN, inputs={"Input:0": "a.bin", "b": "b.bin"}, shapes={"b": ()}))
+    line = run_command(
+        TEN, replace(RUN, inputs={"Input:0": "a.bin", "b": "b.bin"}, shapes={"b": ()})
+    )
     assert "--loadInputs=Input:0:a.bin,b:b.bin" in line  # what follows the last colon is the file
     assert "--shapes=b:scalar" in line
 
@@ -140,9 +130,9 @@ def test_inputs_go_by_name_and_a_colon_in_a_name_is_no_separator() -> None:
 @pytest.mark.parametrize("name", ["a,b", "it's"])
 def test_names_that_its_lists_would_cut_are_declined(name: str) -> None:
     with pytest.raises(Unsupported, match="cannot take"):
-        run_line(TEN, replace(RUN, inputs={name: "a.bin"}))
+        run_command(TEN, replace(RUN, inputs={name: "a.bin"}))
     with pytest.raises(Unsupported, match="cannot take"):
-        build_line(TEN, replace(BUILD, profiles=(ShapeProfile(name, (1,), (1,), (1,)),)))
+        build_command(TEN, replace(BUILD, profiles=(ShapeProfile(name, (1,), (1,), (1,)),)))
 
 
 def test_the_ep_s_options_in_trtexec_s_words() -> None:
@@ -154,7 +144,7 @@ def test_the_ep_s_options_in_trtexec_s_words() -> None:
         "trtexec.sparsity": "enable",
         "trtexec.noBuilderCache": "",
     }
-    line = build_line(TEN, replace(BUILD, options=options))
+    line = build_command(TEN, replace(BUILD, options=options))
     assert "--memPoolSize=workspace:4096" in line
     assert "--builderOptimizationLevel=4" in line
     assert {"--sparsity=enable", "--noBuilderCache"} <= set(line)
@@ -164,19 +154,19 @@ def test_the_ep_s_options_in_trtexec_s_words() -> None:
 @pytest.mark.parametrize("options", [{"speed": "high"}, {"trtexec.fp16": ""}])
 def test_options_it_does_not_know_are_declined_by_name(options: dict[str, str]) -> None:
     with pytest.raises(Unsupported, match=next(iter(options)).removeprefix("trtexec.")):
-        build_line(ELEVEN, replace(BUILD, options=options))
+        build_command(ELEVEN, replace(BUILD, options=options))
 
 
 def test_profiles() -> None:
     profile = ShapeProfile("x", (1, 3), (4, 3), (8, 3))
-    line = build_line(TEN, replace(BUILD, profiles=(profile,)))
+    line = build_command(TEN, replace(BUILD, profiles=(profile,)))
     assert {"--minShapes=x:1x3", "--optShapes=x:4x3", "--maxShapes=x:8x3"} <= set(line)
 
 
 @pytest.mark.parametrize("text", ["", "usage: something else", "bash: trtexec: not found"])
 def test_what_is_no_trtexec_is_declined(text: str) -> None:
     with pytest.raises(Unsupported, match="not that of a trtexec"):
-        probed("/bin/true", text)
+        parse_help("/bin/true", text)
 
 
 def executable(path: Path) -> Path:
@@ -205,7 +195,7 @@ def test_not_found_is_empty_and_a_wrong_path_is_said(tmp_path: Path) -> None:
     (tmp_path / "a/bin/trtexec").write_text("not executable")
     if not Path("/usr/src/tensorrt/bin/trtexec").exists():
         assert find_trtexec("", str(tmp_path), {"PATH": ""}) == ""
-    with pytest.raises(NoSuchProgramError, match="no such executable file"):
+    with pytest.raises(Unsupported, match="no such executable file"):
         find_trtexec(str(tmp_path / "nowhere"), "", os.environ)
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace as but
 
 from perf.schema.journal import Stage
 from perf.schema.record import Crashed, Mismatched, NotRun, Raised
-from tests.comparison.runs import CPU, Made
+from tests.comparison.runs import Made
+from tests.results.hand_made import CPU
 
 BASE = Made()
 FAILS = Made(outcome=Raised(Stage.CREATE, "Fail", "no kernel"), launch_ms=())

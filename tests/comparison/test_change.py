@@ -12,12 +12,11 @@ from comparison import change, noise
 from comparison.cell_summary import CellSummary, LaunchSummary, Metric
 from comparison.noise import Noise
 
+P50, KNOWN = Metric.P50, Noise(0.02, 0.03, 8)
 
-def cell(launches: list[float], first_order: int = 0) -> CellSummary:
-    made = tuple(
-        LaunchSummary(i, first_order + 2 * i, 0.0, "boot", (), {Metric.P50: x})
-        for i, x in enumerate(launches)
-    )
+
+def cell(launches: list[float]) -> CellSummary:
+    made = tuple(LaunchSummary(i, i, 0.0, "boot", (), {P50: x}) for i, x in enumerate(launches))
     return CellSummary("m::X", "m", "X", launches=made)
 
 
@@ -29,7 +28,7 @@ def test_paired_is_the_t_test_of_scipy(before: list[float], seed: int) -> None:
     chance = random.Random(seed)
     after = [x * math.exp(chance.gauss(0.02, 0.05)) for x in before]
     logs = [math.log(b / a) for a, b in zip(before, after, strict=True)]
-    found = change.paired(list(zip(before, after, strict=True)))
+    found = change.weigh_pairs(list(zip(before, after, strict=True)))
     theirs = stats.ttest_1samp(logs, 0.0)
     low, high = theirs.confidence_interval(0.95)
     assert found.p == pytest.approx(theirs.pvalue / 2, rel=1e-6, abs=1e-12)
@@ -38,56 +37,47 @@ def test_paired_is_the_t_test_of_scipy(before: list[float], seed: int) -> None:
 
 @given(positive, positive)
 def test_swapping_sides_inverts_the_ratio_and_its_interval(a: list[float], b: list[float]) -> None:
-    known = Noise(0.02, 0.03)
-    ahead = change.stored_change(cell(a), cell(b), Metric.P50, known, 0.005)
-    back = change.stored_change(cell(b), cell(a), Metric.P50, known, 0.005)
+    ahead = change.weigh_stored(cell(a), cell(b), P50, KNOWN, 0.005)
+    back = change.weigh_stored(cell(b), cell(a), P50, KNOWN, 0.005)
     assert ahead
     assert back
     assert ahead[0].ratio * back[0].ratio == pytest.approx(1)
-    assert ahead[0].low is not None
-    assert back[0].high is not None
     assert ahead[0].low * back[0].high == pytest.approx(1)
     assert ahead[0].p == pytest.approx(back[0].p)
 
 
 def test_stored_judges_by_the_least_of_the_launches_and_by_the_noise_expected() -> None:
-    known = Noise(0.02, 0.03, 8)
-    found = change.stored_change(cell([5, 7, 5.1]), cell([6, 6.01, 9]), Metric.P50, known, 0.005)
+    found = change.weigh_stored(cell([5, 7, 5.1]), cell([6, 6.01, 9]), P50, KNOWN, 0.005)
     assert found
     told, used = found
     assert told.ratio == pytest.approx(6 / 5)
-    error = math.sqrt(2 * 0.03**2 + used.launch**2 * 2 / 3)
+    error = math.sqrt(2 * KNOWN.drift**2 + used.launch**2 * 2 / 3)
     assert told.p == pytest.approx(stats.t.sf(math.log(1.2) / error, 8), rel=1e-6)
-    assert used.launch > known.launch  # these launches scatter more than expected
+    assert used.launch > KNOWN.launch  # these launches scatter more than expected
 
 
-def test_the_canary_takes_out_a_drift_that_it_shares() -> None:
-    slow = [5 * 1.4] * 5
-    before, after = cell([1.0] * 5, 1).launches, cell([1.4] * 5, 1).launches
-    known = Noise(0.01, 0.01)
-    found = change.canary_change(
-        cell([5.0] * 5), cell(slow), before, after, Metric.P50, known, 0.005
-    )
+@pytest.mark.parametrize(
+    ("before", "after", "canary_before", "canary_after"),
+    [
+        ([5.0] * 5, [7.0] * 5, [1.0] * 5, [1.4] * 5),  # a drift that the canary shares
+        ([5.0, 6.0, 7.0], [7.0, 6.0, 5.0], [1.0, 1.2, 1.4], [1.4, 1.2, 1.0]),
+    ],
+)
+def test_the_canary_nearest_to_each_launch_takes_out_what_it_shares(
+    before: list[float], after: list[float], canary_before: list[float], canary_after: list[float]
+) -> None:
+    beside = (cell(canary_before).launches, cell(canary_after).launches[::-1])
+    found = change.weigh_by_canary(cell(before), cell(after), *beside, P50, KNOWN, 0.005)
     assert found
     assert found[0].ratio == pytest.approx(1)
-    assert change.canary_change(cell([5.0]), cell(slow), (), (), Metric.P50, known, 0.005) is None
-
-
-def test_a_launch_is_divided_by_the_canary_nearest_to_it() -> None:
-    drifting = [5.0, 6.0, 7.0]
-    beside = cell([1.0, 1.2, 1.4], 1).launches
-    known = Noise(0.01, 0.01)
-    found = change.canary_change(
-        cell(drifting), cell(drifting), beside, beside[::-1], Metric.P50, known, 0.005
-    )
-    assert found
-    assert found[0].ratio == pytest.approx(1)
+    assert found[0].low == pytest.approx(1 / found[0].high)
 
 
 def test_what_is_missing_gives_nothing() -> None:
-    known = Noise(0.01, 0.01)
-    assert change.stored_change(cell([]), cell([1.0]), Metric.P50, known, 0.005) is None
-    assert change.stored_change(cell([1.0]), cell([1.0]), Metric.P99, known, 0.005) is None
+    one = cell([1.0])
+    assert change.weigh_by_canary(one, one, (), (), P50, KNOWN, 0.005) is None
+    assert change.weigh_stored(cell([]), one, P50, KNOWN, 0.005) is None
+    assert change.weigh_stored(one, one, Metric.P99, KNOWN, 0.005) is None
 
 
 @given(st.floats(0.005, 0.2), st.floats(0.0, 0.05), st.floats(0.02, 1.0))
@@ -95,10 +85,10 @@ def test_so_many_launches_would_tell_and_fewer_would_not(
     launch: float, drift: float, d: float
 ) -> None:
     known, z = Noise(launch, drift), 4.0
-    needed = noise.launches_needed(known, d, z)
+    needed = noise.count_needed_launches(known, d, z)
     if needed is None:
-        assert noise.spread(known, (1000, 1000)) * z >= d * 0.999
+        assert noise.ratio_deviation(known, (1000, 1000)) * z >= d * 0.999
     else:
-        assert noise.spread(known, (needed, needed)) * z <= d * 1.000001
+        assert noise.ratio_deviation(known, (needed, needed)) * z <= d * 1.000001
         if needed > 1:
-            assert noise.spread(known, (needed - 1, needed - 1)) * z >= d * 0.999999
+            assert noise.ratio_deviation(known, (needed - 1, needed - 1)) * z >= d * 0.999999

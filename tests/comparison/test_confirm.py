@@ -8,31 +8,22 @@ import pytest
 
 from comparison import confirm
 from comparison.cell_summary import Metric
-from comparison.cli import Question, main
-from comparison.confirm import settled
-from comparison.rerun import as_before
+from comparison.cli import Question
+from comparison.confirm import settle_suspect
+from comparison.rerun import repeat_flags
 from comparison.verdict import Change, Faster, Line, Same, Slower, Unclear, Verdict, verdict_name
-from perf.results.run_folder import RunFolder
+from perf.results.run_folder import RunFolder, read_records
 from perf.schema import record
 from perf.schema.journal import Timed
 from tests.asking import ask
 from tests.comparison.cases import BASE, scaled
-from tests.comparison.runs import write_run
-
-
-@pytest.fixture(autouse=True)
-def _uncalibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+from tests.comparison.runs import compare, write_two
 
 
 def change(ratio: float) -> Change:
     return Change(
         ratio, ratio * 0.99, ratio * 1.01, 0.03, None, "paired", 5.0, 5.0 * ratio, (9, 9)
     )
-
-
-def line(verdict: Verdict) -> Line:
-    return Line("m::X", "m", "X", Metric.P50, verdict)
 
 
 @pytest.mark.parametrize(
@@ -48,55 +39,49 @@ def line(verdict: Verdict) -> Line:
 def test_what_a_rerun_makes_of_a_suspect(
     answer: Verdict | None, kind: str, suspect: bool | None, told: str
 ) -> None:
-    found = settled(line(Slower(change(1.4), True)), answer)
+    suspected = Line("m::X", "m", "X", Metric.P50, Slower(change(1.4), True))
+    found = settle_suspect(suspected, answer)
     assert verdict_name(found.verdict) == kind
     assert told in found.confirmed
     assert getattr(found.verdict, "suspect", None) is suspect
 
 
-def test_a_suspect_whose_environment_is_gone_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_run(Path("result/a"), [BASE])
-    write_run(Path("result/b"), [scaled(1.6)])
-    assert main(Question.LATENCY, ["-p", "a", "-c", "b", "--confirm"]) == 1
-    assert "not asked again: /opt/python is no longer there" in capsys.readouterr().out
-    assert [p.name for p in Path("result").iterdir() if p.name.startswith("confirm")] == []
+def test_a_suspect_whose_environment_is_gone_says_so() -> None:
+    words = write_two([BASE], [scaled(1.6)])
+    found = compare(*words, "--confirm", question=Question.LATENCY)
+    assert found.status == 1
+    why = {r["confirmed"] for r in found.rows}
+    assert why == {"not asked again: /opt/python is no longer there"}
+    assert not list(Path("result").glob("confirm*"))
 
 
 def test_a_false_suspect_is_taken_back_by_a_real_rerun(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same model in two like environments; the old run's samples are made 20 times shorter."""
     here = Path(sys.executable)
     (home / "other").symlink_to(here.parents[1])
-    other = home / "other" / here.parent.name / here.name
-    runs = []
-    for name_, python in (("a", str(other)), ("b", sys.executable)):
+    pythons = (home / "other" / here.parent.name / here.name, here)
+    for run_id, python, shorter in zip("ab", pythons, (20, 1), strict=True):
         said = ask(
             home, "-i", "zoo", "--models", "linear", "-e", "cpu@mine", "--env", f"mine={python}",
-            "-t", "20", "--intra_op_threads", "1", "--run_id", name_,
+            "-t", "20", "--intra_op_threads", "1", "--run_id", run_id,
         )  # fmt: skip
         assert said.status == 0, said
-        runs.append(said.results / name_)
-    quieter(runs[0], shorter=20)
-    quieter(runs[1], shorter=1)
+        quieter(said.results / run_id, shorter)
     monkeypatch.chdir(home)
-    status = main(Question.LATENCY, ["-p", "a", "-c", "b", "-o", "plain.csv"])
-    assert status == 1
-    assert "Slower (suspect)" in Path("plain.csv").read_text()
-    main(
-        Question.ALL, ["-p", "a", "-c", "b", "-o", "out.csv", "--confirm", "--max_minutes", "0.3"]
-    )
-    asked = [p for p in Path("result").iterdir() if p.name.startswith("confirm-")]
-    assert len(asked) == 1
-    labels = {r.cell.environment.name for r in _records(asked[0])}
-    assert labels == {confirm.OLD, confirm.NEW}
-    rows = [r for r in Path("out.csv").read_text().splitlines() if ",latency_p50," in r]
-    assert len(rows) == 1
-    assert "Slower,true" not in rows[0]
-    assert "not confirmed" in rows[0] or "still open interleaved" in rows[0]
+    before = compare("-p", "a", "-c", "b", question=Question.LATENCY)
+    assert before.status == 1
+    assert "Slower (suspect)" in {r["verdict"] for r in before.rows}
+    found = compare("-p", "a", "-c", "b", "--confirm", "--max_minutes", "0.3")
+    (again,) = Path("result").glob("confirm-*")
+    environments = {
+        r.cell.environment.name for r in read_records(RunFolder(again.parent, again.name))
+    }
+    assert environments == {confirm.OLD, confirm.NEW}
+    (row,) = (r for r in found.rows if r["metric"] == "latency_p50")
+    assert (row["verdict"], row["worse"]) != ("Slower", "true")
+    assert row["confirmed"].startswith(("not confirmed", "still open interleaved"))
 
 
 def quieter(run: Path, shorter: int) -> None:
@@ -114,12 +99,6 @@ def quieter(run: Path, shorter: int) -> None:
     record.write_record(replace(old, launches=launches), path)
 
 
-def _records(folder: Path) -> tuple[record.Record, ...]:
-    from perf.results.run_folder import read_records
-
-    return read_records(RunFolder(folder.parent, folder.name))
-
-
 def test_a_run_is_asked_again_as_it_was(home: Path) -> None:
     said = ask(
         home, "-i", "random", "--models", "linear", "-t", "2", "--launches", "1", "--warmup", "2", "--tf32",
@@ -127,7 +106,7 @@ def test_a_run_is_asked_again_as_it_was(home: Path) -> None:
         "--intra_op_threads", "1",
     )  # fmt: skip
     assert said.status == 0, said
-    words = as_before(said.results / "r")
+    words = repeat_flags(said.results / "r")
     again = ask(home, *words, "--models", "linear", "-t", "2", "--launches", "1", "--run_id", "s")
     assert again.status == 0, again
     first, second = (

@@ -4,16 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comparison import exact_verdicts
 from comparison.cell_summary import Accuracy, CellSummary, PlacementSummary
+from comparison.exact_verdicts import compare_accuracy, compare_placement, compare_status
 from comparison.verdict import Broke, Fixed, Same, Verdict, verdict_name
+
+OUTCOMES = ("Passed", "Raised", "Crashed", "Skipped", "NotRun", "Pass", "Fail")
+MIRRORED = {
+    "Broke": "Fixed",
+    "Fixed": "Broke",
+    "Added": "Removed",
+    "Removed": "Added",
+    "Same": "Same",
+}
 
 
 def cell(outcome: str, detail: str = "") -> CellSummary:
     return CellSummary("m::X", "m", "X", outcome, detail)
 
 
-OUTCOMES = ("Passed", "Raised", "Crashed", "Skipped", "NotRun", "Pass", "Fail")
+def placed(on_provider: int, total: int, partitions: int) -> PlacementSummary:
+    return PlacementSummary("X", on_provider, total, partitions)
+
+
+def are_mirrored(ahead: Verdict, back: Verdict) -> bool:
+    return MIRRORED[verdict_name(ahead)] == verdict_name(back)
 
 
 @pytest.mark.parametrize(
@@ -26,45 +40,27 @@ OUTCOMES = ("Passed", "Raised", "Crashed", "Skipped", "NotRun", "Pass", "Fail")
     ],
 )  # fmt: skip
 def test_status(before: str, after: str, verdict: str) -> None:
-    assert verdict_name(exact_verdicts.status(cell(before), cell(after))) == verdict
+    assert verdict_name(compare_status(cell(before), cell(after))) == verdict
 
 
-@given(st.sampled_from(OUTCOMES), st.sampled_from(OUTCOMES))
+@given(*[st.sampled_from(OUTCOMES)] * 2)
 def test_status_swapped_is_mirrored(before: str, after: str) -> None:
-    mirrored = {
-        "Broke": "Fixed",
-        "Fixed": "Broke",
-        "Added": "Removed",
-        "Removed": "Added",
-        "Same": "Same",
-    }
-    ahead, back = (
-        exact_verdicts.status(cell(before), cell(after)),
-        exact_verdicts.status(cell(after), cell(before)),
-    )
-    assert verdict_name(back) == mirrored[verdict_name(ahead)]
+    a, b = cell(before), cell(after)
+    assert are_mirrored(compare_status(a, b), compare_status(b, a))
 
 
 def test_a_failure_that_changed_its_kind_is_told() -> None:
-    found = exact_verdicts.status(cell("Raised"), cell("Crashed", "run, SIGSEGV"))
+    found = compare_status(cell("Raised"), cell("Crashed", "run, SIGSEGV"))
     assert found == Same(note="still failing, differently: Raised -> Crashed: run, SIGSEGV")
 
 
-def mirrored(ahead: Verdict, back: Verdict) -> bool:
-    pairs = {(Same, Same), (Broke, Fixed), (Fixed, Broke)}
-    return (type(ahead), type(back)) in pairs
+accuracies = st.builds(Accuracy, st.floats(0, 1), st.none() | st.floats(0, 1))
 
 
-norms = st.one_of(st.none(), st.floats(0, 1))
-
-
-@given(st.floats(0, 1), norms, st.floats(0, 1), norms)
-def test_accuracy_swapped_is_mirrored(
-    x: float, p: float | None, y: float, q: float | None
-) -> None:
-    a, b = Accuracy(x, p), Accuracy(y, q)
-    assert mirrored(exact_verdicts.accuracy(a, b), exact_verdicts.accuracy(b, a))
-    assert isinstance(exact_verdicts.accuracy(a, a), Same)
+@given(accuracies, accuracies)
+def test_accuracy_swapped_is_mirrored(a: Accuracy, b: Accuracy) -> None:
+    assert are_mirrored(compare_accuracy(a, b), compare_accuracy(b, a))
+    assert isinstance(compare_accuracy(a, a), Same)
 
 
 @pytest.mark.parametrize(
@@ -79,29 +75,23 @@ def test_accuracy_swapped_is_mirrored(
     ],
 )
 def test_accuracy(before: Accuracy, after: Accuracy, kind: type) -> None:
-    assert type(exact_verdicts.accuracy(before, after)) is kind
+    assert type(compare_accuracy(before, after)) is kind
 
 
-counts = st.integers(0, 50)
+placements = st.builds(
+    lambda on, off, parts: placed(on, on + off, parts), *[st.integers(0, 50)] * 3
+)
 
 
-@given(counts, counts, counts, counts, counts, counts)
-def test_placement_swapped_is_mirrored(a: int, b: int, c: int, d: int, p: int, q: int) -> None:
-    x, y = PlacementSummary("X", a, a + b, p), PlacementSummary("X", c, c + d, q)
-    assert mirrored(exact_verdicts.placement(x, y), exact_verdicts.placement(y, x))
-    assert isinstance(exact_verdicts.placement(x, x), Same)
+@given(placements, placements)
+def test_placement_swapped_is_mirrored(a: PlacementSummary, b: PlacementSummary) -> None:
+    assert are_mirrored(compare_placement(a, b), compare_placement(b, a))
+    assert isinstance(compare_placement(a, a), Same)
 
 
 def test_placement_names_what_moved() -> None:
-    found = exact_verdicts.placement(
-        PlacementSummary("X", 9, 10, 1), PlacementSummary("X", 5, 10, 1)
-    )
-    assert found == Broke("9 of 10 -> 5 of 10 nodes on X", 5 / 9)
-    jumped = exact_verdicts.placement(
-        PlacementSummary("X", 9, 10, 2), PlacementSummary("X", 9, 10, 5)
-    )
+    moved = compare_placement(placed(9, 10, 1), placed(5, 10, 1))
+    assert moved == Broke("9 of 10 -> 5 of 10 nodes on X")
+    jumped = compare_placement(placed(9, 10, 2), placed(9, 10, 5))
     assert jumped == Broke("2 -> 5 partitions on X")
-    one_more = exact_verdicts.placement(
-        PlacementSummary("X", 9, 10, 2), PlacementSummary("X", 9, 10, 3)
-    )
-    assert one_more == Same()
+    assert compare_placement(placed(9, 10, 2), placed(9, 10, 3)) == Same()

@@ -1,6 +1,5 @@
 """A/B runs: pairs by round, verdicts by the sequential rule, sides by their labels."""
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,19 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from comparison.cli import Question, main
-from comparison.paired_runs import pairs_of
-from comparison.run_records import summarise_cell
+from comparison.change import pair_launches
+from comparison.run_records import summarise_record
 from perf.schema.record import Record
-from tests.comparison.runs import CUDA, Made, record_of, write_run
+from tests.comparison.runs import Answer, Made, compare, record_of, write_run
+from tests.results.hand_made import CUDA, with_launches
 
 LABELS = (f"{CUDA}@old", f"{CUDA}@new")
-
-
-@pytest.fixture(autouse=True)
-def _uncalibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)
 
 
 def sides(
@@ -38,11 +31,11 @@ def sides(
     return record_of(old, order_step=2), record_of(new, first_order=1, order_step=2)
 
 
-def judged(*records: Record, labels: Sequence[str] = LABELS) -> tuple[int, dict[str, str]]:
+def judged(*records: Record, labels: Sequence[str] = LABELS) -> tuple[Answer, dict[str, str]]:
+    """The comparison of an A/B run's sides, and its verdicts by metric."""
     write_run(Path("result/ab"), records, ab=labels)
-    status = main(Question.ALL, ["--ab", "ab", "-o", "out.csv", "--all"])
-    rows = [r.split(",") for r in Path("out.csv").read_text().splitlines()[1:]]
-    return status, {r[3]: r[4] for r in rows}
+    found = compare("--ab", "ab", "--all")
+    return found, {r["metric"]: r["verdict"] for r in found.rows}
 
 
 @pytest.mark.parametrize(
@@ -50,54 +43,44 @@ def judged(*records: Record, labels: Sequence[str] = LABELS) -> tuple[int, dict[
     [(1.0, "Same", 0), (1.06, "Slower", 1), (1 / 1.06, "Faster", 0)],
 )
 def test_drift_cancels_between_neighbours(ratio: float, verdict: str, status: int) -> None:
-    told, found = judged(*sides(50, ratio))
-    assert found["latency_p50"] == verdict
-    assert told == status
+    found, verdicts = judged(*sides(50, ratio))
+    assert verdicts["latency_p50"] == verdict
+    assert found.status == status
+    told = " ".join(found.out.split())
+    assert "of 300 cells compared with themselves, 0 were flagged and confirmed" in told
+    if ratio > 1:
+        assert "differs in ep_version: onnxruntime 1.31.1 -> onnxruntime 1.32.0" in told
 
 
 def test_a_slower_quarter_is_found_in_the_slow_end_alone() -> None:
-    status, found = judged(*sides(50, 1.0, slow_quarter=1.2))
-    assert (found["latency_p50"], found["latency_slow_end"]) == ("Same", "Slower")
-    assert status == 1
+    found, verdicts = judged(*sides(50, 1.0, slow_quarter=1.2))
+    assert (verdicts["latency_p50"], verdicts["latency_slow_end"]) == ("Same", "Slower")
+    assert found.status == 1
 
 
-def test_what_a_stopped_run_leaves_open_is_unclear(capsys: pytest.CaptureFixture[str]) -> None:
-    _, found = judged(*sides(4, 1.0))
-    assert found["latency_p50"] == "Unclear"
-    assert "4 pairs of launches; a first look takes 5" in capsys.readouterr().out
-
-
-def test_every_line_names_what_the_sides_differ_in(capsys: pytest.CaptureFixture[str]) -> None:
-    judged(*sides(50, 1.06))
-    told = " ".join(capsys.readouterr().out.split())
-    assert "differs in ep_version: onnxruntime 1.31.1 -> onnxruntime 1.32.0" in told
-    assert "cells compared with themselves" in told
+def test_what_a_stopped_run_leaves_open_is_unclear() -> None:
+    found, verdicts = judged(*sides(4, 1.0))
+    assert verdicts["latency_p50"] == "Unclear"
+    assert "4 pairs of launches; a first look takes 5" in found.out
 
 
 def test_sides_are_found_by_table_label_or_by_environment() -> None:
     old, new = sides(50, 1.0)
-    plain = replace(
-        old,
-        cell=replace(
-            old.cell, target=replace(old.cell.target, label=CUDA), id=f"squeezenet::{CUDA}"
-        ),
-    )
-    _, found = judged(plain, new, labels=(LABELS[0], LABELS[1]))
-    assert found["latency_p50"] == "Same"
+    target = replace(old.cell.target, label=CUDA)
+    plain = replace(old, cell=replace(old.cell, target=target, id=f"squeezenet::{CUDA}"))
+    assert judged(plain, new)[1]["latency_p50"] == "Same"
 
 
-def test_a_label_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(Path("result/ab"), sides(5, 1.0), ab=("X", "Y"))
-    assert main(Question.ALL, ["--ab", "ab"]) == 2
-    assert "ab: no record of X in this A/B run" in capsys.readouterr().err
-    Path("result/ab/run.json").write_text(json.dumps({"ab": []}))
-    assert main(Question.ALL, ["--ab", "ab"]) == 2
+def test_a_label_that_is_not_there_is_named() -> None:
+    found, _ = judged(*sides(5, 1.0), labels=("X", "Y"))
+    assert found.status == 2
+    assert "ab: no record of X in this A/B run" in found.err
 
 
 def test_launches_without_a_neighbour_are_left_out() -> None:
     old, new = sides(6, 1.0)
-    kept = tuple(x for x in new.launches if x.round != 2)
-    pairs = pairs_of(summarise_cell(old, {}), summarise_cell(replace(new, launches=kept), {}))
-    assert [a.round for a, _ in pairs] == [b.round for _, b in pairs] == [0, 1, 3, 4, 5]
-    elsewhere = replace(new, launches=tuple(replace(x, boot_id="other") for x in new.launches))
-    assert pairs_of(summarise_cell(old, {}), summarise_cell(elsewhere, {})) == []
+    lonely = replace(new, launches=tuple(x for x in new.launches if x.round != 2))
+    a, b, c = (summarise_record(r, {}) for r in (old, lonely, with_launches(new, boot_id="other")))
+    pairs = pair_launches(a, b)
+    assert [x.round for x, _ in pairs] == [y.round for _, y in pairs] == [0, 1, 3, 4, 5]
+    assert pair_launches(a, c) == []

@@ -1,64 +1,132 @@
+"""Stored test data become tensors of the model's inputs, by name, by position, of every type."""
+
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from perf.conversion import data_sets
-from perf.conversion.errors import UserError
+from perf.conversion.errors import BadModel, CannotFeed
+from perf.conversion.signature import read_signature
+from tests import models
+from tests.inprocess.asking import f32, put
 
 
-def test_a_set_comes_back_by_name_whatever_the_order(tmp_path: Path) -> None:
-    numbers = np.arange(3, dtype=np.int64)
-    inputs = {"b": numbers, "a": np.float32(2.5)}
-    data_sets.write_set(tmp_path / "test_data_set_0", inputs, {"y": np.ones(2)})
-    found = data_sets.read_tensors(tmp_path / "test_data_set_0", "input", ["a", "b"])
-    assert np.array_equal(found["b"], numbers)
-    assert found["a"].shape == ()
-    assert found["a"] == np.float32(2.5)
+def read(folder: Path) -> data_sets.Tensors:
+    signature = read_signature(folder / "model.onnx")
+    return data_sets.read_inputs(folder / "test_data_set_0", signature)
 
 
-def test_unnamed_tensors_go_by_position_and_ten_comes_after_nine(tmp_path: Path) -> None:
-    data_set = tmp_path / "test_data_set_0"
-    data_set.mkdir()
-    for number in range(12):
-        tensor = numpy_helper.from_array(np.array(number))
-        (data_set / f"input_{number}.pb").write_bytes(tensor.SerializeToString())
-    names = [f"n{number}" for number in range(12)]
-    found = data_sets.read_tensors(data_set, "input", names)
-    assert [int(found[name]) for name in names] == list(range(12))
+def adder(path: Path) -> Path:
+    """c = a - b, without test data: the order of inputs shows in the result."""
+    node = helper.make_node("Sub", ["a", "b"], ["c"])
+    return models.write(path, [node], {"a": (2,), "b": (2,)}, {"c": (2,)}, [])
 
 
-def test_digits_in_a_parent_folder_do_not_disturb_the_order(tmp_path: Path) -> None:
-    folder = tmp_path / "model7"
-    for number in (10, 2, 1):
-        (folder / f"test_data_set_{number}").mkdir(parents=True)
-    assert [path.name for path in data_sets.find_sets(folder)] == [
-        "test_data_set_1",
-        "test_data_set_2",
-        "test_data_set_10",
-    ]
+@pytest.mark.parametrize(
+    ("files", "order"),
+    [
+        ({"input_0": "b", "input_1": "a"}, "ba"),  # by name before position
+        ({"input_0": "exporter's own name", "input_1": ""}, "ab"),
+        ({"input0": "", "input1": ""}, "ab"),
+        ({"input_2": "", "input_10": ""}, "ab"),
+        ({"input_0": "b", "input_1": ""}, "ba"),  # what a name leaves is matched in order
+    ],
+)
+def test_names_come_before_order(files: dict[str, str], order: str, tmp_path: Path) -> None:
+    folder = adder(tmp_path / "m")
+    for number, (stem, name) in enumerate(files.items()):
+        put(folder, 0, stem, f32([number, number]), name)
+    fed = read(folder)
+    assert [(n, array[0]) for n, array in fed.items()] == [(n, order.index(n)) for n in "ab"]
 
 
-def test_a_damaged_tensor_is_named(tmp_path: Path) -> None:
-    (tmp_path / "input_0.pb").write_bytes(b"\xff\xff")
-    with pytest.raises(UserError, match=r"input_0\.pb: not a readable TensorProto"):
-        data_sets.read_tensors(tmp_path, "input", ["x"])
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["a"], r"no data for input 'b' \(1 of 2 given\)"),
+        (["a", "b", ""], r"input_2\.pb: the model has only 2 inputs"),
+        (["a", "a"], r"two input\*\.pb files hold the same tensor name"),
+    ],
+)
+def test_files_that_fit_no_input_are_named(names: list[str], says: str, tmp_path: Path) -> None:
+    folder = adder(tmp_path / "m")
+    for number, name in enumerate(names):
+        put(folder, 0, f"input_{number}", f32([1, 1]), name)
+    with pytest.raises(BadModel, match=says):
+        read(folder)
 
 
-def test_more_files_than_inputs_are_refused(tmp_path: Path) -> None:
-    for number in range(2):
-        (tmp_path / f"input_{number}.pb").write_bytes(
-            numpy_helper.from_array(np.zeros(1)).SerializeToString()
-        )
-    with pytest.raises(UserError, match="the model has only 1 inputs"):
-        data_sets.read_tensors(tmp_path, "input", ["x"])
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((1, 8), np.int64), "float32 in the model, int64 in the test data"),
+        (np.zeros((1, 7), np.float32), r"\[batch,8\] in the model, \[1,7\] in the test data"),
+        (np.zeros(8, np.float32), r"\[batch,8\] in the model, \[8\] in the test data"),
+        (None, r"test_data_set_0.input_0\.pb: truncated, or not a TensorProto"),
+    ],
+)
+def test_data_of_another_kind_are_named(
+    tmp_path: Path, array: np.ndarray | None, says: str
+) -> None:
+    folder = models.linear(tmp_path / "m")
+    file = folder / "test_data_set_0" / "input_0.pb"
+    file.write_bytes(file.read_bytes()[:-3])
+    if array is not None:
+        put(folder, 0, "input_0", array, "x")
+    with pytest.raises(BadModel, match=says):
+        read(folder)
 
 
-def test_two_files_for_one_input_are_refused(tmp_path: Path) -> None:
-    for number in range(2):
-        tensor: onnx.TensorProto = numpy_helper.from_array(np.zeros(1), "x")
-        (tmp_path / f"input_{number}.pb").write_bytes(tensor.SerializeToString())
-    with pytest.raises(UserError, match="a second tensor for input 'x'"):
-        data_sets.read_tensors(tmp_path, "input", ["x", "y"])
+@pytest.mark.parametrize(
+    ("array", "kind"),
+    [
+        (f32(2.5), TensorProto.FLOAT),
+        (np.zeros((0, 3), np.float32), TensorProto.FLOAT),
+        (np.array(["añb", "", "c d"], object), TensorProto.STRING),
+        (np.array([True, False]), TensorProto.BOOL),
+        (np.array([1, -2], np.int8), TensorProto.INT8),
+        (np.array([1.5, -2], np.float16), TensorProto.FLOAT16),
+    ],
+)
+def test_every_kind_of_tensor_survives(tmp_path: Path, array: np.ndarray, kind: int) -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    shapes, kinds = np.shape(array), {"x": kind, "y": kind}
+    folder = models.write(tmp_path / "m", [node], {"x": shapes}, {"y": shapes}, [], kinds=kinds)
+    data_sets.write_set(folder / "test_data_set_0", {"x": array}, {"y": array})
+    outputs = data_sets.read_outputs(
+        folder / "test_data_set_0", read_signature(folder / "model.onnx")
+    )
+    for found in (read(folder)["x"], outputs["y"]):
+        assert found.shape == shapes
+        assert found.tolist() == np.asarray(array).tolist()
+
+
+def test_sequences_are_fed_as_elements_and_deeper_types_declined(tmp_path: Path) -> None:
+    home = tmp_path / "test_data_set_0"
+    home.mkdir()
+    plain = helper.make_tensor_sequence_value_info("xs", TensorProto.FLOAT, None)
+    elements = numpy_helper.from_list([f32([1]), f32([2, 3])], "xs")
+    maybe = numpy_helper.from_optional([f32([4])], "xs", onnx.OptionalProto.SEQUENCE)
+    tensor = helper.make_optional_type_proto(
+        helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    )
+    absent = numpy_helper.from_optional(None, "xs", onnx.OptionalProto.UNDEFINED)
+    for kind, stored, fed in (
+        (plain.type, elements, {"xs[0]": [1], "xs[1]": [2, 3]}),
+        (helper.make_optional_type_proto(plain.type), maybe, {"xs[0]": [4]}),
+        (tensor, numpy_helper.from_optional(f32([5]), "xs"), {"xs": [5]}),
+        (tensor, absent, {}),
+        (helper.make_sequence_type_proto(plain.type), elements, None),
+    ):
+        graph = onnx.GraphProto(name="g", input=[onnx.ValueInfoProto(name="xs", type=kind)])
+        model = helper.make_model(graph, ir_version=8)
+        (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+        (home / "input_0.pb").write_bytes(stored.SerializeToString())
+        if fed is None:
+            with pytest.raises(CannotFeed, match="a sequence of a sequence"):
+                read(tmp_path)
+        else:
+            assert {name: array.tolist() for name, array in read(tmp_path).items()} == fed

@@ -43,88 +43,63 @@ class FakeNvml:
     def clock(self) -> float:
         return self.now_s
 
-    def _called(self, name: str) -> None:
-        self.calls.append(name)
-        self.now_s += self.cost_s
-        if name in self.errors:
-            raise FakeNVMLError(self.errors[name])
-        if self.lost_at_s is not None and self.now_s >= self.lost_at_s:
-            raise FakeNVMLError(self.lost_code)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """A function of NVML: it takes its time, is counted, and fails as it is told to."""
+        if name not in ANSWERS:
+            raise AttributeError(name)
 
-    def nvmlInit(self) -> None:  # noqa: N802
-        self._called("nvmlInit")
+        def call(*args: Any) -> Any:
+            self.calls.append(name)
+            self.now_s += self.cost_s
+            for failing in (name, f"{name}{args[0] if args else ''}"):
+                if failing in self.errors:
+                    raise FakeNVMLError(self.errors[failing])
+            if self.lost_at_s is not None and self.now_s >= self.lost_at_s:
+                raise FakeNVMLError(self.lost_code)
+            return ANSWERS[name](self, *args)
 
-    def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
-        self._called("nvmlSystemGetDriverVersion")
-        return b"580.65.06"
+        return call
 
-    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:  # noqa: N802
-        self._called("nvmlSystemGetCudaDriverVersion_v2")
-        return 13010
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetCount")
-        return self.boards
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        self._called(f"nvmlDeviceGetHandleByIndex{index}")
-        return index
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetHandleByUUID")
-        return int(uuid.removeprefix("GPU-")[0])
-
-    def nvmlDeviceGetUUID(self, handle: int) -> bytes:  # noqa: N802
-        return f"GPU-{handle}000".encode()
-
-    def nvmlDeviceGetName(self, _handle: int) -> str:  # noqa: N802
-        return "Imaginary 100"
-
-    def nvmlDeviceGetEnforcedPowerLimit(self, _handle: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetEnforcedPowerLimit")
-        return 700_000
-
-    def nvmlDeviceGetMemoryInfo(self, _handle: int) -> Any:  # noqa: N802
-        self._called("nvmlDeviceGetMemoryInfo")
-        return SimpleNamespace(used=int(self.used_mib(self.now_s) * 2**20), total=80 * 2**30)
-
-    def nvmlDeviceGetComputeRunningProcesses(self, _handle: int) -> list[Any]:  # noqa: N802
-        self._called("nvmlDeviceGetComputeRunningProcesses")
-        return [
-            SimpleNamespace(pid=pid, usedGpuMemory=None if mib is None else int(mib * 2**20))
-            for pid, mib in self.processes(self.now_s).items()
-        ]
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, _handle: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetTotalEnergyConsumption")
+    def energy_mj(self) -> int:
         at = self.now_s // self.energy_step_s * self.energy_step_s
         start = self.energy_start_mj
         if self.energy_reset_at_s is not None and at >= self.energy_reset_at_s:
             at, start = at - self.energy_reset_at_s + 100.0, 0
         return int((start + round((at - 100.0) * self.power_w(at) * 1000)) % 2**self.energy_bits)
 
-    def nvmlDeviceGetFieldValues(self, _handle: int, fields: list[int]) -> list[Any]:  # noqa: N802
-        self._called("nvmlDeviceGetFieldValues")
-        code = self.errors.get(f"field{fields[0]}", 0)
-        value = SimpleNamespace(uiVal=round(self.power_w(self.now_s) * 1000))
-        return [SimpleNamespace(nvmlReturn=code, value=value)]
-
-    def nvmlDeviceGetPowerUsage(self, _handle: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetPowerUsage")
+    def power_mw(self) -> int:
         return round(self.power_w(self.now_s) * 1000)
 
-    def nvmlDeviceGetClockInfo(self, _handle: int, kind: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetClockInfo")
-        return {1: 1980, 2: 2619}[kind]
+    def running(self) -> list[Any]:
+        return [
+            SimpleNamespace(pid=pid, usedGpuMemory=None if mib is None else int(mib * 2**20))
+            for pid, mib in self.processes(self.now_s).items()
+        ]
 
-    def nvmlDeviceGetTemperature(self, _handle: int, _sensor: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetTemperature")
-        return 61
+    def field(self, number: int) -> Any:
+        code = self.errors.get(f"field{number}", 0)
+        return SimpleNamespace(nvmlReturn=code, value=SimpleNamespace(uiVal=self.power_mw()))
 
-    def nvmlDeviceGetCurrentClocksEventReasons(self, _handle: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetCurrentClocksEventReasons")
-        return self.reasons(self.now_s)
 
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, _handle: int) -> int:  # noqa: N802
-        self._called("nvmlDeviceGetCurrentClocksThrottleReasons")
-        return self.reasons(self.now_s)
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "nvmlInit": lambda n: None,
+    "nvmlSystemGetDriverVersion": lambda n: b"580.65.06",
+    "nvmlSystemGetCudaDriverVersion_v2": lambda n: 13010,
+    "nvmlDeviceGetCount": lambda n: n.boards,
+    "nvmlDeviceGetHandleByIndex": lambda n, index: index,
+    "nvmlDeviceGetHandleByUUID": lambda n, uuid: int(uuid.removeprefix("GPU-")[0]),
+    "nvmlDeviceGetUUID": lambda n, board: f"GPU-{board}000".encode(),
+    "nvmlDeviceGetName": lambda n, board: "Imaginary 100",
+    "nvmlDeviceGetEnforcedPowerLimit": lambda n, board: 700_000,
+    "nvmlDeviceGetMemoryInfo": lambda n, board: SimpleNamespace(
+        used=int(n.used_mib(n.now_s) * 2**20), total=80 * 2**30
+    ),
+    "nvmlDeviceGetComputeRunningProcesses": lambda n, board: n.running(),
+    "nvmlDeviceGetTotalEnergyConsumption": lambda n, board: n.energy_mj(),
+    "nvmlDeviceGetFieldValues": lambda n, board, fields: [n.field(fields[0])],
+    "nvmlDeviceGetPowerUsage": lambda n, board: n.power_mw(),
+    "nvmlDeviceGetClockInfo": lambda n, board, kind: {1: 1980, 2: 2619}[kind],
+    "nvmlDeviceGetTemperature": lambda n, board, sensor: 61,
+    "nvmlDeviceGetCurrentClocksEventReasons": lambda n, board: n.reasons(n.now_s),
+    "nvmlDeviceGetCurrentClocksThrottleReasons": lambda n, board: n.reasons(n.now_s),
+}

@@ -6,6 +6,8 @@
 import ctypes
 import enum
 import json
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,26 +17,31 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-TYPES = {"float": "FLOAT", "float16": "HALF", "int64": "INT64", "bool": "BOOL"}
+TYPES = {
+    "float": ("FLOAT", "f4"),
+    "float16": ("HALF", "f2"),
+    "int64": ("INT64", "i8"),
+    "bool": ("BOOL", "?"),
+}
 
 
-Error = enum.IntEnum(
-    "Error",
-    {
-        "cudaSuccess": 0,
-        "cudaErrorMemoryAllocation": 2,
-        "cudaErrorInsufficientDriver": 35,
-        "cudaErrorIllegalAddress": 700,
-    },
-)
+CODES = {
+    "Success": 0,
+    "ErrorMemoryAllocation": 2,
+    "ErrorInsufficientDriver": 35,
+    "ErrorIllegalAddress": 700,
+}
+_make_enum: Any = enum.IntEnum
+Error = _make_enum("Error", {f"cuda{name}": code for name, code in CODES.items()})
 
 
 @dataclass
 class FakeCudart:
     """cuda.bindings.runtime; `fails` names functions and what they return."""
 
-    fails: dict[str, Error] = field(default_factory=dict)
+    fails: dict[str, Any] = field(default_factory=dict)
     devices: int = 1
+    real_clock: bool = False  # events tick by the machine's time, not by what was enqueued
     held: dict[int, Any] = field(default_factory=dict)
     now_ms: float = 0.0
     events: dict[int, float] = field(default_factory=dict)
@@ -69,7 +76,7 @@ class FakeCudart:
                 self.events[len(self.events)] = -1.0
                 return Error.cudaSuccess, len(self.events) - 1
             case "cudaEventRecord", (event, _):
-                self.events[event] = self.now_ms
+                self.events[event] = time.monotonic() * 1000 if self.real_clock else self.now_ms
                 return (Error.cudaSuccess,)
             case "cudaEventElapsedTime", (first, second):
                 return Error.cudaSuccess, self.events[second] - self.events[first]
@@ -95,7 +102,7 @@ class FakeTensorRT:
         flags = {"TF32": 1} if eleven else {"TF32": 1, "FP16": 2}
         self.BuilderFlag = _enum("BuilderFlag", flags)
         self.NetworkDefinitionCreationFlag = _enum("Flag", {"STRONGLY_TYPED": 1})
-        self.DataType = _enum("DataType", {v: v for v in (*TYPES.values(), "INT32")})
+        self.DataType = _enum("DataType", {v: v for v, _ in (*TYPES.values(), ("INT32", ""))})
         self.TensorIOMode = _enum("TensorIOMode", {"INPUT": 1, "OUTPUT": 2})
         self.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
         self.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
@@ -132,17 +139,21 @@ class _Profiler:
     pass
 
 
-@dataclass
+def _session(model: str) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(model, options, ["CPUExecutionProvider"])
+
+
 class _Network:
-    session: Any = None
-    model: str = ""
+    model = ""
 
     @property
     def num_inputs(self) -> int:
-        return len(self.session.get_inputs())
+        return len(_session(self.model).get_inputs())
 
     def get_input(self, i: int) -> Any:
-        given = self.session.get_inputs()[i]
+        given = _session(self.model).get_inputs()[i]
         shape = [d if isinstance(d, int) else -1 for d in given.shape]
         return SimpleNamespace(name=given.name, shape=shape, is_shape_tensor=False)
 
@@ -152,15 +163,11 @@ class _Parser:
     trt: FakeTensorRT
     network: _Network
     logger: Any
-    num_errors: int = 0
+    num_errors: int = 1
 
     def parse_from_file(self, path: str) -> bool:
-        if self.trt.refuses == "parse":
-            self.num_errors = 1
-            return False
         self.network.model = path
-        self.network.session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-        return True
+        return self.trt.refuses != "parse"
 
     def get_error(self, _i: int) -> Any:
         return SimpleNamespace(
@@ -178,17 +185,15 @@ class _Config:
     builder_optimization_level: int = 3
     profiling_verbosity: str = ""
 
-    def add_optimization_profile(self, profile: Any) -> None:
-        self.profiles.append(profile)
+    def __post_init__(self) -> None:
+        self.add_optimization_profile = self.profiles.append
+        self.set_memory_pool_limit = self.limits.__setitem__
 
     def set_flag(self, flag: Any) -> None:
         self.flags.add(flag.name)
 
     def clear_flag(self, flag: Any) -> None:
         self.flags.discard(flag.name)
-
-    def set_memory_pool_limit(self, pool: str, size: int) -> None:
-        self.limits[pool] = size
 
     def create_timing_cache(self, blob: bytes) -> Any:
         return SimpleNamespace(serialize=lambda: blob + b"timed;")
@@ -211,33 +216,28 @@ class _Builder:
 
     def create_optimization_profile(self) -> Any:
         shapes: dict[str, Any] = {}
-
-        def set_shape(name: str, low: Any, mid: Any, high: Any) -> None:
-            shapes[name] = (low, mid, high)
-
-        return SimpleNamespace(set_shape=set_shape, shapes=shapes)
+        return SimpleNamespace(
+            set_shape=lambda name, *bounds: shapes.update({name: bounds}), shapes=shapes
+        )
 
     def build_serialized_network(self, network: _Network, _config: _Config) -> bytes | None:
-        if self.trt.refuses == "build":
-            self.logger.log(_Logger.Severity.ERROR, "no tactic fits")
-            return None
-        if self.trt.refuses == "memory":
-            self.logger.log(_Logger.Severity.ERROR, "Error Code 2: OutOfMemory")
+        refusals = {"build": "no tactic fits", "memory": "Error Code 2: OutOfMemory"}
+        if self.trt.refuses in refusals:
+            self.logger.log(_Logger.Severity.ERROR, refusals[self.trt.refuses])
             return None
         return json.dumps({"model": network.model}).encode()
 
 
 class _Engine:
     def __init__(self, trt: FakeTensorRT, model: str) -> None:
-        self.trt = trt
-        self.session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        self.trt, self.session = trt, _session(model)
         self.given = {v.name: v for v in self.session.get_inputs()}
         self.put = {v.name: v for v in self.session.get_outputs()}
-        self.names: list[str] = [*self.given, *self.put]
-        self.num_io_tensors = len(self.names)
+        names: list[str] = [*self.given, *self.put]
+        self.num_io_tensors, self.get_tensor_name = len(names), names.__getitem__
 
-    def get_tensor_name(self, i: int) -> str:
-        return self.names[i]
+    def element_type(self, name: str) -> str:
+        return str((self.given | self.put)[name].type[7:-1])
 
     def get_tensor_shape(self, name: str) -> Sequence[int]:
         shape = (self.given | self.put)[name].shape
@@ -247,7 +247,7 @@ class _Engine:
         return self.trt.TensorIOMode["INPUT" if name in self.given else "OUTPUT"]
 
     def get_tensor_dtype(self, name: str) -> Any:
-        return self.trt.DataType[TYPES[(self.given | self.put)[name].type[7:-1]]]
+        return self.trt.DataType[TYPES[self.element_type(name)][0]]
 
     def create_execution_context(self) -> "_Context":
         return _Context(self)
@@ -261,7 +261,8 @@ class _Context:
     def __init__(self, engine: _Engine) -> None:
         self.engine = engine
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.addresses: dict[str, int] = {}
+        addresses: dict[str, int] = {}
+        self.addresses, self.set_tensor_address = addresses, addresses.__setitem__
         self.profiler: Any = None
 
     def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
@@ -271,11 +272,8 @@ class _Context:
     def get_tensor_shape(self, name: str) -> Sequence[int]:
         if self.engine.trt.refuses == "data_dependent":
             return (-1, 3)
-        batch = next(s[0] for n, s in self.shapes.items() if n == "x")
+        batch = self.shapes["x"][0]
         return [d if isinstance(d, int) else batch for d in self.engine.put[name].shape]
-
-    def set_tensor_address(self, name: str, address: int) -> None:
-        self.addresses[name] = address
 
     def execute_async_v3(self, _stream: int) -> bool:
         if self.engine.trt.refuses == "run":
@@ -291,10 +289,8 @@ class _Context:
         return True
 
     def _array(self, name: str, shape: Sequence[int]) -> Any:
-        value = (self.engine.given | self.engine.put)[name]
-        kind = np.dtype(
-            {"float": "f4", "float16": "f2", "int64": "i8", "bool": "?"}[value.type[7:-1]]
+        kind = np.dtype(TYPES[self.engine.element_type(name)][1])
+        raw: Any = (ctypes.c_byte * (math.prod(shape) * kind.itemsize)).from_address(
+            self.addresses[name]
         )
-        size = int(np.prod(shape)) * kind.itemsize
-        raw: Any = (ctypes.c_byte * size).from_address(self.addresses[name])
         return np.frombuffer(raw, kind).reshape(shape)

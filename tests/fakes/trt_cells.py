@@ -14,7 +14,6 @@ from perf.schema import cell as cells
 from perf.schema.cell import (
     Cell,
     Environment,
-    Io,
     ModelFile,
     Precision,
     Protocol,
@@ -23,6 +22,7 @@ from perf.schema.cell import (
     TestSet,
     Tolerance,
 )
+from tests.inprocess import asking
 
 FAKE = Path(__file__).parent / "trtexec" / "trtexec.py"
 HERE = Environment("tests", sys.executable)
@@ -48,13 +48,18 @@ def model(path: Path, precision: int = TensorProto.FLOAT) -> Path:
     return path
 
 
-def cell(tmp_path: Path, sets: int = 1, **changes: Any) -> Cell:
-    """A cell of that model with `sets` sets of inputs and their outputs, set i of batch i + 1."""
-    program = tmp_path / "trtexec"
+def trtexec_in(folder: Path) -> str:
+    """The path of a program that is the fake trtexec, run by this interpreter."""
+    program = folder / "trtexec"
     program.write_text(
         f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(FAKE)!r}, run_name='__main__')\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return str(program)
+
+
+def cell(tmp_path: Path, sets: int = 1, **changes: Any) -> Cell:
+    """A cell of that model with `sets` sets of inputs and their outputs, set i of batch i + 1."""
     made = []
     for i in range(sets):
         feed = {
@@ -71,15 +76,14 @@ def cell(tmp_path: Path, sets: int = 1, **changes: Any) -> Cell:
         made.append(
             TestSet(f"set_{i}", (files["x"], files["ids:0"]), (files["same"], files["scores"]))
         )
-    whole = Cell(
-        id="toy::Standalone_TRT", digest="",
-        model=ModelFile("toy", str(model(tmp_path / "toy.onnx")), "0" * 64, str(tmp_path)),
-        target=Target("Standalone_TRT", Precision.FP32, "tests", "Standalone_TRT"), variant="",
-        provider="", environment=HERE, options={}, session_config={}, graph_optimization="all",
-        io=Io.HOST, tf32=False, protocol=Protocol(runs=20, warmup=3), tolerance=Tolerance(1e-4, 1e-5),
-        inputs_digest="0", sets=tuple(made), cache=str(tmp_path / "cache"), trtexec=str(program),
-    )  # fmt: skip
-    return cells.seal(replace(whole, **changes))
+    fields: dict[str, Any] = {
+        "environment": HERE, "protocol": Protocol(runs=20, warmup=3), "tolerance": Tolerance(1e-4, 1e-5),
+        "inputs_digest": "0", "sets": tuple(made), "cache": str(tmp_path / "cache"),
+        "target": Target("Standalone_TRT", Precision.FP32, "tests", "Standalone_TRT"),
+        "trtexec": trtexec_in(tmp_path),
+    }  # fmt: skip
+    toy = ModelFile("toy", str(model(tmp_path / "toy.onnx")), "0" * 64, str(tmp_path))
+    return cells.seal(asking.cell(toy, "", **(fields | changes)))
 
 
 def half(c: Cell) -> Cell:

@@ -1,6 +1,7 @@
 """Cells and sets over real model folders, for tests that open sessions themselves."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from onnx import numpy_helper
 
 from perf.request import tolerances
 from perf.schema.cell import Cell, Environment, Io, ModelFile, Precision, Protocol, Target, TestSet
-from perf.worker.prepare import PrepareRequest, prepare_sets
+from perf.schema.jobs import PrepareJob
+from perf.worker.prepare import prepare_sets
 
 
 def model_file(folder: Path, **more: Any) -> ModelFile:
@@ -21,7 +23,15 @@ def model_file(folder: Path, **more: Any) -> ModelFile:
 
 def stored_sets(folder: Path, out: Path) -> tuple[TestSet, ...]:
     """The folder's stored sets, prepared below `out`."""
-    return prepare_sets(model_file(folder), PrepareRequest("zoo"), out)
+    return prepared(model_file(folder), out)
+
+
+def prepared(
+    model: ModelFile, out: Path, input_data: str = "zoo", **more: Any
+) -> tuple[TestSet, ...]:
+    """A model's sets, prepared below `out` as a job with these fields asks for."""
+    job = PrepareJob(model, input_data, seed=0, sets=1, shapes={}, destination=str(out))
+    return prepare_sets(replace(job, **more))
 
 
 def cell(model: ModelFile, provider: str = "CPUExecutionProvider", **more: Any) -> Cell:

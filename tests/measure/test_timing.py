@@ -1,11 +1,18 @@
+"""The timed loop: which runs it makes, what it samples, and the outputs that it keeps."""
+
 import gc
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from perf.measure import timing
 from perf.schema.cell import Protocol
+from perf.schema.journal import Timed
+from tests.inprocess.asking import cell, model_file
 
 
 class Runs:
@@ -16,16 +23,22 @@ class Runs:
         self.seen: list[int] = []
         self.collecting: list[bool] = []
 
-    def __call__(self, i: int) -> None:
+    def __call__(self, i: int) -> Mapping[str, Any]:
         self.seen.append(i)
         self.collecting.append(gc.isenabled())
         if self.costs_s[i]:
             time.sleep(self.costs_s[i])
+        return {}
+
+
+def time_runs(run: Runs, protocol: Protocol) -> Timed:
+    asked = cell(model_file(Path("/nowhere")), protocol=protocol)
+    return timing.time_runs(run, dict, len(run.costs_s), asked, synchronised=True).timed
 
 
 def test_a_fixed_number_of_runs_rotates_over_the_sets() -> None:
     run = Runs(0, 0, 0)
-    timed = timing.time_runs(run, 3, Protocol(runs=7, warmup=0), "host", True)
+    timed = time_runs(run, Protocol(runs=7, warmup=0))
     assert run.seen == [0, 1, 2, 0, 1, 2, 0]
     assert (len(timed.samples_ns), timed.sets, timed.warmup, timed.io) == (7, 3, 0, "host")
     assert timed.synchronised
@@ -33,13 +46,13 @@ def test_a_fixed_number_of_runs_rotates_over_the_sets() -> None:
 
 def test_warm_up_reaches_every_set_and_is_not_a_sample() -> None:
     run = Runs(0, 0, 0, 0)
-    timed = timing.time_runs(run, 4, Protocol(runs=2, warmup=3), "host", True)
+    timed = time_runs(run, Protocol(runs=2, warmup=3))
     assert run.seen == [0, 1, 2, 3, 0, 1]
     assert (timed.warmup, len(timed.samples_ns)) == (4, 2)
 
 
 def test_samples_are_what_the_runs_took() -> None:
-    timed = timing.time_runs(Runs(0.002, 0.02), 2, Protocol(runs=4, warmup=1), "host", True)
+    timed = time_runs(Runs(0.002, 0.02), Protocol(runs=4, warmup=1))
     quick, slow = timed.samples_ns[::2], timed.samples_ns[1::2]
     assert all(2e6 <= s < 2e7 for s in quick)
     assert all(s >= 2e7 for s in slow)
@@ -48,35 +61,45 @@ def test_samples_are_what_the_runs_took() -> None:
 
 def test_left_out_it_is_twenty_runs_or_what_min_time_holds() -> None:
     quick = Protocol(runs=None, warmup=0, min_time_s=0.0)
-    assert len(timing.time_runs(Runs(0), 1, quick, "host", True).samples_ns) == 20
-    timed = timing.time_runs(Runs(0.001), 1, Protocol(warmup=0, min_time_s=0.1), "host", True)
+    assert len(time_runs(Runs(0), quick).samples_ns) == 20
+    timed = time_runs(Runs(0.001), Protocol(warmup=0, min_time_s=0.1))
     assert 30 <= len(timed.samples_ns) <= 100
     many = Protocol(warmup=0, min_time_s=60.0)
-    assert len(timing.time_runs(Runs(0), 1, many, "host", True).samples_ns) == 1000
+    assert len(time_runs(Runs(0), many).samples_ns) == 1000
 
 
 def test_no_run_begins_after_max_time() -> None:
     slow = Protocol(warmup=0, min_time_s=1.0, max_time_s=0.05)
-    assert 1 <= len(timing.time_runs(Runs(0.02), 1, slow, "host", True).samples_ns) <= 3
+    assert 1 <= len(time_runs(Runs(0.02), slow).samples_ns) <= 3
 
 
 def test_the_collector_is_off_in_the_loop_and_on_again_after() -> None:
     run = Runs(0)
-    timing.time_runs(run, 1, Protocol(runs=3, warmup=1), "host", True)
+    time_runs(run, Protocol(runs=3, warmup=1))
     assert run.collecting == [True, False, False, False]
     assert gc.isenabled()
 
 
 def test_what_a_run_raises_is_raised_and_the_collector_is_on_again() -> None:
-    calls = iter([None, None])
-
-    def run(_: int) -> None:
-        if next(calls, "over") == "over":
-            raise RuntimeError("died")
-
-    with pytest.raises(RuntimeError, match="died"):
-        timing.time_runs(run, 1, Protocol(runs=9, warmup=1), "host", True)
+    run = Runs(0, -1)  # no one can sleep for less than no time
+    with pytest.raises(ValueError, match="non-negative"):
+        time_runs(run, Protocol(runs=9, warmup=0))
+    assert run.collecting == [False, False]
     assert gc.isenabled()
+
+
+def test_the_first_and_the_last_run_s_outputs_are_kept_as_each_run_left_them() -> None:
+    """The engine has one buffer, as bound outputs have, and goes on writing to it."""
+    buffer = np.zeros(1)
+
+    def run(i: int) -> None:
+        buffer[0] += 1 + 10 * i
+
+    asked = cell(model_file(Path("/nowhere")), protocol=Protocol(runs=4, warmup=0))
+    runs = timing.time_runs(run, lambda _: {"y": buffer}, 2, asked, synchronised=True)
+    buffer[0] = -1
+    assert (runs.first["y"].tolist(), runs.last["y"].tolist()) == ([1.0], [24.0])
+    assert runs.no_outputs == ""
 
 
 def test_the_floor_is_a_clock_pair() -> None:

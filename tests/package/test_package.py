@@ -129,7 +129,7 @@ def test_without_a_model_the_offline_ones_are_run_from_where_they_are_kept(
     made = installed.ep_perf(tmp_path, "models", "offline", "--only", "loop_if", env=data)
     assert (made.status, [p.name for p in made_in.iterdir() if p.is_dir()]) == (0, ["loop_if"])
     told = json.loads(installed.ep_perf(tmp_path, "models", "check", "--json", env=data).out)
-    assert {row["listed"]["name"]: row["sets"] for row in told}["loop_if"] == 2
+    assert {row["name"]: row["sets"] for row in told}["loop_if"] == 2
     assert "ep-perf models offline" in told[0]["lacks"][0][1]
     planned = ("run", "--dry_run", "--json", "-e", "cpu", "--models", "loop_if")
     (cell,) = json.loads(installed.ep_perf(tmp_path, *planned, env=data).out)["cells"]

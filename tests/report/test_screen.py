@@ -25,9 +25,11 @@ def test_the_python_is_named_as_it_can_be_typed_here(
     given = f"--test_times 7 -e {RECORD.cell.target.label} --rerun {RECORD.cell.id}"
     rest = f" {CODE / 'benchmark_wrapper.py'} {given}"
     monkeypatch.chdir(tmp_path.parent)
-    assert f"{tmp_path.name}/.venv/bin/python{rest}" in screen.rerun_command(RECORD, COMMAND)
+    assert f"{tmp_path.name}/.venv/bin/python{rest}" in screen.format_rerun_command(
+        RECORD, COMMAND
+    )
     monkeypatch.chdir(CODE)
     monkeypatch.setenv("PATH", f"{there.parent}:{os.defpath}")
     rest = f" benchmark_wrapper.py {given}"
-    assert screen.rerun_command(RECORD, COMMAND).endswith(f"python{rest}")
-    assert str(there) not in screen.rerun_command(RECORD, COMMAND)
+    assert screen.format_rerun_command(RECORD, COMMAND).endswith(f"python{rest}")
+    assert str(there) not in screen.format_rerun_command(RECORD, COMMAND)

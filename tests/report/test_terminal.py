@@ -1,5 +1,6 @@
 """What a person reads, on a pipe, on a terminal, with and without rich."""
 
+import contextlib
 import io
 import os
 import subprocess
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from perf.report import sections, terminal
-from perf.results import gains, tables
+from perf.report import terminal
+from perf.results import gains
 from perf.schema.journal import Placement
-from perf.schema.record import FellBack, Record
+from perf.schema.record import Outcome, Record
 from tests.results import hand_made as made
 
 RECORDS = made.two_models()
@@ -21,13 +22,14 @@ ROOT = Path(__file__).parents[2]
 
 def line(record: Record, base: Record | None = None) -> str:
     """A cell's line, its gain over `base`."""
-    return terminal.cell_line(record, gains.gain_between(base, record) if base else None)
+    return terminal.format_cell(record, gains.gain_between(base, record) if base else None)
 
 
 def printed(records: tuple[Record, ...], width: int) -> list[str]:
     """What goes down a pipe."""
-    out = io.StringIO()
-    terminal.print_tables(records, made.host(), stream=out, width=width)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setenv("COLUMNS", str(width))
+        terminal.print_tables(records, made.host())
     return out.getvalue().splitlines()
 
 
@@ -36,17 +38,12 @@ def test_a_line_tells_time_spread_launches_io_placement_and_gain() -> None:
         "squeezenet::CUDAExecutionProvider  Passed  p50 4.040 ms ± 0.050  5 x 20 runs  io host"
         "  60/65 nodes on EP  +49.8 % over the CPU EP [49.3, 50.2]"
     )
-
-
-def test_a_gain_that_may_be_none_is_not_claimed() -> None:
-    assert line(RECORDS[4], RECORDS[0]).endswith(
-        "no gain over the CPU EP can be claimed [-7.7, 7.8] %"
-    )
-
-
-def test_a_validated_cell_has_no_time() -> None:
-    record = replace(RECORDS[0], launches=RECORDS[0].launches[:1])
-    assert line(record) == "squeezenet::CPUExecutionProvider  Passed  65/65 nodes on EP"
+    unclaimed = "no gain over the CPU EP can be claimed [-7.7, 7.8] %"
+    assert line(RECORDS[4], RECORDS[0]).endswith(unclaimed)
+    validated = replace(RECORDS[0], launches=RECORDS[0].launches[:1])
+    assert line(validated) == "squeezenet::CPUExecutionProvider  Passed  65/65 nodes on EP"
+    unequal = (made.measure(0, [1.0] * 20), made.measure(1, [1.0] * 153))
+    assert "2 x 20-153 runs" in line(Record(made.cell(), made.PASSED, unequal))
 
 
 def test_a_line_says_what_mars_it() -> None:
@@ -60,83 +57,66 @@ def test_a_line_says_what_mars_it() -> None:
 def test_a_placement_that_nobody_told_is_unproven() -> None:
     check = replace(RECORDS[0].launches[0], placement=None)
     assert line(replace(RECORDS[0], launches=(check,))).endswith("placement unproven")
-    nobody = Placement("profile", {made.CPU: 3}, {}, {})
-    cannot = replace(RECORDS[0].cell, provider="")
-    record = Record(cannot, made.PASSED, (replace(check, placement=nobody),))
+    nobody = replace(check, placement=Placement("profile", {made.CPU: 3}, {}, {}))
+    record = Record(replace(RECORDS[0].cell, provider=""), made.PASSED, (nobody,))
     assert line(record) == "squeezenet::CPUExecutionProvider  Passed"
 
 
-def test_launches_of_unequal_length_tell_their_range() -> None:
-    launches = (made.measure(0, [1.0] * 20), made.measure(1, [1.0] * 153))
-    assert "2 x 20-153 runs" in line(Record(made.cell(), made.PASSED, launches))
-
-
-def test_a_failure_is_three_lines() -> None:
-    command = "OMP=1 ./perf.sh --rerun 'bert::CUDAExecutionProvider'"
-    assert terminal.failure_lines(RECORDS[6], command) == [
-        "bert::CUDAExecutionProvider  Crashed(run, SIGSEGV)  the process was ended by SIGSEGV",
-        "    [E] kernel not found | Foo(1) is not supported",
-        f"    {command}",
-    ]
-
-
 @pytest.mark.parametrize("outcome", made.EVERY_OUTCOME)
-def test_every_failure_is_three_lines_and_what_was_not_tried_is_one(outcome: FellBack) -> None:
-    record = made.failed(made.cell(), outcome)
-    status = made.EVERY_OUTCOME[outcome][0]
-    found = terminal.failure_lines(record, "again")
-    assert len(found) == (3 if status == "Fail" else 1)
-    assert made.EVERY_OUTCOME[outcome][2] in found[0]
-    assert all("\n" not in text for text in found)
+def test_every_failure_is_three_lines_and_what_was_not_tried_is_one(outcome: Outcome) -> None:
+    found = terminal.format_failure(made.failed(made.cell(), outcome), "again")
+    status, _, exact, _ = made.EVERY_OUTCOME[outcome]
+    log = "    [E] kernel not found | Foo(1) is not supported"
+    assert found[1:] == ([log, "    again"] if status == "Fail" else [])
+    assert exact in found[0]
+    assert "\n" not in found[0]
 
 
 def test_a_log_can_neither_flood_nor_steer_the_terminal() -> None:
     record = replace(RECORDS[6], log_tail=("old", "\x1b[2J" + "x" * 5000, "", "b", "c"))
-    _, said, _ = terminal.failure_lines(record, "again")
+    head, said, _ = terminal.format_failure(record, "again")
+    assert head.endswith("Crashed(run, SIGSEGV)  the process was ended by SIGSEGV")
     assert "\x1b" not in said
     assert len(said) < 500
     assert said.endswith(" | b | c")
-    silent = terminal.failure_lines(replace(RECORDS[6], log_tail=()), "again")
+    silent = terminal.format_failure(replace(RECORDS[6], log_tail=()), "again")
     assert silent[1] == "    (its log holds no line of the engine's own)"
 
 
 def test_the_last_line_counts_and_names_strict() -> None:
-    assert terminal.summary_line(RECORDS) == (
+    assert terminal.format_summary(RECORDS) == (
         "10 cells: 5 Passed, 1 Mismatched, 1 Crashed, 1 TimedOut, 1 Skipped, 1 NotRun."
         " With --strict, 5 cells that did not pass would make the exit status 1."
     )
-    assert terminal.summary_line(RECORDS[:1]) == "1 cell: 1 Passed."
-    assert terminal.summary_line(()) == "0 cells: nothing was planned."
+    assert terminal.format_summary(RECORDS[:1]) == "1 cell: 1 Passed."
+    assert terminal.format_summary(()) == "0 cells: nothing was planned."
 
 
 def test_every_section_is_there_and_fits_80_columns() -> None:
     found = printed(RECORDS, 80)
     assert all(len(text) <= 80 for text in found)
     titles = [text.strip("= ") for text in found if text.startswith("==")]
-    assert titles == [
-        "Models/EPs latency (ms)",
-        "Models/EPs gains",
-        "Models/EPs status",
-        "Models/EPs metrics",
-        "Failing Models/EPs",
-        "System information",
-    ]
+    kinds = ("latency (ms)", "gains", "status", "metrics")
+    models = [f"Models/EPs {kind}" for kind in kinds]
+    assert titles == [*models, "Failing Models/EPs", "System information"]
     assert "  TensorrtExecutionProvider_fp16  1.020  1.005  0.050  1.100   84   +87.3" in found
     assert "squeezenet  TRT_CUDA_gain(%)  49.52 %  [47.74, 51.23]      5" in found
     assert "  TensorrtExecutionProvider_fp16  Skipped  Skipped" in found
+    (placed,) = (t for t in found if t.startswith("  CUDAExecutionProvider ") and "Conv" in t)
+    assert placed.split()[1:] == ["65", "60", "92.3", "%", "92.3", "%", "Conv", "x5"]
+    wide = printed(RECORDS, 200)
+    assert wide[wide.index("== Models/EPs status ==") + 4].split() == [
+        "bert", "Fail", "Fail", "Fail", "Skipped", "NotRun",
+    ]  # fmt: skip
 
 
 def test_a_gap_is_split_and_builds_are_held_beside_each_other() -> None:
-    alone = made.benchmarked(made.cell(target="Standalone_TRT", provider=""), (0.9,) * 5, {})
-    rebuilt = [
-        made.benchmarked(
-            made.cell(target="Standalone_TRT", provider="", variant=f"build={i}",
-                      options={"build": str(i)}),
-            (ms,) * 5, {},
-        )
-        for i, ms in ((1, 0.9), (2, 1.1))
-    ]  # fmt: skip
-    found = printed((*RECORDS, alone, *rebuilt), 100)
+    alone = made.cell(target="Standalone_TRT", provider="")
+    rebuilt = (
+        made.benchmarked(replace(alone, variant=f"build={i}", options={"build": i}), (ms,) * 5, {})
+        for i, ms in (("1", 0.9), ("2", 1.1))
+    )
+    found = printed((*RECORDS, made.benchmarked(alone, (0.9,) * 5, {}), *rebuilt), 100)
     at = found.index("== TensorRT EP and TensorRT alone (ms) ==")
     assert found[at + 3].split()[-4:] == ["1.100", "2.000", "less", "0.900"]
     assert found[at + 4].startswith("  transfers ")
@@ -144,8 +124,8 @@ def test_a_gap_is_split_and_builds_are_held_beside_each_other() -> None:
     (off,) = (x for x in found if x.startswith("  off TensorRT "))
     assert off.split()[2] == "0.100"  # kernels of other providers, from the profile
     at = found.index("== Engines built again ==")
-    assert found[at + 3].split()[:6] == ["squeezenet", "/", "Standalone_TRT", "2", "of", "2"]
-    assert "1.000" in found[at + 3]
+    built = ["squeezenet", "/", "Standalone_TRT", "2", "of", "2", "1.000", "0.100", "10.0"]
+    assert found[at + 3].split()[:9] == built
 
 
 @pytest.mark.parametrize("targets", [1, 3, 12])
@@ -158,17 +138,9 @@ def test_many_targets_stay_readable_at_80_columns(targets: int) -> None:
         assert sum(cell.target.label in text for text in found) >= 2
 
 
-def test_status_has_a_column_per_target_where_that_fits() -> None:
-    rows = tables.cell_rows(RECORDS, run_id="RUN")
-    section = sections.status(list(zip(RECORDS, rows, strict=True)), 200)
-    assert section.columns[1].heading == made.CPU
-    assert section.rows[1] == ("bert", "Fail", "Fail", "Fail", "Skipped", "NotRun")
-
-
 def test_marks_are_listed_once_under_the_latencies() -> None:
-    small = tuple(
-        made.benchmarked(made.cell(f"m{i}"), (0.05, 0.05), {made.CPU: 1}) for i in range(5)
-    )
+    cells = [made.cell(f"m{i}") for i in range(5)]
+    small = tuple(made.benchmarked(c, (0.05, 0.05), {made.CPU: 1}) for c in cells)
     (mark,) = [text for text in printed(small, 200) if text.startswith("overhead-bound")]
     assert mark.count("::") == 3
     assert mark.endswith(" and 2 more")

@@ -61,10 +61,7 @@ def test_a_results_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for results in (tmp_path / "file", tmp_path / "file" / "below"):
         with (
-            pytest.raises(
-                BadRequestError,
-                match=r"choose (another|a writable folder) with -o",
-            ),
+            pytest.raises(BadRequestError, match=r"choose (another|a writable folder) with -o"),
             run_folder.own_run(RunFolder(results, "one"), fresh=True),
         ):
             pass

@@ -1,135 +1,99 @@
+"""What each model has, what it lacks, and the command that mends that."""
+
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
 from perf.conversion import convert
-from perf.conversion.errors import UserError, run_command
+from perf.conversion.errors import run_command
 from setup_models import add, check
+from setup_models.reference import SetOptions
 from tests.setup_models.tiny import mlp, model_folder, save
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    source = save(mlp(), tmp_path / "mine.onnx")
-    add.add(source, tmp_path / "models", add.AddOptions("mine"))
+    add.add_model(save(mlp(), tmp_path / "mine.onnx"), tmp_path / "models", "mine", SetOptions())
     return tmp_path / "models"
 
 
-def rewrite(models: Path, **changes: object) -> Path:
-    path = models / "model_list.json"
-    rows = json.loads(path.read_text())
-    rows[0].update(changes)
-    path.write_text(json.dumps(rows))
-    return path
+@pytest.fixture
+def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(source: Path, **changes: object) -> tuple[int, list[str]]:
+        """The exit status and the lines, after these changes of the list's row."""
+        if changes:
+            (row,) = json.loads(source.read_text())
+            source.write_text(json.dumps([row | changes]))
+        capsys.readouterr()
+        status = run_command(check.main, [str(source), "--results", str(tmp_path / "result")])
+        out, err = capsys.readouterr()
+        return status, (out or err).splitlines()
+
+    return run
 
 
-def lines(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, list[str]]:
-    status = run_command(check.main, [str(source), "--results", str(tmp_path / "result")])
-    return status, capsys.readouterr().out.splitlines()
-
-
-def test_a_whole_model_is_one_row(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_whole_model_is_one_row(models: Path, tmp_path: Path, checked: Any) -> None:
     cache = tmp_path / "result" / "run" / "cache" / "key"
-    convert.main(
-        [
-            str(models / "mine" / "mine.onnx"),
-            str(cache / "a.onnx"),
-            "--report",
-            str(cache / "r.json"),
-        ]
-    )
-    capsys.readouterr()
-    status, shown = lines(models / "model_list.json", tmp_path, capsys)
+    report = ["--report", str(cache / "r.json")]
+    convert.main([str(models / "mine" / "mine.onnx"), str(cache / "a.onnx"), *report])
+    status, (header, row) = checked(models / "model_list.json")
     assert status == 0
-    row = dict(zip(check.COLUMNS, shown[1].split("  "), strict=False))
-    assert row["model"] == "mine"
+    assert header.split() == list(check.COLUMNS)
+    assert row.startswith("mine ")
     for part in ("17/8", "x:float32[batchx8]", "2 (2 with outputs)", "fp16", "ok"):
-        assert part in shown[1]
-    assert len(shown) == 2
+        assert part in row
 
 
-def test_a_missing_file_comes_with_the_command_that_fetches_it(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_comes_with_the_command_that_fetches_it(models: Path, checked: Any) -> None:
     (models / "mine" / "mine.onnx").unlink()
-    known = {
+    for name, command in {
         "resnet50": "python -m setup_models.offline",
         "silero-vad": "python -m setup_models.packages silero-vad",
         "bertsquad-10": "python setup_models/setup_onnx_zoo.py bertsquad-10",
         "mine": "put the file back, or take its row out of the list",
-    }
-    for name, command in known.items():
-        status, shown = lines(rewrite(models, model_name=name), tmp_path, capsys)
-        assert status == 1
-        assert shown[1].endswith("incomplete")
-        assert shown[2].startswith(f"{name}: no file ")
-        assert shown[2].endswith(f"; {command}")
+    }.items():
+        status, (_, row, lack) = checked(models / "model_list.json", model_name=name)
+        assert (status, row.split()[-1]) == (1, "incomplete")
+        assert lack.startswith(f"{name}: no file ")
+        assert lack.endswith(f"; {command}")
 
 
-def test_a_changed_file_is_noticed(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save(mlp(opset=18), models / "mine" / "mine.onnx")
-    status, shown = lines(models / "model_list.json", tmp_path, capsys)
+def test_what_is_wrong_is_named_with_what_mends_it(models: Path, checked: Any) -> None:
+    source, file = models / "model_list.json", models / "mine" / "mine.onnx"
+    status, lines = checked(source, test_data_path="./nowhere/")
+    assert "no test data (it runs with -i random only); python -m setup_models.add" in lines[2]
     assert status == 1
-    assert "the file is not the listed one" in shown[2]
-
-
-def test_a_half_precision_model_of_ones_own_is_looked_for(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = rewrite(models, model_path_fp16="./half.onnx")
-    status, shown = lines(source, tmp_path, capsys)
-    assert status == 1
-    assert "half.onnx; take model_path_fp16 out of its row" in shown[2]
+    assert (
+        "half.onnx; take model_path_fp16 out of its row"
+        in checked(source, test_data_path="./", model_path_fp16="./half.onnx")[1][2]
+    )
     save(mlp(), models / "mine" / "half.onnx")
-    status, shown = lines(source, tmp_path, capsys)
-    assert status == 0
-    assert "fp16 (own)" in shown[1]
-
-
-def test_missing_test_data_comes_with_the_command_that_makes_some(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, shown = lines(rewrite(models, test_data_path="./nowhere/"), tmp_path, capsys)
-    assert status == 1
-    assert "no test data (it runs with -i random only); python -m setup_models.add" in shown[2]
-
-
-def test_missing_external_data_and_damage_are_named(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = models / "mine" / "mine.onnx"
+    status, lines = checked(source)
+    assert (status, "fp16 (own)" in lines[1]) == (0, True)
+    save(mlp(opset=18), file)
+    assert "the list says" in checked(source)[1][2]
     onnx.save(mlp(), str(file), save_as_external_data=True, location="w.data", size_threshold=0)
     (models / "mine" / "w.data").unlink()
-    status, shown = lines(models / "model_list.json", tmp_path, capsys)
-    assert status == 1
-    assert "external data file w.data is missing" in shown[2]
+    assert "external data 'w.data' is missing" in checked(source)[1][2]
     file.write_bytes(b"\xff\xff")
-    assert "not a readable ONNX model" in lines(models / "model_list.json", tmp_path, capsys)[1][2]
+    assert "truncated, or not an ONNX model" in checked(source)[1][2]
 
 
-def test_a_folder_and_a_single_file_are_sources_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_and_a_single_file_are_sources_too(tmp_path: Path, checked: Any) -> None:
     model_folder(tmp_path / "zoo" / "one")
-    status, shown = lines(tmp_path / "zoo", tmp_path, capsys)
-    assert status == 0
-    assert shown[1].startswith("one ")
-    status, shown = lines(save(mlp(), tmp_path / "alone.onnx"), tmp_path, capsys)
+    status, (_, row) = checked(tmp_path / "zoo")
+    assert (status, row.split()[0]) == (0, "one")
+    status, (*_, lack) = checked(save(mlp(), tmp_path / "alone.onnx"))
     assert status == 1
-    assert "alone: no test data" in shown[2]
-
-
-def test_no_source_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such model list, folder or \.onnx file"):
-        check.list_models(tmp_path / "nothing.json")
+    assert "alone: no test data" in lack
     (tmp_path / "bad.json").write_text('[{"model_name": "a"}]')
-    with pytest.raises(UserError, match=r"bad\.json\[0\]: 'working_directory' is missing"):
-        check.list_models(tmp_path / "bad.json")
+    for name, says in (
+        ("nothing.json", "no such model list"),
+        ("bad.json", "'working_directory'"),
+    ):
+        status, (line,) = checked(tmp_path / name)
+        assert status == 1
+        assert says in line

@@ -1,9 +1,8 @@
-"""The models themselves: they load on the oldest engine, and their outputs can tell right from wrong."""
+"""The models themselves: the list names them, any engine loads them, and outputs tell right from wrong."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -12,21 +11,26 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from perf.conversion.cpu_reference import open_session, output_distance
+from perf.conversion.data_sets import Tensors, read_inputs, read_outputs
+from perf.conversion.signature import read_signature
+from perf.request.model_list import load_models
+from perf.schema.cell import Comparison
 from setup_models import offline
-from setup_models.generate import detector, made, seeded, topologies
+from setup_models.generate import detector, seeded, topologies
 from tests.asking import ROOT
+from tests.inprocess.asking import prepared
 
 Array = NDArray[Any]
 CLASSIFIERS = ("squeezenet", "shufflenet", "inception_v1", "resnet50", "densenet121")
 NAMES = tuple(recipe.name for recipe in offline.RECIPES)
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """What one test data set holds, by tensor name, in file order."""
 
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]
+    inputs: Tensors
+    outputs: Tensors
 
 
 @pytest.fixture(scope="session")
@@ -37,82 +41,74 @@ def models() -> Path:
 
 
 def stored(folder: Path, number: int) -> Stored:
-    def tensors(kind: str) -> dict[str, Array]:
-        paths = sorted((folder / f"test_data_set_{number}").glob(f"{kind}_*.pb"))
-        protos = [onnx.load_tensor(str(path)) for path in paths]
-        return {proto.name: numpy_helper.to_array(proto) for proto in protos}
-
-    return Stored(tensors("input"), tensors("output"))
+    signature, home = read_signature(folder / "model.onnx"), folder / f"test_data_set_{number}"
+    return Stored(read_inputs(home, signature), read_outputs(home, signature))
 
 
-def optimised(folder: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 2
-    return ort.InferenceSession(
-        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+def optimised(model: Path | bytes) -> ort.InferenceSession:
+    """What a run has: every optimisation, several threads."""
+    source = model if isinstance(model, bytes) else str(model / "model.onnx")
+    return ort.InferenceSession(source, providers=["CPUExecutionProvider"])
 
 
 def distance(a: Array, b: Array) -> float:
     """Norm of the difference over the norm of the first."""
-    left, right = a.astype(np.float64), b.astype(np.float64)
-    return float(np.linalg.norm(left - right) / np.linalg.norm(left))
+    found = output_distance(b, a)
+    assert found is not None
+    return found.relative
+
+
+def test_the_list_names_the_set_and_what_it_overrides_fits(models: Path, tmp_path: Path) -> None:
+    listed = {model.name: model for model in load_models(ROOT / "model_list.json")}
+    assert tuple(listed) == NAMES
+    assert listed["detector"].comparison is Comparison.UNORDERED
+    assert listed["int8_qdq"].tolerances["fp32"].atol == 0.04
+    assert listed["encoder"].inputs["input_ids"].shape == (2, 48)
+    for name, model in listed.items():
+        assert Path(model.path).resolve() == (models / name / "model.onnx").resolve()
+        assert not model.problem
+        (one,) = prepared(model, tmp_path / name, "random")
+        feed = {tensor.name: np.load(tensor.path) for tensor in one.inputs}
+        outputs = optimised(models / name).run(None, feed)
+        assert all(output.size and np.isfinite(output).all() for output in outputs), name
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_versions_load_on_the_oldest_environment(models: Path, name: str) -> None:
+def test_a_model_loads_anywhere_and_its_outputs_differ(models: Path, name: str) -> None:
     model = onnx.load(models / name / "model.onnx")
     (opset,) = model.opset_import
     assert (opset.domain, opset.version <= 20, model.ir_version <= 10) == ("", True, True)
     inputs = {value.name for value in model.graph.input}
     assert not inputs & {tensor.name for tensor in model.graph.initializer}
     assert not [node for node in model.graph.node if node.op_type == "ConstantOfShape"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_sets_fit_the_model_and_the_references_hold(models: Path, name: str) -> None:
-    engine = optimised(models / name)
-    for number in range(2):
-        data = stored(models / name, number)
-        assert list(data.inputs) == [value.name for value in engine.get_inputs()]
-        assert list(data.outputs) == [value.name for value in engine.get_outputs()]
-        again = engine.run(None, data.inputs)
-        for (key, reference), output in zip(data.outputs.items(), again, strict=True):
-            assert (output.shape, output.dtype) == (reference.shape, reference.dtype), key
+    session = optimised(models / name)
+    first, second = sets = [stored(models / name, number) for number in range(2)]
+    for data in sets:
+        assert list(data.inputs) == [value.name for value in session.get_inputs()]
+        assert list(data.outputs) == [value.name for value in session.get_outputs()]
+        for (key, reference), output in zip(
+            data.outputs.items(), session.run(None, data.inputs), strict=True
+        ):
+            assert output.dtype == reference.dtype, key
             assert distance(reference, output) < 1e-5, key
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_outputs_depend_on_the_input_and_are_no_constant(models: Path, name: str) -> None:
-    first, second = (stored(models / name, number) for number in range(2))
-    assert all(
-        a.shape != b.shape or not np.array_equal(a, b)
-        for a, b in zip(first.inputs.values(), second.inputs.values(), strict=True)
-        if a.dtype.kind == "f"
-    )
+    for key, fed in first.inputs.items():
+        assert fed.dtype.kind != "f" or not np.array_equal(fed, second.inputs[key]), key
     for key, output in first.outputs.items():
         assert np.unique(output).size > 2, key
-        assert output.astype(np.float64).std() > 0.1 * np.abs(output.astype(np.float64)).mean(), (
-            key
-        )
-        other = second.outputs[key]
-        if output.shape == other.shape:
-            assert distance(output, other) > 0.1, key
+        wide = output.astype(np.float64)
+        assert wide.std() > 0.1 * np.abs(wide).mean(), key
+        if output.shape == second.outputs[key].shape:
+            assert distance(output, second.outputs[key]) > 0.1, key
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_slightly_different_picture_gives_a_different_answer(models: Path, name: str) -> None:
-    engine = optimised(models / name)
+def test_a_classifier_sees_differences_and_is_not_flat(models: Path, name: str) -> None:
+    session = optimised(models / name)
     ((key, picture),) = stored(models / name, 0).inputs.items()
     darker = picture.copy()
     darker[:, :, 60:160, 60:160] -= 1
-    before, after = (engine.run(None, {key: x})[0] for x in (picture, darker))
+    before, after = (session.run(None, {key: x})[0] for x in (picture, darker))
     assert distance(before, after) > 1e-2
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_softmax_is_neither_flat_nor_one_hot(models: Path, name: str) -> None:
     for number in range(2):
         (output,) = stored(models / name, number).outputs.values()
         assert output.shape[1] == 1000
@@ -124,32 +120,8 @@ def test_softmax_is_neither_flat_nor_one_hot(models: Path, name: str) -> None:
         assert np.sort(output.ravel())[-100:].sum() < 0.95
 
 
-@pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
-def test_the_wheels_own_model_fails_what_these_pass(models: Path, name: str) -> None:
-    """Guards the tests above: on the vacuous original the two pictures give one answer."""
-    light = Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx"
-    engine = made.session(light.read_bytes())
-    first, second = (
-        engine.run(None, stored(models / name, number).inputs)[0] for number in range(2)
-    )
-    assert distance(first, second) < 1e-6
-
-
-def test_one_wrong_weight_in_the_first_layer_shows(models: Path) -> None:
-    model = onnx.load(models / "resnet50" / "model.onnx")
-    first = next(node for node in model.graph.node if node.op_type == "Conv")
-    weight = next(t for t in model.graph.initializer if t.name == first.input[1])
-    values = numpy_helper.to_array(weight).copy()
-    values[0] *= -1  # one of 64 filters
-    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
-    data = stored(models / "resnet50", 0)
-    (output,) = made.session(model.SerializeToString()).run(None, data.inputs)
-    (reference,) = data.outputs.values()
-    assert distance(reference, output) > 1e-3
-
-
 def test_encoder_honours_its_mask_and_its_dynamic_dimensions(models: Path) -> None:
-    engine = optimised(models / "encoder")
+    session = optimised(models / "encoder")
     single, batch = (stored(models / "encoder", number) for number in range(2))
     assert single.inputs["input_ids"].shape != batch.inputs["input_ids"].shape
     assert {array.dtype for array in batch.inputs.values()} == {np.dtype(np.int64)}
@@ -157,10 +129,10 @@ def test_encoder_honours_its_mask_and_its_dynamic_dimensions(models: Path) -> No
     padded = changed["attention_mask"] == 0
     assert 0 < padded.sum() < padded.size
     changed["input_ids"][padded] = 5
-    logits = engine.run(["logits"], changed)[0]
+    logits = session.run(["logits"], changed)[0]
     np.testing.assert_allclose(logits, batch.outputs["logits"], rtol=0, atol=1e-5)
     changed["attention_mask"][:] = 1
-    unmasked = engine.run(["logits"], changed)[0]
+    unmasked = session.run(["logits"], changed)[0]
     assert np.abs(unmasked[-1] - logits[-1]).max() > 1e-2
 
 
@@ -175,7 +147,7 @@ def test_loop_if_takes_both_branches_and_both_lengths(models: Path) -> None:
 
 
 def test_text_recogniser_reads_columns_in_both_directions(models: Path) -> None:
-    engine = optimised(models / "text_recogniser")
+    session = optimised(models / "text_recogniser")
     data = stored(models / "text_recogniser", 0)
     image = data.inputs["image"]
     assert image.shape[3] != stored(models / "text_recogniser", 1).inputs["image"].shape[3]
@@ -184,25 +156,23 @@ def test_text_recogniser_reads_columns_in_both_directions(models: Path) -> None:
     for columns, far in ((slice(0, 24), -1), (slice(-24, None), 0)):
         changed = image.copy()
         changed[..., columns] *= -1
-        after = engine.run(None, {"image": changed})[0]
+        after = session.run(None, {"image": changed})[0]
         assert distance(before[far], after[far]) > 1e-7  # through the recurrence alone
 
 
 def test_int8_weights_are_per_channel_and_pictures_use_the_range(models: Path) -> None:
-    graph = onnx.load(models / "int8_qdq" / "model.onnx").graph
-    arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    model = onnx.load(models / "int8_qdq" / "model.onnx")
+    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     scales = [array for key, array in arrays.items() if key.endswith(".scales")]
     assert len(scales) == 4
     assert all(np.unique(array).size == array.size for array in scales)
-    quantised = [node.output[0] for node in graph.node if node.op_type == "QuantizeLinear"]
-    model = onnx.load(models / "int8_qdq" / "model.onnx")
+    quantised = [n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"]
     model.graph.output.extend(
         helper.make_tensor_value_info(key, TensorProto.INT8, None) for key in quantised
     )
-    engine = made.session(model.SerializeToString())
+    session = open_session(model.SerializeToString())
     for number in range(2):
-        feed = stored(models / "int8_qdq", number).inputs
-        for steps in engine.run(quantised, feed):
+        for steps in session.run(quantised, stored(models / "int8_qdq", number).inputs):
             assert steps.max() > 60
             assert (np.abs(steps.astype(int)) >= 127).mean() < 0.02  # saturated
 
@@ -212,12 +182,12 @@ def test_detector_leaves_no_decision_close(models: Path) -> None:
     cells = detector.CELLS**2
     for key, shape in (("all_boxes", [1, cells, 4]), ("all_scores", [1, detector.CLASSES, cells])):
         model.graph.output.append(helper.make_tensor_value_info(key, TensorProto.FLOAT, shape))
-    engine = made.session(model.SerializeToString())
+    session = open_session(model.SerializeToString())
     for number in range(2):
         data = stored(models / "detector", number)
-        boxes, scores = engine.run(["all_boxes", "all_scores"], data.inputs)
+        boxes, scores = session.run(["all_boxes", "all_scores"], data.inputs)
         assert np.abs(scores - detector.SCORE_LIMIT).min() > 3e-3
-        found = [_suppressed(boxes[0], scores[0, label]) for label in range(detector.CLASSES)]
+        found = [suppressed(boxes[0], scores[0, label]) for label in range(detector.CLASSES)]
         for label, kept in enumerate(found):
             assert 0 < len(kept) < detector.MOST
             mine = data.outputs["labels"] == label
@@ -227,14 +197,14 @@ def test_detector_leaves_no_decision_close(models: Path) -> None:
         assert passed - sum(map(len, found)) >= 5  # suppression has work
 
 
-def _suppressed(boxes: Array, scores: Array) -> list[int]:
+def suppressed(boxes: Array, scores: Array) -> list[int]:
     """Greedy suppression by hand; asserts that no overlap and no deciding order is close."""
     kept: list[int] = []
     for place in np.argsort(-scores):
         if scores[place] <= detector.SCORE_LIMIT:
             break
-        overlaps = [_overlap(boxes[place], boxes[other]) for other in kept]
-        assert all(abs(overlap - detector.OVERLAP_LIMIT) > 5e-3 for overlap in overlaps)
+        overlaps = [overlap(boxes[place], boxes[other]) for other in kept]
+        assert all(abs(shared - detector.OVERLAP_LIMIT) > 5e-3 for shared in overlaps)
         rivals = [o for o, v in zip(kept, overlaps, strict=True) if v > detector.OVERLAP_LIMIT]
         assert all(scores[other] - scores[place] > 3e-3 for other in rivals)
         if not rivals:
@@ -243,34 +213,17 @@ def _suppressed(boxes: Array, scores: Array) -> list[int]:
     return kept
 
 
-def _overlap(a: Array, b: Array) -> float:
+def overlap(a: Array, b: Array) -> float:
     """Intersection over union of two boxes y1 x1 y2 x2."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     shared = float(np.prod(np.maximum(sides, 0)))
     return shared / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared)
 
 
-def test_streams_are_apart_and_stay_as_they_are() -> None:
-    draws = [seeded.stream(*key).integers(0, 1 << 32) for key in (("a", 1), ("a", 2), ("b", 1))]
-    assert len(set(draws)) == 3
-    assert draws[0] == seeded.stream("a", 1).integers(0, 1 << 32)
-
-
-@pytest.mark.parametrize(
-    ("value", "near"), [(1.0, 1.0), (1.05, 1.0), (1.15, 2**0.25), (0.26, 0.25)]
-)
-def test_gains_are_powers_of_the_fourth_root_of_two(value: float, near: float) -> None:
-    assert seeded.quarter_octave(value) == pytest.approx(near, rel=1e-15)
-    assert seeded.quarter_octave(value * (1 + 1e-5)) == seeded.quarter_octave(value)
-
-
-@pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
-def test_another_engines_last_bits_do_not_move_the_weights(
-    models: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    def other(model: bytes) -> ort.InferenceSession:
-        return ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-    monkeypatch.setattr(topologies, "session", other)  # all cores, all optimisations
-    again = topologies.build(name, offline.SEED).model.SerializeToString(deterministic=True)
-    assert again == (models / name / "model.onnx").read_bytes()
+def test_last_bits_do_not_move_weights(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gains are powers of the fourth root of two: what rounds otherwise gives the same model."""
+    assert seeded.quarter_octave(0.26 * (1 + 1e-5)) == seeded.quarter_octave(0.26) == 0.25
+    monkeypatch.setattr(topologies, "open_session", lambda model, threads: optimised(model))
+    for name in ("squeezenet", "shufflenet"):
+        again = topologies.build(name, offline.SEED).model.SerializeToString(deterministic=True)
+        assert again == (models / name / "model.onnx").read_bytes()

@@ -1,7 +1,9 @@
 """Tiny ONNX models and folder snapshots for the tests of model set-up."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,39 +15,33 @@ from perf.conversion import data_sets
 def mlp(batch: int | str = "batch", width: int = 8, opset: int = 17) -> onnx.ModelProto:
     """relu(x @ W + b) @ V, seeded; its output depends on its input."""
     generator = np.random.default_rng(7)
-    first = generator.normal(size=(width, 16)).astype(np.float32)
-    bias = generator.normal(size=16).astype(np.float32)
-    second = generator.normal(size=(16, 4)).astype(np.float32)
+    shapes = {"W": (width, 16), "b": (16,), "V": (16, 4)}
+    weights = {n: generator.normal(size=s).astype(np.float32) for n, s in shapes.items()}
     nodes = [
         helper.make_node("MatMul", ["x", "W"], ["h"], "mm0"),
         helper.make_node("Add", ["h", "b"], ["hb"], "add0"),
         helper.make_node("Relu", ["hb"], ["r"], "relu0"),
         helper.make_node("MatMul", ["r", "V"], ["y"], "mm1"),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "mlp",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
-        [
-            numpy_helper.from_array(first, "W"),
-            numpy_helper.from_array(bias, "b"),
-            numpy_helper.from_array(second, "V"),
-        ],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return model_of(nodes, weights, [batch, width], [batch, 4], opset)
 
 
-def model_of(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto]) -> onnx.ModelProto:
-    """A model from x [1, 8] to y, of these nodes and weights."""
+def model_of(
+    nodes: Sequence[onnx.NodeProto],
+    weights: Mapping[str, Any] = {},
+    x: Sequence[int | str | None] = (1, 8),
+    y: Sequence[int | str | None] | None = None,
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """A model from float x to float y, of these nodes and weights."""
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        weights,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:

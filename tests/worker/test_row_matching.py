@@ -1,3 +1,4 @@
+import copy
 from itertools import permutations
 from pathlib import Path
 
@@ -12,19 +13,20 @@ from perf.schema.fold import Expectation, is_wrong
 from perf.worker import row_matching, validate
 from tests.inprocess.asking import cell, f32, model_file
 
+Outputs = dict[str, np.ndarray]
 RNG = np.random.default_rng(1)
 ASKED = cell(
     model_file(Path("/nowhere/m"), comparison=Comparison.UNORDERED), tolerance=Tolerance(0.0, 1e-3)
 )
 
 
-def passes(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
+def passes(got: Outputs, expected: Outputs) -> bool:
     facts = validate.compare_set("s", got, expected, ASKED)
     return not any(is_wrong(f, Expectation()) for f in facts)
 
 
-def detections(count: int, *, batch: bool = False) -> dict[str, np.ndarray]:
-    out: dict[str, np.ndarray] = {
+def detections(count: int, *, batch: bool = False) -> Outputs:
+    out: Outputs = {
         "boxes": RNG.uniform(0, 300, (count, 4)).astype(np.float32),
         "scores": RNG.uniform(0, 1, count).astype(np.float32),
         "labels": RNG.integers(0, 5, count),
@@ -32,9 +34,7 @@ def detections(count: int, *, batch: bool = False) -> dict[str, np.ndarray]:
     return {n: a[None] for n, a in out.items()} if batch else out
 
 
-def reordered(
-    outputs: dict[str, np.ndarray], order: np.ndarray, axis: int
-) -> dict[str, np.ndarray]:
+def reordered(outputs: Outputs, order: np.ndarray, axis: int) -> Outputs:
     return {n: np.take(a, order, axis) for n, a in outputs.items()}
 
 
@@ -47,20 +47,16 @@ def test_rows_may_come_in_any_order_if_they_stay_whole(batch: bool) -> None:
     assert not passes(got, expected)
 
 
-@pytest.mark.parametrize("fault", ["dropped", "doubled", "moved", "relabelled"])
-def test_faults_of_a_detector_fail(fault: str) -> None:
+def test_faults_of_a_detector_fail() -> None:
     expected = detections(12)
-    got = reordered(expected, RNG.permutation(12), 0)
-    match fault:
-        case "dropped":
-            got = {n: a[1:] for n, a in got.items()}
-        case "doubled":
-            got = {n: np.concatenate([a[:1], a[:1], a[2:]]) for n, a in got.items()}
-        case "moved":
-            got["boxes"][3, 2] += 0.01
-        case "relabelled":
-            got["labels"][5] += 1
-    assert not passes(got, expected)
+    right = reordered(expected, RNG.permutation(12), 0)
+    moved, relabelled = (copy.deepcopy(right) for _ in range(2))
+    moved["boxes"][3, 2] += 0.01
+    relabelled["labels"][5] += 1
+    dropped = {n: a[1:] for n, a in right.items()}
+    doubled = {n: np.concatenate([a[:1], a[:1], a[2:]]) for n, a in right.items()}
+    assert passes(right, expected)
+    assert not [got for got in (moved, relabelled, dropped, doubled) if passes(got, expected)]
 
 
 def test_what_does_not_match_is_reported_where_it_is() -> None:

@@ -38,6 +38,16 @@ def wrong(compared: tuple[Compared, ...]) -> bool:
     return any(is_wrong(c, Expectation()) for c in compared)
 
 
+def differs(got: np.ndarray, reference: np.ndarray, mode: str = "fp32") -> bool:
+    """Whether one output is found wrong by default."""
+    return wrong(validate.compare_set("s", {"a": got}, {"a": reference}, asking(mode)))
+
+
+def compared(got: object, reference: object, rtol: float = 0, atol: float = 0) -> Compared:
+    tolerance = Tolerance(rtol, atol)
+    return validate.compare_output("s", "o", np.asarray(got), np.asarray(reference), tolerance)
+
+
 FAULTS = {
     "all zero": lambda a, b: {"a": np.zeros_like(a), "b": b},
     "swapped": lambda a, b: {"a": b, "b": a},
@@ -77,24 +87,23 @@ def test_every_fault_fails_by_default(mode: str, fault: str, reference: np.ndarr
 def test_rounding_passes_by_default_at_any_scale(mode: str, scale: float) -> None:
     kept = {"fp32": 2**-18, "tf32": 2**-10, "fp16": 2**-10, "bf16": 2**-8, "int8": 2**-8}[mode]
     a = UNIT * f32(scale)
-    got = {"a": (a * (1 + RNG.uniform(-kept, kept, a.shape))).astype(np.float32)}
-    assert not wrong(validate.compare_set("s", got, {"a": a}, asking(mode)))
+    rounded = (a * (1 + RNG.uniform(-kept, kept, a.shape))).astype(np.float32)
+    assert not differs(rounded, a, mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @given(reference=hnp.arrays(np.float32, (8,), elements=st.floats(-1e4, 1e4, width=32)))
 def test_no_default_lets_one_per_cent_of_the_range_by(mode: str, reference: np.ndarray) -> None:
     reference[0] = np.abs(reference).max() + 1
-    got = {"a": (reference.astype(np.float64) * 1.01)}
-    facts = validate.compare_set("s", got, {"a": reference.astype(np.float64)}, asking(mode))
-    assert wrong(facts)
+    wide = reference.astype(np.float64)
+    assert differs(wide * 1.01, wide, mode)
 
 
 def test_a_users_tolerance_is_numpys() -> None:
     reference = RNG.normal(size=1000)
     got = reference + RNG.normal(size=1000) * 1e-2
     for rtol, atol in ((0.0, 1e-2), (1e-2, 0.0), (5e-3, 5e-3)):
-        facts = validate.compare_output("s", "o", got, reference, Tolerance(rtol, atol))
+        facts = compared(got, reference, rtol, atol)
         assert facts.mismatched == int((~np.isclose(got, reference, rtol, atol)).sum())
         assert facts.total == 1000
 
@@ -102,9 +111,9 @@ def test_a_users_tolerance_is_numpys() -> None:
 def test_facts_are_those_of_numpy() -> None:
     reference = RNG.normal(size=(7, 5)).astype(np.float32)
     got = reference + RNG.normal(size=(7, 5)).astype(np.float32) * f32(0.1)
-    facts = validate.compare_output("s", "o", got, reference, Tolerance(0, 0))
-    difference = np.abs(got.astype(float) - reference.astype(float))
+    facts = compared(got, reference)
     wide, theirs = reference.astype(float), got.astype(float)
+    difference = np.abs(theirs - wide)
     assert facts.max_abs == pytest.approx(difference.max())
     assert facts.max_rel == pytest.approx((difference / np.abs(wide)).max())
     assert facts.relative_norm == pytest.approx(np.linalg.norm(difference) / np.linalg.norm(wide))
@@ -122,17 +131,11 @@ def test_facts_are_those_of_numpy() -> None:
         ([-np.inf, 2], [np.inf, 2], "wrong sign"),
     ],
 )
-def test_nan_and_inf_positions_must_agree(
-    got: list[float], reference: list[float], says: str
-) -> None:
-    facts = validate.compare_output("s", "o", f32(got), f32(reference), Tolerance(1, 1))
+def test_nan_and_inf_places_must_agree(got: object, reference: object, says: str) -> None:
+    facts = compared(f32(got), f32(reference), 1, 1)
     assert says in facts.problem
     assert facts.mismatched >= 1
-
-
-def test_nan_and_inf_at_the_same_places_pass() -> None:
-    both = f32([np.nan, np.inf, -np.inf, 3])
-    facts = validate.compare_output("s", "o", both, both.copy(), Tolerance(0, 0))
+    facts = compared(f32(reference), f32(reference))
     assert (facts.problem, facts.mismatched, facts.max_abs) == ("", 0, 0.0)
 
 
@@ -146,15 +149,11 @@ def test_nan_and_inf_at_the_same_places_pass() -> None:
     ],
 )
 def test_shape_and_type_come_before_values(got: np.ndarray, says: str) -> None:
-    facts = validate.compare_output("s", "o", got, np.zeros((2, 3), np.float32), Tolerance(9, 9))
+    facts = compared(got, np.zeros((2, 3), np.float32), 9, 9)
     assert facts.problem == says
     assert is_wrong(facts, Expectation())
-
-
-def test_a_reduced_target_may_answer_in_another_float_type() -> None:
-    got = {"a": UNIT.astype(np.float16)}
-    assert not wrong(validate.compare_set("s", got, {"a": UNIT}, asking("fp16")))
-    assert wrong(validate.compare_set("s", got, {"a": UNIT}, asking("fp32")))
+    assert differs(UNIT.astype(np.float16), UNIT)
+    assert not differs(UNIT.astype(np.float16), UNIT, "fp16")  # as a reduced target may answer
 
 
 def test_integers_strings_and_booleans_must_be_equal_by_default() -> None:
@@ -163,74 +162,50 @@ def test_integers_strings_and_booleans_must_be_equal_by_default() -> None:
         (np.array([True, False]), np.array([True, True])),
         (np.array(["a", "b"], object), np.array(["a", "c"], object)),
     ):
-        asked = asking("fp16")
-        assert not wrong(
-            validate.compare_set("s", {"a": reference.copy()}, {"a": reference}, asked)
-        )
-        facts = validate.compare_set("s", {"a": other}, {"a": reference}, asked)
-        assert wrong(facts)
-        assert facts[0].mismatched == 1
-
-
-def test_unsigned_differences_do_not_wrap() -> None:
-    facts = validate.compare_output(
-        "s", "o", np.array([0, 255], np.uint8), np.array([1, 0], np.uint8), Tolerance(0, 1)
-    )
-    assert (facts.mismatched, facts.max_abs) == (1, 255.0)
+        assert not differs(reference.copy(), reference, "fp16")
+        assert differs(other, reference, "fp16")
+        assert compared(other, reference).mismatched == 1
 
 
 def test_an_output_stored_in_few_bits_may_be_off_by_its_last() -> None:
-    one, next_up, third = (
-        np.array(1, np.float16),
-        np.array(1 + 2**-10, np.float16),
-        np.array(1 + 2**-9, np.float16),
-    )
-    asked = asking("fp32")
-    assert not wrong(validate.compare_set("s", {"a": next_up}, {"a": one}, asked))
-    assert wrong(validate.compare_set("s", {"a": third}, {"a": one}, asked))
-    bf16 = [
-        tensor_io.as_coded(np.array(c, np.uint16), TensorProto.BFLOAT16)
-        for c in (0x3F80, 0x3F81, 0x3F82)
-    ]
-    assert not wrong(validate.compare_set("s", {"a": bf16[1]}, {"a": bf16[0]}, asked))
-    assert wrong(validate.compare_set("s", {"a": bf16[2]}, {"a": bf16[0]}, asked))
+    halves = [np.array(value, np.float16) for value in (1, 1 + 2**-10, 1 + 2**-9)]
+    codes = [np.array(code, np.uint16) for code in (0x3F80, 0x3F81, 0x3F82)]
+    bf16 = [tensor_io.as_coded(code, TensorProto.BFLOAT16) for code in codes]
+    for one, next_up, third in (halves, bf16):
+        assert not differs(next_up, one)
+        assert differs(third, one)
 
 
 def test_an_all_zero_reference_has_scale_one() -> None:
     zero = np.zeros(5, np.float32)
-    assert not wrong(
-        validate.compare_set("s", {"a": zero + f32(1e-5)}, {"a": zero}, asking("fp32"))
-    )
-    assert wrong(validate.compare_set("s", {"a": off(zero, 1e-2)}, {"a": zero}, asking("fp16")))
+    assert not differs(zero + f32(1e-5), zero)
+    assert differs(off(zero, 1e-2), zero, "fp16")
 
 
-def test_empty_and_scalar_outputs_are_compared() -> None:
-    empty = np.zeros((0, 4), np.float32)
-    facts = validate.compare_output("s", "o", empty, empty, Tolerance(0, 0))
-    assert (facts.total, facts.mismatched, facts.problem) == (0, 0, "")
-    facts = validate.compare_output("s", "o", f32(1), f32(2), Tolerance(0, 0.5))
-    assert (facts.total, facts.mismatched, facts.worst_index) == (1, 1, ())
+def test_outputs_of_any_size_are_compared() -> None:
+    for got, reference, expected in (
+        (np.zeros((0, 4)), np.zeros((0, 4)), (0, 0, None, "")),
+        (f32(1), f32(2), (1, 1, 1.0, "")),
+        (np.array([0, 255], np.uint8), np.array([3, 0], np.uint8), (2, 2, 255.0, "")),  # no wrap
+    ):
+        facts = compared(got, reference, 0, 0.5)
+        assert (facts.total, facts.mismatched, facts.max_abs, facts.problem) == expected
+    assert compared(f32(1), f32(2)).worst_index == ()
 
 
-def test_an_output_that_was_not_stored_is_not_asked_for() -> None:
-    facts = validate.compare_set("s", {"a": UNIT, "more": UNIT}, {"a": UNIT}, asking("fp32"))
-    assert [f.output for f in facts] == ["a"]
-
-
-def test_a_sequence_longer_than_its_reference_is_wrong() -> None:
+def test_a_sequence_longer_than_its_reference_is_wrong_and_more_outputs_are_not() -> None:
     got = {"t[0]": UNIT, "t[1]": UNIT}
-    assert not wrong(validate.compare_set("s", got, got, asking("fp32")))
+    facts = validate.compare_set("s", {**got, "more": UNIT}, got, asking("fp32"))
+    assert [f.output for f in facts] == ["t[0]", "t[1]"]
+    assert not wrong(facts)
     facts = validate.compare_set("s", got, {"t[0]": UNIT}, asking("fp32"))
     assert wrong(facts)
-    assert [(f.output, f.problem) for f in facts] == [
-        ("t[0]", ""), ("t", "a sequence of 2, expected 1"),
-    ]  # fmt: skip
+    found = [(f.output, f.problem) for f in facts]
+    assert found == [("t[0]", ""), ("t", "a sequence of 2, expected 1")]
 
 
 def test_order_matters_unless_the_model_list_says_so() -> None:
-    order = RNG.permutation(len(UNIT))
-    got, expected = {"a": UNIT[order]}, {"a": UNIT}
-    assert wrong(validate.compare_set("s", got, expected, asking("fp32")))
-    assert not wrong(
-        validate.compare_set("s", got, expected, asking("fp32", Comparison.UNORDERED))
-    )
+    got = UNIT[RNG.permutation(len(UNIT))]
+    assert differs(got, UNIT)
+    unordered = asking("fp32", Comparison.UNORDERED)
+    assert not wrong(validate.compare_set("s", {"a": got}, {"a": UNIT}, unordered))

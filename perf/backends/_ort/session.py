@@ -2,28 +2,23 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from perf.backends import DeviceMemoryExhausted, ProbeResult, Tensors, Unsupported
+from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values as ort_values
+from perf.measure import layer_precision, placement
+from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import Placement, PrecisionEvidence
 
 if TYPE_CHECKING:
     import numpy as np
 
 Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 
-LEVELS = {
-    "disable": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "layout": "ORT_ENABLE_LAYOUT",
-    "all": "ORT_ENABLE_ALL",
-}
 # Engines' own words for memory that ran out; ORT has no exception class or code for it.
 _DEVICE_MEMORY = re.compile(
     r"CUDA(_ERROR_OUT_OF_MEMORY| failure 2\b|.{0,40}out of memory)|CU(BLAS|DNN)_STATUS_ALLOC_FAILED"
@@ -47,7 +42,7 @@ class ModelTooNew(Exception):
 
 
 @dataclass(frozen=True)
-class Opening:
+class SessionSpec:
     """How a backend wants its sessions: the model's file, the providers, where device tensors live."""
 
     model: str
@@ -60,15 +55,7 @@ class Opening:
     typed: bool = False  # kernels compute in their tensors' types: a profile proves the precision
 
 
-@contextlib.contextmanager
-def open_session(cell: Cell, launch_dir: Path, opening: Opening) -> Iterator["OrtSession"]:
-    """Create the session, with no second try on another provider; the engine's errors are raised."""
-    with translate_errors(opening.device):
-        session = create_session(cell, opening, None)
-    yield OrtSession(session, cell, launch_dir, opening)
-
-
-def create_session(cell: Cell, opening: Opening, profile_prefix: Path | None) -> Any:
+def create_session(cell: Cell, spec: SessionSpec, profile_prefix: Path | None = None) -> Any:
     """An InferenceSession; with assignment recorded where the cell is to be profiled (a check launch)."""
     import onnxruntime as ort
 
@@ -76,24 +63,23 @@ def create_session(cell: Cell, opening: Opening, profile_prefix: Path | None) ->
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
-    if opening.devices:
-        options.add_provider_for_devices(list(opening.devices), dict(opening.device_options))
-        return ort.InferenceSession(opening.model, options, enable_fallback=0)
-    providers = [(name, dict(given)) for name, given in opening.providers]
-    session = ort.InferenceSession(opening.model, options, providers=providers, enable_fallback=0)
+    if spec.devices:
+        options.add_provider_for_devices(list(spec.devices), dict(spec.device_options))
+        return ort.InferenceSession(spec.model, options, enable_fallback=0)
+    providers = [(name, dict(given)) for name, given in spec.providers]
+    session = ort.InferenceSession(spec.model, options, providers=providers, enable_fallback=0)
     session.disable_fallback()  # a failing run too is reported, not repeated on another provider
     return session
 
 
 def session_options(cell: Cell) -> Any:
-    """SessionOptions of a cell; raises Unsupported where this ORT lacks what was asked for."""
+    """SessionOptions of a cell; raises Unsupported where this ORT lacks what the cell needs."""
     import onnxruntime as ort
 
-    from perf.measure import placement
-
     options = ort.SessionOptions()
-    level = getattr(ort.GraphOptimizationLevel, LEVELS[cell.graph_optimization], None)
-    if level is None:
+    named = cell.graph_optimization.upper()
+    level_name = "ORT_DISABLE_ALL" if named == "DISABLE" else f"ORT_ENABLE_{named}"
+    if (level := getattr(ort.GraphOptimizationLevel, level_name, None)) is None:
         raise Unsupported(
             f"onnxruntime {ort.__version__} has no optimisation level {cell.graph_optimization}"
         )
@@ -112,72 +98,74 @@ def session_options(cell: Cell) -> Any:
 class OrtSession:
     """A loaded model; satisfies perf.backends.Session."""
 
-    def __init__(self, session: Any, cell: Cell, launch_dir: Path, opening: Opening) -> None:
-        self._session = session
-        self._cell = cell
-        self._launch_dir = launch_dir
-        self._opening = opening
-        self._outputs = [o.name for o in session.get_outputs()]
-        self._types = {i.name: str(i.type) for i in session.get_inputs()}
-        types = (*self._types.values(), *(str(o.type) for o in session.get_outputs()))
+    def __init__(self, session: Any, cell: Cell, launch_dir: Path, spec: SessionSpec) -> None:
+        self._session, self._cell, self._launch_dir, self._spec = session, cell, launch_dir, spec
+        self._output_types = {o.name: str(o.type) for o in session.get_outputs()}
+        self._input_types = {i.name: str(i.type) for i in session.get_inputs()}
+        types = (*self._input_types.values(), *self._output_types.values())
         self._coded = any(_NO_NUMPY.search(t) for t in types)
         self._last_feed: Tensors | None = None
         self._profile: Path | None = None
-        self.cached = opening.cached
+        self.cached = spec.cached
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, cell: Cell, launch_dir: Path, spec: SessionSpec) -> Iterator[Self]:
+        """Create the session, with no second try on another provider; the engine's errors are raised."""
+        with translate_errors(spec.device):
+            session = create_session(cell, spec)
+        yield cls(session, cell, launch_dir, spec)
 
     def infer(self, feed: Tensors) -> Tensors:
         """One run, host to host; a sequence output comes as its elements, `name[0]`, `name[1]`, …"""
         self._last_feed = feed
-        with translate_errors(self._opening.device):
-            return self._by_name(self._runner([feed])(0))
+        with translate_errors(self._spec.device):
+            return self._name_outputs(self._host_runner([feed])(0))
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """Samples of runs from host to host, or between buffers bound to the device."""
-        from perf.measure import timing
-
         self._refuse_fallback()
-        device = cell.io is Io.DEVICE
-        with translate_errors(self._opening.device):
-            run = self._bound_runner(feeds) if device else self._runner(feeds)
-            return timing.time_runs(
-                run, len(feeds), cell.protocol, cell.io.value, synchronised=True
-            )
+        sets = len(feeds)
+        with translate_errors(self._spec.device):
+            if cell.io is Io.HOST:
+                run = self._host_runner(feeds)
+                return time_runs(run, self._name_outputs, sets, cell, synchronised=True)
+            run_bound = self._bound_runner(feeds)
+            if self._coded and self._spec.device != "cpu":
+                runs = time_runs(run_bound, lambda _: {}, sets, cell, synchronised=True)
+                return replace(runs, no_outputs="onnxruntime copies no such type from a device")
+            return time_runs(run_bound, self._bound_outputs, sets, cell, synchronised=True)
 
     def placement(self) -> Placement | None:
         """The assignment that ORT recorded, with time shares from a second, profiled session."""
-        from perf.measure import placement
-
-        assigned = placement.placement_from_session(self._session) if self._cell.profile else None
-        if self._last_feed is None or not self._cell.profile:
-            return assigned
+        if not self._cell.profile:
+            return None
+        recorded = placement.placement_from_session(self._session)
+        if self._last_feed is None:
+            return recorded
         try:
-            profile = self._profiled(self._last_feed)
+            profile = self._profile_run(self._last_feed)
         except (DeviceMemoryExhausted, MemoryError):
-            if assigned is None:
+            if recorded is None:
                 raise
-            return (
-                assigned  # there was no room for a second session: shares of nodes, none of time
-            )
-        placed = assigned or placement.placement_from_profile(profile)
+            return recorded  # no room for a second session: shares of nodes, none of time
         return replace(
-            placed,
+            recorded or placement.placement_from_profile(profile),
             host_time_us=placement.host_times(profile),
             partition_us=placement.partition_times(profile),
         )
 
     def precision_evidence(self) -> PrecisionEvidence | None:
         """Of a converted model, by the types of the tensors of its kernels in the profiled run."""
-        from perf.measure import layer_precision
-
-        asked = self._cell.target.precision
-        if not self._opening.typed or asked is Precision.FP32 or self._profile is None:
+        precision = self._cell.target.precision
+        if not self._spec.typed or precision is Precision.FP32 or self._profile is None:
             return None
         return layer_precision.precision_of_profile(
-            self._profile.read_text(encoding="utf-8"), asked.value, "converted model"
+            self._profile.read_text(encoding="utf-8"), precision.value, "converted model"
         )
 
     def _refuse_fallback(self) -> None:
-        """A session without the provider asked for (its library did not load) has no latency to tell."""
+        """A session without the cell's provider (its library did not load) has no latency to tell."""
         provider = self._cell.provider
         if provider and provider not in self._session.get_providers():
             raise RuntimeError(
@@ -185,61 +173,64 @@ class OrtSession:
                 "ORT could not load it, for the reason in output.log"
             )
 
-    def _profiled(self, feed: Tensors) -> Path:
-        with translate_errors(self._opening.device):
-            session = create_session(self._cell, self._opening, self._launch_dir / "profile")
-            again = OrtSession(session, self._cell, self._launch_dir, self._opening)
-            run = again._runner([feed])
+    def _profile_run(self, feed: Tensors) -> Path:
+        with translate_errors(self._spec.device):
+            session = create_session(self._cell, self._spec, self._launch_dir / "profile")
+            run = OrtSession(session, self._cell, self._launch_dir, self._spec)._host_runner(
+                [feed]
+            )
             run(0)
             run(0)  # the second is looked at: the first allocates and tunes
             self._profile = Path(session.end_profiling())
             return self._profile
 
-    def _runner(self, feeds: Sequence[Tensors]) -> Any:
+    def _host_runner(self, feeds: Sequence[Tensors]) -> Callable[[int], Sequence[Any]]:
         """run(i) -> list of outputs, from host to host."""
-        names = self._outputs
-        fed = [self._grouped(f) for f in feeds]
+        names = list(self._output_types)
+        grouped = [self._group_sequences(f) for f in feeds]
         if self._coded:
             # numpy has no such types: OrtValues in and out (some 30 µs a call more than arrays)
             run_values = self._session.run_with_ort_values
-            values = [ort_values.values_of_feed(f) for f in fed]
+            values = [ort_values.values_of_feed(f) for f in grouped]
             return lambda i: run_values(names, values[i])
         run = self._session.run
-        return lambda i: run(names, fed[i])
+        return lambda i: run(names, grouped[i])
 
-    def _bound_runner(self, feeds: Sequence[Tensors]) -> Any:
-        """run(i), between tensors bound to the device; the device is done when it returns."""
-        where, number = self._opening.device, self._opening.device_id
+    def _bound_runner(self, feeds: Sequence[Tensors]) -> Callable[[int], Any]:
+        """run(i) -> its binding, between tensors bound to the device, which is done when it returns."""
+        where, number = self._spec.device, self._spec.device_id
         if not where:
             raise Unsupported("ORT binds no tensors in this plug-in's memory: use -b off")
         bindings = []
         for feed in feeds:
             binding = self._session.io_binding()
-            for name, array in self._grouped(feed).items():
+            for name, array in self._group_sequences(feed).items():
                 binding.bind_ortvalue_input(
                     name, ort_values.to_device_value(name, array, where, number)
                 )
-            for output in self._session.get_outputs():
-                if not str(output.type).startswith("tensor("):
-                    raise Unsupported(f"output {output.name!r} is {output.type}: use -b off")
-                on_host = "string" in str(output.type)
-                binding.bind_output(
-                    output.name, "cpu" if on_host else where, 0 if on_host else number
-                )
+            for name, kind in self._output_types.items():
+                if not kind.startswith("tensor("):
+                    raise Unsupported(f"output {name!r} is {kind}: use -b off")
+                on_host = "string" in kind
+                binding.bind_output(name, "cpu" if on_host else where, 0 if on_host else number)
             binding.synchronize_inputs()
             bindings.append(binding)
         run_bound = self._session.run_with_iobinding
 
-        def run(i: int) -> None:
+        def run(i: int) -> Any:
             run_bound(bindings[i])
             bindings[i].synchronize_outputs()
+            return bindings[i]
 
         return run
 
-    def _grouped(self, feed: Tensors) -> dict[str, Any]:
+    def _bound_outputs(self, binding: Any) -> dict[str, "np.ndarray"]:
+        return self._name_outputs(binding.get_outputs())
+
+    def _group_sequences(self, feed: Tensors) -> dict[str, Any]:
         """The feed as ORT takes it: sequences as lists, an absent optional as None."""
         out: dict[str, Any] = {}
-        for name, kind in self._types.items():
+        for name, kind in self._input_types.items():
             if "seq(" in kind:
                 element = re.compile(re.escape(name) + r"\[\d+\]")
                 held = [a for n, a in feed.items() if element.fullmatch(n)]
@@ -250,9 +241,9 @@ class OrtSession:
                 out[name] = None
         return out | {n: a for n, a in feed.items() if n not in out and not n.endswith("]")}
 
-    def _by_name(self, outputs: Sequence[Any]) -> dict[str, "np.ndarray"]:
+    def _name_outputs(self, outputs: Sequence[Any]) -> dict[str, "np.ndarray"]:
         out: dict[str, np.ndarray] = {}
-        for name, value in zip(self._outputs, outputs, strict=True):
+        for name, value in zip(self._output_types, outputs, strict=True):
             if isinstance(value, list):
                 out.update({f"{name}[{i}]": element for i, element in enumerate(value)})
             elif value is not None:  # an absent optional
@@ -278,14 +269,3 @@ def translate_errors(device: str) -> Iterator[None]:
                 f"use a newer onnxruntime, or export the model with an older one"
             ) from e
         raise
-
-
-def missing_provider(found: ProbeResult, provider: str, remedy: str) -> str:
-    """Why a provider cannot run where the probe looked, and what would fix it; "" where it can."""
-    if provider in found.providers:
-        return ""
-    if error := found.errors.get("onnxruntime"):
-        return f"onnxruntime cannot be imported there ({error}); it needs {remedy}"
-    if not found.providers:
-        return f"no onnxruntime there; it needs {remedy}"
-    return f"the onnxruntime there is built without {provider}; it needs {remedy}"

@@ -17,7 +17,7 @@ class BuildFailedError(Exception):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildRequest:
     """What an engine is built from, and how."""
 
     model: str
@@ -27,29 +27,31 @@ class Recipe:
     workspace_bytes: int = 0  # 0: TensorRT's own limit, all of the device's memory
     optimization_level: int = -1  # -1: TensorRT's own
     timing_cache: bytes = b""
-    compute_capabilities: Sequence[
-        str
-    ] = ()  # built ahead of time for these, such as SM120: no GPU needed
+    # built ahead of time for these, such as SM120: no GPU needed
+    compute_capabilities: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Built:
-    """A serialized engine, the timings that chose its tactics, and how its precision was asked for."""
-
-    engine: bytes
-    timing_cache: bytes
-    regime: str
-
-
-class Heard:
-    """What a TensorRT logger was told: printed as it comes, and its errors kept."""
+class TrtLog:
+    """A TensorRT logger that prints warnings and errors as they come, and keeps the errors."""
 
     def __init__(self, trt: Any) -> None:
         self.errors: list[str] = []
-        self.logger = _logger(trt, self.errors)
+        keep, severity = self.errors.append, trt.ILogger.Severity
 
-    def problem(self) -> str:
-        """The errors told so far, each once, in one line."""
+        class Logger(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, level: Any, message: str) -> None:
+                if level in (severity.INTERNAL_ERROR, severity.ERROR):
+                    keep(message)
+                if level not in (severity.INFO, severity.VERBOSE):
+                    print(f"[{level.name}] {message}", flush=True)
+
+        self.logger = Logger()
+
+    def errors_text(self) -> str:
+        """The errors so far, each once, in one line."""
         return " | ".join(dict.fromkeys(" ".join(e.split()) for e in self.errors))[:1500]
 
 
@@ -58,8 +60,8 @@ def weakly_typed(trt: Any) -> bool:
     return hasattr(trt.BuilderFlag, "FP16")
 
 
-def regime(trt: Any, precision: Precision) -> str:
-    """How a precision is asked for, in words that go into the record."""
+def typing_regime(trt: Any, precision: Precision) -> str:
+    """By what layers get their precision, the builder's flag or the model, in words of the record."""
     name = trt.__name__.removesuffix("_bindings")
     if weakly_typed(trt):
         flag = ", flag FP16" if precision is Precision.FP16 else ""
@@ -67,28 +69,30 @@ def regime(trt: Any, precision: Precision) -> str:
     return f"{name} {trt.__version__}, strongly typed model"
 
 
-def build(trt: Any, recipe: Recipe, heard: Heard) -> Built:
-    """Parse and build; raises BuildFailedError, Unsupported, or DeviceMemoryExhausted."""
-    builder = trt.Builder(heard.logger)
+def build(trt: Any, request: BuildRequest, log: TrtLog) -> tuple[bytes, bytes]:
+    """The serialized engine, and the timings that chose its tactics.
+
+    Raises BuildFailedError, Unsupported, or DeviceMemoryExhausted.
+    """
+    builder = trt.Builder(log.logger)
     network = builder.create_network(_network_flags(trt))
-    _parse(trt, network, recipe.model, heard)
+    _parse(trt, network, request.model, log)
     config = builder.create_builder_config()
-    if profile := _profile(builder, network, recipe.profiles):
+    if profile := _profile(builder, network, request.profiles):
         config.add_optimization_profile(profile)
-    _configure(trt, config, recipe)
+    _configure(trt, config, request)
     cache = None
     if hasattr(config, "create_timing_cache"):
-        cache = config.create_timing_cache(recipe.timing_cache)
+        cache = config.create_timing_cache(request.timing_cache)
         if cache is not None:
             config.set_timing_cache(cache, False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        said = heard.problem() or "the builder returned no engine and told no error"
-        if _OUT_OF_MEMORY.search(said):
-            raise DeviceMemoryExhausted(said)
-        raise BuildFailedError(said)
-    timings = bytes(cache.serialize()) if cache is not None else b""
-    return Built(bytes(plan), timings, regime(trt, recipe.precision))
+        reason = log.errors_text() or "the builder returned no engine and logged no error"
+        if _OUT_OF_MEMORY.search(reason):
+            raise DeviceMemoryExhausted(reason)
+        raise BuildFailedError(reason)
+    return bytes(plan), bytes(cache.serialize()) if cache is not None else b""
 
 
 def _network_flags(trt: Any) -> int:
@@ -97,13 +101,15 @@ def _network_flags(trt: Any) -> int:
     return 0 if explicit is None else 1 << int(explicit)
 
 
-def _parse(trt: Any, network: Any, model: str, heard: Heard) -> None:
-    parser = trt.OnnxParser(network, heard.logger)
+def _parse(trt: Any, network: Any, model: str, log: TrtLog) -> None:
+    parser = trt.OnnxParser(network, log.logger)
     if parser.parse_from_file(model):
         return
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
-    said = "; ".join(_parser_error(e) for e in errors) or heard.problem() or "no reason was told"
-    raise BuildFailedError(f"the ONNX parser refused the model: {said}"[:1500])
+    reason = (
+        "; ".join(_parser_error(e) for e in errors) or log.errors_text() or "it gave no reason"
+    )
+    raise BuildFailedError(f"the ONNX parser refused the model: {reason}"[:1500])
 
 
 def _parser_error(error: Any) -> str:
@@ -136,35 +142,19 @@ def _profile(builder: Any, network: Any, profiles: Sequence[ShapeProfile]) -> An
     return profile
 
 
-def _configure(trt: Any, config: Any, recipe: Recipe) -> None:
-    if recipe.workspace_bytes:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_bytes)
-    if recipe.optimization_level >= 0:
-        config.builder_optimization_level = recipe.optimization_level
+def _configure(trt: Any, config: Any, request: BuildRequest) -> None:
+    if request.workspace_bytes:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_bytes)
+    if request.optimization_level >= 0:
+        config.builder_optimization_level = request.optimization_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if recipe.precision is Precision.FP16 and weakly_typed(trt):
+    if request.precision is Precision.FP16 and weakly_typed(trt):
         config.set_flag(trt.BuilderFlag.FP16)
-    if recipe.tf32:
+    if request.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)
-    if recipe.compute_capabilities:
-        config.num_compute_capabilities = len(recipe.compute_capabilities)
-        for i, name in enumerate(recipe.compute_capabilities):
+    if request.compute_capabilities:
+        config.num_compute_capabilities = len(request.compute_capabilities)
+        for i, name in enumerate(request.compute_capabilities):
             config.set_compute_capability(getattr(trt.ComputeCapability, name), i)
-
-
-def _logger(trt: Any, errors: list[str]) -> Any:
-    severity = trt.ILogger.Severity
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, level: Any, message: str) -> None:
-            if level in (severity.INTERNAL_ERROR, severity.ERROR):
-                errors.append(message)
-            if level not in (severity.INFO, severity.VERBOSE):
-                print(f"[{level.name}] {message}", flush=True)
-
-    return Logger()

@@ -1,11 +1,12 @@
 """Names, types and dimensions of an ONNX graph's inputs and outputs, read without the onnx package.
 
 A worker of a TensorRT environment has numpy and its engine only, and must know which inputs are dynamic and
-what types the outputs have. Field numbers are those of onnx.proto3; weights are skipped, never read.
+what types the outputs have. Field numbers are those of onnx.proto3; weights are skipped, never read. It tells
+what perf.conversion.signature does where the onnx package is, names of dimensions aside; a test sees to it.
 """
 
 import mmap
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -51,67 +52,68 @@ def _header(data: mmap.mmap) -> Header:
     inputs: list[Value] = []
     outputs: list[Value] = []
     given: set[str] = set()
-    for graph in _messages(data, (0, len(data)), _GRAPH):
-        inputs += [_value(data, m) for m in _messages(data, graph, _INPUT)]
-        outputs += [_value(data, m) for m in _messages(data, graph, _OUTPUT)]
-        given.update(_text(data, m, _TENSOR_NAME) for m in _messages(data, graph, _INITIALIZER))
-        for sparse in _messages(data, graph, _SPARSE):
-            given.update(_text(data, m, _TENSOR_NAME) for m in _messages(data, sparse, 1))
+    for graph in _fields(data, (0, len(data))).messages[_GRAPH]:
+        found = _fields(data, graph).messages
+        inputs += [_value(data, m) for m in found[_INPUT]]
+        outputs += [_value(data, m) for m in found[_OUTPUT]]
+        sparse = [m for s in found[_SPARSE] for m in _fields(data, s).messages[1]]
+        for tensor in (*found[_INITIALIZER], *sparse):
+            given.add(_text(data, _fields(data, tensor).messages[_TENSOR_NAME]))
     if not outputs:
         raise IndexError("no graph with outputs in it")
     return Header(tuple(v for v in inputs if v.name not in given), tuple(outputs))
 
 
 def _value(data: mmap.mmap, info: Span) -> Value:
-    """ValueInfoProto: name 1, type 2; TypeProto: tensor_type 1; Tensor: elem_type 1, shape 2."""
-    name = _text(data, info, 1)
-    for kind in _messages(data, info, 2):
-        for tensor in _messages(data, kind, 1):
-            onnx_type = _integer(data, tensor, 1) or 0
-            shape = next(_messages(data, tensor, 2), None)
-            return Value(name, onnx_type, None if shape is None else _dims(data, shape))
+    """ValueInfoProto: name 1, type 2; TypeProto: tensor_type 1; Tensor: elem_type 1, shape 2; its dim 1."""
+    fields = _fields(data, info).messages
+    name = _text(data, fields[1])
+    for tensor in (t for kind in fields[2] for t in _fields(data, kind).messages[1]):
+        found = _fields(data, tensor)
+        shapes = [_fields(data, shape).messages[1] for shape in found.messages[2]]
+        dims = tuple(_dim(_fields(data, dim)) for dim in shapes[0]) if shapes else None
+        return Value(name, found.integers.get(1, 0), dims)
     return Value(name, 0, None)  # a sequence, a map or an optional
 
 
-def _dims(data: mmap.mmap, shape: Span) -> tuple[int | None, ...]:
-    """TensorShapeProto: dim 1; Dimension: dim_value 1, dim_param 2."""
-    fixed = (_integer(data, dim, 1) for dim in _messages(data, shape, 1))
-    return tuple(n if n is None or n < 1 << 63 else None for n in fixed)  # negative: unknown
+def _dim(fields: "_Fields") -> int | None:
+    """Dimension: dim_value 1, dim_param 2; what is negative is unknown."""
+    size = fields.integers.get(1)
+    return size if size is None or size < 1 << 63 else None
 
 
-def _messages(data: mmap.mmap, within: Span, wanted: int) -> Iterator[Span]:
-    return (v for n, v in _fields(data, within) if n == wanted and isinstance(v, tuple))
+def _text(data: mmap.mmap, spans: list[Span]) -> str:
+    return data[slice(*spans[0])].decode() if spans else ""
 
 
-def _integer(data: mmap.mmap, within: Span, wanted: int) -> int | None:
-    found = (v for n, v in _fields(data, within) if n == wanted and isinstance(v, int))
-    return next(found, None)
+@dataclass(frozen=True)
+class _Fields:
+    """A message's fields by number; fixed-width ones, which none of those wanted is, are skipped."""
+
+    integers: dict[int, int]  # the first of each
+    messages: defaultdict[int, list[Span]]
 
 
-def _text(data: mmap.mmap, within: Span, wanted: int) -> str:
-    span = next(_messages(data, within, wanted), None)
-    return data[slice(*span)].decode() if span else ""
-
-
-def _fields(data: mmap.mmap, within: Span) -> Iterator[tuple[int, int | Span]]:
-    """Each field's number and value; fixed-width fields, which none of those wanted is, are skipped."""
+def _fields(data: mmap.mmap, within: Span) -> _Fields:
+    out = _Fields({}, defaultdict(list))
     at, end = within
     while at < end:
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, at = _varint(data, at)
-            yield number, value
+            out.integers.setdefault(number, value)
         elif wire == 2:
             length, at = _varint(data, at)
             if at + length > end:
                 raise IndexError("a field ends beyond its message")
-            yield number, (at, at + length)
+            out.messages[number].append((at, at + length))
             at += length
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
         else:
             raise IndexError(f"wire type {wire} is not used by ONNX")
+    return out
 
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:

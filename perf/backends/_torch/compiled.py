@@ -7,8 +7,9 @@ from perf.backends import Tensors
 from perf.backends._torch.session import TorchSession
 from perf.backends._torch.setup import TorchSetup
 from perf.backends._torch.values import Arguments
+from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell
-from perf.schema.journal import Placement, Timed
+from perf.schema.journal import Placement
 
 
 class RecompiledError(Exception):
@@ -30,15 +31,15 @@ class CompiledSession(TorchSession):
         super().__init__(cell, call, arguments, setup)
         self._share, self._made = share, made
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """Timed runs; raises RecompiledError where the compiler made another graph between them."""
         before = self._made()
-        timed = super().time(feeds, cell)
+        runs = super().time(feeds, cell)
         if self._made() != before:
             raise RecompiledError(
                 "the module was compiled again inside the timed loop: give dynamic=1, or one shape alone"
             )
-        return timed
+        return runs
 
     def placement(self) -> Placement | None:
         """Operators by who runs them: the compiler's engine, or PyTorch for what it left."""

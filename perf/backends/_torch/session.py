@@ -10,8 +10,9 @@ from perf.backends._tensorrt import onnx_header
 from perf.backends._torch import values
 from perf.backends._torch.setup import TorchSetup, translate_errors
 from perf.backends._torch.values import Arguments
+from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import Placement, PrecisionEvidence
 from perf.schema.model_form import Format
 
 if TYPE_CHECKING:
@@ -44,17 +45,13 @@ class TorchSession:
                 result = self._call(*args, **kwargs)
             return self._named(result)
 
-    def time(self, feeds: Sequence[Tensors], cell: Cell) -> Timed:
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
         """Samples of runs from arrays to results on the host; with io=device between resident tensors."""
         import torch
 
-        from perf.measure import timing
-
         make = self._resident_run if cell.io is Io.DEVICE else self._host_run
         with translate_errors(), torch.inference_mode():
-            return timing.time_runs(
-                make(feeds), len(feeds), cell.protocol, cell.io.value, synchronised=True
-            )
+            return time_runs(make(feeds), self._named, len(feeds), cell, synchronised=True)
 
     def placement(self) -> Placement | None:
         """There is one engine, and nothing beside it."""

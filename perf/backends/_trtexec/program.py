@@ -1,11 +1,8 @@
-"""What one trtexec can do, by its own help text, and the lines that ask 8, 10 and 11 for the same thing."""
+"""What one trtexec can do, by its own help text, and the commands by which 8, 10 and 11 do the same."""
 
-import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from perf.backends import Unsupported
 from perf.schema import shape_profiles
@@ -45,13 +42,13 @@ class Program:
         """As people write it: 10.6.0."""
         return ".".join(map(str, self.version))
 
-    def has(self, *flags: str) -> str:
-        """The first of these flags that this trtexec has, "" for none."""
-        return next((f for f in flags if f in self.flags), "")
+    def flag(self, name: str, value: str = "") -> tuple[str, ...]:
+        """A flag as it is written, where this trtexec has it."""
+        return (f"{name}={value}" if value else name,) if name in self.flags else ()
 
 
 @dataclass(frozen=True)
-class Build:
+class EngineBuild:
     """An engine to be built."""
 
     model: str
@@ -65,17 +62,17 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Run:
+class EngineRun:
     """An engine to be run on given inputs: what is timed, what is written."""
 
     engine: str
     device: int
     shapes: Mapping[str, Shape]  # of the dynamic inputs
     inputs: Mapping[str, str]  # name -> file of raw values
-    iterations: int
-    duration_s: int
-    warm_up_ms: int
     transfers: bool  # host to host; False: device compute alone
+    iterations: int = 1
+    duration_s: int = 0
+    warm_up_ms: int = 0
     cuda_graph: bool = False
     times: str = ""
     outputs: str = ""
@@ -83,24 +80,24 @@ class Run:
     layer_times: str = ""
 
 
-def probed(path: str, text: str) -> Program:
+def parse_help(path: str, text: str) -> Program:
     """Read what `--help` printed; raises Unsupported where that is no trtexec's help."""
     banner = _BANNER.search(text)
-    flags = frozenset(m.group(1) for m in _FLAG.finditer(text) if _works(*m.groups()))
+    flags = frozenset(m.group(1) for m in _FLAG.finditer(text) if _is_functional(*m.groups()))
     if "--loadEngine" not in flags or "--exportTimes" not in flags:
         raise Unsupported(
             f"{path}: its --help is not that of a trtexec with --exportTimes (8 or later)"
         )
-    return Program(path, version_of(banner.group(1)) if banner else (), flags)
+    return Program(path, parse_version(banner.group(1)) if banner else (), flags)
 
 
-def _works(flag: str, words: str) -> bool:
+def _is_functional(flag: str, words: str) -> bool:
     """Deprecated flags do nothing in 11 and have successors before it; --fp16 works while it is named."""
-    told = words.lower()
-    return "no-op" not in told and ("[deprecated]" not in told or flag == "--fp16")
+    words = words.lower()
+    return "no-op" not in words and ("[deprecated]" not in words or flag == "--fp16")
 
 
-def version_of(text: str) -> tuple[int, ...]:
+def parse_version(text: str) -> tuple[int, ...]:
     """8601 is 8.6.1, 100600 is 10.6.0 (TensorRT packs them in one number); 11.1.0.106 is what it says."""
     if "." in text:
         return tuple(int(p) for p in text.split(".") if p)
@@ -110,65 +107,64 @@ def version_of(text: str) -> tuple[int, ...]:
     return (n // 10_000, n // 100 % 100, n % 100)
 
 
-def build_line(program: Program, b: Build) -> tuple[str, ...]:
+def build_command(program: Program, b: EngineBuild) -> tuple[str, ...]:
     """The command that builds and saves an engine and does no inference; raises Unsupported."""
-    line = [
+    half = b.precision is Precision.FP16 and program.weakly_typed
+    return (
         program.path,
         f"--onnx={b.model}",
         f"--saveEngine={b.engine}",
         f"--device={b.device}",
         *_shape_flags(b.profiles),
-    ]
-    if skip := program.has("--skipInference", "--buildOnly"):
-        line.append(skip)
-    if b.precision is Precision.FP16 and program.weakly_typed:
-        line.append("--fp16")
-    if not b.tf32 and program.has("--noTF32"):
-        line.append("--noTF32")
-    if b.timing_cache and program.has("--timingCacheFile"):
-        line.append(f"--timingCacheFile={b.timing_cache}")
-    if program.has("--profilingVerbosity"):
-        line.append("--profilingVerbosity=detailed")  # what a layer's precision is read from
-    return (*line, *option_flags(program, b.options))
+        *(program.flag("--skipInference") or program.flag("--buildOnly")),
+        *(["--fp16"] if half else []),
+        *(() if b.tf32 else program.flag("--noTF32")),
+        *(program.flag("--timingCacheFile", b.timing_cache) if b.timing_cache else ()),
+        *program.flag("--profilingVerbosity", "detailed"),  # a layer's precision is read from it
+        *option_flags(program, b.options),
+    )
 
 
-def run_line(program: Program, r: Run) -> tuple[str, ...]:
+def run_command(program: Program, r: EngineRun) -> tuple[str, ...]:
     """The command that runs an engine: one request at a time, one stream; raises Unsupported.
 
     The defaults differ: 11 leaves transfers out and CUDA graphs in, 8 and 10 the reverse, and all of them
     queue one request behind another unless transfers are serialised (--exposeDMA). Whatever the version, what
     runs here is one request after another, as a session's run() does it, spinning at its end as CUDA does.
     """
-    line = [
+    shapes = ",".join(
+        f"{_name(n)}:{'x'.join(map(str, s)) or 'scalar'}" for n, s in r.shapes.items()
+    )
+    inputs = ",".join(f"{_name(n)}:{file}" for n, file in r.inputs.items())
+    command = [
         program.path,
         f"--loadEngine={r.engine}",
         f"--device={r.device}",
         f"--iterations={r.iterations}",
         f"--duration={r.duration_s}",
         f"--warmUp={r.warm_up_ms}",
+        *([f"--shapes={shapes}"] if shapes else []),
+        *([f"--loadInputs={inputs}"] if inputs else []),
+        *program.flag("--includeDataTransfers" if r.transfers else "--noDataTransfers"),
+        *program.flag("--useCudaGraph" if r.cuda_graph else "--noCudaGraph"),
+        *program.flag("--exposeDMA"),
+        *program.flag("--useSpinWait"),
+        *(program.flag("--infStreams", "1") or program.flag("--streams", "1")),
     ]
-    if r.shapes:
-        line.append("--shapes=" + ",".join(f"{_name(n)}:{_dims(s)}" for n, s in r.shapes.items()))
-    if r.inputs:
-        line.append(
-            "--loadInputs=" + ",".join(f"{_name(n)}:{_path(p)}" for n, p in r.inputs.items())
-        )
-    if r.transfers and program.has("--includeDataTransfers"):
-        line.append("--includeDataTransfers")
-    if not r.transfers and program.has("--noDataTransfers"):
-        line.append("--noDataTransfers")
-    if not r.cuda_graph and program.has("--noCudaGraph"):
-        line.append("--noCudaGraph")
-    if r.cuda_graph and program.has("--useCudaGraph"):
-        line.append("--useCudaGraph")
-    line += [f for f in ("--exposeDMA", "--useSpinWait") if program.has(f)]
-    if streams := program.has("--infStreams", "--streams"):
-        line.append(f"{streams}=1")
-    return (*line, *_report_flags(program, r))
+    if r.times:
+        command.append(f"--exportTimes={r.times}")
+    if r.outputs:
+        command.append(f"--exportOutput={r.outputs}")
+    if r.layers and "--exportLayerInfo" in program.flags:
+        command += ["--profilingVerbosity=detailed", f"--exportLayerInfo={r.layers}"]
+    if r.layer_times:
+        command += ["--dumpProfile", f"--exportProfile={r.layer_times}"]
+        command += program.flag("--separateProfileRun")
+    return tuple(command)
 
 
-def regime(program: Program, precision: Precision) -> str:
-    """How a precision is asked for, in words that go into the record."""
+def typing_regime(program: Program, precision: Precision) -> str:
+    """By what layers get their precision, a flag or the model, in words of the record."""
     if program.weakly_typed:
         flag = " --fp16" if precision is Precision.FP16 else ""
         return f"TensorRT {program.version_text}, weakly typed{flag}"
@@ -177,19 +173,19 @@ def regime(program: Program, precision: Precision) -> str:
 
 def option_flags(program: Program, options: Mapping[str, str]) -> tuple[str, ...]:
     """trtexec's spelling of the TensorRT EP's builder options; raises Unsupported for what it cannot take."""
-    out = []
+    out: list[str] = []
     for key, value in options.items():
+        flag = _VALUES.get(key, f"--{key.removeprefix(_OWN)}" if key.startswith(_OWN) else "")
         if key == "trt_max_workspace_size":
             if int(value) > 0:
                 out.append(f"--memPoolSize=workspace:{max(1, int(value) // 2**20)}")
         elif key == "trt_sparsity_enable":
             out += ["--sparsity=enable"] if is_true(value) else []
-        elif key in _VALUES:
-            if not program.has(_VALUES[key]):
-                raise Unsupported(f"{key}: trtexec {program.version_text} has no {_VALUES[key]}")
-            out += [f"{_VALUES[key]}={value}"] if int(value) >= 0 else []  # -1: TensorRT chooses
-        elif key.startswith(_OWN):
-            out.append(_extra(program, "--" + key.removeprefix(_OWN), value))
+        elif flag:
+            if flag not in program.flags:
+                raise Unsupported(f"{key}: trtexec {program.version_text} has no {flag}")
+            if key not in _VALUES or int(value) >= 0:  # -1: TensorRT chooses
+                out += program.flag(flag, value)
         elif key not in ("build", "gpu_only") and not _EP_ONLY.match(key):
             raise Unsupported(
                 f"option {key!r} is not known for trtexec; give an option of the TensorRT EP, or one of "
@@ -201,26 +197,6 @@ def option_flags(program: Program, options: Mapping[str, str]) -> tuple[str, ...
 def is_true(value: str) -> bool:
     """As ORT reads a boolean option."""
     return value.lower() in ("1", "true")
-
-
-def _extra(program: Program, key: str, value: str) -> str:
-    if not program.has(key):
-        raise Unsupported(f"trtexec {program.version_text} has no {key}")
-    return f"{key}={value}" if value else key
-
-
-def _report_flags(program: Program, r: Run) -> list[str]:
-    line = []
-    if r.times:
-        line.append(f"--exportTimes={r.times}")
-    if r.outputs:
-        line.append(f"--exportOutput={r.outputs}")
-    if r.layers and program.has("--exportLayerInfo"):
-        line += ["--profilingVerbosity=detailed", f"--exportLayerInfo={r.layers}"]
-    if r.layer_times:
-        line += ["--dumpProfile", f"--exportProfile={r.layer_times}"]
-        line += [f for f in ("--separateProfileRun",) if program.has(f)]
-    return line
 
 
 def _shape_flags(shapes: Sequence[ShapeProfile]) -> tuple[str, ...]:
@@ -235,78 +211,3 @@ def _name(name: str) -> str:
     if "," in name or "'" in name:
         raise Unsupported(f"input {name!r}: trtexec cannot take ',' or a single quote in a name")
     return name
-
-
-def _path(path: str) -> str:
-    """A file's path in a list: it may hold neither of the separators."""
-    if "," in path or ":" in path or "'" in path:
-        raise Unsupported(f"{path}: trtexec cannot take ',', ':' or a quote in a path; move it")
-    return path
-
-
-def _dims(shape: Shape) -> str:
-    return "x".join(map(str, shape)) or "scalar"
-
-
-_DEPTH = 6  # below the workspace: TensorRT-10.x/targets/x86_64-linux-gnu/bin is four
-_SKIPPED = frozenset(("result", "models", "node_modules", "site-packages", "proc", "sys", "dev"))
-_PACKAGED = Path("/usr/src/tensorrt/bin/trtexec")  # libnvinfer-bin, and NVIDIA's containers
-
-
-class NoSuchProgramError(Exception):
-    """The trtexec that was named cannot be run; one line that says which and why."""
-
-
-def find_trtexec(given: str, workspace: str, environ: Mapping[str, str]) -> str:
-    """The absolute path of a trtexec, "" where there is none; raises NoSuchProgramError for a bad `given`."""
-    if given:
-        named = shutil.which(given, path=environ.get("PATH"))
-        if named is None:
-            raise NoSuchProgramError(f"--trtexec {given}: no such executable file")
-        return str(Path(named).absolute())
-    places = _below(Path(workspace)) if workspace else iter(())
-    home = environ.get("TENSORRT_HOME", "")
-    for path in (*places, *(_below(Path(home)) if home else ()), *_on_path(environ), _PACKAGED):
-        if path.is_file() and os.access(path, os.X_OK):
-            return str(path.absolute())
-    return ""
-
-
-def library_path(program: str, environ: Mapping[str, str]) -> str:
-    """LD_LIBRARY_PATH with the lib folder beside a tarball's bin in front, where there is one."""
-    beside = Path(program).resolve().parent.parent / "lib"
-    given = environ.get("LD_LIBRARY_PATH", "")
-    if not any(beside.glob("libnvinfer.so*")):
-        return given
-    return os.pathsep.join(p for p in (str(beside), given) if p)
-
-
-def _below(root: Path) -> Iterator[Path]:
-    """Every bin/trtexec below a folder, nearest first; links are not followed, results not searched."""
-    level = [root]
-    for _ in range(_DEPTH):
-        deeper: list[Path] = []
-        for folder in level:
-            if folder.name == "bin":
-                yield folder / "trtexec"
-            deeper += _folders(folder)
-        level = deeper
-
-
-def _folders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                Path(e.path)
-                for e in entries
-                if e.is_dir(follow_symlinks=False)
-                and not e.name.startswith(".")
-                and e.name not in _SKIPPED
-            )
-    except OSError:  # unreadable, or gone: searched no further
-        return []
-
-
-def _on_path(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    found = shutil.which("trtexec", path=environ.get("PATH"))
-    return (Path(found),) if found else ()

@@ -1,3 +1,5 @@
+"""Downloads from a real server that drops, lies, redirects and stalls; whole and verified, or nothing."""
+
 import contextlib
 import fcntl
 import hashlib
@@ -5,66 +7,68 @@ import os
 import resource
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perf.conversion.errors import UserError
-from setup_models.fetch.download import DownloadSpec, RetryPolicy, fetch, sha256_of, show_progress
-from tests.setup_models.serving import Server
+from perf.request.model_list import digest_file
+from setup_models.fetch.download import DownloadSpec, RetryPolicy, fetch
+from tests.setup_models.conftest import Server
 
 ROOT = Path(__file__).resolve().parents[3]
 BODY = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(BODY).hexdigest()
 QUICK = RetryPolicy(attempts=4, pause_s=0.01, timeout_s=5.0)
+CHILD = (
+    "import sys; from pathlib import Path\n"
+    "from setup_models.fetch.download import DownloadSpec, UserError, fetch\n"
+    "try: fetch(DownloadSpec(sys.argv[1]), Path(sys.argv[2]))\n"
+    "except UserError as e: print(e); sys.exit(3)\n"
+)
 
 
-def test_whole_file_comes_verified(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.tar.gz", BODY)
-    fetched = fetch(DownloadSpec(url, DIGEST, len(BODY)), tmp_path / "m.tar.gz", patience=QUICK)
-    assert fetched.path.read_bytes() == BODY
-    assert fetched.sha256 == DIGEST
-    assert [path.name for path in tmp_path.iterdir()] == ["m.tar.gz"]
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "m.bin"
 
 
-def test_a_complete_file_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.tar.gz", BODY)
-    (tmp_path / "m.tar.gz").write_bytes(BODY)
-    fetch(DownloadSpec(url, DIGEST), tmp_path / "m.tar.gz", patience=QUICK)
-    assert server.requests == []
+def test_a_file_comes_once_whole_and_verified(server: Server, target: Path) -> None:
+    spec = DownloadSpec(server.put("/m.bin", BODY), DIGEST, len(BODY))
+    for _ in range(2):  # the second time it is there
+        assert fetch(spec, target, QUICK) == DIGEST
+        assert target.read_bytes() == BODY
+    assert len(server.requests) == 1
+    assert list(target.parent.iterdir()) == [target]
 
 
-def test_a_dropped_connection_is_resumed_from_the_byte_it_broke_at(
-    server: Server, tmp_path: Path
+@pytest.mark.parametrize(
+    ("how", "ranges"),
+    [
+        ({"drops": [300_000, 200_000]}, [None, "bytes=300000-", "bytes=500000-"]),
+        ({"drops": [400_000], "ranges": False}, [None, "bytes=400000-"]),
+        ({"drops": [400_000], "wrong_range": True}, [None, "bytes=400000-", None]),
+        ({"statuses": [503, 429]}, [None, None, None]),
+    ],
+)
+@pytest.mark.parametrize("digest", [DIGEST, None])
+def test_whatever_a_server_does_on_the_way_the_bytes_are_right(
+    how: dict[str, Any], ranges: list[str | None], digest: str | None, server: Server, target: Path
 ) -> None:
-    url = server.put("/m.bin", BODY, drops=[300_000, 200_000])
-    fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert (tmp_path / "m.bin").read_bytes() == BODY
-    assert [asked for _, asked in server.requests] == [None, "bytes=300000-", "bytes=500000-"]
+    url = server.put("/m.bin", BODY, **how)
+    assert fetch(DownloadSpec(url, digest), target, QUICK) == DIGEST
+    assert target.read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == ranges
 
 
-def test_what_a_failed_run_kept_is_built_upon_by_the_next(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY, drops=[100_000])
-    target = tmp_path / "m.bin"
-    with pytest.raises(UserError, match=r"sent 100000 \(1 tries\); check the network"):
-        fetch(DownloadSpec(url, DIGEST), target, patience=RetryPolicy(attempts=1))
-    assert not target.exists()
-    fetch(DownloadSpec(url, DIGEST), target, patience=QUICK)
-    assert sha256_of(target) == DIGEST
-    assert server.requests[-1][1] == "bytes=100000-"
-
-
-def test_every_byte_that_came_before_a_kill_is_kept(server: Server, tmp_path: Path) -> None:
+def test_every_byte_that_came_before_a_kill_is_kept(server: Server, target: Path) -> None:
     stall = threading.Event()
     url = server.put("/m.bin", BODY, drops=[123_456], stall=stall)
-    code = (
-        "import sys; from pathlib import Path; from setup_models.fetch.download import DownloadSpec, fetch; "
-        "fetch(DownloadSpec(sys.argv[1]), Path(sys.argv[2]))"
-    )
-    target = tmp_path / "m.bin"
-    child = subprocess.Popen([sys.executable, "-c", code, url, str(target)], cwd=ROOT)
+    child = subprocess.Popen([sys.executable, "-c", CHILD, url, str(target)], cwd=ROOT)
     partial = target.with_name("m.bin.part")
     deadline = time.monotonic() + 30
     while not (partial.is_file() and partial.stat().st_size == 123_456):
@@ -73,160 +77,125 @@ def test_every_byte_that_came_before_a_kill_is_kept(server: Server, tmp_path: Pa
     child.kill()
     child.wait(30)
     stall.set()
-    fetch(DownloadSpec(url, DIGEST), target, patience=QUICK)
-    assert sha256_of(target) == DIGEST
+    fetch(DownloadSpec(url, DIGEST), target, QUICK)
+    assert digest_file(target) == DIGEST
     assert server.requests[-1][1] == "bytes=123456-"
 
 
-def test_a_file_that_changed_between_two_runs_comes_whole(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("digest", [DIGEST, None])
+@pytest.mark.parametrize("kept", [b"something else altogether", b"x" * len(BODY), BODY[:5000]])
+def test_kept_bytes_are_believed_only_where_a_digest_judges_them(
+    kept: bytes, digest: str | None, server: Server, target: Path
+) -> None:
+    target.with_name("m.bin.part").write_bytes(kept)
+    fetch(DownloadSpec(server.put("/m.bin", BODY), digest), target, QUICK)
+    assert digest_file(target) == DIGEST
+    assert bool(server.requests[0][1]) is bool(digest)
+
+
+def test_a_file_that_changes_between_two_tries_comes_whole(server: Server, target: Path) -> None:
     url = server.put("/m.bin", b"old" * 100_000, drops=[5_000], etag='"old"')
-    target = tmp_path / "m.bin"
-    with pytest.raises(UserError):
-        fetch(DownloadSpec(url), target, patience=RetryPolicy(attempts=1))
-    server.put("/m.bin", BODY, etag='"new"')
-    fetch(DownloadSpec(url, DIGEST), target, patience=QUICK)
-    assert sha256_of(target) == DIGEST
+    old = server.files["/m.bin"]
+
+    def change() -> None:
+        while old.drops:
+            time.sleep(0.001)
+        server.put("/m.bin", BODY, etag='"new"')
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    slow = RetryPolicy(attempts=4, pause_s=0.3)
+    assert fetch(DownloadSpec(url), target, slow) == DIGEST
+    changing.join()
 
 
-def test_kept_bytes_of_another_file_cost_one_more_download_not_the_model(
-    server: Server, tmp_path: Path
+@pytest.mark.parametrize(
+    ("how", "spec", "says", "requests"),
+    [
+        ({"statuses": [503] * 20}, {}, r"HTTP 503 .*\(4 tries\)", 4),
+        ({"statuses": [404]}, {}, "HTTP 404 Not Found; check the link", 1),
+        ({}, {"sha256": "0" * 64}, rf"sha256 is {DIGEST}, expected 0+; nothing was kept", 1),
+        ({"promise": 1000}, {"size_bytes": 1 << 20}, "1000 bytes came, 1048576 were expected", 1),
+        ({"drops": [500_000]}, {"size_bytes": 1000}, "bytes came, 1000 were expected", 1),
+        ({"promise": 1 << 60}, {}, r"No space left on device .*free some space", 1),
+        ({"redirect": "http://models.example/m.bin"}, {}, "only https:// links", 1),
+        ({"redirect": "file:///etc/passwd"}, {}, "only https:// links", 1),
+        ({"redirect": "/m.bin"}, {}, "more than 10 redirects", 10),
+    ],
+)
+def test_what_is_refused_is_named_and_leaves_nothing(
+    how: dict[str, Any],
+    spec: dict[str, Any],
+    says: str,
+    requests: int,
+    server: Server,
+    target: Path,
 ) -> None:
-    url = server.put("/m.bin", BODY, etag=None)
-    (tmp_path / "m.bin.part").write_bytes(b"something else altogether")
-    fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert sha256_of(tmp_path / "m.bin") == DIGEST
+    url = server.put("/m.bin", BODY, **how)
+    with pytest.raises(UserError, match=says):
+        fetch(DownloadSpec(url, **spec), target, QUICK)
+    assert len(server.requests) == requests
+    assert list(target.parent.iterdir()) == []
 
 
-def test_a_server_without_ranges_is_read_from_the_start(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY, ranges=False, drops=[400_000])
-    fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert sha256_of(tmp_path / "m.bin") == DIGEST
-
-
-def test_a_server_that_sends_another_range_is_not_believed(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY, drops=[400_000], wrong_range=True)
-    fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert sha256_of(tmp_path / "m.bin") == DIGEST
-
-
-def test_busy_answers_are_waited_out(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY, statuses=[503, 429])
-    fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert len(server.requests) == 3
-
-
-def test_retries_are_bounded(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY, statuses=[503] * 20)
-    with pytest.raises(UserError, match=r"HTTP 503 .*\(4 tries\)"):
-        fetch(DownloadSpec(url), tmp_path / "m.bin", patience=QUICK)
-    assert len(server.requests) == 4
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_file_is_final_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="HTTP 404"):
-        fetch(DownloadSpec(server.base + "/none.bin"), tmp_path / "none.bin", patience=QUICK)
-    assert len(server.requests) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_wrong_digest_is_named_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY[:-1] + b"!")
-    with pytest.raises(UserError, match=rf"expected {DIGEST}; nothing was kept"):
-        fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_length_that_promises_too_little_is_caught(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY, promise=1000)
-    with pytest.raises(UserError, match="1000 bytes came, 1048576 were expected"):
-        fetch(DownloadSpec(url, DIGEST, len(BODY)), tmp_path / "m.bin", patience=QUICK)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_length_that_promises_too_much_ends_after_the_tries(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_promise_of_too_much_ends_after_the_tries(server: Server, target: Path) -> None:
     url = server.put("/m.bin", BODY, promise=len(BODY) + 10, ranges=False)
-    with pytest.raises(UserError, match=r"promised 1048586 bytes and sent 1048576 \(4 tries\)"):
-        fetch(DownloadSpec(url, DIGEST), tmp_path / "m.bin", patience=QUICK)
-    assert not (tmp_path / "m.bin").exists()
+    with pytest.raises(UserError, match=r"received 1048576 bytes, expected 1048586\) \(4 tries\)"):
+        fetch(DownloadSpec(url, DIGEST), target, QUICK)
+    kept = target.with_name("m.bin.part")
+    assert list(target.parent.iterdir()) == [kept]
+    assert kept.read_bytes() == BODY  # for the next run to go on from
 
 
-def test_no_server_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no answer: .*refused.*check the network"):
-        fetch(DownloadSpec("http://127.0.0.1:1/m.bin"), tmp_path / "m.bin", patience=QUICK)
-    assert list(tmp_path.iterdir()) == []
+def test_an_address_that_cannot_be_asked_is_one_line(target: Path) -> None:
+    for url, says in (
+        ("http://127.0.0.1:1/m.bin", "refused.*check the network"),
+        ("http://models.example/m.bin", "only https:// links"),
+        ("https://[/m.bin", "m.bin"),
+    ):
+        with pytest.raises(UserError, match=says):
+            fetch(DownloadSpec(url), target, QUICK)
+        assert list(target.parent.iterdir()) == []
 
 
-def test_a_file_larger_than_the_disk_is_refused_before_it_comes(
-    server: Server, tmp_path: Path
-) -> None:
-    url = server.put("/m.bin", b"x", promise=1 << 60)
-    with pytest.raises(UserError, match=r"No space left on device .*free some space"):
-        fetch(DownloadSpec(url), tmp_path / "m.bin", patience=QUICK)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_fails_in_the_middle_leaves_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_disk_that_fails_in_the_middle_leaves_nothing(server: Server, target: Path) -> None:
     """A real failing write: the child may not write files past 200 kB."""
-    url = server.put("/m.bin", BODY)
-    script = (
-        "import sys; from pathlib import Path; from setup_models.fetch.download import *\n"
-        "try: fetch(DownloadSpec(sys.argv[1]), Path(sys.argv[2]))\n"
-        "except UserError as e: print(e); sys.exit(3)\n"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", script, url, str(tmp_path / "m.bin")],
+        [sys.executable, "-c", CHILD, server.put("/m.bin", BODY), str(target)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=ROOT,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
     )
     assert done.returncode == 3, done.stderr
     assert "File too large while downloading" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(target.parent.iterdir()) == []
 
 
-def test_two_downloads_of_one_file_do_not_mix(server: Server, tmp_path: Path) -> None:
-    url = server.put("/m.bin", BODY)
-    with (tmp_path / "m.bin.part").open("ab") as other:
+def test_two_downloads_of_one_file_do_not_mix(server: Server, target: Path) -> None:
+    with target.with_name("m.bin.part").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another process is downloading"):
-            fetch(DownloadSpec(url), tmp_path / "m.bin", patience=QUICK)
+            fetch(DownloadSpec(server.put("/m.bin", BODY)), target, QUICK)
 
 
-def test_a_redirect_is_followed_only_to_a_safe_address(server: Server, tmp_path: Path) -> None:
-    server.put("/real.bin", BODY)
-    good = server.put("/a.bin", b"", redirect=server.base + "/real.bin")
-    fetch(DownloadSpec(good, DIGEST), tmp_path / "a.bin", patience=QUICK)
-    bad = server.put("/b.bin", b"", redirect="http://models.example/real.bin")
-    with pytest.raises(UserError, match=r"only https:// links"):
-        fetch(DownloadSpec(bad), tmp_path / "b.bin", patience=QUICK)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin"]
+def test_a_redirect_to_a_safe_address_is_followed(server: Server, target: Path) -> None:
+    server.put("/real.bin", BODY, drops=[1000])
+    url = server.put("/m.bin", b"", redirect=server.base + "/real.bin")
+    fetch(DownloadSpec(url, DIGEST), target, QUICK)
+    assert server.requests[-1] == ("/real.bin", "bytes=1000-")
 
 
-def test_progress_is_told_up_to_the_end(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int | None]] = []
-    url = server.put("/m.bin", BODY, drops=[300_000])
-    fetch(
-        DownloadSpec(url, DIGEST),
-        tmp_path / "m.bin",
-        patience=QUICK,
-        progress=lambda *what: told.append(what),
-    )
-    assert told[-1] == ("m.bin", len(BODY), len(BODY))
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-
-
-def test_the_bar_is_drawn_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
-    show_progress("m.bin", 1 << 20, 4 << 20)
-    assert capsys.readouterr().err == ""
+def test_a_terminal_sees_a_bar(
+    server: Server, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetch(DownloadSpec(server.put("/m.bin", BODY)), target, QUICK)
+    assert capsys.readouterr() == ("", "")
     master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
     with os.fdopen(slave, "w") as terminal, contextlib.redirect_stderr(terminal):
-        show_progress("m.bin", 1 << 20, 4 << 20)
-        show_progress("m.bin", 4 << 20, 4 << 20)
+        fetch(DownloadSpec(server.put("/m.bin", BODY)), target, QUICK)
     shown = os.read(master, 4096).decode()
     os.close(master)
-    assert "]  25% of 4.0 MiB" in shown
-    assert shown.endswith("] 100% of 4.0 MiB\r\n")
+    assert "m.bin: 100%" in shown

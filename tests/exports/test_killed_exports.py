@@ -1,0 +1,78 @@
+"""kill -9 at any moment of an export: every file is whole or not there, and can be made again."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+from perf.exports.export import FORMATS, write_export
+from perf.page.write import page_path, write_report
+from perf.report.finished_run import read_finished_run
+from tests.page import made_runs
+
+KILLS = 100
+ROOT = Path(__file__).parents[2]
+
+
+def is_whole(path: Path) -> bool:
+    text = path.read_bytes().decode("utf-8")  # line ends as they are
+    match path.name:
+        case "junit":
+            return ET.fromstring(text).tag == "testsuites"
+        case "ctrf" | "sarif" | "bencher" | "json":
+            return isinstance(json.loads(text), dict)
+        case "csv":
+            return text.endswith("\r\n") and text.count("\r\n") == 29
+        case "openmetrics":
+            return text.endswith("# EOF\n")
+        case "page.html":
+            return text.endswith("</html>\n")
+        case _:
+            return text.endswith("\n")
+
+
+def test_a_hundred_random_kills_leave_every_export_whole_or_absent(tmp_path: Path) -> None:
+    rng, found = random.Random(24), Counter[str]()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.exports.export_for_ever"],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert server.stdin
+    assert server.stdout
+    with server:
+        assert server.stdout.readline() == "ready\n"
+        for n in range(KILLS):
+            folder = tmp_path / str(n)
+            folder.mkdir()
+            server.stdin.write(f"{folder}\n")
+            server.stdin.flush()
+            exporting = int(server.stdout.readline())
+            time.sleep(rng.uniform(0, 0.3))
+            os.kill(exporting, signal.SIGKILL)
+            assert int(server.stdout.readline()) == -signal.SIGKILL
+            for path in folder.iterdir():
+                if not path.name.startswith("."):  # drafts, which nobody reads
+                    assert is_whole(path), path
+                    found[path.name] += 1
+    assert set(found) == {*FORMATS, "page.html"}
+    assert found.total() > KILLS
+
+
+def test_exports_of_a_killed_run_are_made_again_from_its_folder(tmp_path: Path) -> None:
+    records = made_runs.many_cells(2)
+    folder = made_runs.stored(tmp_path, records[:9])
+    torn = folder.cell(records[9].cell) / "record.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text('{"torn')
+    run = read_finished_run(folder)
+    assert [r.cell.id for r in run.records] == [r.cell.id for r in records[:9]]
+    for name in FORMATS:
+        assert write_export(name, run, tmp_path / name).stat().st_size > 0
+    page = write_report(page_path(folder), [run]).read_text()
+    assert page.count("data-o=") > 9
