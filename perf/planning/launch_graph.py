@@ -41,10 +41,11 @@ def set_up_model(
             p.end(ArtefactFailed(model.problem))
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
-    for half in (False, True):
-        mine = [p for p in states if p.alive and _uses_half_data(p) is half]
-        if mine:
-            yield from _prepare_inputs(context, model, mine, half=half)
+    fed_alike: dict[tuple[bool, int], list[CellState]] = {}
+    for p in (p for p in states if p.alive):
+        fed_alike.setdefault((_uses_half_data(p), p.cell.batch), []).append(p)
+    for (half, _), mine in sorted(fed_alike.items()):
+        yield from _prepare_inputs(context, model, mine, half=half)
     yield from _convert_models(
         context, model, [p for p in states if p.alive and _needs_conversion(p)]
     )
@@ -82,7 +83,8 @@ def _prepare_inputs(
     environment, preload = context.own, PREPARE_PRELOAD
     if reader:
         environment, preload = reader[1], (*reader[0].preload, "perf.worker.prepare")
-    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half, form)
+    batch = mine[0].cell.batch
+    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half, batch, form)
     atomic_file.write_json(folder / "prepare.json", codec.encode(job), durable=False)
     (result,) = yield [
         LaunchRequest(

@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ def plan_cells(
     matches = cell_filter.compile_filter(options.select)
     out = []
     for number, model in enumerate(wanted):
-        digests = _inputs_digests(model, options)
+        digests = {n: _inputs_digests(model, options, n) for n in options.batch_sizes or (0,)}
         board = boards[number % len(boards)] if boards else None
         for offer in form_choice.for_model(model, offers, named=bool(named_targets(options))):
             for cell in _cells_of(model, offer, options, digests):
@@ -116,7 +117,7 @@ def _plan_canaries(
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
     (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
     model = replace(found, name=CANARY)
-    digests = _inputs_digests(model, options)
+    digests = _inputs_digests(model, options, 0)
     for offer in offers:
         cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests)
         yield _place_on_device(
@@ -165,21 +166,24 @@ def _cells_of(
     model: ModelFile,
     offer: Offer,
     options: Options,
-    digests: Mapping[bool, str],
+    digests: Mapping[int, Mapping[bool, str]],
 ) -> Iterator[Cell]:
     named = [e for e in options.ep_options if _applies_to(e, offer)]
     plain = {k: v for e in named if not e.name for k, v in e.options.items()}
     ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
     for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
-        for io in ios:
+        for io, batch in itertools.product(ios, digests):
             parts = [f"io={io.value}"] if io is Io.DEVICE else []
             if plain or extra.options:
                 parts.append(extra.name or _spell_options(plain))
             if options.session_config:
                 parts.append(_spell_options(options.session_config))
             parts += [f"{k}={'x'.join(map(str, v))}" for k, v in options.shape.items()]
+            if batch:
+                parts.append(f"batch={batch}")
             merged = {**plain, **extra.options}
-            cell = _make_cell(model, offer, options, merged, io, ",".join(parts), digests)
+            made = _make_cell(model, offer, options, merged, io, ",".join(parts), digests[batch])
+            cell = replace(made, batch=batch)
             for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
                 yield replace(built, id=_cell_id(model, offer, built.variant))
 
@@ -286,7 +290,7 @@ def _choose_tolerance(model: ModelFile, precision: Precision, o: Options) -> Tol
     return tolerances.override_tolerance(base, o.rtol, o.atol, o.percent_mismatch)
 
 
-def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
+def _inputs_digests(model: ModelFile, options: Options, batch: int) -> dict[bool, str]:
     """Digest of what will be fed: stored data's bytes, or all that random data is made from."""
     out = {}
     for half in (False, True):
@@ -299,6 +303,8 @@ def _inputs_digests(model: ModelFile, options: Options) -> dict[bool, str]:
                 "shapes": {k: list(v) for k, v in sorted(options.shape.items())},
                 "inputs": sorted((k, repr(v)) for k, v in model.inputs.items()),
             }
+            if batch:
+                made_from["batch"] = batch
             if types := {k: v.type for k, v in sorted(model.inputs.items()) if v.type}:
                 made_from["types"] = types
             stored = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

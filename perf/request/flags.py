@@ -5,6 +5,7 @@ from collections.abc import Callable
 from perf.request.flag_types import (
     Flag,
     at_least,
+    batch_sizes,
     environments,
     ep_options,
     flat,
@@ -79,6 +80,7 @@ FLAGS: tuple[Flag, ...] = (
          _MODELS, str, "EXPR"),
     Flag("rerun", "only cells that failed in the latest run, or one cell id", "", "", _RUN, str, "failed|ID"),
     Flag("shape", "an input's shape, name=8x3x224x224", (), "", _MODELS, shapes, "NAME=DIMS", "+", repeated=True),
+    Flag("batch_sizes", "items fed at once, a cell each: 1,4,32,256", (), "", _MODELS, batch_sizes, "N,N,…", "+", repeated=True),
     Flag("ep_options", "options of one target, or with [name] a variant of it: TARGET[name]:key=value,…", (), "",
          _TARGETS, ep_options, "TARGET:K=V,…", "+", repeated=True),
     Flag("session_config", "ORT session configuration entry", {}, "", _TARGETS, merged_pairs, "K=V", repeated=True),

@@ -45,6 +45,7 @@ class Options:
     select: str
     rerun: str
     shape: Mapping[str, tuple[int, ...]]
+    batch_sizes: tuple[int, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
     min_ep_share: float

@@ -180,6 +180,7 @@ class Cell:
     gpu_name: str = ""
     workspace: str = ""
     trtexec: str = ""
+    batch: int = 0  # of --batch_sizes: items fed at once; 0: as many as its inputs have
     form: ModelForm | None = None  # what the target loads; None: the ONNX file
 
     @property

@@ -18,6 +18,7 @@ class PrepareJob:
     shapes: Mapping[str, tuple[int, ...]]
     destination: str
     half: bool = False
+    batch: int = 0  # 0: as the inputs have it
     form: ModelForm | None = None  # asked what it takes where there is no ONNX file
 
 

@@ -1,6 +1,6 @@
 """Test data of one model, stored as .pb or drawn at random, made into .npy files that any worker reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,10 @@ def _prepare(job: PrepareJob, described: ModelInputs | None) -> Iterator[TestSet
         return
     if not folders and signature.inputs:
         raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
+    if folders and job.batch:
+        raise CannotFeed(
+            "--batch_sizes needs random inputs (-i random): stored data have their own"
+        )
     if folders and (name := next(iter(job.shapes), None)):
         raise CannotFeed(
             f"--shape {name} needs random inputs (-i random): stored data have their own shape"
@@ -63,8 +67,9 @@ def _prepare(job: PrepareJob, described: ModelInputs | None) -> Iterator[TestSet
 def _described(described: ModelInputs, model: ModelFile) -> Signature:
     """A form's inputs as a signature; a type that the model list gives is taken for one that is not told."""
     values = []
+    given = _by_name(model.inputs, [s.name for s in described.specs])
     for spec in described.specs:
-        override = model.inputs.get(spec.name, InputOverride())
+        override = given.get(spec.name, InputOverride())
         if override.type and override.type not in tensor_io.ONNX_OF:
             known = ", ".join(tensor_io.ONNX_OF)
             raise BadModel(f"input {spec.name!r}: type {override.type!r} is none of {known}")
@@ -81,9 +86,15 @@ def _set_folders(data: Path) -> tuple[Path, ...]:
     return find_test_sets(data) or alone
 
 
+def _by_name(given: Mapping[str, InputOverride], names: Sequence[str]) -> dict[str, InputOverride]:
+    """What a list says of inputs, where a place such as @0 may stand for the name of the input there."""
+    places = {f"@{i}": name for i, name in enumerate(names)}
+    return {places.get(key, key): override for key, override in given.items()}
+
+
 def _overrides(job: PrepareJob, inputs: Sequence[Value]) -> dict[str, InputOverride]:
     """The model list's overrides, with the command line's shapes over them."""
-    overrides = dict(job.model.inputs)
+    overrides = _by_name(job.model.inputs, [v.name for v in inputs])
     for name, shape in job.shapes.items():
         overrides[name] = replace(overrides.get(name, InputOverride()), shape=shape)
     known = [v.name for v in inputs]
@@ -100,10 +111,38 @@ def _draw(job: PrepareJob, values: Sequence[Value], stored: Tensors, number: int
         model_inputs.require_drawable(value)
         rng = np.random.default_rng((job.seed, number, place))
         override, like = overrides.get(value.name, InputOverride()), stored.get(value.name)
-        shape = _shape(value, like) if override.shape is None else override.shape
+        shape = override.shape
+        if shape is None:
+            shape = _batched(
+                value, _shape(_opened(value, job.batch), like), job, values[0], stored
+            )
         model_inputs.require_fit(value, shape)
         out[value.name] = model_inputs.draw(value, shape, override, rng, like=like)
     return out
+
+
+def _opened(value: Value, batch: int) -> Value:
+    """An input with the batch asked for where the model leaves its first dimension open."""
+    if not batch or not value.dims or isinstance(value.dims[0], int):
+        return value
+    return replace(value, dims=(batch, *value.dims[1:]))
+
+
+def _batched(
+    value: Value, shape: tuple[int, ...], job: PrepareJob, first: Value, stored: Tensors
+) -> tuple[int, ...]:
+    """A shape with the batch asked for; inputs whose first dimension is not the first input's keep theirs."""
+    if not job.batch or not shape or shape[0] == job.batch:
+        return shape
+    whole = stored[first.name].shape if first.name in stored else first.dims or ()
+    if value.name != first.name and whole[:1] != shape[:1]:
+        return shape
+    if value.dims is not None and isinstance(value.dims[0], int):
+        raise CannotFeed(
+            f"input {value.name!r} is {value.shape_text}: its batch is fixed; to feed {job.batch}, "
+            "export the model with an open one"
+        )
+    return (job.batch, *shape[1:])
 
 
 def _shape(value: Value, like: np.ndarray | None) -> tuple[int, ...]:
