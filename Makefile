@@ -1,5 +1,8 @@
-.PHONY: setup setup-dev lint test test-frameworks image-test clean
-PYTHON = .venv/bin/python
+.PHONY: setup setup-dev lint environments test test-frameworks locks image-test clean
+# Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
+PY = .venv/bin/python
+SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
+SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
 setup:
 	./perf.sh --setup
@@ -8,26 +11,41 @@ setup-dev:
 	./perf.sh --setup=dev
 
 lint: setup-dev
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy perf comparison setup_models docker tests benchmarks ep_perf setup.py benchmark_wrapper.py benchmark.py
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck --external-sources perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
+	.venv/bin/codespell
+	.venv/bin/shellcheck --external-sources $(SCRIPTS)
 	.venv/bin/hadolint docker/Dockerfile
-	.venv/bin/check-jsonschema --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
-	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(PYTHON) docker/versions.py check
+	$(SCHEMA) vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	.venv/bin/zizmor --offline --quiet .github
+	$(PY) docker/versions.py check
 
-test: setup-dev
+environments: setup-dev # what the tests run in, beside .venv
 	tests/web/setup.sh
-	$(PYTHON) -m setup_models.offline
-	$(PYTHON) -m perf.cli.env build openvino nxrt rtx
-	$(PYTHON) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
-	$(PYTHON) -m pytest -q
+	$(PY) -m setup_models.offline
+	$(PY) -m perf.cli.env build openvino nxrt rtx
+	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
+
+test: environments # side by side, then those that nothing may run beside
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone"
+	$(PY) -m pytest -q -m alone
+
+locks: setup-dev # after a change of versions: the digests of what may be installed
+	$(PY) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2
+	.locks/bin/python -m perf.wrapper.write_locks
+	.locks/bin/python -m perf.wrapper.write_locks --file tests/environments.toml
+	rm -r .locks
 
 test-frameworks: setup-dev # real PyTorch, OpenVINO and IREE: 1.9 GB of environments on first use
-	$(PYTHON) -m perf.cli.env build torch openvino_alone iree
-	$(PYTHON) -m pytest -q -m frameworks tests/frameworks
+	$(PY) -m perf.cli.env build torch openvino_alone iree
+	$(PY) -m pytest -q -m frameworks tests/frameworks
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh

@@ -15,8 +15,9 @@ give_up() { # what failed and what to do: the run cannot be completed
 }
 
 set_up() { # what: run or dev
-    local stamp=$here/.venv/.ep-perf-$1 wanted packages
-    wanted=$(cat "$here/constraints.txt" "$here/pyproject.toml" | sha256sum)
+    local stamp=$here/.venv/.ep-perf-$1 lock=harness wanted
+    if [ "$1" = dev ]; then lock=harness-dev; fi
+    wanted=$(sha256sum <"$here/locks/$lock.lock")
     if [ -x "$venv" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     exec 9>"$here/.venv.lock"
     flock 9
@@ -29,19 +30,8 @@ set_up() { # what: run or dev
         "$python" -m venv --clear "$here/.venv" >&2 ||
             give_up "$python cannot make .venv; on Debian and Ubuntu apt-get install python3-venv, then run this again"
     fi
-    packages=$("$venv" - "$here/pyproject.toml" "$1" <<'PYTHON'
-import sys, tomllib
-from pathlib import Path
-project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
-extras = project["optional-dependencies"]
-more = [p for name in ("dev", "zoo", "half", "symbolic") for p in extras.get(name, ())]
-print("\n".join(project["dependencies"] + (more if sys.argv[2] == "dev" else [])))
-PYTHON
-    )
-    # Package names hold no blanks: one a line, split here on purpose.
-    # shellcheck disable=SC2086
     "$venv" -m pip install -qq --disable-pip-version-check --no-warn-script-location \
-        -c "$here/constraints.txt" $packages >&2 ||
+        --require-hashes -r "$here/locks/$lock.lock" >&2 ||
         give_up "pip could not install into .venv; behind a mirror set PIP_INDEX_URL, without a network PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR, then run this again"
     # import ep_perf and .venv/bin/ep-perf lead to this clone, as an editable install would, without its build tools.
     echo "$here" >"$("$venv" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ep_perf.pth"

@@ -30,6 +30,9 @@ class BuildWithData(build_py):  # type: ignore[misc]
         if not self.editable_mode:
             for name in (locations.MODEL_LIST.name, locations.ENVIRONMENTS.name):
                 shutil.copyfile(ROOT / name, Path(self.build_lib) / "ep_perf" / name)
+            own = shutil.ignore_patterns("harness*")  # a clone's .venv is made from these
+            locks = Path(self.build_lib) / "ep_perf" / "locks"
+            shutil.copytree(ROOT / "locks", locks, ignore=own, dirs_exist_ok=True)
             put_commit(Path(self.build_lib) / "ep_perf")
 
 

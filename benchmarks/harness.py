@@ -12,6 +12,7 @@ from perf import backends
 from perf.machine.machine_lock import MachineLock
 from perf.planning.launch import WORKER_PRELOAD, LaunchRequest
 from perf.request import options as command_line
+from perf.results.run_folder import RunFolder
 from perf.schema import cell as cells
 from perf.schema.cell import Cell
 from perf.schema.record import Launch, LaunchKind, Passed
@@ -65,7 +66,8 @@ class Launches:
         folder.mkdir(parents=True, exist_ok=True)
         cells.write_cell(self.cell, self._job)
         options = command_line.parse(["--isolation", isolation])
-        self._launcher = ProcessLauncher(supervisor, options, (), "")
+        run = RunFolder(folder.parent, folder.name)
+        self._launcher = ProcessLauncher(supervisor, options, (), "", run)
         self._folder = folder
         self._preload = WORKER_PRELOAD + backends.backend_of_cell(self.cell).preload
         self._made = 0

@@ -16,6 +16,7 @@ from comparison.cell_summary import CellSummary, LaunchSummary, Metric, RunSumma
 from comparison.change import POWER_Z, divide_by_canary, t_at
 from comparison.noise import MEASURED, CalibratedNoise, Noise, Profile
 from comparison.run_records import read_run
+from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
@@ -199,4 +200,5 @@ def make_parser() -> CommandParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with any_terminal():
+        sys.exit(main())

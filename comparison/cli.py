@@ -21,6 +21,7 @@ from comparison.noise import MEASURED
 from comparison.run_records import split_sides
 from comparison.verdict import Line
 from perf.report import layout
+from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
@@ -48,6 +49,11 @@ ONLY = {"latency": Question.LATENCY, "failures": Question.FAILURES}
 
 def main(question: Question, argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 something worse, 2 cannot compare, 3 a bug."""
+    with any_terminal():
+        return _answer(question, sys.argv[1:] if argv is None else argv)
+
+
+def _answer(question: Question, argv: Sequence[str]) -> int:
     try:
         args = make_parser(question).parse_args(argv)
         if args.only:
@@ -57,8 +63,6 @@ def main(question: Question, argv: Sequence[str] | None = None) -> int:
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
         return CANNOT_COMPARE
-    except BrokenPipeError:
-        return NOTHING_WORSE
     except Exception:
         traceback.print_exc()
         print("internal error in the comparison; please report the lines above", file=sys.stderr)

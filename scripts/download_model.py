@@ -1,6 +1,6 @@
 """Make a model's weights."""
 
-from perf.cli.export_tensorrt import download_model
+from perf.cli.download_model import main
 
 if __name__ == "__main__":
-    raise SystemExit(download_model())
+    raise SystemExit(main())

@@ -13,13 +13,8 @@ from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.op_schemas import opset_of
 from perf.conversion.signature import Value, signature_of
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import (
-    ModelListError,
-    digest_model,
-    find_sources,
-    find_test_sets,
-    load_all,
-)
+from perf.request.model_file import digest_model
+from perf.request.model_list import ModelListError, find_sources, find_test_sets, load_all
 from perf.request.programs import command_of
 from perf.schema.cell import ModelFile
 from setup_models import offline, packages

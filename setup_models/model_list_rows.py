@@ -10,7 +10,8 @@ from typing import Any
 
 from perf.conversion.errors import UserError
 from perf.conversion.scratch_dir import scratch_folder
-from perf.request.model_list import REQUIRED, digest_model
+from perf.request.model_file import digest_model
+from perf.request.model_list import REQUIRED
 from perf.schema.atomic_file import write_json
 from perf.schema.file_lock import hold_lock
 

@@ -14,7 +14,8 @@ from typing import Any
 from perf.conversion.errors import UserError, run_command
 from perf.conversion.model_inputs import Override, Overrides
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import ModelListError, digest_file, read_override
+from perf.request.model_file import digest_file
+from perf.request.model_list import ModelListError, read_override
 from perf.request.programs import command_of
 from setup_models.add import add_models_flag, add_set_flags, print_report, stage
 from setup_models.model_list_rows import FILE_NAME, Addition, put_in_place, require_new, workshop

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What setting up needs of a fresh clone."""
-    for name in ("perf.sh", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "perf.sh", tmp_path)
+    shutil.copytree(ROOT / "locks", tmp_path / "locks")
     return tmp_path
 
 

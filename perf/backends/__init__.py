@@ -89,6 +89,11 @@ class ProbeResult:
     plugin_devices: tuple[str, ...] = ()  # EP names with a device, after registering the plug-in
     errors: Mapping[str, str] = field(default_factory=dict)
     trtexec: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
+
+
+def _registers_nothing(_cell: Cell) -> None:
+    """An engine that is whole once it is imported."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,9 @@ class Backend:
     describe: Callable[[ModelForm], ModelInputs] | None = None
     # it uses a GPU where there is one; needs_gpu: it uses nothing else
     takes_gpu: Callable[[ProbeResult], bool] = lambda _found: False
+    register: Callable[[Cell], None] = (
+        _registers_nothing  # loads what an engine takes in as a plug-in
+    )
 
 
 def discover_backends(extra: Sequence[Path] = ()) -> tuple[Backend, ...]:

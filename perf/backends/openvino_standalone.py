@@ -123,7 +123,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
 
 
 def _refuses_option(said: str, options: Mapping[str, str]) -> bool:
-    return any(name in said for name in options) and "roperty" in said
+    return any(name in said for name in options) and "property" in said.lower()
 
 
 def _to_array(given: Any) -> "np.ndarray":

@@ -15,6 +15,13 @@ from perf.schema.cell import Cell
 _CALL = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\(\)")
 
 
+def register(cell: Cell) -> None:
+    """Have the engine load the plug-in's library; what it raises is raised."""
+    import onnxruntime as ort
+
+    register_plugin(ort, cell.plugin, cell.plugin.get("ep_name", cell.target.name))
+
+
 def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session]:
     """A session on the first device that the plug-in named in `cell.plugin` offers."""
     import onnxruntime as ort
@@ -22,6 +29,7 @@ def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session
     name = cell.plugin.get("ep_name", cell.target.name)
     offered = register_plugin(ort, cell.plugin, name)
     if not offered:
+        name = cell.plugin.get("ep_name", cell.target.name)
         raise Unsupported(
             f"no device: the plug-in was registered, and offers none for {name} here"
         )
@@ -88,6 +96,7 @@ def missing(found: ProbeResult) -> str:
 BACKEND = Backend(
     targets=(),  # declared in environments.toml: plugin = { target, library, ep_name }
     open=open_session,
+    register=register,
     missing=missing,
     preload=("numpy", "onnxruntime"),
     serves_plugins=True,

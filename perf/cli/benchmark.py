@@ -53,13 +53,13 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     options = replace(options, devices=used[0].uuid) if used else options
     offers = current_environment.offer_targets(used, options)
     if options.list:
-        return listing.show_targets(offers, gpus, options)
+        return listing.show_targets([offers], gpus, options)
     plan = _make_plan(options, (program, *words), offers, gpus)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
     with run_session(plan) as session:
-        session.run(InProcessLauncher(session.host.boot_id))
+        session.run(InProcessLauncher(session.host.boot_id, session.folder.root))
         session.write_tables()
         session.show_summary()
     return session.exit_status()

@@ -99,7 +99,8 @@ def _measure(
     if not targets:
         return ()
     row = {
-        "model_name": "model", "working_directory": str(folder), "torch": MODEL if load_ts else f"{ENTRY}:model",
+        "model_name": "model", "working_directory": str(folder),
+        "torch": MODEL if load_ts else f"{ENTRY}:model",
     }  # fmt: skip
     numbers = [str(exported_run.read_number(words, k)) for k in ("n_iter", "n_warmup")]
     return framework_run.run_cells(

@@ -18,7 +18,8 @@ from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
 from perf.request.options import BadRequestError, Options
-from perf.wrapper.environments import hold_environments, offer_targets
+from perf.wrapper.environments import hold_environments, offer_targets, offers_as_known
+from perf.wrapper.guardian import run_guarded
 from perf.wrapper.launcher import open_process_launcher
 
 PROGRAM = "benchmark_wrapper.py"
@@ -32,22 +33,26 @@ def make_parser() -> CommandParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the harness; returns the exit status that README documents."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return run_and_report(lambda: _run(words))
+    return run_and_report(lambda: _serve(words))
 
 
-def _run(words: Sequence[str]) -> int:
+def _serve(words: Sequence[str]) -> int:
     options = command_line.parse(words)
-    if options.in_process:
+    if options.in_process:  # a debugger needs the terminal's own process
         return benchmark.run(words, PROGRAM)
+    return run_guarded(lambda: run_and_report(lambda: _run(words, options)))
+
+
+def _run(words: Sequence[str], options: Options) -> int:
     options = resume_options(words, options)
     if options.list:
-        return listing.show_targets(offer_targets(options, build=False), find_gpus(), options)
+        return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
     plan = _make_plan(options, words)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
-    with run_session(plan) as session:
+    with plan.signals, run_session(plan) as session:
         with hold_environments(plan.planned), open_process_launcher(session) as launcher:
             session.run(launcher)
         session.write_tables()

@@ -1,14 +1,20 @@
 """What a user is told of a request that cannot be served: one line, and the exit status of its kind."""
 
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 
-from perf.execution.run_lifecycle import BAD_REQUEST, INCOMPLETE, OK, RunCutShortError
+from perf.execution.run_lifecycle import (
+    BAD_REQUEST,
+    INCOMPLETE,
+    OK,
+    RunCutShortError,
+    TablesNotWrittenError,
+)
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
+from perf.request.any_terminal import any_terminal
 from perf.request.environments import EnvironmentsError
 from perf.request.model_list import ModelListError
 from perf.request.options import BadRequestError
@@ -17,6 +23,11 @@ from perf.schema.version import NewerSchemaError
 
 def run_and_report(work: Callable[[], int]) -> int:
     """The exit status of `work`, or of what it raised, which is told on stderr."""
+    with any_terminal():
+        return _status_of(work)
+
+
+def _status_of(work: Callable[[], int]) -> int:
     try:
         return work()
     except SystemExit as e:  # help was asked for
@@ -25,9 +36,8 @@ def run_and_report(work: Callable[[], int]) -> int:
         return _error(str(e), BAD_REQUEST)
     except (NothingMeasurableError, LockHeld, RunCutShortError) as e:
         return _error(str(e), INCOMPLETE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read our output has seen enough
-        return OK
+    except TablesNotWrittenError as e:
+        return _error(str(e), e.status)
     except OSError as e:
         return _error(f"{e.filename or 'this machine'}: {e.strerror}", INCOMPLETE)
     except KeyboardInterrupt:

@@ -1,6 +1,5 @@
 """scripts.export_tensorrt: a detection model written to a folder that the precision benchmarks read."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +7,19 @@ from perf.cli import exported_run, framework_exports
 from perf.cli.exit_codes import run_and_report
 from perf.cli.exported_run import MODEL, ExportedRun
 from perf.request.bad_request import BadRequestError
+from perf.request.command_parser import CommandParser
 
 KEYS = {
     "out": "", "model": "vitdet", "weights": "", "image.height": "256", "image.width": "256",
     "amp_dtype": "fp32", "trt.enabled_precisions": "[fp32]", "env": "",
 }  # fmt: skip
+
+
+def make_parser() -> CommandParser:
+    """Words such as image.height=256."""
+    return exported_run.make_parser(
+        "python -m scripts.export_tensorrt", "Export the detection model to a folder.", KEYS
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    given = exported_run.read_words(_words(argv), KEYS)
+    given = exported_run.read_words(make_parser().parse_args(argv).words, KEYS)
     if given["model"] != "vitdet":
         raise BadRequestError(f"model={given['model']}: use vitdet")
     sides = [
@@ -53,20 +60,5 @@ def _run(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def download_model(argv: Sequence[str] | None = None) -> int:
-    """scripts.download_model: weights drawn from a seed, as a checkpoint's file would hold them."""
-    return run_and_report(lambda: _download(argv))
-
-
-def _download(argv: Sequence[str] | None) -> int:
-    keys = {"path": "weights/vitdet.pt", "image.height": "256", "image.width": "256", "env": ""}
-    given = exported_run.read_words(_words(argv), keys)
-    sides = [exported_run.read_number(given, k) for k in ("image.height", "image.width")]
-    python = framework_exports.find_interpreter([given["env"]] if given["env"] else ())
-    framework_exports.write_weights(python, Path(given["path"]), *sides)
-    print(given["path"])
-    return 0
-
-
-def _words(argv: Sequence[str] | None) -> Sequence[str]:
-    return sys.argv[1:] if argv is None else argv
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.bad_request import BadRequestError
+from perf.request.command_parser import CommandParser
 from perf.schema import atomic_file
 
 DESCRIPTION = "export.json"
@@ -28,6 +29,15 @@ class ExportedRun:
     enabled_precisions: str
     optimiser: str
     weights: str
+
+
+def make_parser(program: str, about: str, keys: Mapping[str, str]) -> CommandParser:
+    """A program that takes words such as n_iter=100."""
+    parser = CommandParser(
+        program, f"{about} Words: {', '.join(f'{k}={v}' for k, v in keys.items())}."
+    )
+    parser.add_argument("words", nargs="*", help="key=value")
+    return parser
 
 
 def read_words(words: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,10 @@ from perf.request.programs import child_command, child_variables
 
 ENVIRONMENT = "torch"
 _PATIENCE_S = 1800.0
+_MAKE_WEIGHTS = (
+    "import pathlib, sys; from setup_models.networks import vitdet; "
+    "vitdet.save_weights(pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))"
+)
 
 
 def find_interpreter(named: Iterable[str] = ()) -> Path:
@@ -48,7 +52,7 @@ def write_torchscript(python: Path, entry: str, path: Path, *, script: bool = Fa
 
 def write_weights(python: Path, path: Path, height: int, width: int) -> None:
     """Draw the weights of the vision transformer from their seed."""
-    words = ["-m", "setup_models.networks.vitdet", str(path.absolute()), str(height), str(width)]
+    words = ["-c", _MAKE_WEIGHTS, str(path.absolute()), str(height), str(width)]
     _run([str(python), "-P", *words], f"{path} could not be made")
 
 

@@ -1,17 +1,20 @@
 """What could run here and what would, shown before anything does."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from perf.machine.gpus import Gpu
 from perf.planning.targets import Offer, Planned
 from perf.request.options import Options
 from perf.schema import codec
 
+_WIDTH = len("NvTensorRTRTXExecutionProvider_fp16")
 
-def show_targets(offered: Sequence[Offer], gpus: Sequence[Gpu], options: Options) -> int:
-    """--list: each target, whether it can run here, and what would fix it; as lines or as JSON."""
+
+def show_targets(known: Iterable[Sequence[Offer]], gpus: Sequence[Gpu], options: Options) -> int:
+    """--list: each target, whether it can run here, and what would fix it: a line when known, or JSON."""
     if options.json:
+        offered = [o for some in known for o in some]
         rows = [
             {"target": o.label, "aliases": o.target.aliases, "environment": o.probed.spec.name,
              "runs_here": not o.missing, "missing": o.missing}
@@ -21,12 +24,11 @@ def show_targets(offered: Sequence[Offer], gpus: Sequence[Gpu], options: Options
         return 0
     named = ", ".join(f"{g.name} ({g.memory_mib:.0f} MiB)" for g in gpus)
     print(f"GPUs: {named or 'none seen by NVML'}\n")
-    width = max((len(o.label) for o in offered), default=10)
-    for o in offered:
+    for o in (o for some in known for o in some):
         aliases = " ".join(o.target.aliases)
         state = "runs here" if not o.missing else f"cannot run: {o.missing}"
         more = f"aliases: {aliases or '-'}; environment {o.probed.spec.name}"
-        print(f"{o.label:<{width}}  {state}\n{'':<{width}}  {more}")
+        print(f"{o.label:<{_WIDTH}}  {state}\n{'':<{_WIDTH}}  {more}", flush=True)
     return 0
 
 

@@ -17,7 +17,7 @@ from perf.conversion.errors import UserError, run_command
 from perf.conversion.scratch_dir import scratch_folder
 from perf.conversion.signature import read_signature
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 from perf.request.programs import command_of
 from perf.schema.atomic_file import write_json
 from perf.schema.file_lock import hold_lock

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
 
 
@@ -55,7 +56,7 @@ def run_command(command: Callable[[Sequence[str] | None], int], arguments: Seque
     Returns the exit status: main's own, 1 for a refusal, 2 for a wrong command line, 128 + a signal's number.
     """
     try:
-        with _ended_by(signal.SIGTERM, signal.SIGHUP):
+        with _ended_by(signal.SIGTERM, signal.SIGHUP), any_terminal():
             return command(arguments)
     except UserError as refusal:
         print(f"error: {refusal}", file=sys.stderr)

@@ -10,7 +10,7 @@ from perf.conversion import external_data
 from perf.conversion.artifact import converter_version
 from perf.conversion.errors import UserError, raise_as, run_command
 from perf.request.command_parser import CommandParser
-from perf.request.model_list import digest_model
+from perf.request.model_file import digest_model
 from perf.request.programs import command_of, install_command
 from perf.schema.atomic_file import write_bytes
 from perf.schema.file_lock import hold_lock

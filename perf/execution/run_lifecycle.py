@@ -8,12 +8,14 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import records_for_all_cells
 from perf.execution.resume import options_to_json
 from perf.execution.scheduler import Scheduler
+from perf.execution.signals import SignalWatch
 from perf.machine import system
 from perf.machine.gpus import find_gpus
 from perf.machine.machine_lock import MachineLock
@@ -25,14 +27,27 @@ from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.results import run_folder, tables
+from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Environment
 from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
+from perf.schema.untrusted_file import file_version
 from perf.schema.version import stamp
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
 DAY_S = 24 * 3600.0  # how long a run waits for who holds a lock
+
+
+class TablesNotWrittenError(Exception):
+    """A signal ended the run before its tables were written."""
+
+    def __init__(self, folder: RunFolder, number: int) -> None:
+        self.status = 128 + number
+        super().__init__(
+            f"ended by {signal.Signals(number).name} before the tables were written; every finished cell is "
+            f"kept: `ep-perf report {shlex.quote(str(folder.root))}` writes them"
+        )
 
 
 class RunCutShortError(Exception):
@@ -49,6 +64,7 @@ class RunPlan:
     results: Path
     command: tuple[str, ...]  # the program and its words, for the command that runs a cell again
     resumable: bool = True
+    signals: SignalWatch = field(default_factory=SignalWatch)
 
 
 @dataclass
@@ -59,15 +75,17 @@ class RunSession:
     folder: RunFolder
     host: SystemInfo
     screen: Screen
-    records: dict[str, Record] = field(default_factory=dict)
+    store: RecordStore
     signal: int = 0  # what ended it early
     tables: tuple[Path, ...] = ()
+    description: Any = None
+    described: tuple[int, ...] = ()  # run.json as it was written
 
     def run(self, launcher: Launcher) -> None:
         """Carry the plan out, with the machine's locks held; a signal ends it early."""
         scheduler = Scheduler(
             self._context(), launcher, Quarantine(self.folder.results, self.folder.run_id),
-            self.screen, self.records,
+            self.screen, self.store,
         )  # fmt: skip
         with contextlib.ExitStack() as held:
             try:
@@ -75,6 +93,7 @@ class RunSession:
                     held.callback(lock.release)
                     lock.acquire(sleep=launcher.pause, waiting=self.screen.notify)
                 scheduler.run(self.plan.planned)
+                self.signal = signal.SIGINT if self.plan.signals.interrupts else 0
             except Interrupted as e:
                 self.signal = int(e.args[0])
             except KeyboardInterrupt:
@@ -84,15 +103,36 @@ class RunSession:
     def all_records(self) -> tuple[Record, ...]:
         """A record for every planned cell, in plan order."""
         why = "interrupted" if self.signal else "the run ended before it"
-        return records_for_all_cells(self.plan.planned, self.records, self.folder.run_id, why)
+        return records_for_all_cells(
+            self.plan.planned, self.store.records, self.folder.run_id, why
+        )
 
     def write_tables(self) -> None:
-        """The tables of what there is; a signal waits until they are written."""
-        with _signals_held_back():
-            self.tables = tables.write_all(
-                self.all_records, self.host, self.folder.root, self.folder.results,
-                self.folder.run_id, label=self.plan.options.label,
-            )  # fmt: skip
+        """The tables of what there is. One SIGINT waits; what ends the run at once raises an error."""
+        try:
+            with self.plan.signals.raising():
+                self._restore()
+                self.tables = tables.write_all(
+                    self.all_records, self.host, self.folder.root, self.folder.results,
+                    self.folder.run_id, label=self.plan.options.label,
+                )  # fmt: skip
+        except Interrupted as e:
+            raise TablesNotWrittenError(self.folder, int(e.args[0])) from None
+
+    def _restore(self) -> None:
+        """Write again what a worker took from the run's folder: its description, its cells' records."""
+        if file_version(self.folder.root / "run.json") != self.described:
+            self.describe(self.description)
+        self.store.restore()
+
+    def describe(self, description: Any) -> None:
+        """Write run.json, and host.json as it is now."""
+        root = self.folder.root
+        path = run_folder.make_place(root, root / "run.json")
+        atomic_file.write_json(path, stamp(description))
+        self.description, self.described = description, file_version(path)
+        host = run_folder.make_place(root, root / "host.json")
+        atomic_file.write_json(host, codec.encode(self.host))
 
     def show_summary(self) -> None:
         """The last lines on the terminal."""
@@ -102,7 +142,7 @@ class RunSession:
         """What the program ends with."""
         if self.signal:
             return 128 + self.signal
-        unable = {p.cell.id for p in self.plan.planned if p.skip}
+        unable = {p.cell.id for p in self.plan.planned if p.skip and not p.failed}
         return exit_status(self.all_records, self.plan.options, unable)
 
     def _context(self) -> RunContext:
@@ -124,16 +164,21 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
     """Own the run's folder and describe the run in it; raises RunCutShortError where the disk fails."""
     options = plan.options
     folder = RunFolder(plan.results, options.run_id or run_folder.new_run_id())
-    used = {p.offer.probed.environment.name: p.offer.probed.environment for p in plan.planned}
-    host = system.gather_system(tuple(used.values()), find_gpus())
+    used = {p.offer.probed.environment.name: p.offer.probed for p in plan.planned}
+    host = system.gather_system(
+        tuple(p.environment for p in used.values()), find_gpus(),
+        {name: p.found.libraries for name, p in used.items()},
+    )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
         screen = Screen(options, len(plan.planned), plan.command)
-        session = RunSession(plan, folder, host, screen)
+        session = RunSession(plan, folder, host, screen, RecordStore(folder))
+        plan.signals.on_first_interrupt = lambda: screen.notify(
+            "interrupted: the run ends with the launches in flight, then writes its tables; "
+            f"Ctrl-C again ends it now; `--resume {folder.run_id}` goes on"
+        )
         try:
-            _write_description(session)
+            session.describe(_describe(session))
             yield session
-        except BrokenPipeError:
-            raise  # who read our output has seen enough; that is no fault of the disk
         except OSError as e:
             raise RunCutShortError(_cut_short(e, session)) from e
 
@@ -172,22 +217,21 @@ def exit_status(records: Sequence[Record], options: Options, unable: Collection[
     return OK
 
 
-def _write_description(session: RunSession) -> None:
-    """Write run.json once, and host.json as it is now."""
-    plan, root = session.plan, session.folder.root
-    if not (root / "run.json").exists():
-        description = {
-            "run_id": session.folder.run_id,
-            "label": plan.options.label,
-            "command": list(plan.command),
-            "options": options_to_json(plan.options),
-            "targets": list(dict.fromkeys(p.cell.target.label for p in plan.planned)),
-            "cells": [p.cell.id for p in plan.planned],
-            "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
-            "harness_commit": session.host.harness_commit,
-        }
-        atomic_file.write_json(root / "run.json", stamp(description))
-    atomic_file.write_json(root / "host.json", codec.encode(session.host))
+def _describe(session: RunSession) -> Any:
+    """What run.json holds: as an earlier part of this run wrote it, or of the run that begins."""
+    plan = session.plan
+    if plan.options.resume and (told := run_folder.read_json(session.folder.root / "run.json")):
+        return told
+    return {
+        "run_id": session.folder.run_id,
+        "label": plan.options.label,
+        "command": list(plan.command),
+        "options": options_to_json(plan.options),
+        "targets": list(dict.fromkeys(p.cell.target.label for p in plan.planned)),
+        "cells": [p.cell.id for p in plan.planned],
+        "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
+        "harness_commit": session.host.harness_commit,
+    }
 
 
 def _cut_short(error: OSError, session: RunSession) -> str:
@@ -202,20 +246,3 @@ def _cut_short(error: OSError, session: RunSession) -> str:
         f"{what}; what had finished is kept in {folder.root}: make room, "
         f"then {resume if session.plan.resumable else 'run it again'}"
     )
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Signals that would end us wait: a second or two of writing tables is what the run was for."""
-    heard: list[int] = []
-    before = {
-        n: signal.signal(n, lambda number, _frame: heard.append(number))
-        for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for ended_by in heard:
-            signal.raise_signal(ended_by)

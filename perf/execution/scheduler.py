@@ -3,23 +3,32 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from perf.execution.launcher import Launcher
+from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
 from perf.planning import launch_graph, measure_order
-from perf.planning.launch import CellState, LaunchGraph, LaunchRequest, LaunchResult, RunContext
+from perf.planning.launch import (
+    CellState,
+    LaunchGraph,
+    LaunchRequest,
+    LaunchResult,
+    MadeFiles,
+    RunContext,
+)
 from perf.planning.plan import CANARY, group_by_model
 from perf.planning.targets import Planned
 from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.results import run_folder
 from perf.results.log_tail import read_log_tail
+from perf.results.record_store import RecordStore
+from perf.schema import fold
 from perf.schema.cell import ModelFile
-from perf.schema.record import Passed, Record, Skipped, write_record
+from perf.schema.record import Passed, Raised, Skipped
 
 
 class ModelTask:
@@ -57,13 +66,13 @@ class ModelTask:
 
 @dataclass
 class Scheduler:
-    """A run in flight: every planned cell has a record in `records` at its end."""
+    """A run in flight: every planned cell has a record in `store` at its end."""
 
     context: RunContext
     launcher: Launcher
     quarantine: Quarantine
     screen: Screen
-    records: dict[str, Record]
+    store: RecordStore
     canaries: list[CellState] = field(default_factory=list)
     begun_s: float = field(default_factory=time.monotonic)
 
@@ -73,7 +82,18 @@ class Scheduler:
         return self.context.options
 
     def run(self, planned: Sequence[Planned]) -> None:
-        """Run every cell; raises Interrupted with what is finished in `records`."""
+        """Run every cell; raises Interrupted with what is finished in `store`.
+
+        One SIGINT lets the launches in flight end: they are durable, and a resumed run goes on after them.
+        """
+        try:
+            self._run(planned)
+        except Interrupted:
+            while self.launcher.in_flight:
+                self.launcher.wait()
+            raise
+
+    def _run(self, planned: Sequence[Planned]) -> None:
         if self.options.resume:
             self.launcher.continue_after(run_folder.read_finished_launches(self.context.run))
         canaries = [p for p in planned if p.cell.model.name == CANARY]
@@ -111,7 +131,10 @@ class Scheduler:
                 self.screen.show_progress(f"setting up {names}")
                 result = self.launcher.wait()
                 task = owners.pop(result.request.folder)
-                queue.extend((task, r) for r in task.take(result))
+                if _was_robbed(result):
+                    queue.append((task, replace(result.request, alone=True, again=True)))
+                else:
+                    queue.extend((task, r) for r in task.take(result))
 
     def _task(self, model: ModelFile, states: list[CellState]) -> ModelTask:
         fresh = [s for s in states if not self._is_finished(s)]
@@ -124,9 +147,12 @@ class Scheduler:
         """Start what may run now: up to `jobs` launches, and nothing beside one that must be alone."""
         while queue and self.launcher.in_flight < self.launcher.jobs:
             task, request = queue[0]
-            if request.alone and self.launcher.in_flight:
+            robbed = any(source.missing for source in request.sources)
+            if (request.alone or robbed) and self.launcher.in_flight:
                 return
             queue.popleft()
+            if robbed:
+                self._make_again(request.sources)
             result = self.launcher.start(request)
             if result is not None:
                 queue.extend((task, r) for r in task.take(result))
@@ -159,7 +185,15 @@ class Scheduler:
         return result
 
     def _launch(self, request: LaunchRequest) -> LaunchResult:
+        """One launch with nothing beside it."""
+        self._make_again(request.sources)
         return self.launcher.start(request) or self.launcher.wait()
+
+    def _make_again(self, sources: Sequence[MadeFiles]) -> None:
+        """What a worker took of other launches' files is made once more."""
+        for source in sources:
+            if source.missing:
+                self._launch(replace(source.request, again=True))
 
     def _time_is_spent(self) -> bool:
         """Whether --max_minutes have passed since the run began."""
@@ -168,10 +202,7 @@ class Scheduler:
 
     def _is_finished(self, state: CellState) -> bool:
         """A resumed run keeps the cells that it finished."""
-        if self.options.resume and (
-            old := run_folder.read_finished_cell(self.context.run, state.cell)
-        ):
-            self.records[state.cell.id] = old
+        if self.options.resume and (old := self.store.take_finished(state.cell)):
             state.outcome, state.launches, state.done = old.outcome, list(old.launches), True
         return state.done
 
@@ -179,24 +210,36 @@ class Scheduler:
         """A model's cells have ended: what is not yet durable is made so, then all are shown."""
         for state in states:
             self._end_cell(state)
-        self.screen.show_cells([self.records[s.cell.id] for s in states])
+        self.screen.show_cells([self.store.records[s.cell.id] for s in states])
 
     def _end_cell(self, state: CellState) -> None:
         """Make a cell's record durable, once; the next launch may end this process."""
         if state.done:
             return
-        folder = self.context.run.cell(state.cell)
-        folder.mkdir(parents=True, exist_ok=True)
+        run = self.context.run
+        if failed := state.planned.failed:
+            log = run.launch(state.cell, failed.name) / "output.log"
+            run_folder.make_place(run.root, log).write_bytes(state.planned.offer.probed.log)
         tail: tuple[str, ...] = ()
         if state.launches and not isinstance(state.outcome, (Passed, Skipped)):
-            last = self.context.run.launch(state.cell, state.launches[-1].name)
+            last = run.launch(state.cell, state.launches[-1].name)
             tail = read_log_tail(last / "output.log")
-        record = make_record(state, self.context.run.run_id, tail)
-        write_record(record, folder / "record.json")
-        self.records[state.cell.id] = record
+        record = make_record(state, run.run_id, tail)
+        self.store.keep(record)
         if self.options.validates:
             self.quarantine.record(state.cell, record.outcome)
         state.done = True
+
+
+def _was_robbed(result: LaunchResult) -> bool:
+    """Whether a launch may have failed by what another one beside it did to its files.
+
+    It is repeated alone, once: who damages its own files does so again, and that is then its outcome.
+    """
+    if result.request.again or not isinstance(result.launch.outcome, Raised):
+        return False
+    gone = not result.request.job.is_file() or any(s.missing for s in result.request.sources)
+    return gone or result.launch.outcome.kind == fold.DAMAGED
 
 
 def _states(cells: Iterable[Planned]) -> list[CellState]:

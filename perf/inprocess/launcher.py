@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
+from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
 from perf.results import run_folder
-from perf.schema import fold, journal
+from perf.results.launch_folder import LaunchFolder
+from perf.schema import fold
 from perf.schema.record import Ending, Launch, LaunchKind
 from perf.worker import stages
 
@@ -28,20 +29,25 @@ class InProcessLauncher:
     batch = 1  # a model that ends this process must not cost the measuring of those before it
     in_flight = 0
 
-    def __init__(self, boot_id: str) -> None:
+    def __init__(self, boot_id: str, root: Path | None = None) -> None:
+        """`root` is the run's folder; without one a launch's job is there already, and not ours."""
+        self._root = root
         faulthandler.enable(file=2)  # what ends this process says where it was
         self._boot_id = boot_id
         self._order = 0
 
     def start(self, request: LaunchRequest) -> LaunchResult:
         """One launch from start to end, folded and durable."""
-        run_folder.make_empty(request.folder)
+        if self._root:
+            write_job(self._root, request)
+        run_folder.make_empty(self._root or request.folder.parent, request.folder)
         gc.collect()  # a failed cell's session may live on in its exception's traceback
         began = time.monotonic()
         with _restored(request.folder):
             status = _status(request)
         ending = Ending(status, None, wall_s=time.monotonic() - began)
-        events = journal.read_live_journal(request.folder / "journal.jsonl")
+        with contextlib.closing(LaunchFolder(request.folder, request.job)) as folder:
+            events = folder.read_journal().events
         expected = expectation_of(request.cell) if request.cell else fold.Expectation()
         self._order += 1
         launch = replace(

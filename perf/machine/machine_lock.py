@@ -1,10 +1,13 @@
 """Machine-wide locks, so that two runs never share a GPU or a measuring moment unknowingly."""
 
 import errno
+import fcntl
 import json
 import os
 import re
+import socket
 import stat
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from perf.schema.file_lock import LockTaken, lock_descriptor
+from perf.schema import strict_json
+from perf.schema.file_lock import LockTaken, lock_descriptor, refuse_strange_lock
 
 _POLL_S = 0.2
 
@@ -24,8 +28,10 @@ class LockHeld(Exception):
 class MachineLock:
     """One lock: a context manager that holds it, or raises LockHeld.
 
-    The kernel frees it when the holder dies, however it dies. Its file is close-on-exec, but a child made by
-    fork alone shares the lock until it exits.
+    It is a lock on a file in a folder of the user's own, and a name in the kernel (an abstract socket) that
+    other users' runs meet at. A folder that is given, or named by EP_PERF_LEASES, is one that those who share
+    it meet in, and there is no such name. The kernel frees both when the holder dies, however it dies; both
+    are close-on-exec, but a child made by fork alone shares them until it exits.
     """
 
     def __init__(
@@ -33,8 +39,10 @@ class MachineLock:
     ) -> None:
         self.what, self.run_id = what, run_id
         self._wait_s = wait_s
-        self.path = (folder or shared_folder()) / f"ep-perf-{_file_name(what)}.lock"
+        self._shared = folder or leases_folder()
+        self.path = (self._shared or own_folder()) / f"ep-perf-{_file_name(what)}.lock"
         self._fd: int | None = None
+        self._name: socket.socket | None = None
 
     @classmethod
     def gpu(
@@ -61,10 +69,12 @@ class MachineLock:
         `waiting` is told once, in a line, for whom it waits; what `sleep` raises ends the wait.
         """
         deadline_s = clock() + self._wait_s
+        if self._shared is None:
+            _make_own(self.path.parent)
         fd = _opened(self.path)
         told = False
         try:
-            while not _locked(fd, self.path):
+            while not self._take(fd):
                 if clock() >= deadline_s:
                     raise LockHeld(self._who(fd))
                 if not told:
@@ -84,6 +94,9 @@ class MachineLock:
                 os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = None
+        if self._name is not None:
+            self._name.close()
+            self._name = None
 
     close = release
 
@@ -104,6 +117,19 @@ class MachineLock:
     ) -> None:
         self.release()
 
+    def _take(self, fd: int) -> bool:
+        """The file's lock, then the name; neither where one of them is another's."""
+        try:
+            lock_descriptor(fd, self.path, wait=False)
+        except LockTaken:
+            return False
+        if self._shared is None:
+            self._name = _bound(self.path.name)
+            if self._name is None:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+                return False
+        return True
+
     def _sign(self, fd: int) -> None:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         text = json.dumps({"pid": os.getpid(), "run_id": self.run_id, "since": since})
@@ -113,10 +139,10 @@ class MachineLock:
 
     def _holder(self, fd: int) -> str:
         try:
-            told = json.loads(os.pread(fd, 4096, 0))
-            return f"run {told['run_id']} (pid {told['pid']}, since {told['since']})"
+            told = strict_json.parse(os.pread(fd, 4096, 0))
+            return f"run {_shown(told['run_id'])} (pid {int(told['pid'])}, since {_shown(told['since'])})"
         except (ValueError, KeyError, TypeError, OSError):
-            return "another run that left no name"
+            return _holder_of_name(self.path.name) or "another run that left no name"
 
     def _who(self, fd: int) -> str:
         waited = f" after {self._wait_s:g} s" if self._wait_s else ""
@@ -126,45 +152,82 @@ class MachineLock:
         )
 
 
-def shared_folder() -> Path:
-    """The one folder every user of this machine agrees on: /run/lock where all may write it, else /tmp.
+def leases_folder() -> Path | None:
+    """The folder that EP_PERF_LEASES names: one mounted into every container of a host, or a test's own."""
+    named = os.environ.get("EP_PERF_LEASES")
+    return Path(named) if named else None
 
-    Chosen by its mode and not by who asks, and never by TMPDIR, or two users would not meet. EP_PERF_LEASES
-    names another: one that is mounted into every container of a host, or a test's own.
-    """
-    if named := os.environ.get("EP_PERF_LEASES"):
-        return Path(named)
-    for path in (Path("/run/lock"), Path("/tmp")):
-        with suppress(OSError):
-            mode = path.stat().st_mode
-            if stat.S_ISDIR(mode) and mode & stat.S_IWOTH:
-                return path
-    return Path("/tmp")
+
+def own_folder() -> Path:
+    """Where this user's locks lie; by the user alone, never by TMPDIR, or two runs of one would not meet."""
+    return Path("/tmp") / f"ep-perf-{os.getuid()}"
+
+
+def _make_own(folder: Path) -> None:
+    """Make the folder, where nobody else may write; raises OSError for one that is another's."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        why = "it is not a folder that only you can write in; remove it, or name another: EP_PERF_LEASES"
+        raise OSError(errno.EPERM, why, str(folder))
+
+
+def _bound(name: str) -> socket.socket | None:
+    """The name in the kernel, taken; None where somebody has it."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        made.bind(f"\0{name}")
+        made.listen(1)  # so that who asks is told whose it is
+    except OSError as e:
+        made.close()
+        if e.errno == errno.EADDRINUSE:
+            return None
+        raise
+    return made
+
+
+def _holder_of_name(name: str) -> str:
+    """The process and the user that have a name in the kernel, by the kernel's word; "" for none."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)
+        asking.connect(f"\0{name}")
+        told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid, uid, _ = struct.unpack("3i", told)
+        return f"a run of user {uid} (pid {pid})"
+    return ""
+
+
+def _shown(text: object) -> str:
+    """What a file says, made safe for a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:100])
 
 
 def _opened(path: Path) -> int:
-    """Open the lock's file for reading and writing, by whoever made it.
+    """Open the lock's file for reading and writing; raises OSError for what is not a plain file of one name.
 
     In a sticky folder the kernel may refuse O_CREAT on another user's file (fs.protected_regular), so an
-    existing file is opened without it; O_NOFOLLOW keeps a planted link from being written through.
+    existing file is opened without it. Others may open it where the folder is one that all may write in.
     """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for _ in range(100):
         with suppress(FileNotFoundError):
-            return os.open(path, flags)
+            return _checked(os.open(path, flags), path)
         with suppress(FileExistsError):
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-            os.fchmod(fd, 0o666)  # the umask must not keep other users out
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            if path.parent.stat().st_mode & stat.S_IWOTH:
+                os.fchmod(fd, 0o666)
             return fd
     raise OSError(errno.EAGAIN, "the lock's file comes and goes", str(path))
 
 
-def _locked(fd: int, path: Path) -> bool:
+def _checked(fd: int, path: Path) -> int:
     try:
-        lock_descriptor(fd, path, wait=False)
-    except LockTaken:
-        return False
-    return True
+        refuse_strange_lock(fd, path)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _file_name(what: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
@@ -67,11 +68,23 @@ def _own_cgroup() -> Path:
     return Path("/nonexistent")
 
 
-def kill_strangers(known: frozenset[int]) -> None:
-    """Kill and reap every child of ours that is not known: what escaped a worker and fell to us."""
-    while strangers := [p for p in children(os.getpid()) if p not in known]:
-        for pid in strangers:
+def kill_children(spared: frozenset[int], within_s: float) -> tuple[int, ...]:
+    """Kill and reap every child of ours that is not spared: what escaped a worker and fell to us.
+
+    What a killed child leaves falls to us too, and is next. Returns those that could not be reaped within
+    `within_s` seconds: the kernel holds them, or somebody traces them.
+    """
+    deadline_s = time.monotonic() + within_s
+    while True:
+        doomed = [p for p in children(os.getpid()) if p not in spared]
+        if not doomed:
+            return ()
+        for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in doomed:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() >= deadline_s:
+            return tuple(doomed)
+        time.sleep(0.0005)

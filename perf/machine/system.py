@@ -6,8 +6,10 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 
 from perf.machine.gpus import Gpu
+from perf.machine.write_fence import landlock_abi
 from perf.request.locations import CODE, read_commit
 from perf.schema.cell import Environment
 
@@ -35,6 +37,10 @@ class SystemInfo:
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     interpreters: Mapping[str, str] = field(default_factory=dict)
     harness_commit: str = ""
+    libraries: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # sha256, as environments
+    write_fence: str = ""  # what keeps workers from writing outside their folders
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Difference:
 def gather_system(
     environments: Sequence[Environment],
     gpus: Sequence[Gpu] = (),
+    libraries: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     root: Path = Path("/"),
     harness: Path = CODE,
 ) -> SystemInfo:
@@ -76,6 +83,10 @@ def gather_system(
         environments={e.name: dict(e.versions) for e in environments},
         interpreters={e.name: e.python for e in environments},
         harness_commit=read_commit(harness),
+        libraries={name: dict(found) for name, found in libraries.items()},
+        write_fence=f"Landlock ABI {abi}"
+        if (abi := landlock_abi())
+        else "none: the kernel has no Landlock",
     )
 
 
@@ -105,6 +116,10 @@ def list_specs(info: SystemInfo) -> tuple[tuple[str, str], ...]:
         out.append((f"{name}: interpreter", python))
     for name, versions in info.environments.items():
         out += [(f"{name}: {what}", version) for what, version in sorted(versions.items())]
+    for name, libraries in info.libraries.items():
+        out += [
+            (f"{name}: sha256 of {what}", digest) for what, digest in sorted(libraries.items())
+        ]
     return tuple(out)
 
 

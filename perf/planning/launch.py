@@ -9,10 +9,12 @@ from perf.backends import Backend
 from perf.planning.form_choice import Readers
 from perf.planning.targets import Planned
 from perf.request.options import Options
-from perf.results.run_folder import RunFolder
-from perf.schema.cell import Cell, Environment
+from perf.results.run_folder import RunFolder, make_place
+from perf.schema import atomic_file, codec
+from perf.schema.cell import Cell, Environment, write_cell
 from perf.schema.fold import Expectation
-from perf.schema.journal import Event
+from perf.schema.jobs import ArtefactJob, PrepareJob
+from perf.schema.journal import MOST_RUNS, Event
 from perf.schema.record import (
     Ending,
     EnvironmentFailed,
@@ -21,6 +23,7 @@ from perf.schema.record import (
     Outcome,
     Passed,
 )
+from perf.schema.untrusted_file import file_version
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,35 @@ class LaunchRequest:
     alone: bool = False  # it builds an engine: nothing may run beside it
     gpu: bool = False
     round: int = 0
+    writable: tuple[Path, ...] = ()  # folders besides its own that it may write in
+    described: PrepareJob | ArtefactJob | None = None  # what `job` holds, where it holds no cell
+    sources: tuple["MadeFiles", ...] = ()  # what it reads of other launches
+    again: bool = (
+        False  # it takes the place of one that ended, and is carried out whatever is stored
+    )
+
+
+@dataclass(frozen=True)
+class MadeFiles:
+    """Files that a launch made for others, and the launch that makes them again."""
+
+    request: LaunchRequest
+    files: tuple[Path, ...]
+
+    @property
+    def missing(self) -> bool:
+        """Whether a worker took one of them away."""
+        return not all(file.is_file() for file in self.files)
+
+
+def write_job(root: Path, request: LaunchRequest) -> tuple[int, ...]:
+    """Write what a launch is to do, below a root that is believed; the file's version. Raises OSError."""
+    path = make_place(root, request.job)
+    if request.described is not None:
+        atomic_file.write_json(path, codec.encode(request.described), durable=False)
+    elif request.cell is not None:
+        write_cell(request.cell, path)
+    return file_version(path)
 
 
 @dataclass(frozen=True)
@@ -63,6 +95,7 @@ class CellState:
     outcome: Outcome = field(default_factory=Passed)
     launches: list[Launch] = field(default_factory=list)
     done: bool = False
+    sources: tuple[MadeFiles, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -100,8 +133,13 @@ def expectation_of(cell: Cell) -> Expectation:
     asked = cell.target.precision.value
     return Expectation(
         cell.provider, cell.tolerance.percent_mismatch, cell.min_ep_share,
-        asked if asked != "fp32" else "",
+        asked if asked != "fp32" else "", cell.protocol.runs or MOST_RUNS,
     )  # fmt: skip
+
+
+def cache_of(cell: Cell) -> tuple[Path, ...]:
+    """The folder of the engines that a cell builds or loads, where its backend does."""
+    return (Path(cell.cache),) if cell.cache else ()
 
 
 PREPARE_PRELOAD: tuple[str, ...] = ("numpy", "onnx", "perf.worker.prepare")

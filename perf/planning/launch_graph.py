@@ -13,10 +13,12 @@ from perf.planning.launch import (
     LaunchGraph,
     LaunchRequest,
     LaunchResult,
+    MadeFiles,
     RunContext,
+    cache_of,
 )
-from perf.schema import atomic_file, codec, fold, outcomes
 from perf.schema import cell as cells
+from perf.schema import fold, outcomes
 from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
@@ -39,6 +41,9 @@ def set_up_model(
     for p in states:
         if model.problem:
             p.end(ArtefactFailed(model.problem))
+        elif p.planned.failed:
+            p.launches.append(p.planned.failed)
+            p.end(p.planned.failed.outcome)
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
     fed_alike: dict[tuple[bool, int], list[CellState]] = {}
@@ -59,11 +64,12 @@ def set_up_model(
 def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
     if p.backend.builds:
         p.cell = replace(p.cell, cache=str(engine_cache_folder(context, p.cell)))
-    cells.write_cell(p.cell, _make_folder(context.run.cell(p.cell)) / "cell.json")
+
     return LaunchRequest(
         LaunchKind.CHECK, name, context.run.cell(p.cell) / "cell.json",
         context.run.launch(p.cell, name), p.cell.environment, WORKER_PRELOAD + p.backend.preload, p.cell,
-        alone=p.backend.builds, gpu=p.backend.needs_gpu or bool(p.cell.gpu),
+        alone=p.backend.builds, gpu=p.backend.needs_gpu or bool(p.cell.gpu), writable=cache_of(p.cell),
+        sources=p.sources,
     )  # fmt: skip
 
 
@@ -85,27 +91,21 @@ def _prepare_inputs(
         environment, preload = reader[1], (*reader[0].preload, "perf.worker.prepare")
     batch = mine[0].cell.batch
     job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half, batch, form)
-    atomic_file.write_json(folder / "prepare.json", codec.encode(job), durable=False)
-    (result,) = yield [
-        LaunchRequest(
-            LaunchKind.PREPARE,
-            "prepare",
-            folder / "prepare.json",
-            folder / "prepare",
-            environment,
-            preload,
-        )
-    ]
+    request = LaunchRequest(
+        LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", environment,
+        preload, writable=(folder,), described=job,
+    )  # fmt: skip
+    (result,) = yield [request]
     prepared = fold.find_prepared(result.events)
     if prepared is None or not isinstance(result.launch.outcome, Passed):
         for p in mine:
             p.end(_preparation_failure(result))
         return
     sets = prepared.sets
-    if (
-        model.eager_form
-    ):  # what was stored is another engine's: all targets are held to the model itself
+    if model.eager_form:
+        # what was stored is another engine's: all targets are held to the model itself
         sets = tuple(replace(s, outputs=()) for s in sets)
+    _add_source(mine, request, sets)
     if o.check and not all(s.outputs for s in sets):
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
@@ -130,7 +130,7 @@ def _make_references(
     backend, environment = maker
     parts = [key, environment.name, sorted(environment.versions.items())]
     made_from = _key(*parts, *([eager.sha256] if eager else ()))
-    folder = _make_folder(context.run.reference(model.name, made_from))
+    folder = context.run.reference(model.name, made_from)
     like = mine[0].cell
     fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
     cell = replace(
@@ -139,11 +139,11 @@ def _make_references(
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
         model=replace(model, path=fed), form=eager, gpu="", gpu_name="", tf32=like.tf32 and not eager,
     )  # fmt: skip
-    cells.write_cell(cell, folder / "cell.json")
-    (result,) = yield [
-        LaunchRequest(LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
-            WORKER_PRELOAD + backend.preload, cell)
-    ]  # fmt: skip
+    request = LaunchRequest(
+        LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
+        WORKER_PRELOAD + backend.preload, cell, sources=mine[0].sources,
+    )  # fmt: skip
+    (result,) = yield [request]
     made = next((e.outputs for e in result.events if isinstance(e, OutputsSaved)), None)
     if made is None or not isinstance(result.launch.outcome, Passed):
         for p in mine:
@@ -151,6 +151,7 @@ def _make_references(
             where = "by eager PyTorch" if eager else "on the CPU EP"
             p.end(ArtefactFailed(f"reference outputs {where}: {why}"))
         return sets
+    _add_source(mine, request, made)
     return tuple(s if s.outputs else m for s, m in zip(sets, made, strict=True))
 
 
@@ -164,19 +165,15 @@ def _convert_models(
         job = ArtefactJob(
             model, precision.value, str(artifact_folder(context)), model.test_data or ""
         )  # fmt: skip
-        atomic_file.write_json(folder / "artefact.json", codec.encode(job), durable=False)
-        (result,) = yield [
-            LaunchRequest(
-                LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch",
-                context.own, ("numpy", "onnx"),
-            )
-        ]  # fmt: skip
+        request = _artifact_request(context, folder, job)
+        (result,) = yield [request]
         made = fold.find_artifact(result.events)
         if not isinstance(result.launch.outcome, Passed):
             made = None
         for p in same:
             if made is not None:
                 p.cell = replace(p.cell, model=replace(p.cell.model, path_fp16=made.path))
+                p.sources += (MadeFiles(request, (Path(made.path),)),)
             elif p.backend.half_artefact:
                 why = result.failed or _describe_outcome(result.launch.outcome)
                 p.end(ArtefactFailed(f"{precision.value} model: {why}"))
@@ -199,19 +196,15 @@ def retry_with_inferred_shapes(
         return
     folder = context.run.cache(f"{model.sha256[:16]}-shapes")
     job = ArtefactJob(model, "shapes", str(artifact_folder(context)))
-    atomic_file.write_json(folder / "artefact.json", codec.encode(job), durable=False)
-    (result,) = yield [
-        LaunchRequest(
-            LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", context.own,
-            ("numpy", "onnx"),
-        )
-    ]  # fmt: skip
+    request = _artifact_request(context, folder, job)
+    (result,) = yield [request]
     made = fold.find_artifact(result.events)
     if made is None or not isinstance(result.launch.outcome, Passed):
         return
     for p in mine:
         shaped = replace(p.cell.model, path=made.path, folder=str(Path(made.path).parent))
         p.cell = replace(p.cell, model=shaped)
+        p.sources += (MadeFiles(request, (Path(made.path),)),)
         p.outcome = Passed()
         p.launches.clear()  # of the model as it was; its folder stays
     results = yield [_check_request(context, p, "check_shaped") for p in mine]
@@ -280,6 +273,17 @@ def _describe_outcome(outcome: Outcome) -> str:
     return ": ".join((outcomes.name(outcome), *told))
 
 
-def _make_folder(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _artifact_request(context: RunContext, folder: Path, job: ArtefactJob) -> LaunchRequest:
+    return LaunchRequest(
+        LaunchKind.ARTEFACT, "artefact", folder / "artefact.json", folder / "launch", context.own,
+        ("numpy", "onnx"), writable=(artifact_folder(context),), described=job,
+    )  # fmt: skip
+
+
+def _add_source(
+    mine: Sequence[CellState], request: LaunchRequest, sets: Sequence[TestSet]
+) -> None:
+    """Cells that read test sets remember who made them."""
+    files = tuple(Path(t.path) for s in sets for t in (*s.inputs, *s.outputs))
+    for p in mine:
+        p.sources += (MadeFiles(request, files),)

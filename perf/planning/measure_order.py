@@ -11,6 +11,7 @@ from perf.planning.launch import (
     LaunchRequest,
     LaunchResult,
     RunContext,
+    cache_of,
 )
 from perf.request.options import Options
 from perf.schema.cell import ModelFile
@@ -119,7 +120,8 @@ def measure_request(
     return LaunchRequest(
         LaunchKind.MEASURE, name, context.run.cell(cell) / "cell.json", context.run.launch(cell, name),
         cell.environment, WORKER_PRELOAD + state.backend.preload, cell, alone=True,
-        gpu=state.backend.needs_gpu or bool(cell.gpu), round=number,
+        gpu=state.backend.needs_gpu or bool(cell.gpu), round=number, writable=cache_of(cell),
+        sources=state.sources,
     )  # fmt: skip
 
 

@@ -140,8 +140,9 @@ def _place_on_device(
     ):
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
+    failed = None if options.force else offer.probed.failed
     why = offer.missing if not options.force else ""
-    return Planned(seal(cell), offer, why or form_choice.reason(cell.model, backend))
+    return Planned(seal(cell), offer, why or form_choice.reason(cell.model, backend), failed)
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:

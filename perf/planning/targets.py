@@ -6,14 +6,15 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from perf.backends import Backend, ProbeResult, TargetSpec
 from perf.request.environments import EnvironmentSpec, missing_modules
 from perf.request.options import BadRequestError, Options
 from perf.request.programs import install_command
 from perf.schema.cell import Cell, Environment, Precision
+from perf.schema.journal import Probed
 from perf.schema.model_form import Format
+from perf.schema.record import Launch
 
 NO_DEVICE = "no device: NVML sees no NVIDIA GPU here"
 SERVED_NOWHERE = (
@@ -34,6 +35,8 @@ class ProbedEnvironment:
     found: ProbeResult
     problem: str = ""
     to_build: bool = False  # a run would build it first, so a plan counts on it
+    failed: Launch | None = None  # the probe that ended as its cells do: crashed, hung, raised
+    log: bytes = b""  # that probe's output, its end
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,35 @@ class Planned:
     cell: Cell
     offer: Offer
     skip: str = ""
+    failed: Launch | None = None  # the probe whose end is this cell's
 
 
 def probed_environment(
-    spec: EnvironmentSpec, python: str, told: Mapping[str, Any], gpus: Sequence[str], trtexec: str
+    spec: EnvironmentSpec, python: str, told: Probed, gpus: Sequence[str], trtexec: str
 ) -> ProbedEnvironment:
     """An environment by what a probe told; a plug-in's EP that nobody named is the one that it offers."""
-    devices, problem = tuple(told["plugin_devices"]), missing_modules(spec, told["errors"])
+    devices, problem = told.plugin_devices, missing_modules(spec, told.errors)
     if spec.plugin and not spec.plugin["ep_name"] and devices:
         spec = replace(spec, plugin={**spec.plugin, "ep_name": devices[0]})
         if len(set(devices)) > 1:
             names = ", ".join(dict.fromkeys(devices))
             problem = f"its library offers {names}: name one, --plugin NAME=LIBRARY:EP_NAME"
     found = ProbeResult(
-        providers=tuple(told["providers"]), versions=told["versions"], gpus=tuple(gpus),
-        plugin_devices=devices, errors=told["errors"], trtexec=trtexec,
+        providers=told.providers, versions=told.versions, gpus=tuple(gpus), plugin_devices=devices,
+        errors=told.errors, trtexec=trtexec, libraries=told.libraries,
     )  # fmt: skip
     environment = Environment(spec.name, python, spec.variables, found.versions)
     return ProbedEnvironment(spec, environment, found, problem)
 
 
 def make_offers(
-    places: Sequence[ProbedEnvironment], backends: Sequence[Backend], kept: Mapping[str, Backend]
+    places: Sequence[ProbedEnvironment],
+    backends: Sequence[Backend],
+    kept: Mapping[str, Backend],
+    *,
+    whole: bool = True,
 ) -> tuple[Offer, ...]:
-    """Every target of every environment, in the file's order.
+    """Every target of every environment, in the file's order; `whole`: there are no other environments.
 
     `kept` are backends kept elsewhere by the environment that names their file: no other can load them.
     """
@@ -92,7 +100,7 @@ def make_offers(
         for target, backend in _served(probed, (*backends, own) if own else backends):
             out.append(Offer(target, backend, probed, _missing(probed, backend), first=False))
     seen = {o.target.label for o in out}
-    for backend in backends if places else ():  # known by name, and served nowhere
+    for backend in backends if places and whole else ():  # known by name, and served nowhere
         for target in (t for t in backend.targets if t.label not in seen):
             why = _missing(places[0], backend) or SERVED_NOWHERE
             out.append(Offer(target, backend, places[0], why, first=False))
@@ -169,7 +177,7 @@ def choose_targets(
     if not names:
         return tuple(
             o for o in offered
-            if o.first and not o.missing and o.backend.default and o.target.default
+            if o.first and (not o.missing or o.probed.failed) and o.backend.default and o.target.default
             and (o.probed.spec.default or reads_form(o.backend, formats))
             and (not formats or set(o.backend.formats) & set(formats))
             and (fp16 or o.target.precision is not Precision.FP16)

@@ -45,6 +45,7 @@ class EnvironmentSpec:
     size_mib: int = 0  # on disk, roughly, once built
     needs_gpu: bool = False  # is built only where NVML sees one
     default: bool = True  # its targets run when none are named
+    folder: str = ""  # of the file that names it; its lock lies there
 
     @cached_property
     def digest(self) -> str:
@@ -264,6 +265,7 @@ def _spec(name: str, table: Any, path: Path) -> EnvironmentSpec:
         size_mib=table.get("size_mib", 0),
         needs_gpu=table.get("needs_gpu", False),
         default=table.get("default", True),
+        folder=str(here),
     )
 
 

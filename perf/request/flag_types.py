@@ -20,12 +20,15 @@ class EpOptions:
     options: Mapping[str, str]
 
 
+REGISTER_S = 15.0  # for a plug-in's library to be loaded and registered
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds a launch may take, and, where given, each of its stages."""
 
     launch_s: float = 1800.0
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, float] = field(default_factory=lambda: {"register": REGISTER_S})
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,12 @@ def timeouts(value: Any) -> Timeouts:
     if "=" not in text:
         return Timeouts(positive(text))
     stages = {k: positive(v) for k, v in pairs(text).items()}
-    known = {"launch", "build", "run", "prepare"}
+    known = {"launch", "build", "run", "prepare", "register"}
     if unknown := set(stages) - known:
         raise ValueError(
             f"unknown stage {sorted(unknown)[0]!r}; stages are {', '.join(sorted(known))}"
         )
-    return Timeouts(stages.pop("launch", 1800.0), stages)
+    return Timeouts(stages.pop("launch", 1800.0), {"register": REGISTER_S, **stages})
 
 
 def positive(value: Any) -> float:
@@ -165,9 +168,9 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else convert(value)
 
 
-def batch_sizes(value: Iterable[str]) -> tuple[int, ...]:
+def batch_sizes(value: Iterable[Any]) -> tuple[int, ...]:
     """1,4,32 as numbers, each once; raises ValueError for what is no positive number."""
-    sizes = [int(n) for word in value for n in str(word).split(",") if n]
+    sizes = [int(n) for word in flat(value) for n in str(word).split(",") if n]
     if any(n < 1 for n in sizes):
         raise ValueError("a batch is 1 or more")
     return tuple(dict.fromkeys(sizes))

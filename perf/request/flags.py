@@ -106,6 +106,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("timeout", "seconds per launch, or build=3600,run=300", "1800", "", _WORKERS, timeouts, "S|STAGE=S,…"),
     Flag("memory_limit", "MiB of host memory a worker's processes may hold; 0: no limit", 0.0, "", _WORKERS,
          at_least(0, float), "MIB"),
+    Flag("fence", "keep workers from writing outside their launch folder and cache (Landlock)", True, "", _WORKERS, bool,
+         switch=True, plan=False),
     Flag("isolation", "host: fork each launch from a process that has imported the engine; spawn: start afresh",
          "host", "", _WORKERS, _chosen("host", "spawn"), "host|spawn"),
     Flag("exec_prefix", "command to run each worker under; spawn only, no latency is published", "", "", _WORKERS,

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from perf.request import model_forms
 from perf.request.locations import MODEL_LIST, models_folder
+from perf.request.model_file import Identity, digest_file, identify_model
 from perf.request.programs import command_of
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
 from perf.schema.model_form import Format, ModelForm
+from perf.schema.untrusted_file import UntrustedFileError, read_whole
 
 REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
 OPTIONAL: Mapping[str, type] = {
@@ -26,10 +30,8 @@ OPTIONAL: Mapping[str, type] = {
     **model_forms.ROW_KEYS,
 }
 _KINDS: Mapping[type, str] = {str: "a string", dict: "an object", list: "a list"}
-# TensorProto.external_data holds StringStringEntryProto{key: "location", value: path} on the wire
-_LOCATION = re.compile(rb"\x0a\x08location\x12(?s:(.))")
-_REACH = 12 + 127  # its bytes, and the longest name whose length is one byte
-_PIECE = 1 << 20
+LIST_LIMIT = 64 << 20  # bytes
+MOST_RTOL, MOST_ATOL = 1.0, 1e6  # from there on a tolerance checks nothing
 
 
 class ModelListError(Exception):
@@ -39,6 +41,10 @@ class ModelListError(Exception):
 def load_all(sources: Sequence[Path]) -> tuple[ModelFile, ...]:
     """Models of several sources in their order; raises ModelListError."""
     return _unique([m for source in sources for m in load_models(source)], sources[-1])
+
+
+class _ValueOfRowError(ModelListError):
+    """A value of a row that says something, and something that cannot be used."""
 
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
@@ -79,41 +85,19 @@ def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...
     return tuple(found)
 
 
-def digest_model(path: Path) -> str:
-    """sha256 of a model's bytes and of the external data files it names, as hex; never held whole."""
-    total = hashlib.sha256()
-    names: set[str] = set()
-    end = b""
-    try:
-        with path.open("rb") as f:
-            while piece := f.read(_PIECE):
-                total.update(piece)
-                names |= _locations(end + piece)
-                end = piece[-_REACH:]  # a location may lie across two pieces
-    except OSError as e:
-        return f"unreadable: {e.strerror}"
-    for name in sorted(names):
-        external = path.parent / name
-        if name and external.is_file():
-            total.update(name.encode() + bytes.fromhex(digest_file(external)))
-    return total.hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    """sha256 of a file's bytes as 64 hex digits; raises OSError."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def digest_test_data(folder: Path | None) -> str:
-    """sha256 over the names and bytes of every test set's files below a folder; "" without any."""
+    """sha256 over the names and bytes of every test set's files below a folder; "" without any.
+
+    A file that is no regular file is known by that alone: whoever prepares it says so.
+    """
     total = hashlib.sha256()
     seen = False
     for one in find_test_sets(folder) if folder else ():
         for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
             seen = True
-            total.update(f"{one.name}/{file.name}:".encode())
-            total.update(bytes.fromhex(digest_file(file)))
+            total.update(f"{one.name}/{file.name}:".encode("utf-8", "surrogateescape"))
+            with suppress(UntrustedFileError):
+                total.update(bytes.fromhex(digest_file(file)))
     return total.hexdigest() if seen else ""
 
 
@@ -132,36 +116,109 @@ def folder_of_list(source: Path) -> Path:
 
 def _of_list(source: Path) -> Iterator[ModelFile]:
     try:
-        entries = json.loads(source.read_text(encoding="utf-8"))
+        text = read_whole(source, LIST_LIMIT, follow=True).decode("utf-8-sig")
+        entries = json.loads(text, parse_int=_lenient_int)
     except json.JSONDecodeError as e:
         raise ModelListError(f"{source}:{e.lineno}: not JSON: {e.msg}") from e
     except UnicodeDecodeError as e:
         raise ModelListError(f"{source}: not UTF-8 text: {e.reason}") from e
-    except (OSError, RecursionError) as e:
-        raise ModelListError(f"{source}: {e}") from e
+    except RecursionError as e:
+        raise ModelListError(f"{source}: nested too deeply") from e
+    except OSError as e:
+        raise ModelListError(f"{source}: {e.strerror}") from e
     if not isinstance(entries, list):
         raise ModelListError(
             f"{source}: expected a JSON list of models, got {type(entries).__name__}"
         )
     home = folder_of_list(source)
     root = home
+    understood, misread = 0, list[ModelListError]()
     for i, entry in enumerate(entries):
         where = f"{source}[{i}]"
-        if not isinstance(entry, dict):
-            raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
-        if "root_working_directory" in entry:
+        if isinstance(entry, dict) and "root_working_directory" in entry:
             if not isinstance(entry["root_working_directory"], str):
                 raise ModelListError(f"{where}: 'root_working_directory' is not a string")
             root = home / entry["root_working_directory"]
             if len(entry) == 1:
                 continue
-        yield _entry(entry, root, where)
+        try:
+            model = _of_row(entry, root, where, i)
+            understood += 1
+        except ModelListError as e:
+            misread.append(e)
+            model = ModelFile(_name_of_row(entry, i), "", "", "", problem=str(e))
+        yield model
+    if misread and not understood:
+        raise misread[0]
+
+
+def _lenient_int(text: str) -> float:
+    """An integer of a row; one of more digits than any number has is infinite, and its field refuses it."""
+    return int(text) if len(text) < 400 else math.inf
+
+
+def _of_row(entry: Any, root: Path, where: str, number: int) -> ModelFile:
+    """The model of a row; one whose values cannot be used is a model with a problem."""
+    if not isinstance(entry, dict):
+        raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
+    name = _name_of_row(entry, number)
+    if name == entry.get("model_name"):
+        where += f" ({name})"
+    try:
+        return _entry(entry, root, where)
+    except _ValueOfRowError as e:
+        return ModelFile(name, "", "", "", problem=str(e))
+
+
+def _name_of_row(entry: Any, number: int) -> str:
+    named = entry.get("model_name") if isinstance(entry, dict) else None
+    return named if isinstance(named, str) and named else f"row_{number}"
 
 
 def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
-    name = entry.get("model_name", "")
-    if name:
-        where += f" ({name})"
+    _refuse_unknown(entry, where)
+    for key in (k for k in entry if isinstance(entry[k], str)):
+        _check_name(entry[key], f"{where}.{key}")
+    folder = root / entry["working_directory"]
+    forms, unusable = model_forms.read_row(entry, folder)
+    if "model_path" in entry:
+        path, format_ = folder / entry["model_path"], Format.ONNX
+        whole = identify_model(path)
+    else:
+        first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
+        path, format_, whole = Path(first.path), first.format, Identity(first.sha256)
+    data = entry.get("test_data_path")
+    half = folder / given if (given := entry.get("model_path_fp16")) else None
+    half_data = entry.get("test_data_path_fp16")
+    reduced = identify_model(half) if half else Identity("")
+    return ModelFile(
+        name=entry["model_name"],
+        path=str(path),
+        sha256=whole.sha256,
+        folder=str(path.parent),
+        test_data=str(folder / data) if data is not None else None,
+        path_fp16=str(half) if half else None,
+        sha256_fp16=reduced.sha256,
+        test_data_fp16=str(folder / half_data) if half_data else None,
+        inputs={
+            k: read_override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
+        },
+        comparison=_comparison(entry.get("comparison", "elementwise"), where),
+        tolerances={
+            _precision(k, f"{where}.tolerances"): _tolerance(v, f"{where}.tolerances.{k}")
+            for k, v in entry.get("tolerances", {}).items()
+        },
+        half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
+        problem=unusable
+        or whole.problem
+        or reduced.problem
+        or _absent_or_changed(path, half, whole.sha256, entry.get("sha256", "")),
+        format=format_,
+        forms=forms,
+    )
+
+
+def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
     elsewhere = "torch" in entry or "engine" in entry  # the model is there without an ONNX file
     for key in REQUIRED[:2] if elsewhere and "model_path" not in entry else REQUIRED:
         if not isinstance(entry.get(key), str) or not entry[key]:
@@ -175,42 +232,9 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
         if key in entry and not isinstance(entry[key], kind):
             what = _KINDS[kind]
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
-    folder = root / entry["working_directory"]
-    forms, unusable = model_forms.read_row(entry, folder)
-    if "model_path" in entry:
-        path, format_ = folder / entry["model_path"], Format.ONNX
-        sha256 = digest_model(path)
-    else:
-        first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
-        path, format_, sha256 = Path(first.path), first.format, first.sha256
-    data = entry.get("test_data_path")
-    half = folder / given if (given := entry.get("model_path_fp16")) else None
-    half_data = entry.get("test_data_path_fp16")
-    return ModelFile(
-        name=name,
-        path=str(path),
-        sha256=sha256,
-        folder=str(path.parent),
-        test_data=str(folder / data) if data is not None else None,
-        path_fp16=str(half) if half else None,
-        sha256_fp16=digest_model(half) if half else "",
-        test_data_fp16=str(folder / half_data) if half_data else None,
-        inputs={
-            k: read_override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
-        },
-        comparison=_comparison(entry.get("comparison", "elementwise"), where),
-        tolerances={
-            _precision(k, f"{where}.tolerances"): _tolerance(v, f"{where}.tolerances.{k}")
-            for k, v in entry.get("tolerances", {}).items()
-        },
-        half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
-        problem=unusable or _problem(path, half, sha256, entry.get("sha256", "")),
-        format=format_,
-        forms=forms,
-    )
 
 
-def _problem(path: Path, half: Path | None, sha256: str, declared: str) -> str:
+def _absent_or_changed(path: Path, half: Path | None, sha256: str, declared: str) -> str:
     for file in filter(None, (path, half)):
         if not file.is_file():
             return f"no file {file}; `{command_of('setup_models.check')}` says how to get it"
@@ -220,6 +244,12 @@ def _problem(path: Path, half: Path | None, sha256: str, declared: str) -> str:
             "fetch it again, or correct the list"
         )
     return ""
+
+
+def _check_name(text: str, where: str) -> None:
+    """Raise for what no file system takes as a name and no terminal shows."""
+    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+        raise _ValueOfRowError(f"{where}: {text!a:.60} holds a NUL or half a character")
 
 
 def _words(value: Any, where: str) -> tuple[str, ...]:
@@ -242,23 +272,33 @@ def read_override(value: Any, where: str) -> InputOverride:
         raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     try:
         shape, bounds, fixed, kind = (value.get(k) for k in known)
+        numbers = [*(bounds or ()), *(() if fixed is None or isinstance(fixed, str) else (fixed,))]
+        if not all(map(math.isfinite, map(float, numbers))):
+            raise _ValueOfRowError(f"{where}: {value!r:.60} holds a number that is not finite")
         return InputOverride(
             shape=None if shape is None else tuple(int(d) for d in shape),
             range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
             value=fixed if fixed is None or isinstance(fixed, str) else float(fixed),
             type=str(kind or ""),
         )
-    except (AttributeError, TypeError, ValueError, IndexError) as e:
+    except (AttributeError, TypeError, ValueError, IndexError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
 
 
 def _tolerance(value: Any, where: str) -> Tolerance:
     try:
-        return Tolerance(
+        found = Tolerance(
             float(value["rtol"]), float(value["atol"]), float(value.get("percent_mismatch", 0.0))
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"rtol": 1e-3, "atol": 1e-5}}: {e!r}') from e
+    for field, limit in (("rtol", MOST_RTOL), ("atol", MOST_ATOL), ("percent_mismatch", 100.0)):
+        number = getattr(found, field)
+        if not 0 <= number < limit:
+            raise _ValueOfRowError(
+                f"{where}.{field}: {number:g} would let anything pass; it must lie in 0…{limit:g}"
+            )
+    return found
 
 
 def _comparison(value: str, where: str) -> Comparison:
@@ -293,9 +333,10 @@ def _in_folder(folder: Path) -> ModelFile:
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
+    whole, is_it = found[0].resolve(), identify_model(found[0])
     return ModelFile(
-        folder.name, str(found[0].resolve()), digest_model(found[0]), str(found[0].resolve().parent),
-        str(folder.resolve()),
+        folder.name, str(whole), is_it.sha256, str(whole.parent), str(folder.resolve()),
+        problem=is_it.problem,
     )  # fmt: skip
 
 
@@ -304,7 +345,10 @@ def _single(path: Path) -> ModelFile:
     whole = path.resolve()
     name = whole.parent.name if whole.stem == "model" else whole.stem
     data = str(whole.parent) if find_test_sets(whole.parent) else None
-    return ModelFile(name, str(whole), digest_model(whole), str(whole.parent), data)
+    is_it = identify_model(whole)
+    return ModelFile(
+        name, str(whole), is_it.sha256, str(whole.parent), data, problem=is_it.problem
+    )
 
 
 def _single_form(text: str) -> ModelFile:
@@ -341,13 +385,3 @@ def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:
 def _number(name: str) -> int:
     found = re.search(r"\d+", name)
     return int(found[0]) if found else -1
-
-
-def _locations(data: bytes) -> set[str]:
-    """The external files named in a piece of a model; a name that the piece's end cuts is the next one's."""
-    found = ((m.end(), m[1][0]) for m in _LOCATION.finditer(data))
-    return {
-        data[begin : begin + length].decode("utf-8", "replace")
-        for begin, length in found
-        if begin + length <= len(data)
-    }

@@ -61,6 +61,7 @@ class Options:
     cpu_affinity: tuple[int, ...]
     timeout: Timeouts
     memory_limit: float
+    fence: bool
     isolation: str
     exec_prefix: str
     env: Mapping[str, str]

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perf.results.findings import impossible_reason
 from perf.schema.journal import Stage, Timed
 from perf.schema.record import (
     Crashed,
@@ -37,7 +38,7 @@ class Latency:
 
 def is_published(record: Record) -> bool:
     """A latency is for a cell that passed, or whose only fault came after its last word, in close."""
-    if record.cell.protocol.instrumented:
+    if record.cell.protocol.instrumented or impossible_reason(record):
         return False
     match record.outcome:
         case Passed():
@@ -106,6 +107,8 @@ def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
+        if why := impossible_reason(record):
+            return (f"impossible: {why}",)
         return ("instrumented",) if record.cell.protocol.instrumented else ()
     counters = [x.gpu_counters for x in published_launches(record)]
     marks = {

@@ -1,8 +1,11 @@
 """The end of a launch's output that is the engine's own, without the stacks that Python adds to it."""
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
+
+from perf.schema.untrusted_file import open_regular
 
 READ = 65536  # bytes from the end
 STACK = re.compile(
@@ -15,9 +18,14 @@ RAISED = re.compile(r"[\w.]+\.\w+(Error|Exception|Fail|Fault|InvalidArgument|Not
 def read_log_tail(path: Path, lines: int = 3) -> tuple[str, ...]:
     """The last lines that an engine wrote; the exception's own line where it wrote none; () unread."""
     text = ""
-    with suppress(OSError), path.open("rb") as f:
+    with suppress(OSError), os.fdopen(open_regular(path), "rb") as f:
         f.seek(max(0, f.seek(0, 2) - READ))
-        text = f.read().decode("utf-8", "replace")
+        text = f.read(READ).decode("utf-8", "replace")
+    return own_lines(text, lines)
+
+
+def own_lines(text: str, lines: int) -> tuple[str, ...]:
+    """The last lines of an output that are an engine's own; the exception's line where there is none."""
     said = [
         x.rstrip() for x in COLOUR.sub("", text).splitlines() if x.strip() and not STACK.match(x)
     ]

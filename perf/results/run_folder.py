@@ -1,23 +1,26 @@
 """A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
 
 import errno
-import json
 import secrets
-import shutil
 import socket
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from perf.request.options import BadRequestError
-from perf.schema import atomic_file, codec, record
+from perf.schema import atomic_file, codec, record, strict_json
 from perf.schema.cell import Cell, safe_name
-from perf.schema.file_lock import LockTaken, lock_descriptor
+from perf.schema.file_lock import LockTaken, hold_lock
 from perf.schema.record import Launch, Record
+from perf.schema.untrusted_file import UntrustedFileError, read_whole
+from perf.schema.untrusted_tree import remove_tree
 from perf.schema.version import stamp, without_version
+
+JSON_LIMIT = 64 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -75,29 +78,30 @@ def find_run(results: Path, run_id: str = "latest") -> RunFolder:
 @contextmanager
 def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
     """Make or reopen a run's folder, and hold it: two processes never write one run."""
-    try:
-        run.results.mkdir(parents=True, exist_ok=True)
-        run.root.mkdir(exist_ok=not fresh)
-        lock = (run.root / ".lock").open("w")
-    except FileExistsError:
-        if not run.results.is_dir():
-            raise BadRequestError(f"{run.results}: not a folder; choose another with -o") from None
-        raise BadRequestError(
-            f"run {run.run_id} exists in {run.results}; choose another --run_id, or --resume {run.run_id}"
-        ) from None
-    except OSError as e:
-        if e.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise  # no wrong request: the disk is full
-        raise BadRequestError(
-            f"{run.results}: {e.strerror}; choose a writable folder with -o"
-        ) from e
-    with lock:
+    with ExitStack() as held:
         try:
-            lock_descriptor(lock.fileno(), run.root / ".lock", wait=False)
+            run.results.mkdir(parents=True, exist_ok=True)
+            run.root.mkdir(exist_ok=not fresh)
+            held.enter_context(hold_lock(run.root / ".lock", wait=False))
         except LockTaken:
             raise BadRequestError(
                 f"run {run.run_id} is being written by another process; choose another --run_id"
             ) from None
+        except FileExistsError:
+            if not run.results.is_dir():
+                raise BadRequestError(
+                    f"{run.results}: not a folder; choose another with -o"
+                ) from None
+            raise BadRequestError(
+                f"run {run.run_id} exists in {run.results}; choose another --run_id, or "
+                f"--resume {run.run_id}"
+            ) from None
+        except OSError as e:
+            if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # no wrong request: the disk is full
+            raise BadRequestError(
+                f"{run.results}: {e.strerror}; choose a writable folder with -o"
+            ) from e
         _link_latest(run)
         yield run
 
@@ -113,8 +117,8 @@ def _link_latest(run: RunFolder) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON, or None where there is none or it is torn; raises NewerSchemaError."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        value = strict_json.parse(read_whole(path, JSON_LIMIT))
+    except (UntrustedFileError, FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return without_version(value, path)
 
@@ -155,11 +159,30 @@ def read_records(run: RunFolder) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def make_empty(folder: Path) -> Path:
-    """An empty folder, whatever a killed run left there."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+def make_folder(root: Path, folder: Path) -> Path:
+    """A real folder below a root that is believed, made anew where a worker put something else."""
+    root.mkdir(parents=True, exist_ok=True)
+    at = root
+    for part in folder.relative_to(root).parts:
+        at /= part
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(at.lstat().st_mode):
+                at.unlink()
+        at.mkdir(exist_ok=True)
     return folder
+
+
+def make_empty(root: Path, folder: Path) -> Path:
+    """An empty folder below a root that is believed, whatever a killed run or a worker left there."""
+    make_folder(root, folder.parent)
+    remove_tree(folder)
+    folder.mkdir()
+    return folder
+
+
+def make_place(root: Path, file: Path) -> Path:
+    """Where a file can be written below a root that is believed: in real folders, and where none is."""
+    make_folder(root, file.parent)
+    if file.is_dir() and not file.is_symlink():
+        remove_tree(file)
+    return file

@@ -90,7 +90,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
     plain = {k: spell_not_finite(v) for k, v in asdict(row).items()}
-    return json.dumps(codec.encode(plain), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(codec.encode(plain), separators=(",", ":"))
 
 
 def format_value(value: Value) -> str:
@@ -107,7 +107,7 @@ def format_value(value: Value) -> str:
         case _:
             if not value:
                 return ""
-            return json.dumps(codec.encode(value), ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(codec.encode(value), separators=(",", ":"))
 
 
 def escape_formula(text: str) -> str:
@@ -120,6 +120,15 @@ def escape_formula(text: str) -> str:
 def unescape_formula(text: str) -> str:
     """The text that `escape_formula` was given."""
     return text[1:] if QUOTED_FORMULA.match(text) else text
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """A table of anybody's, its rows by heading; raises OSError, UnicodeDecodeError, TableError."""
+    try:
+        rows = list(csv.DictReader(path.read_bytes().decode("utf-8-sig").splitlines()))
+    except csv.Error as e:
+        raise TableError(f"{path}: {e}") from e
+    return [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in rows]
 
 
 def read_cells(path: Path) -> tuple[CellRow, ...]:

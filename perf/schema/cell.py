@@ -8,9 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from perf.schema import atomic_file, codec, model_form
+from perf.schema import atomic_file, codec, model_form, strict_json
 from perf.schema.model_form import Format, ModelForm
+from perf.schema.untrusted_file import read_whole
 from perf.schema.version import stamp, without_version
+
+CELL_LIMIT = 64 << 20  # bytes
 
 BUILD_OPTION = (
     "build"  # in options: which of several builds; it changes the engine's cache key alone
@@ -242,5 +245,7 @@ def write_cell(cell: Cell, path: Path) -> None:
 
 
 def read_cell(path: Path) -> Cell:
-    """Read cell.json; raises DecodeError, NewerSchemaError or OSError."""
-    return codec.decode(Cell, without_version(json.loads(path.read_text(encoding="utf-8")), path))
+    """Read cell.json; raises ValueError, NewerSchemaError or OSError."""
+    return codec.decode(
+        Cell, without_version(strict_json.parse(read_whole(path, CELL_LIMIT, follow=True)), path)
+    )

@@ -20,6 +20,7 @@ from perf.schema.journal import (
     Placement,
     PrecisionEvidence,
     Prepared,
+    Probed,
     Stage,
     Timed,
     Unreferenced,
@@ -43,6 +44,8 @@ from perf.schema.record import (
     TimedOut,
 )
 
+DAMAGED = "FolderDamaged"
+MOST_NOTES = 100  # of one launch
 ATTAINED_SHARE = 0.05  # below this share of layers in the precision asked for, it was not attained
 
 
@@ -54,6 +57,7 @@ class Expectation:
     percent_mismatch: float = 0.0
     min_ep_share: float = 0.0
     precision: str = ""  # attested only where set
+    most_samples: int = 0  # of one measure launch; 0: any number
 
 
 def fold(events: Sequence[Event], ending: Ending, expected: Expectation) -> Outcome:
@@ -76,7 +80,30 @@ def fold(events: Sequence[Event], ending: Ending, expected: Expectation) -> Outc
         return Skipped(declined.reason)
     if not any(isinstance(e, Finished) for e in events):
         return Raised(stage, "NoAccount", "exit status 0, and the account does not reach its end")
+    if doubt := find_impossible(events, expected):
+        return Raised(stage, "NoAccount", f"its account cannot be: {doubt}")
     return judge_outputs(events, expected)
+
+
+def find_impossible(events: Sequence[Event], expected: Expectation) -> str:
+    """What no worker can have seen, if its account holds such a thing; counts and samples are all checked."""
+    for event in events:
+        match event:
+            case Timed(samples_ns=samples) if not samples:
+                return "timed runs without one"
+            case Timed(samples_ns=samples) if min(samples) <= 0:
+                return f"a run that took {min(samples)} ns"
+            case Timed(samples_ns=samples) if 0 < expected.most_samples < len(samples):
+                return f"{len(samples)} timed runs where {expected.most_samples} were asked for"
+            case Compared(mismatched=wrong, total=total) if not 0 <= wrong <= total:
+                return f"{wrong} of {total} elements that differ"
+            case Placed(placement) if any(n < 0 for n in placement.nodes.values()):
+                return "fewer nodes than none"
+            case PrecisionEvidence(layer_share=share) if not 0 <= share <= 1:
+                return f"a share of {share:g} of the layers"
+            case _:
+                pass
+    return ""
 
 
 def judge_outputs(events: Sequence[Event], expected: Expectation) -> Outcome:
@@ -146,7 +173,7 @@ def fold_launch(
                 out = replace(out, created=event)
             case FirstRun():
                 out = replace(out, first_run=event)
-            case Timed():
+            case Timed() if not find_impossible((event,), expected):
                 out = replace(out, timed=event)
             case HostMemory():
                 out = replace(out, host_memory=event)
@@ -160,11 +187,23 @@ def fold_launch(
                 out = replace(out, attested=event)
             case Versions(versions):
                 out = replace(out, versions={**out.versions, **versions})
-            case Note():
+            case Note() if len(out.notes) < MOST_NOTES:
                 out = replace(out, notes=(*out.notes, event))
             case _:
                 pass
     return out
+
+
+def without_account(launch: Launch, stage: Stage, why: str) -> Launch:
+    """A launch whose account cannot be believed; how it died stays, for that was seen from outside."""
+    if isinstance(launch.outcome, Crashed | OutOfMemory | TimedOut | NotRun):
+        return launch
+    return replace(launch, outcome=Raised(stage, DAMAGED, why), timed=None)
+
+
+def find_probed(events: Sequence[Event]) -> Probed | None:
+    """What a probe saw last, if it told."""
+    return next((e for e in reversed(events) if isinstance(e, Probed)), None)
 
 
 def find_prepared(events: Sequence[Event]) -> Prepared | None:

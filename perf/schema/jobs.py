@@ -8,6 +8,13 @@ from perf.schema.model_form import ModelForm
 
 
 @dataclass(frozen=True)
+class ProbeJob:
+    """An environment to be looked into, and the plug-in that is to be registered there, if any."""
+
+    plugin: Mapping[str, str]  # library, ep_name, registration
+
+
+@dataclass(frozen=True)
 class PrepareJob:
     """Test data to be made into arrays, once per model and run."""
 

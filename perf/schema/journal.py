@@ -3,22 +3,24 @@
 import json
 import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from perf.schema import codec, version
+from perf.schema import codec, strict_json, version
 from perf.schema.cell import TestSet
 from perf.schema.codec import with_tag
+from perf.schema.untrusted_file import read_regular
 
 
 class Stage(StrEnum):
     """What a worker was doing; the last one begun is where it died."""
 
     START = "start"  # before the worker's own code ran
+    REGISTER = "register"  # a plug-in's library loaded and registered
     PREPARE = "prepare"  # test data to arrays
     CONVERT = "convert"  # half-precision artefacts
     LOAD = "load"  # import the engine, read inputs
@@ -109,6 +111,18 @@ class FirstRun:
     """The first inference of a session."""
 
     seconds: float
+
+
+@with_tag("Probed")
+@dataclass(frozen=True)
+class Probed:
+    """What an environment holds; told before a plug-in is registered, and again after."""
+
+    versions: Mapping[str, str]  # distributions and engines
+    providers: tuple[str, ...] = ()  # of the engine as it was built
+    errors: Mapping[str, str] = field(default_factory=dict)  # module -> why it cannot be imported
+    plugin_devices: tuple[str, ...] = ()  # the EP of each device that the plug-in offers
+    libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
 
 
 @with_tag("Prepared")
@@ -229,7 +243,7 @@ class Finished:
 
 Event: TypeAlias = (
     Began | WorkerStarted | Versions | CellUnsupported | ExceptionRaised | Created | FirstRun
-    | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
+    | Probed | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
     | OutputsSaved | Artefact | Note | Finished
 )  # fmt: skip
 EVENTS: tuple[type, ...] = typing.get_args(Event)
@@ -243,7 +257,7 @@ class Journal:
 
     def emit(self, event: Event) -> None:
         """Append one event; raises OSError where the disk refuses it."""
-        line = json.dumps(codec.encode(event, tag=True), separators=(",", ":"), allow_nan=True)
+        line = json.dumps(codec.encode(event, tag=True), separators=(",", ":"), allow_nan=False)
         data = line.encode() + b"\n"
         while data:  # a short write (a signal, a full disk) is continued or raises
             data = data[os.write(self._fd, data) :]
@@ -253,33 +267,74 @@ class Journal:
         os.close(self._fd)
 
 
+MOST_EVENTS = 20_000
+MOST_RUNS = 200_000  # timed runs of one launch
+MOST_TEXT = 16 << 10  # characters of one text
+MOST_PARTS = 100_000  # of each kind in one line: lists, objects, strings
+STORED_LIMIT = 64 << 20
+
+
 def parse_journal(text: bytes) -> tuple[Event, ...]:
-    """Read events up to the first line that is torn or foreign; what follows it is not believed."""
+    """Read events up to the first line that is torn or foreign; what follows it is not believed.
+
+    A number that is not finite, or beyond int64, is foreign too. At most MOST_EVENTS are read.
+    """
     events: list[Event] = []
     for line in text.split(b"\n")[:-1]:  # what follows the last newline is torn by definition
+        if len(events) >= MOST_EVENTS:
+            break
         try:
-            event: Event = codec.decode_union(EVENTS, json.loads(line))
-        except (ValueError, RecursionError):  # DecodeError, JSON and UTF-8 errors are ValueErrors
+            if _has_too_much(line):
+                break
+            told = strict_json.parse(line, finite=True)
+            if len(line) > MOST_TEXT:
+                told = _cut_texts(told)
+            event: Event = codec.decode_union(EVENTS, told)
+        except ValueError:  # DecodeError, JSON and UTF-8 errors are ValueErrors
             break
         events.append(event)
     return tuple(events)
 
 
+def _cut_texts(told: Any) -> Any:
+    """What a line held, with no text longer than MOST_TEXT."""
+    match told:
+        case str() if len(told) > MOST_TEXT:
+            return f"{told[:MOST_TEXT]}… ({len(told)} characters)"
+        case dict():
+            return {k[:MOST_TEXT]: _cut_texts(v) for k, v in told.items()}
+        case list() if not all(isinstance(v, int) for v in told):
+            return [_cut_texts(v) for v in told]
+        case _:
+            return told
+
+
+def _has_too_much(line: bytes) -> bool:
+    """Whether reading a line would take far more memory than the line; no account has as much."""
+    counts = (line.count(sign) for sign in (b"[", b"{", b'"', b":"))
+    return len(line) > MOST_PARTS and (
+        max(counts) > MOST_PARTS or line.count(b",") > 4 * MOST_RUNS
+    )
+
+
+def until(events: Sequence[Event], end_s: float | None) -> tuple[Event, ...]:
+    """The events before a time: what a worker tells after it was told to die is not its story."""
+    if end_s is None:
+        return tuple(events)
+    late = (i for i, e in enumerate(events) if isinstance(e, Began | Finished) and e.at_s > end_s)
+    return tuple(events[: next(late, len(events))])
+
+
 def read_journal(path: Path) -> tuple[Event, ...]:
     """Read a stored journal; a missing one is an empty account. Raises NewerSchemaError."""
     text = _bytes(path)
-    with suppress(ValueError, RecursionError):  # a torn first line is parse's to judge
-        version.without_version(json.loads(text.partition(b"\n")[0]), path)
+    with suppress(ValueError):  # a torn first line is parse_journal's to judge
+        version.without_version(strict_json.parse(text.partition(b"\n")[0]), path)
     return parse_journal(text)
-
-
-def read_live_journal(path: Path) -> tuple[Event, ...]:
-    """What a worker of this run has told so far, whatever version it claims to speak."""
-    return parse_journal(_bytes(path))
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, STORED_LIMIT)
     except FileNotFoundError:
         return b""

@@ -1,13 +1,12 @@
 """What happened to a cell: its one outcome, and the facts of each launch, durable as record.json."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from perf.schema import atomic_file, codec
+from perf.schema import atomic_file, codec, strict_json
 from perf.schema.cell import Cell
 from perf.schema.codec import with_tag
 from perf.schema.journal import (
@@ -21,7 +20,10 @@ from perf.schema.journal import (
     Stage,
     Timed,
 )
+from perf.schema.untrusted_file import read_whole
 from perf.schema.version import stamp, without_version
+
+RECORD_LIMIT = 64 << 20  # bytes
 
 
 class KilledFor(StrEnum):
@@ -160,6 +162,7 @@ class LaunchKind(StrEnum):
     REFERENCE = "reference"
     CHECK = "check"
     MEASURE = "measure"
+    PROBE = "probe"
 
 
 @dataclass(frozen=True)
@@ -255,7 +258,7 @@ def write_record(record: Record, path: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read record.json; raises DecodeError, JSONDecodeError, NewerSchemaError or OSError."""
+    """Read record.json; raises ValueError, NewerSchemaError or OSError."""
     return codec.decode(
-        Record, without_version(json.loads(path.read_text(encoding="utf-8")), path)
+        Record, without_version(strict_json.parse(read_whole(path, RECORD_LIMIT)), path)
     )

@@ -17,8 +17,9 @@ from perf.worker.preforked_worker import PreforkedWorker, prefork
 def main(argv: Sequence[str]) -> int:
     """`FD WRAPPER MODULE…`: import the modules, then answer requests on the socket FD until it closes.
 
-    A request is answered by the pid of its worker, or by why this process must not fork. Then the next
-    worker is forked ahead, while this one loads, and its pid told.
+    A request is answered by the pid of its worker, or by why this process must not fork. After a pid the
+    next worker is forked ahead, while this one loads, and its pid told, 0 for none: until then the wrapper
+    must not take a child that it does not know for a stranger.
     """
     if argv[:1] in (["-h"], ["--help"]):
         print(main.__doc__)
@@ -40,8 +41,7 @@ def main(argv: Sequence[str]) -> int:
             pid = prefork(wrapper, control).start(request)
         control.send(json.dumps({"pid": pid}).encode())
         spare = None if unfit_to_fork() else prefork(wrapper, control, request)
-        if spare:
-            control.send(json.dumps({"spare": spare.pid}).encode())
+        control.send(json.dumps({"spare": spare.pid if spare else 0}).encode())
     return 0
 
 

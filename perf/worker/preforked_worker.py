@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from perf.worker import stages
-from perf.worker.launch_process import carry_out, get_ready
+from perf.worker.launch_process import carry_out
+from perf.worker.worker_process import get_ready
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,8 @@ def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> Non
             _check(cells.read_cell(job), folder, account)
         case LaunchKind.MEASURE:
             _measure(replace(cells.read_cell(job), profile=False), folder, account)
+        case LaunchKind.PROBE:
+            raise AssertionError("perf.worker.probe does these: it needs no numpy")
 
 
 def _prepare(job: PrepareJob, account: _Account) -> None:
@@ -192,7 +194,7 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
 
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
-    baseline = _reset_peak()
+    baseline = _status_mib("VmRSS")
     account.begin(Stage.CREATE)
     began = time.monotonic()
     with backend.open(cell, folder) as session:
@@ -223,7 +225,7 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
 
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
-    baseline = _reset_peak()
+    baseline = _status_mib("VmRSS")
     account.begin(Stage.CREATE)
     began = time.monotonic()
     with backend.open(cell, folder) as session:
@@ -250,6 +252,9 @@ def _load(cell: Cell, account: _Account) -> Backend:
         os.sched_setaffinity(0, cell.protocol.affinity)
     backend = backends.backend_of_cell(cell)
     account.emit(Versions(_loaded_versions()))
+    if cell.plugin:
+        account.begin(Stage.REGISTER)
+        backend.register(cell)
     return backend
 
 
@@ -272,15 +277,6 @@ def _loaded_versions() -> dict[str, str]:
     names = ("numpy", "onnxruntime", "torch", "tensorrt")
     found = {n: getattr(sys.modules.get(n), "__version__", "") for n in names}
     return {n: str(v) for n, v in found.items() if v}
-
-
-def _reset_peak() -> float:
-    """Reset VmHWM (it may be inherited from the host) and return RSS now, in MiB."""
-    with contextlib.suppress(
-        OSError
-    ):  # in some containers: the peak then holds the host's imports
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _status_mib("VmRSS")
 
 
 def _tell_memory(account: _Account, baseline_mib: float) -> None:

@@ -1,15 +1,12 @@
 """Environments built once under a lock, probed for what is in them, and the targets that they serve here."""
 
 import contextlib
-import json
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from perf import backends
 from perf.backends import Backend, ProbeResult
@@ -35,13 +32,13 @@ from perf.request.environments import (
     read_environments,
 )
 from perf.request.locations import CODE, environments_folder
+from perf.request.locks import find_lock
 from perf.request.options import Options
 from perf.schema.cell import Environment
 from perf.schema.file_lock import hold_lock
 from perf.schema.model_form import Format
-from perf.wrapper.spawn import die_with_the_wrapper, environment_variables
+from perf.wrapper.prober import Probe, run_probes
 
-PROBE_TIMEOUT_S = 120.0
 BUILD_TIMEOUT_S = 3600.0  # for which one build waits for another's end
 NOT_ASKED_FOR = "not looked into: none of its targets was asked for"
 
@@ -66,19 +63,15 @@ def build_environment(spec: EnvironmentSpec, say: Callable[[str], None]) -> str:
         folder = folder_of(spec)
         aside = home / f"{folder.name}.new"
         shutil.rmtree(aside, ignore_errors=True)
-        say(f"building environment {spec.name}: {', '.join(spec.requirements)}")
+        digests = find_lock(spec.folder, spec.name, spec.requirements)
+        known = "" if digests else " (by their versions alone: no lock holds their digests)"
+        say(f"building environment {spec.name}: {', '.join(spec.requirements)}{known}")
+        packages = ["--require-hashes", "-r", str(digests)] if digests else spec.requirements
         python = str(aside / "bin" / "python")
+        install = ("-I", "-m", "pip", "install", "--disable-pip-version-check")
         for argv in (  # -I: what PYTHONPATH leads to is not in the environment
             [sys.executable, "-I", "-m", "venv", str(aside)],
-            [
-                python,
-                "-I",
-                "-m",
-                "pip",
-                "install",
-                "--disable-pip-version-check",
-                *spec.requirements,
-            ],
+            [python, *install, *packages],
         ):
             if problem := _shown(argv, say):
                 shutil.rmtree(aside, ignore_errors=True)
@@ -99,46 +92,40 @@ def hold_environments(planned: Sequence[Planned]) -> Iterator[None]:
         yield
 
 
-def probe_environment(
-    spec: EnvironmentSpec, gpus: Sequence[str], trtexec: str = ""
-) -> ProbedEnvironment:
-    """Find a specification's interpreter and probe it; `trtexec` is the program that was found, if any."""
-    python = interpreter_of(spec)
-    bare = Environment(spec.name, python, spec.variables)
-    if spec.requirements and needs_building(spec):
-        size = f", about {spec.size_mib} MiB" if spec.size_mib else ""
-        why = f"environment {spec.name} is not built{size}; leave out --no_install to build it"
-        return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), why, to_build=True)
-    told = _probe(bare, spec.plugin)
-    if isinstance(told, str):
-        return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), told)
-    return probed_environment(spec, python, told, gpus, trtexec)
+def probe_all(
+    specs: Sequence[EnvironmentSpec], gpus: Sequence[str], trtexec: str, options: Options
+) -> Iterator[tuple[int, ProbedEnvironment]]:
+    """Each specification's number, and what its interpreter holds, as it is known.
 
-
-def _probe(environment: Environment, plugin: Mapping[str, str]) -> dict[str, Any] | str:
-    """What the probe found, or one line on why it could not run."""
-    with tempfile.TemporaryDirectory(prefix="ep-perf-probe-") as folder:
-        out = Path(folder) / "found.json"
-        argv = [environment.python, "-m", "perf.worker.probe", str(out), json.dumps(dict(plugin))]
-        try:
-            done = subprocess.run(
-                argv, env=environment_variables(environment), cwd=CODE, capture_output=True,
-                text=True, errors="replace", timeout=PROBE_TIMEOUT_S, check=False,
-                stdin=subprocess.DEVNULL, preexec_fn=die_with_the_wrapper,
+    `trtexec` is the program that was found, if any. One that is not built says so at once.
+    """
+    probes: dict[int, Probe] = {}
+    for number, spec in enumerate(specs):
+        bare = Environment(spec.name, interpreter_of(spec), spec.variables)
+        if spec.requirements and needs_building(spec):
+            yield number, _not_built(spec, bare, gpus)
+        else:
+            probes[number] = Probe(bare, spec.plugin)
+    numbers = list(probes)
+    reports = run_probes(list(probes.values()), options.timeout, fence=options.fence, say=say)
+    for at, report in reports:
+        number = numbers[at]
+        spec, bare = specs[number], probes[number].environment
+        if report.told is None or report.launch is not None:
+            why = f"environment {spec.name}: {report.problem}"
+            versions = report.told.versions if report.told else {}
+            yield number, ProbedEnvironment(
+                spec, replace(bare, versions=versions), ProbeResult(gpus=tuple(gpus)), why,
+                failed=report.launch, log=report.log,
             )  # fmt: skip
-        except OSError as e:
-            return (
-                f"environment {environment.name}: no interpreter {environment.python} ({e.strerror}); "
-                "correct environments.toml or --env"
-            )
-        except subprocess.TimeoutExpired:
-            return f"environment {environment.name}: its probe hung for {PROBE_TIMEOUT_S:g} s"
-        try:
-            told: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            last = (done.stderr.strip().splitlines() or [""])[-1]
-            return f"environment {environment.name}: its probe ended with {done.returncode}: {last[:200]}"
-        return told
+        else:
+            yield number, probed_environment(spec, bare.python, report.told, gpus, trtexec)
+
+
+def _not_built(spec: EnvironmentSpec, bare: Environment, gpus: Sequence[str]) -> ProbedEnvironment:
+    size = f", about {spec.size_mib} MiB" if spec.size_mib else ""
+    why = f"environment {spec.name} is not built{size}; leave out --no_install to build it"
+    return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), why, to_build=True)
 
 
 def _shown(argv: Sequence[str], say: Callable[[str], None]) -> str:
@@ -164,35 +151,76 @@ def offer_targets(
 
     One that reads a format of the request's models is needed whatever is named: it makes their references.
     """
-    specs = override_environments(read_environments(), options.env, options.plugin)
-    gpus = tuple(g.name for g in find_gpus())
-    known = backends.discover_backends()
-    kept = {s.name: _load_own_backend(s) for s in specs if s.backend}
-    names = named_targets(options)
-    every = (*known, *kept.values())
-    planned = options.dry_run and options.install and not options.list
-    needed = [
-        s for s in specs if (build or planned) and _is_needed(s, names, every, gpus, formats)
-    ]
-    if build:
-        _build_all(needed)
-    elif needed:
-        say(f"environments that a run would build: {_name_and_size(needed)}")
-    programs = (b.program(options.trtexec, options.workspace) for b in known)
-    trtexec = next(filter(None, programs), "")
-    places = []
-    for spec in specs:
-        if build and not _is_asked_for(
-            spec, names, every, formats
-        ):  # a run pays for the probes it needs
-            found = ProbeResult(gpus=gpus)
-            places.append(
-                ProbedEnvironment(spec, Environment(spec.name, ""), found, NOT_ASKED_FOR)
-            )
-            continue
-        probed = probe_environment(spec, gpus, trtexec)
-        places.append(replace(probed, to_build=probed.to_build and spec in needed))
-    return make_offers(places, known, kept)
+    return _Offering(options, build=build, formats=formats).all()
+
+
+def offers_as_known(options: Options) -> Iterator[tuple[Offer, ...]]:
+    """Every target of every environment, each as soon as nothing that is still looked into can change it."""
+    return _Offering(options, build=False).as_known()
+
+
+class _Offering:
+    """The environments of a request, and what they serve."""
+
+    def __init__(self, options: Options, *, build: bool, formats: Collection[Format] = ()) -> None:
+        self._options = options
+        self._specs = override_environments(read_environments(), options.env, options.plugin)
+        self._gpus = tuple(g.name for g in find_gpus())
+        self._known = backends.discover_backends()
+        self._kept = {s.name: _load_own_backend(s) for s in self._specs if s.backend}
+        every, names = (*self._known, *self._kept.values()), named_targets(options)
+        planned = options.dry_run and options.install and not options.list
+        self._needed = [
+            s
+            for s in self._specs
+            if (build or planned) and _is_needed(s, names, every, self._gpus, formats)
+        ]
+        # a run pays for the probes that it needs
+        self._asked = [
+            s for s in self._specs if not build or _is_asked_for(s, names, every, formats)
+        ]
+        if build:
+            _build_all(self._needed)
+        elif self._needed:
+            say(f"environments that a run would build: {_name_and_size(self._needed)}")
+
+    def all(self) -> tuple[Offer, ...]:
+        """Once all are looked into."""
+        places = {spec.name: _not_asked(spec, self._gpus) for spec in self._specs}
+        places |= dict(self._looked_into())
+        return make_offers(list(places.values()), self._known, self._kept)
+
+    def as_known(self) -> Iterator[tuple[Offer, ...]]:
+        """Those that are certain, as they become so."""
+        names = [s.name for s in self._specs]
+        places: dict[str, ProbedEnvironment] = {}
+        told: set[tuple[str, str]] = set()
+        for name, probed in self._looked_into():
+            places[name] = probed
+            known = [places[n] for n in names if n in places]
+            before = next((i for i, n in enumerate(names) if n not in places), len(names))
+            whole = before == len(names)
+            offers = make_offers(known, self._known, self._kept, whole=whole)
+            certain = tuple(
+                o for o in offers
+                if (o.target.label, o.probed.spec.name) not in told
+                and (whole or (names.index(o.probed.spec.name) < before and not (o.first and o.missing)))
+            )  # fmt: skip
+            told |= {(o.target.label, o.probed.spec.name) for o in certain}
+            yield certain
+
+    def _looked_into(self) -> Iterator[tuple[str, ProbedEnvironment]]:
+        programs = (b.program(self._options.trtexec, self._options.workspace) for b in self._known)
+        trtexec = next(filter(None, programs), "")
+        for number, probed in probe_all(self._asked, self._gpus, trtexec, self._options):
+            spec = self._asked[number]
+            yield spec.name, replace(probed, to_build=probed.to_build and spec in self._needed)
+
+
+def _not_asked(spec: EnvironmentSpec, gpus: tuple[str, ...]) -> ProbedEnvironment:
+    return ProbedEnvironment(
+        spec, Environment(spec.name, ""), ProbeResult(gpus=gpus), NOT_ASKED_FOR
+    )
 
 
 def _load_own_backend(spec: EnvironmentSpec) -> Backend:

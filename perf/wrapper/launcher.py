@@ -1,6 +1,8 @@
 """Launches as processes: started, watched, ended, folded, and made durable."""
 
 import contextlib
+import errno
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +12,20 @@ from perf.machine import process_tree, rapl_sampler
 from perf.machine.gpus import Gpu
 from perf.machine.machine_lock import MachineLock
 from perf.machine.nvml_sampler import Sampler
-from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of
+from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
 from perf.request.options import Options, default_jobs
 from perf.results import run_folder
+from perf.results.launch_folder import LaunchFolder
+from perf.results.run_folder import RunFolder
 from perf.schema import fold, journal
-from perf.schema.journal import Note
-from perf.schema.record import Ending, EnvironmentFailed, Launch, LaunchKind
+from perf.schema.journal import Note, Stage
+from perf.schema.record import Ending, EnvironmentFailed, KilledFor, Launch, LaunchKind, Raised
+from perf.schema.untrusted_file import file_version
 from perf.wrapper.spawn import CannotStart, WorkerSpec
 from perf.wrapper.supervisor import Running, Supervisor
 
 NOTHING = fold.Expectation()
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 MODELS_AT_ONCE = 16  # set up side by side before their measuring begins
 
 
@@ -35,10 +41,10 @@ class _InFlight:
 @contextlib.contextmanager
 def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
     """A launcher for one run; at its end no process of it is left."""
-    with Supervisor() as supervisor:
+    with Supervisor(session.plan.signals) as supervisor:
         yield ProcessLauncher(
             supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
-            session.folder.run_id, session.screen.notify,
+            session.folder, session.screen.notify,
         )  # fmt: skip
 
 
@@ -53,12 +59,13 @@ class ProcessLauncher:
         options: Options,
         gpus: tuple[Gpu, ...],
         boot_id: str,
-        run_id: str = "",
+        run: RunFolder,
         notice: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.jobs = options.jobs or default_jobs()
-        self.pause = supervisor.pause
-        self._run_id = run_id
+        self._signals = supervisor.signals
+        self.pause = self._signals.pause
+        self._run = run
         self._notice = notice
         self._supervisor = supervisor
         self._options = options
@@ -66,6 +73,7 @@ class ProcessLauncher:
         self._boot_id = boot_id
         self._flying: dict[int, _InFlight] = {}
         self._order = 0
+        self._jobs: dict[Path, tuple[int, ...]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -73,15 +81,17 @@ class ProcessLauncher:
         return len(self._flying)
 
     def start(self, request: LaunchRequest) -> LaunchResult | None:
-        """Start a launch; answers at once where it need not or cannot run."""
-        if result := _finished(request):
+        """Start a launch; answers at once where it need not or cannot run. Raises Interrupted."""
+        self._signals.check_before_launch()
+        if not request.again and (result := _finished(request)):
             return result
-        run_folder.make_empty(request.folder)
+        self._write_job(request)
+        run_folder.make_empty(self._run.root, request.folder)
         sampler, energy = self._sampler(request), _energy(request)
         spec = WorkerSpec(
             request.kind, request.job, request.folder, request.environment, request.preload,
             self._options.timeout, self._options.memory_limit, self._isolation(request),
-            self._prefix(request), _watcher(sampler, energy),
+            self._prefix(request), _watcher(sampler, energy), self._writable(request),
         )  # fmt: skip
         shared = self._shared(request)
         try:
@@ -96,6 +106,11 @@ class ProcessLauncher:
                 flying.accompanied = True
         return None
 
+    def _write_job(self, request: LaunchRequest) -> None:
+        """What a launch is given to do is as this run wrote it, whatever a worker did to it since."""
+        if file_version(request.job) != self._jobs.get(request.job):
+            self._jobs[request.job] = write_job(self._run.root, request)
+
     def continue_after(self, launches: Iterable[Launch]) -> None:
         """Number launches on after those of an earlier part of this run."""
         self._order = max([self._order, *(x.order for x in launches)])
@@ -106,18 +121,32 @@ class ProcessLauncher:
         return self._ended(running, ending)
 
     def _ended(self, running: Running, ending: Ending) -> LaunchResult:
+        """Take a launch in; a fault of ours, or of the disk below one launch, is that launch's outcome."""
         flying = self._flying.pop(running.pid)
-        if flying.shared:
-            flying.shared.release()
-        request = flying.request
-        events = journal.read_live_journal(request.folder / "journal.jsonl")
-        launch = fold.fold_launch(
-            request.name,
-            request.kind,
-            events,
-            ending,
-            expectation_of(request.cell) if request.cell else NOTHING,
-        )
+        try:
+            if flying.shared:
+                flying.shared.release()
+            return self._take_in(flying, running, ending)
+        except OSError as e:
+            if e.errno in FULL:
+                raise  # nothing more can be recorded: it is the run that ends, not the cell
+            return self._not_taken_in(flying.request, ending, e)
+        except Exception as e:
+            return self._not_taken_in(flying.request, ending, e)
+        finally:
+            running.folder.close()
+
+    def _take_in(self, flying: _InFlight, running: Running, ending: Ending) -> LaunchResult:
+        request, folder = flying.request, running.folder
+        folder.remove_temporary()
+        account = folder.read_journal()
+        events = journal.until(account.events, running.killed_at_s)
+        expected = expectation_of(request.cell) if request.cell else NOTHING
+        launch = fold.fold_launch(request.name, request.kind, events, ending, expected)
+        if damage := folder.damage() or account.problem:
+            launch = fold.without_account(launch, fold.last_stage(events), damage)
+        if told := damage or account.cut:
+            launch = replace(launch, notes=(*launch.notes, Note("folder", told)))
         self._order += 1
         launch = replace(
             launch, began_s=running.began_s, boot_id=self._boot_id, round=request.round, order=self._order,
@@ -133,9 +162,21 @@ class ProcessLauncher:
             launch = replace(
                 launch, gpu_memory=memory, gpu_counters=counters, notes=launch.notes + notes
             )
-        if ending.killed_for is None or ending.killed_for.value != "interrupt":
-            run_folder.write_launch(request.folder, launch)
+        if ending.killed_for is not KilledFor.INTERRUPT:
+            if folder.damage():
+                run_folder.make_empty(self._run.root, request.folder)
+                run_folder.write_launch(request.folder, launch)
+            else:
+                folder.write_launch(launch)
         return LaunchResult(request, events, ending, launch)
+
+    def _not_taken_in(self, request: LaunchRequest, ending: Ending, e: Exception) -> LaunchResult:
+        """What became of a launch whose account we failed to take in; the whole of it is logged."""
+        self._notice(f"{request.folder}: internal: {type(e).__name__}: {e}; please report it")
+        traceback.print_exc()
+        outcome = Raised(Stage.CLOSE, "HarnessError", f"{type(e).__name__}: {e}")
+        launch = Launch(request.name, request.kind, outcome, ending)
+        return LaunchResult(request, (), ending, launch)
 
     def _sampler(self, request: LaunchRequest) -> Sampler | None:
         if not (request.gpu and self._gpus and self._options.track_memory):
@@ -157,9 +198,15 @@ class ProcessLauncher:
             return None
         cache = Path(cell.cache)
         cache.parent.mkdir(parents=True, exist_ok=True)
-        lease = MachineLock(f"engines {cache.name}", self._run_id, DAY_S, cache.parent)
-        lease.acquire(sleep=self._supervisor.pause, waiting=self._notice)
+        lease = MachineLock(f"engines {cache.name}", self._run.run_id, DAY_S, cache.parent)
+        lease.acquire(sleep=self._signals.pause, waiting=self._notice)
         return lease
+
+    def _writable(self, request: LaunchRequest) -> tuple[Path, ...] | None:
+        """What the worker may write besides its folder, made where it is not there; None without a fence."""
+        for folder in request.writable:
+            folder.mkdir(parents=True, exist_ok=True)
+        return request.writable if self._options.fence else None
 
     def _isolation(self, request: LaunchRequest) -> str:
         return self._options.isolation if request.cell else "host"
@@ -177,11 +224,14 @@ def _cold(launch: Launch, *, accompanied: bool) -> bool | None:
 
 
 def _finished(request: LaunchRequest) -> LaunchResult | None:
+    """A launch that an earlier part of this run ended, if what it left can be read."""
     launch = run_folder.read_finished_launch(request.folder)
     if launch is None:
         return None
-    return LaunchResult(
-        request, journal.read_journal(request.folder / "journal.jsonl"), launch.ending, launch
+    with contextlib.closing(LaunchFolder(request.folder, request.job)) as folder:
+        account = folder.read_journal()
+    return (
+        None if account.problem else LaunchResult(request, account.events, launch.ending, launch)
     )
 
 

@@ -13,7 +13,7 @@ import httpx2
 from tqdm import tqdm
 
 from perf.conversion.errors import UserError
-from perf.request.model_list import digest_file
+from perf.request.model_file import digest_file
 from perf.schema.file_lock import LockTaken, lock_descriptor
 from setup_models.fetch.zoo import file_name, require_safe
 

@@ -87,9 +87,3 @@ def save_weights(path: Path, height: int, width: int) -> None:
     torch.manual_seed(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(build(height, width)[0].state_dict(), path)
-
-
-if __name__ == "__main__":
-    import sys
-
-    save_weights(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

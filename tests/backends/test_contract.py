@@ -18,7 +18,7 @@ from perf.request.environments import QUIET
 from perf.request.flags import FLAGS
 from perf.schema import cell as cells
 from perf.schema.model_form import Format, ModelForm
-from perf.worker.probe import probe_environment
+from perf.worker.probe import look_around
 from tests.backends.contract import PROMISES
 from tests.backends.trial_cells import cells_for
 from tests.fakes.trt_cells import trtexec_in
@@ -28,8 +28,8 @@ ENVS = ROOT / ".envs"  # built by: python -m perf.wrapper.environments openvino 
 CONTRACT = Path(__file__).with_name("contract.py")
 ENGINES = ("numpy", "onnx", "onnxruntime", "torch", "tensorrt", "pynvml", "rich")
 ALL = backends.discover_backends()
-PROBED = probe_environment({})
-HERE = ProbeResult(tuple(PROBED["providers"]), PROBED["versions"], errors=PROBED["errors"])
+PROBED = look_around()
+HERE = ProbeResult(PROBED.providers, PROBED.versions, errors=PROBED.errors)
 NXRT = {
     "target": "NxrtCpuExecutionProvider",
     "library": str(

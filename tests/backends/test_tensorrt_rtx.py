@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -154,7 +153,7 @@ def test_without_a_driver_a_cell_is_declined(tmp_path: Path) -> None:
     assert opened(tmp_path).startswith("declined: no CUDA device: cudaErrorInsufficientDriver")
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="the stub of libcuda is compiled")
+@pytest.mark.needs("cc", "gcc libc6-dev")
 def test_with_a_driver_and_no_device_a_cell_is_declined(tmp_path: Path) -> None:
     """The real package and the real cuda-bindings, over a stub of libcuda."""
     stub = tmp_path / "stub" / "libcuda.so.1"

@@ -36,12 +36,14 @@ def supervisor() -> Iterator[Supervisor]:
 
 
 def launched(
-    s: Supervisor, c: Cell, folder: Path, kind: LaunchKind, timeout_s: float = 60.0
+    s: Supervisor, c: Cell, folder: Path, kind: LaunchKind, **stages_s: float
 ) -> tuple[Outcome, tuple[journal.Event, ...]]:
     """One launch of a real worker under the real supervisor."""
     job = folder / "cell.json"
     cells.write_cell(c, job)
-    request = WorkerSpec(kind, job, folder / "launch", HERE, (), Timeouts(timeout_s), 0.0, "spawn")
+    request = WorkerSpec(
+        kind, job, folder / "launch", HERE, (), Timeouts(60.0, stages_s), 0.0, "spawn"
+    )
     ending = s.run(request)
     events = journal.read_journal(folder / "launch" / "journal.jsonl")
     return fold.fold(events, ending, Expectation(precision="fp32")), events
@@ -76,7 +78,7 @@ def test_every_way_of_dying_comes_to_one_outcome(
     expected: object,
 ) -> None:
     monkeypatch.setenv("FAKE_TRTEXEC", how)
-    outcome, _ = launched(supervisor, cell(tmp_path), tmp_path, LaunchKind.CHECK, 3.0)
+    outcome, _ = launched(supervisor, cell(tmp_path), tmp_path, LaunchKind.CHECK)
     assert outcome == expected if not isinstance(expected, type) else isinstance(outcome, expected)
 
 
@@ -84,8 +86,8 @@ def test_one_that_hangs_and_ignores_sigterm_dies_with_its_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor
 ) -> None:
     monkeypatch.setenv("FAKE_TRTEXEC", "ignore_term")
-    outcome, _ = launched(supervisor, cell(tmp_path), tmp_path, LaunchKind.CHECK, 3.0)
-    assert outcome == TimedOut(Stage.CREATE, 3.0)
+    outcome, _ = launched(supervisor, cell(tmp_path), tmp_path, LaunchKind.CHECK, build=2.0)
+    assert outcome == TimedOut(Stage.CREATE, 2.0)
     pid = int((tmp_path / "launch" / "fake_pid").read_text())
     assert not Path(f"/proc/{pid}").exists()
 
@@ -93,7 +95,7 @@ def test_one_that_hangs_and_ignores_sigterm_dies_with_its_cell(
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
-        ("hang_timed", TimedOut(Stage.TIME, 6.0)),
+        ("hang_timed", TimedOut(Stage.TIME, 2.0)),
         ("segfault_timed", Crashed(Stage.TIME, "SIGSEGV")),
     ],
 )
@@ -107,7 +109,7 @@ def test_in_the_timed_stage_too(
     """The engine was built and has answered; then it hangs, or crashes, while it is timed."""
     monkeypatch.setenv("FAKE_TRTEXEC", how)
     c = cell(tmp_path, profile=False)
-    outcome, events = launched(supervisor, c, tmp_path, LaunchKind.MEASURE, 6.0)
+    outcome, events = launched(supervisor, c, tmp_path, LaunchKind.MEASURE, run=2.0)
     assert outcome == expected
     assert not any(isinstance(e, Timed) for e in events)
 

@@ -1,10 +1,6 @@
 """One line on stderr and a status for every way in which a request cannot be served."""
 
 import errno
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +10,6 @@ from perf.planning.targets import NothingMeasurableError
 from perf.request.environments import EnvironmentsError
 from perf.request.model_list import ModelListError
 from perf.request.options import BadRequestError
-from tests.asking import CURRENT
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -53,15 +46,3 @@ def test_a_bug_of_ours_is_status_3_with_its_stack_and_a_last_line(
 
 def test_a_status_is_handed_on() -> None:
     assert run_and_report(lambda: 1) == 1
-
-
-def test_who_reads_the_list_may_stop_early(tmp_path: Path) -> None:
-    (tmp_path / "environments.toml").write_text(CURRENT)
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmark_wrapper.py"), "--list"], cwd=tmp_path, check=False,
-        stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=60,
-    )  # fmt: skip
-    os.close(write_end)
-    assert (done.returncode, done.stderr) == (0, "")

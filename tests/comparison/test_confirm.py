@@ -55,6 +55,7 @@ def test_a_suspect_whose_environment_is_gone_says_so() -> None:
     assert not list(Path("result").glob("confirm*"))
 
 
+@pytest.mark.alone
 def test_a_false_suspect_is_taken_back_by_a_real_rerun(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +74,7 @@ def test_a_false_suspect_is_taken_back_by_a_real_rerun(
     before = compare("-p", "a", "-c", "b", question=Question.LATENCY)
     assert before.status == 1
     assert "Slower (suspect)" in {r["verdict"] for r in before.rows}
-    found = compare("-p", "a", "-c", "b", "--confirm", "--max_minutes", "0.3")
+    found = compare("-p", "a", "-c", "b", "--confirm", "--max_minutes", "0.1")
     (again,) = Path("result").glob("confirm-*")
     environments = {
         r.cell.environment.name for r in read_records(RunFolder(again.parent, again.name))

@@ -289,7 +289,7 @@ def test_artefacts_are_told_by_their_reports(tmp_path: Path) -> None:
         "made": {"source_sha256": "aa", "precision": "int8"},
         "also": {"source_sha256": "aa", "precision": "fp16"},
         "gone": {"source_sha256": "aa", "precision": "bf16"},
-        "anothers": {"source_sha256": "bb", "precision": "bf16"},
+        "other": {"source_sha256": "bb", "precision": "bf16"},
         "stranger": ["not", "ours"],
         "torn": None,
     }

@@ -21,14 +21,9 @@ def test_the_default_is_tensorrt_10_from_the_index(
     programs.add("docker")
     done = script(checkout / "docker/build_images.sh")
     assert done.returncode == 0, done.stderr
-    assert programs.calls() == [
-        [
-            *("docker", "build", "--file", str(checkout / "docker/Dockerfile")),
-            *("--tag", "ep-perf", "--target", "gpu"),
-            *arguments("trt10"),
-            str(checkout),
-        ]
-    ]
+    [call] = programs.calls()
+    assert call[:4] == ["docker", "build", "--file", str(checkout / "docker/Dockerfile")]
+    assert call[4:] == ["--tag", "ep-perf", "--target", "gpu", *arguments("trt10"), str(checkout)]
 
 
 def test_everything_reaches_podman(

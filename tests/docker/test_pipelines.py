@@ -1,4 +1,4 @@
-"""The pipelines fit their published schemas, their shell is clean, their scripts call what they should."""
+"""The pipelines' inline shell is clean, and their scripts call what they should; `make lint` has the schemas."""
 
 import re
 import shutil
@@ -16,11 +16,6 @@ from tests.docker.recorded import HOME, Programs, Run
 TOOLS = Path(sys.executable).parent
 AZURE = sorted((HOME / "azure-pipelines").rglob("*.yml"))
 GITHUB = sorted((HOME / ".github/workflows").glob("*.yml"))
-SCRIPTS = sorted(
-    path
-    for folder in ("docker", "azure-pipelines", ".github")
-    for path in (HOME / folder).rglob("*.sh")
-)
 
 
 def tool(name: str, *arguments: str, given: str = "") -> str:
@@ -44,24 +39,6 @@ def inline_shell(node: object) -> Iterator[str]:
             yield from inline_shell(value)
 
 
-@pytest.mark.parametrize(
-    ("schema", "files"),
-    [
-        (["vendor.azure-pipelines", "--data-transform", "azure-pipelines"], AZURE),
-        (["vendor.github-workflows"], GITHUB),
-        (["custom.github-workflows-require-timeout"], GITHUB),
-    ],
-)
-def test_they_fit_their_schemas(schema: list[str], files: list[Path]) -> None:
-    assert files
-    assert tool("check-jsonschema", "--builtin-schema", *schema, *map(str, files)) == ""
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: str(p.relative_to(HOME)))
-def test_scripts_are_clean(script: Path) -> None:
-    assert tool("shellcheck", "--external-sources", f"--source-path={HOME}", str(script)) == ""
-
-
 @pytest.mark.parametrize("file", [*AZURE, *GITHUB], ids=lambda p: str(p.relative_to(HOME)))
 def test_inline_shell_is_clean_and_short(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
@@ -75,20 +52,9 @@ def test_inline_shell_is_clean_and_short(file: Path) -> None:
         assert tool("shellcheck", "--shell=bash", "-", given=shell) == ""
 
 
-def test_a_script_that_is_not_clean_is_found() -> None:
-    text = "jobs:\n- steps:\n  - bash: |\n      rm -r $FOLDER\n    displayName: x\n"
-    [shell] = inline_shell(YAML(typ="safe").load(text))
-    assert shell == "rm -r $FOLDER\n"
-    assert "SC2086" in tool("shellcheck", "--shell=bash", "-", given=shell)
-
-
-def test_the_dockerfile_is_clean() -> None:
-    assert tool("hadolint", str(HOME / "docker/Dockerfile")) == ""
-
-
 def test_both_pipelines_offer_the_cuda_versions_there_are() -> None:
     there = ['"' + f.cuda + '"' for f in v.load().flavours.values() if f.tensorrt]
-    for file in (AZURE[0], GITHUB[0]):
+    for file in (AZURE[0], HOME / ".github/workflows/linux-gpu-tensorrt-perf.yml"):
         assert f"[{', '.join(there)}]" in file.read_text(encoding="utf-8")
 
 
@@ -156,31 +122,14 @@ def test_the_gate_compares_the_newest_runs_of_each_group(
 
     for status in (0, 1, 2, 3):
         assert gate(status).returncode == status
-    uid = [
-        subprocess.run(["id", f], capture_output=True, text=True, check=True).stdout.strip()
-        for f in ("-u", "-g")
+    first, *others = programs.calls()
+    assert others == [first] * 3
+    for run in (before, now):
+        assert f"type=bind,source={run},target={run},readonly" in first
+    assert first[first.index("ep-perf:7") + 1 :] == [
+        *("/opt/ep-perf/comparison/comparison_script.py", "-p", str(before), "-c", str(now)),
+        *("-o", "/out/comparison_offline.csv", "--across", "ep_version", "--markdown"),
     ]
-    assert (
-        programs.calls()
-        == [
-            [
-                *("docker", "run", "--rm", "--user", ":".join(uid), "--env", "HOME=/tmp"),
-                *("--mount", f"type=bind,source={before},target={before},readonly"),
-                *("--mount", f"type=bind,source={now},target={now},readonly"),
-                *("--mount", f"type=bind,source={out},target=/out"),
-                *("--entrypoint", "/opt/ep-perf/.venv/bin/python", "ep-perf:7"),
-                *(
-                    "/opt/ep-perf/comparison/comparison_script.py",
-                    "-p",
-                    str(before),
-                    "-c",
-                    str(now),
-                ),
-                *("-o", "/out/comparison_offline.csv", "--across", "ep_version", "--markdown"),
-            ]
-        ]
-        * 4
-    )
     assert "zoo models has no earlier good run" in gate(0).stdout
 
 
@@ -233,7 +182,7 @@ def test_the_gate_compares_real_runs(
 ) -> None:
     programs.add("docker", f"HOME = {str(HOME)!r}\n{CONTAINER}")
     current, previous = tmp_path / "result", tmp_path / "previous"
-    flags = (
+    flags = [
         "--no_install",
         "-e",
         "CPUExecutionProvider",
@@ -241,7 +190,7 @@ def test_the_gate_compares_real_runs(
         "loop_if",
         "--launches",
         "2",
-    )
+    ]
     ran = script(HOME / "perf.sh", *flags, "-t", "5", "-o", str(current / "offline"))
     assert ran.returncode == 0, ran.stderr
     shutil.copytree(current, previous / "result-cuda13.0-1", symlinks=True)

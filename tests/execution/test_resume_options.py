@@ -93,7 +93,8 @@ def test_a_plan_flag_may_be_repeated_as_it_was(tmp_path: Path, same: list[str]) 
 def test_a_plan_flag_may_not_differ(tmp_path: Path) -> None:
     written(tmp_path, "-t", "7")
     words = ["-o", str(tmp_path), "--resume", "-t", "8"]
-    with pytest.raises(BadRequestError, match="--test_times 8 differs from 7 of run one"):
+    says = "--test_times 8 differs from 7 of run one.*leave it out to resume, or start a new run"
+    with pytest.raises(BadRequestError, match=says):
         resume.resume_options(words, parse(words))
 
 

@@ -1,7 +1,5 @@
 """The exit status of a run that reached its end, and a row for every cell that was planned."""
 
-import os
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -89,15 +87,3 @@ def test_every_planned_cell_has_a_record_in_the_plans_order() -> None:
     assert [r.cell.id for r in whole] == [r.cell.id for r in made]
     assert [r.outcome for r in whole] == [Passed(), NotRun("interrupted"), Passed()]
     assert whole[1].run_id == "one"
-
-
-def test_a_signal_waits_until_the_tables_are_written() -> None:
-    seen: list[str] = []
-    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("heard"))
-    try:
-        with run_lifecycle._signals_held_back():
-            os.kill(os.getpid(), signal.SIGTERM)
-            seen.append("written")
-        assert seen == ["written", "heard"]
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -65,7 +65,7 @@ def test_a_precision_that_openvino_did_not_take_is_not_attained(few: Workplace) 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("-e", "iree", "--ep_options", "iree:drivr=x"), "no option 'drivr'; known are"),
+        (("-e", "iree", "--ep_options", "iree:driverx=x"), "no option 'driverx'; known are"),
         (("-e", "iree", "--ep_options", "iree:driver=gpu"), "use local-task or local-sync"),
         (("-e", "openvino_alone", "--ep_options", "openvino_alone:NUM_STREAM=2"), "NUM_STREAM"),
         (("-e", "torch"), "name one as 'torch' in its row of a model list"),

@@ -40,7 +40,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 
 def gathered(root: Path, files: dict[str, str]) -> system.SystemInfo:
     """What a machine with these files says."""
-    return system.gather_system((), (), tree(root, files), root / "no-checkout")
+    return system.gather_system((), (), {}, tree(root, files), root / "no-checkout")
 
 
 def test_this_machine_tells_of_itself() -> None:

@@ -1,4 +1,4 @@
-"""One browser for all tests of pages."""
+"""One browser for all tests of a module."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,8 @@ import pytest
 from tests.web.browser import Browser
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    opened = Browser()
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    opened = Browser(tmp_path_factory.mktemp("browser"))
     yield opened
     opened.close()

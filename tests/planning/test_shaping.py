@@ -40,7 +40,8 @@ def test_the_cell_that_asked_is_checked_again_on_the_copy(tmp_path: Path) -> Non
     mine = cells("A", "B")
     asking, (artefact,) = checked(tmp_path, mine, SHAPELESS)
     assert artefact.kind is LaunchKind.ARTEFACT
-    job = codec.decode(ArtefactJob, json.loads(artefact.job.read_text()))
+    job = artefact.described
+    assert isinstance(job, ArtefactJob)
     assert (job.precision, job.model) == ("shapes", mine[0].cell.model)
     (again,) = asking.send([told(artefact, Artefact("/cache/key/model.shapes.onnx", {}))])
     assert (again.kind, again.name) == (LaunchKind.CHECK, "check_shaped")

@@ -42,6 +42,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         size_mib=420,
         needs_gpu=True,
         default=False,
+        folder=str(tmp_path),
     )
 
 

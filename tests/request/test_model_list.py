@@ -1,15 +1,18 @@
 """Model lists, folders and single files: what each reads as, and what makes a model another one."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
 from perf.request import model_list as model_files
+from perf.request.model_file import digest_model
 from perf.request.model_list import ModelListError
 from perf.schema.cell import Comparison, InputOverride, Tolerance
 from tests import models
@@ -25,7 +28,7 @@ def listed(folder: Path, *entries: dict[str, Any]) -> Path:
 
 def test_a_checksum_may_be_spelled_in_capitals(tmp_path: Path) -> None:
     folder = models.relu(tmp_path / "relu")
-    sha256 = model_files.digest_model(folder / "model.onnx").upper()
+    sha256 = digest_model(folder / "model.onnx").upper()
     (tmp_path / "list.json").write_text(json.dumps([entry(sha256=sha256)]))
     (model,) = model_files.load_models(tmp_path / "list.json")
     assert model.sha256 == sha256.lower()
@@ -127,9 +130,9 @@ def test_the_digest_covers_external_data(tmp_path: Path) -> None:
     model.graph.initializer.append(tensor)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     (folder / "weights.bin").write_bytes(b"1" * 16)
-    before = model_files.digest_model(folder / "model.onnx")
+    before = digest_model(folder / "model.onnx")
     (folder / "weights.bin").write_bytes(b"2" * 16)
-    assert model_files.digest_model(folder / "model.onnx") != before
+    assert digest_model(folder / "model.onnx") != before
 
 
 def test_the_digest_of_data_changes_with_any_byte_and_any_name(tmp_path: Path) -> None:
@@ -157,3 +160,144 @@ def test_sets_sort_by_number(tmp_path: Path) -> None:
 def test_this_repositorys_list_is_right() -> None:
     found = model_files.load_models(ROOT / "model_list.json")
     assert len({m.name for m in found}) == len(found) == 10
+
+
+# What a row says that cannot be used, and files that are none
+
+
+def broken_and_whole(folder: Path, **more: Any) -> str:
+    """What is wrong with the first of two models; the second is as good as ever."""
+    models.relu(folder / "relu")
+    bad, good = model_files.load_models(
+        listed(folder, entry(model_name="bad", **more), entry(model_name="good"))
+    )
+    assert not good.problem
+    assert good.sha256
+    return bad.problem
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("rtol", float("nan"), "list.json[0] (bad).tolerances.fp32.rtol: nan would let anything"),
+        ("rtol", float("inf"), ".rtol: inf would let anything pass; it must lie in 0…1"),
+        ("rtol", -1e-3, ".rtol: -0.001 would let anything"),
+        ("rtol", 1.0, ".rtol: 1 would let anything"),
+        ("atol", 1e30, ".atol: 1e+30 would let anything"),
+        ("atol", float("inf"), ".atol: inf would let anything"),
+        ("percent_mismatch", 100.5, ".percent_mismatch: 100.5 would let anything"),
+        ("percent_mismatch", 100, ".percent_mismatch: 100 would let anything"),
+        ("percent_mismatch", float("nan"), ".percent_mismatch: nan would let anything"),
+    ],
+)
+def test_a_row_cannot_switch_checking_off(
+    tmp_path: Path, field: str, value: float, says: str
+) -> None:
+    tolerance = {"rtol": 1e-3, "atol": 1e-5, field: value}
+    assert says in broken_and_whole(tmp_path, tolerances={"fp32": tolerance})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"modle_path": "x"},
+        {"tolerances": {"fp32": {"rtol": "many", "atol": 1}}},
+        {"inputs": {"x": {"shape": ["a"]}}},
+        {"inputs": {"x": {"value": {}}}},
+        {"model_path": 3},
+        {"sha256": 7},
+        {"model_path": "a\0b.onnx"},
+        {"model_path": "a\ud800b.onnx"},
+        {"model_path": "a" * 5000},
+        {"test_data_path": "a\0b"},
+        {"working_directory": "../" * 3000},
+    ],
+)
+def test_a_broken_row_harms_only_its_model(tmp_path: Path, more: dict[str, Any]) -> None:
+    assert broken_and_whole(tmp_path, **more)
+
+
+@pytest.mark.parametrize(
+    "number", ["1" + "0" * 400, "7" * 5000, "1e400", "-1e400", "NaN", "-Infinity"]
+)
+@pytest.mark.parametrize("where", ["atol", "range", "shape"])
+def test_a_number_beyond_all_numbers_harms_only_its_model(
+    tmp_path: Path, number: str, where: str
+) -> None:
+    models.relu(tmp_path / "relu")
+    rows: dict[str, dict[str, Any]] = {
+        "atol": {"tolerances": {"fp32": {"rtol": 1e-3, "atol": 987654321}}},
+        "range": {"inputs": {"x": {"range": [0, 987654321]}}},
+        "shape": {"inputs": {"x": {"shape": [1, 987654321]}}},
+    }
+    path = listed(tmp_path, entry(model_name="bad", **rows[where]), entry())
+    path.write_text(path.read_text().replace("987654321", number))
+    bad, good = model_files.load_models(path)
+    assert bad.problem
+    assert not good.problem
+
+
+def test_a_list_with_the_mark_of_a_windows_editor_is_read(tmp_path: Path) -> None:
+    models.relu(tmp_path / "relu")
+    path = listed(tmp_path, entry())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert model_files.load_models(path)[0].name == "relu"
+
+
+def test_a_list_nested_without_end_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ModelListError, match=r"list\.json: nested too deeply"):
+        model_files.load_models(path)
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe", "device", "proc", "sparse", "loop"])
+@pytest.mark.parametrize("which", ["model.onnx", "weights.bin", "half.onnx"])
+def test_a_model_file_that_is_none_is_said_and_not_waited_for(
+    tmp_path: Path, what: str, which: str
+) -> None:
+    folder = models.relu(tmp_path / "bad")
+    if which == "weights.bin":
+        external_weights(folder / "model.onnx", which)
+    path = folder / which
+    path.unlink(missing_ok=True)
+    match what:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "proc":
+            path.symlink_to("/proc/kmsg")
+        case "sparse":
+            with path.open("wb") as file:
+                file.truncate(1 << 40)
+        case "loop":
+            path.symlink_to(path.name)
+    half = {"model_path_fp16": which} if which == "half.onnx" else {}
+    problem = broken_and_whole(tmp_path, working_directory="bad", **half)
+    assert str(path) in problem
+
+
+def external_weights(path: Path, name: str) -> None:
+    """Give a model a weight that lies in a file of this name."""
+    model = onnx.load(str(path))
+    tensor = numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", name), ("offset", "0"), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    model.graph.initializer.append(tensor)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("length", [1, 126, 127, 128, 129, 200, 255])
+def test_the_digest_covers_external_data_of_any_names_length(tmp_path: Path, length: int) -> None:
+    folder = models.relu(tmp_path / "relu")
+    name = "w" * length
+    external_weights(folder / "model.onnx", name)
+    (folder / name).write_bytes(b"\0" * 16)
+    before = digest_model(folder / "model.onnx")
+    (folder / name).write_bytes(b"\1" + b"\0" * 15)
+    assert digest_model(folder / "model.onnx") != before

@@ -123,8 +123,11 @@ def test_shapes_name_their_input_even_with_an_equals_sign_and_scalars_too() -> N
     ("words", "timeout"),
     [
         (["--timeout", "5"], Timeouts(5.0)),
-        (["--timeout", "build=3600,run=300"], Timeouts(1800.0, {"build": 3600.0, "run": 300.0})),
-        (["--timeout", "launch=10,prepare=2"], Timeouts(10.0, {"prepare": 2.0})),
+        (
+            ["--timeout", "build=3600,run=300"],
+            Timeouts(1800.0, {"register": 15.0, "build": 3600.0, "run": 300.0}),
+        ),
+        (["--timeout", "launch=10,prepare=2"], Timeouts(10.0, {"register": 15.0, "prepare": 2.0})),
     ],
 )
 def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Timeouts) -> None:
@@ -149,7 +152,7 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--trt_ep_options", "fast"], "'fast' is not key=value"),
         (["--timeout", "later"], "--timeout later: could not convert"),
         (["--timeout", "0"], "--timeout 0: must be above 0"),
-        (["--timeout", "sleep=3"], "unknown stage 'sleep'; stages are build, launch, prepare, run"),
+        (["--timeout", "sleep=3"], "unknown stage 'sleep'; stages are build, launch, prepare, register, run"),
         (["--min_ep_share", "2"], "must lie in 0…1"),
         (["--env", "python"], "'python' is not NAME=PYTHON"),
         (["--cpu_affinity", "a"], "--cpu_affinity a: "),

@@ -116,5 +116,5 @@ def test_clear_leaves_an_empty_folder_whatever_lay_there(tmp_path: Path) -> None
     folder = tmp_path / "check"
     folder.mkdir()
     (folder / "journal.jsonl").write_text(json.dumps({}))
-    assert list(run_folder.make_empty(folder).iterdir()) == []
+    assert list(run_folder.make_empty(tmp_path, folder).iterdir()) == []
     assert os.access(folder, os.W_OK)

@@ -1,11 +1,14 @@
 """A headless chromium that tests open pages in; one process serves all of them."""
 
 import json
+import os
 import select
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.debian import need
 
 HERE = Path(__file__).parent
 DEADLINE_S = 120.0
@@ -14,11 +17,15 @@ DEADLINE_S = 120.0
 class Browser:
     """Commands to browser.mjs; each waits for its answer, and raises AssertionError without one."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path | None = None) -> None:
+        """Start it; what it writes while it is open lies in `scratch`, else among the system's temporary files."""
+        need("chromium", "chromium fonts-dejavu-core")
+        need("npm", "nodejs npm")
         assert (HERE / "node_modules/.installed").exists(), "run tests/web/setup.sh first"
         self._node = subprocess.Popen(
             ["node", str(HERE / "browser.mjs")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", bufsize=1,
+            env={**os.environ, **({"TMPDIR": str(scratch)} if scratch else {})},
         )  # fmt: skip
 
     def open(

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.debian import need
+
 WEB = Path(__file__).parent
 MODULES = WEB / "node_modules"
 CTRF_SCHEMA = MODULES / "ctrf/dist/ctrf-schema-0.0.json"
@@ -12,6 +14,7 @@ CTRF_SCHEMA = MODULES / "ctrf/dist/ctrf-schema-0.0.json"
 
 def run(*argv: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """A program's ending, whatever it is."""
+    need("npm", "nodejs npm")
     assert (MODULES / ".installed").exists(), "run tests/web/setup.sh first"
     return subprocess.run(
         [str(a) for a in argv], capture_output=True, text=True, check=False, timeout=120,

@@ -1,5 +1,6 @@
 """A/B runs and canaries, launched for real: neighbours in time, an early end, and what a comparison reads."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_a_canary_is_launched_before_every_launch(home: Path) -> None:
     ]
     done = subprocess.run(
         [sys.executable, "-c", WITH_TINY_CANARY, str(canary), *words], cwd=home, text=True,
-        capture_output=True, timeout=120, check=False, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done
     found = {

@@ -27,22 +27,13 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
     [
         (["-m", "none.json"], "none.json: no such model list, folder or .onnx file; `python -m"),
         (["-m", "none.onnx"], "none.onnx: no such model list, folder or .onnx file"),
-        (["-r", "fast"], "--running_mode fast: use one of validate, benchmark, both"),
-        (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["-e", "CUDAExecutionProvidr"], "unknown EP 'CUDAExecutionProvidr'; nearest are CUDAExecution"),
-        (["-e", "cpu@elsewhere"], "cpu@elsewhere: no environment 'elsewhere' serves it; these do: current"),
-        (["-e", "CUDAExecutionProvider_fp16", "--no_fp16"], "is an fp16 target and --no_fp16 was given"),
-        (["--models", "vgg*"], "--models 'vgg*' matches none of: linear, relu"),
-        (["-k", "vgg"], "nothing to run: no cell of 2 models and 1 targets matches"),
         (["-k", "(relu"], "-k '(relu': a ')' is missing"),
         (["--run_id", "../up"], "--run_id '../up': use letters"),
         (["--resume"], "no run there (no run.json); -o names the folder of results"),
         (["--resume", "never"], "no run there (no run.json)"),
         (["--rerun", "failed"], "no run there (no run.json)"),
-        (["--exec_prefix", "nice"], "--exec_prefix needs --isolation spawn"),
-        (["--devices", "3"], "--devices 3: "),
         (["--cpu_affinity", "999"], "--cpu_affinity 999: this machine's cores are"),
-        (["--ep_options", "cdua:a=1"], "--ep_options cdua: no target of this run is meant"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_one_line_and_status_2(

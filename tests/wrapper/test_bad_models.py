@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from perf.schema.record import ArtefactFailed, Outcome, Passed, Raised
 from tests import models
@@ -185,7 +185,3 @@ def test_the_models_of_a_read_only_folder_can_be_run(home: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
     assert said.status == 0
     shutil.rmtree(home / "models")
-
-
-def test_helper_made_a_model_of_a_newer_opset() -> None:
-    assert helper.make_opsetid("", 9999).version > onnx.defs.onnx_opset_version()

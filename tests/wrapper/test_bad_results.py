@@ -46,26 +46,19 @@ raise SystemExit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("room", [600, 1300, 2560, 5140])
-def test_a_full_disk_ends_the_run_with_status_3_and_a_way_to_go_on(home: Path, room: int) -> None:
-    """Every file may hold `room` bytes: what the wrapper writes fails early, later and last."""
-    argv = [
-        sys.executable,
-        "-c",
-        LIMIT,
-        str(room),
-        "-m",
-        "models",
-        "-o",
-        "result",
-        *QUICK,
-        "-r",
-        "both",
-    ]
-    done = subprocess.run(
-        argv, cwd=home, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+def run_in(room: int, home: Path) -> "subprocess.CompletedProcess[str]":
+    """A run of which every file may hold `room` bytes."""
+    words = (str(room), "-m", "models", "-o", "result", *QUICK, "-r", "both")
+    return subprocess.run(
+        [sys.executable, "-c", LIMIT, *words], cwd=home, capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("room", [1300, 2560, 5140])
+def test_a_full_disk_ends_the_run_with_status_3_and_a_way_to_go_on(home: Path, room: int) -> None:
+    """What the wrapper writes fails early, later and last."""
+    done = run_in(room, home)
     assert done.returncode == 3, done.stderr
     line = one_line(Said(done.returncode, done.stdout, done.stderr, home))
     assert "File too large" in line
@@ -78,23 +71,7 @@ def test_a_full_disk_ends_the_run_with_status_3_and_a_way_to_go_on(home: Path, r
 
 
 def test_after_a_full_disk_the_run_is_finished_by_resume(home: Path) -> None:
-    argv = [
-        sys.executable,
-        "-c",
-        LIMIT,
-        "2000",
-        "-m",
-        "models",
-        "-o",
-        "result",
-        *QUICK,
-        "-r",
-        "both",
-    ]
-    done = subprocess.run(
-        argv, cwd=home, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = run_in(2000, home)
     assert done.returncode == 3
     said = ask(home, "--resume")
     assert said.status == 0, said.err

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from perf.request.environments import EnvironmentSpec
+from perf.request.options import parse
 from perf.schema.record import Passed
 from perf.wrapper import environments
 from tests import models
@@ -174,7 +175,8 @@ def test_a_probe_that_hangs_or_crashes_is_a_line(tmp_path: Path) -> None:
         python = tmp_path / "python"
         python.write_text(text)
         python.chmod(0o755)
-        found = environments.probe_environment(EnvironmentSpec("odd", str(python)), ())
+        spec = EnvironmentSpec("odd", str(python))
+        ((_, found),) = environments.probe_all([spec], (), "", parse([]))
         assert says in found.problem
         assert "\n" not in found.problem
 

@@ -26,23 +26,6 @@ def cells(said: Said) -> list[str]:
     return list(said.cells)
 
 
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [
-        (["--models", "relu"], [f"relu::{CPU}", f"relu::{CPU}[io=device]"]),
-        (["--models", "re*", "lin*", "-k", "io=device"],
-         [f"linear::{CPU}[io=device]", f"relu::{CPU}[io=device]"]),
-        (["-k", "relu and not io=device"], [f"relu::{CPU}"]),
-        (["--rerun", f"linear::{CPU}[io=device]"], [f"linear::{CPU}[io=device]"]),
-    ],
-)  # fmt: skip
-def test_cells_are_chosen_by_model_by_expression_and_by_id(
-    first: Said, words: list[str], wanted: list[str]
-) -> None:
-    said = ask(first.results.parent, *QUICK, "-b", "both", *words, out="chosen")
-    assert cells(said) == wanted
-
-
 def test_what_failed_in_the_latest_run_is_run_again_and_nothing_else(first: Said) -> None:
     home = first.results.parent
     failed = [f"wrong::{CPU}", f"wrong::{CPU}[io=device]"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from perf.execution.launcher import Interrupted
+from perf.execution.signals import SignalWatch
 from perf.request.flag_types import Timeouts
 from perf.schema import fold, journal
 from perf.schema.fold import Expectation
@@ -40,7 +41,7 @@ def test_a_killed_host_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_host_killed_beside_its_worker_takes_no_worker_with_it(tmp_path: Path) -> None:
-    with Supervisor() as s:
+    with SignalWatch() as signals, Supervisor(signals) as s:
         job = written(fake_cell(tmp_path / "data", "hang", "run"), tmp_path)
         running = s.start(
             WorkerSpec(LaunchKind.CHECK, job, tmp_path / "launch", HERE, PRELOAD, Timeouts(2.0))
@@ -71,12 +72,12 @@ def test_two_launches_at_once_end_each_in_its_own_way(tmp_path: Path) -> None:
         seen = {}
         for _ in range(2):
             running, ending = s.wait()
-            seen[running.request.folder.parent.name] = ending.signal
+            seen[running.spec.folder.parent.name] = ending.signal
     assert seen == {"a": signal.SIGSEGV, "b": None}
 
 
 def test_a_signal_interrupts_the_wait_and_leaves_nobody(tmp_path: Path) -> None:
-    with Supervisor() as s:
+    with SignalWatch() as signals, Supervisor(signals) as s:
         job = written(fake_cell(tmp_path / "data", "hang", "run"), tmp_path)
         running = s.start(WorkerSpec(LaunchKind.CHECK, job, tmp_path / "launch", HERE, PRELOAD))
         os.kill(os.getpid(), signal.SIGTERM)

@@ -23,7 +23,7 @@ from perf.measure import layer_precision
 from perf.measure.timing import TimedRuns
 from perf.schema import atomic_file
 from perf.schema.cell import Cell, Io
-from perf.schema.journal import Placement, PrecisionEvidence, Timed
+from perf.schema.journal import MOST_RUNS, Placement, PrecisionEvidence, Timed
 
 WARM_UP_MS = 200  # trtexec warms up by time; this is its own default, kept in all versions
 _FEWEST = 20  # timed requests of a launch, where their number is not given
@@ -103,7 +103,7 @@ class ProgramSession:
             )  # fmt: skip
             log = self._serve(request)
             rows = output.parse_times(_read(file, "times"))
-            kept = rows if cell.protocol.runs is None else rows[:iterations]
+            kept = rows[: iterations if cell.protocol.runs else MOST_RUNS // len(feeds)]
             samples += kept
             warmups += output.warmup_requests(log.text)
             if len(feeds) == 1 and len(kept) == len(rows):  # else energy and samples do not match

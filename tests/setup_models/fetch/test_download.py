@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from perf.conversion.errors import UserError
-from perf.request.model_list import digest_file
+from perf.request.model_file import digest_file
 from setup_models.fetch.download import DownloadSpec, RetryPolicy, fetch
 from tests.setup_models.conftest import Server
 

@@ -1,0 +1,1 @@
+"""Images and builds of ONNX Runtime; a regular package, which the index's `docker` cannot hide."""
