@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from perf import backends
 from perf.cli import benchmark_wrapper
 from perf.machine.gpus import find_gpus
 from perf.machine.system import gather_system
@@ -16,7 +18,6 @@ from perf.report.framework_tables import BACKENDS, Row
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.results import run_folder
-from perf.schema.cell import Precision
 from perf.schema.record import Record
 
 _ENDED = (0, 1)  # the wrapper's statuses of a run that came to its end
@@ -87,8 +88,12 @@ def run_cells(
         *asked.words,
         *words,
     ]
+    started_by = os.getpid()
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the table
         status = benchmark_wrapper.main(command)
+    if os.getpid() != started_by:
+        sys.stderr.flush()
+        os._exit(status)  # it did the run; who guarded it goes on with the table
     if status not in _ENDED:
         raise SystemExit(status)
     run = run_folder.find_run(results, run_id)
@@ -100,6 +105,11 @@ def run_cells(
 def target_of(backend: str, precision: str) -> str:
     """A backend in a precision as the wrapper spells it: torch_fp16."""
     return backend if precision == "fp32" else f"{backend}_{precision}"
+
+
+def has_target(label: str) -> bool:
+    """Whether a backend serves it at all, wherever that may be."""
+    return any(t.label == label for b in backends.discover_backends() for t in b.targets)
 
 
 def find_record(records: Iterable[Record], model: str, target: str) -> Record | None:
@@ -129,12 +139,3 @@ def describe_device(index: int = 0) -> str:
     board = boards[min(index, len(boards) - 1)]
     limit = f", {board.board_limit_w:.0f} watt" if board.board_limit_w else ""
     return f"@{board.name} - with {board.memory_mib / 1024:.0f}GB RAM{limit}"
-
-
-def known_precision(text: str) -> str:
-    """A precision of PyTorch's targets; raises BadRequestError."""
-    try:
-        return Precision(text).value
-    except ValueError:
-        known = ", ".join(p.value for p in Precision)
-        raise BadRequestError(f"precision {text!r} is none of {known}") from None

@@ -32,6 +32,9 @@ def make_parser() -> CommandParser:
         "--iterations", type=int, default=0, metavar="N", help="timed runs, over the file's"
     )
     parser.add_argument(
+        "--warmup", type=int, default=None, metavar="N", help="runs before them, over the file's"
+    )
+    parser.add_argument(
         "--seed_units", action="store_true", help="print seconds under (ms), as the original does"
     )
     framework_run.add_flags(parser)
@@ -107,10 +110,8 @@ def _declined(backend: str, precision: str) -> str:
     """Why a backend has no such cell at all; "" where the engine is asked."""
     if precision == "int8":
         return _INT8.get(backend, "PyTorch is not measured in int8")
-    if backend == "tensorrt" and precision not in ("fp32", "fp16"):
-        return "an engine is named in fp32 or fp16"
-    if backend == "torch_export" and "+" in precision:
-        return "autocast does not reach into an exported program"
+    if not framework_run.has_target(target_of(backend, precision)):
+        return f"{BACKENDS[backend]} has no {precision}"
     return ""
 
 

@@ -107,7 +107,8 @@ def batch_not_fed(points: Sequence[Point]) -> Iterator[Finding]:
             more, least = ([f"{s * 1e3:.3g}" for s in pair] for pair in (slopes, starts))
             text = (
                 f"an item more takes {more[0]} ms in {one} and {more[1]} ms in {two}, as much, "
-                f"where the smallest batch takes {least[0]} and {least[1]} ms: the batch was copied and not computed"
+                f"where the smallest batch takes {least[0]} and {least[1]} ms: the batch was copied "
+                "and not computed"
             )
             for p in (*a[1:], *b[1:]):
                 yield Finding(p.where, Severity.IMPOSSIBLE, text)
