@@ -57,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     given = make_parser().parse_args(argv)
     if given.runs:
-        print(format_devices({_device_of(r): _rows(_read(r)) for r in given.runs}))
+        of_run = {_device_of(r): _rows(_read(r)) for r in given.runs}
+        for device, rows in of_run.items():
+            print(format_batches(rows, heading=device), end="\n\n")
+        print(format_devices(of_run))
         return 0
     targets = given.targets or ["torch", "torch_script", "torch_fp16", "torch_script_fp16"]
     try:
