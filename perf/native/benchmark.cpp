@@ -106,7 +106,9 @@ class Journal {
 
 torch::jit::Module load(const std::string& path, torch::Device device) {
   try {
-    auto module = torch::jit::load(path, device);
+    torch::jit::ExtraFilesMap none;
+    auto unit = std::make_shared<torch::jit::CompilationUnit>();
+    auto module = torch::jit::import_ir_module(unit, path, device, none, true, /*restore_shapes=*/true);
     module.eval();
     return module;
   } catch (const c10::Error& e) {
@@ -147,8 +149,8 @@ int run(const Asked& asked) {
   journal.emit(R"({"is":"Hello","pid":)", getpid(), R"(,"python":"","at_s":)", now_s(), R"(,"schema":2})");
   journal.emit(R"({"is":"Began","stage":"create","at_s":)", now_s(), "}");
   auto module = load(asked.model, device);
-  module = torch::jit::freeze(module);
   const auto inputs = inputs_of(module, asked, device);
+  module = torch::jit::freeze(module);  // which forgets the shapes
   const auto once = [&] {
     auto result = module.forward(inputs);
     if (gpu) torch::cuda::synchronize();

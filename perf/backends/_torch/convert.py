@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from perf.backends import Unsupported
 from perf.backends._torch import loading, values
 from perf.backends._torch.loading import BadFormError, LoadedModel
+from perf.backends._torch.setup import compiler_caches
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
 from perf.request.locations import environments_folder
@@ -128,7 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"interpreter, {environments_folder() / 'torch' / 'bin' / 'python'} -m {MODULE}"
         )
     try:
-        way(read_form(asked.model, Path()), asked.path, **more)
+        # what PyTorch's compiler writes while it is imported would be left in the system's folder
+        with (
+            tempfile.TemporaryDirectory(prefix="ep-perf-") as scratch,
+            compiler_caches(Path(scratch)),
+        ):
+            way(read_form(asked.model, Path()), asked.path, **more)
     except (ModelFormError, BadFormError, Unsupported) as e:
         raise UserError(str(e)) from e
     return 0
