@@ -100,4 +100,7 @@ class RunSummary:
     metrics: frozenset[Metric]  # what this source can say at all
     cannot: tuple[str, ...] = ()  # what it cannot support, in words
     canaries: tuple[CellSummary, ...] = ()  # the fixed small model launched beside the cells
+    damaged: tuple[
+        str, ...
+    ] = ()  # of its records, a line each: where it is and why it cannot be read
     only_failures: bool = False  # a list of failures: what it leaves out did not fail

@@ -157,7 +157,10 @@ def _list_remarks(
         out.append(noise.describe_stored_error(criteria.profile, criteria.fdr))
     if shift := report.describe_common_shift(lines):
         out.append(shift)
-    return out + [f"{run.label}: {text}." for run in (previous, current) for text in run.cannot]
+    for run in (previous, current):
+        out += [f"{run.label}: {text}." for text in run.cannot]
+        out += [f"{run.label}: left out: {text}." for text in run.damaged]
+    return out
 
 
 def _print_report(

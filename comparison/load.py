@@ -1,6 +1,5 @@
 """Finds and reads PREV and CURRENT: run folder, run id, latest, latest~1, our tables or the predecessor's."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,11 @@ from comparison.cell_summary import RunSummary, UnreadableError
 from comparison.legacy_csv import is_known_table, read_rows, read_tables
 from comparison.run_records import read_cells_table, read_run
 from perf.request.programs import command_of
+from perf.schema import strict_json
+from perf.schema.untrusted_file import read_whole
 
 RUN_MARK = "run.json"
+DESCRIPTION_LIMIT = 16 << 20  # bytes
 
 
 def read_source(spec: str, results: Path) -> RunSummary:
@@ -62,8 +64,8 @@ def list_runs(results: Path) -> list[Path]:
 def read_description(folder: Path) -> Mapping[str, Any]:
     """A run's run.json; raises UnreadableError."""
     try:
-        description = json.loads((folder / RUN_MARK).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as e:
+        description = strict_json.parse(read_whole(folder / RUN_MARK, DESCRIPTION_LIMIT))
+    except (OSError, ValueError) as e:
         raise UnreadableError(f"{folder / RUN_MARK}: {e}") from e
     return description if isinstance(description, dict) else {}
 

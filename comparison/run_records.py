@@ -1,12 +1,11 @@
 """A run's records, or the long table that was made from them, summarised for a comparison."""
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
 
 from comparison.cell_summary import (
     Accuracy,
@@ -21,54 +20,69 @@ from perf.results import cell_figures, latency
 from perf.results.cell_row import CellRow
 from perf.results.latency import NS_PER_MS
 from perf.results.tables import TableError, read_cells
-from perf.schema import outcomes, record
-from perf.schema.codec import DecodeError
+from perf.schema import outcomes, record, strict_json
 from perf.schema.journal import Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
+from perf.schema.untrusted_file import read_whole
 from perf.schema.version import NewerSchemaError
 from perf.stats.sequential_test import tail_ratio
 from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
+HOST_LIMIT = 1 << 20  # bytes
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
 NO_SAMPLES = "it holds no samples: launches cannot be paired, and only p50 has a spread"
 
 
 def read_run(folder: Path) -> RunSummary:
     """Summarise every record below a run's folder; raises UnreadableError."""
-    records = list(read_records(folder))
-    if not records:
-        raise UnreadableError(f"{folder}: no record.json below cells/; did the run end early?")
-    machine = read_machine_conditions(folder)
-    cells = [summarise_record(r, machine) for r in records]
+    damaged: list[str] = []
+    machine = read_machine_conditions(folder, damaged)
+    cells = [summarise_record(r, machine) for r in read_records(folder, damaged)]
+    if not cells:
+        why = damaged[0] if damaged else "did the run end early?"
+        raise UnreadableError(f"{folder}: no record.json that can be read below cells/; {why}")
     return RunSummary(
         label=folder.name,
         cells=tuple(c for c in cells if c.model != CANARY),
         metrics=frozenset(Metric),
         canaries=tuple(c for c in cells if c.model == CANARY),
+        damaged=tuple(damaged),
     )
 
 
-def read_records(folder: Path) -> Iterable[Record]:
-    """Every record of a run, in the order of their paths; raises UnreadableError for a torn one."""
+def read_records(folder: Path, damaged: list[str]) -> Iterator[Record]:
+    """Every record of a run that can be believed, by path; a line is put into `damaged` for each other.
+
+    Raises UnreadableError for one of a newer version.
+    """
     for path in sorted((folder / "cells").glob("*/*/*/record.json")):
         try:
-            yield record.read_record(path)
+            found = record.read_record(path)
         except NewerSchemaError as e:
             raise UnreadableError(str(e)) from e
-        except (OSError, DecodeError, json.JSONDecodeError) as e:
-            raise UnreadableError(f"{path}: not a record this version reads ({e})") from e
+        except (OSError, ValueError) as e:
+            damaged.append(f"{path}: not a record this version reads ({shorten(str(e), 160)})")
+            continue
+        if any(x.timed and min(x.timed.samples_ns, default=1) <= 0 for x in found.launches):
+            damaged.append(f"{path}: it holds samples that no run took, of 0 ns or less")
+            continue
+        yield found
 
 
-def read_machine_conditions(folder: Path) -> Mapping[str, str]:
-    """Conditions that the whole run shares, from host.json; empty where there is none."""
+def read_machine_conditions(folder: Path, damaged: list[str]) -> Mapping[str, str]:
+    """Conditions that the whole run shares, from host.json; empty where it cannot be read."""
+    path = folder / "host.json"
     try:
-        host: dict[str, Any] = json.loads((folder / "host.json").read_text(encoding="utf-8"))
-    except OSError:
+        host = strict_json.parse(read_whole(path, HOST_LIMIT))
+        if not isinstance(host, dict):
+            raise ValueError("not an object")
+    except FileNotFoundError:
         return {}
-    except json.JSONDecodeError as e:
-        raise UnreadableError(f"{folder / 'host.json'}: not JSON ({e})") from e
-    gpus = host.get("gpus") or []
+    except (OSError, ValueError) as e:
+        damaged.append(f"{path}: cannot be read ({shorten(str(e), 160)})")
+        return {}
+    gpus = [g for g in host.get("gpus") or () if isinstance(g, dict)]
     out = {
         "cpu": str(host.get("cpu") or ""),
         "host": str(host.get("hostname") or ""),

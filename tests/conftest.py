@@ -38,6 +38,9 @@ def own_world(
         patch.setattr(tempfile, "tempdir", str(temporary))
         patch.setenv(leftovers.MARK, str(os.getpid()))
         patch.setenv("COLUMNS", "120")
+        patch.setenv(
+            "ORT_DISABLE_TELEMETRY", "1"
+        )  # a session in a test's own process leaves a .ses
         patch.setenv("CUDA_VISIBLE_DEVICES", "")  # the tests mean a machine without a GPU
         request.config.stash[FOLDERS] = leftovers.FolderWatch(ROOT, temporary)
         with default_signals():

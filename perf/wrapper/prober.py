@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from perf.conversion.scratch_dir import scratch_folder
 from perf.execution.signals import SignalWatch
 from perf.request.flag_types import Timeouts
 from perf.results.launch_folder import LaunchFolder
@@ -49,7 +50,8 @@ def run_probes(
 ) -> Iterator[tuple[int, ProbeReport]]:
     """Each probe's number and result, as they end."""
     with ExitStack() as held:
-        scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ep-perf-probe-")))
+        temporary = Path(tempfile.gettempdir())
+        scratch = held.enter_context(scratch_folder(temporary, "ep-perf-probe-"))
         supervisor = held.enter_context(Supervisor(SignalWatch()))
         yield from _Round(probes, timeouts, fence, say, scratch, supervisor).results()
 

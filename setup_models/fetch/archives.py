@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import stat
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from textwrap import shorten
 from typing import IO, cast
 
 from perf.conversion.errors import UserError
@@ -19,6 +21,9 @@ from perf.request.programs import install_command
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar")
 COPY_BYTES = 1 << 20
+MOST_FOLDERS = 64  # one in another
+HEADER_BYTES = 1 << 20  # of one member: names, pax records
+XZ_MEMORY_BYTES = 128 << 20  # `xz -9` asks for 65 MiB
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def safe_parts(name: str) -> tuple[str, ...]:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
         raise UserError(f"member {name!r}: leads out of the folder it is unpacked into")
+    if len(path.parts) > MOST_FOLDERS:
+        raise UserError(f"member {name[:60]!r}…: more than {MOST_FOLDERS} folders deep")
     if any(len(os.fsencode(part)) > 255 for part in path.parts):
         raise UserError(f"member {name!r}: its name is too long for a file")
     return path.parts
@@ -84,8 +91,9 @@ def unpack(archive: Path, destination: Path, limits: Limits = Limits()) -> list[
         except Exception as error:  # the errors of the readers of archives share no base
             if isinstance(error, OSError) and error.strerror:
                 raise UserError(f"{archive}: {error.strerror} while unpacking") from error
+            why = shorten(str(error), 160) or type(error).__name__  # zipfile quotes whole headers
             raise UserError(
-                f"{archive}: truncated or damaged ({error}); download it again"
+                f"{archive}: truncated or damaged ({why}); download it again"
             ) from error
         inside.replace(destination)
     return sorted(path for path in destination.rglob("*") if path.is_file())
@@ -153,9 +161,13 @@ def _members(archive: Path, limit: int) -> Iterator[_Member]:
     with _decompressed(archive) as plain:
         metered = _Metered(plain, limit)
         with tarfile.open(fileobj=cast("IO[bytes]", metered), mode="r|") as tar:
-            for entry in tar:
+            while entry := tar.next():
                 read = partial(tar.extractfile, entry)
+                metered.left_of_headers = sys.maxsize
                 yield _Member(entry.name, _tar_kind(entry), entry.size, read)
+                tar.members.clear()  # type: ignore[attr-defined]  # it keeps each
+                metered.left_of_headers = HEADER_BYTES
+        metered.left_of_headers = sys.maxsize
         while metered.read(COPY_BYTES):  # to the end, where the checksum is checked
             pass
 
@@ -185,13 +197,43 @@ class _Metered:
     def __init__(self, plain: IO[bytes], limit: int) -> None:
         self.plain = plain
         self.left = 2 * limit  # headers and padding are at most as large again as the members
+        self.left_of_headers = HEADER_BYTES  # tarfile holds those of one member in memory
 
     def read(self, size: int) -> bytes:
         chunk = self.plain.read(size)
         self.left -= len(chunk)
+        self.left_of_headers -= len(chunk)
+        if self.left_of_headers < 0:
+            raise UserError(f"a member's headers are larger than {HEADER_BYTES >> 20} MiB")
         if self.left < 0:
             raise UserError("its headers alone are larger than the limit")
         return chunk
+
+
+class _Xz:
+    """Reads an .xz file in bounded memory, which lzma.open does not offer."""
+
+    def __init__(self, archive: Path) -> None:
+        self._file = archive.open("rb")
+        self._stream = self._begin()
+        self.close = self._file.close
+
+    def read(self, size: int) -> bytes:
+        while True:
+            if self._stream.eof:
+                rest = self._stream.unused_data.lstrip(b"\0") or self._file.read(COPY_BYTES)
+                if not rest.strip(b"\0"):
+                    return b""
+                self._stream = self._begin()
+            else:
+                rest = self._file.read(COPY_BYTES) if self._stream.needs_input else b""
+                if self._stream.needs_input and not rest:
+                    raise EOFError("it ends within its compressed data")
+            if chunk := self._stream.decompress(rest, size):
+                return chunk
+
+    def _begin(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
 
 
 def _decompressed(archive: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
@@ -199,7 +241,7 @@ def _decompressed(archive: Path) -> contextlib.AbstractContextManager[IO[bytes]]
     if name.endswith((".gz", ".tgz")):
         return cast("IO[bytes]", gzip.open(archive))
     if name.endswith((".xz", ".txz")):
-        return cast("IO[bytes]", lzma.open(archive))
+        return contextlib.closing(cast("IO[bytes]", _Xz(archive)))
     if name.endswith((".zst", ".tzst")):
         try:
             import zstandard  # an extra

@@ -174,7 +174,7 @@ def warm_up_counted(self: OrtSession, feeds: Sequence[Tensors], cell: Cell) -> T
 
 def few_runs(self: OrtSession, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
     runs = TIME(self, feeds, replace(cell, protocol=replace(cell.protocol, runs=4)))
-    made_up = tuple(x // 4 + k for x in runs.timed.samples_ns for k in range(9))
+    made_up = tuple(x // 16 + k for x in runs.timed.samples_ns for k in range(9))
     return replace(runs, timed=replace(runs.timed, samples_ns=made_up[: cell.protocol.runs]))
 
 

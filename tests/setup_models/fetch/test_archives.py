@@ -142,7 +142,7 @@ def test_a_bomb_in_tar_headers_is_stopped(tmp_path: Path) -> None:
     entry.pax_headers = {"comment": "x" * 4_000_000}
     with lzma.open(archive, "wb") as packed:
         packed.write(entry.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
-    refuse(archive, "headers alone are larger", total_bytes=1_000_000)
+    refuse(archive, "headers are larger|headers alone are larger", total_bytes=1_000_000)
 
 
 def test_too_many_members_and_colliding_ones_are_refused(tmp_path: Path) -> None:
