@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perf.cli import exported_run, framework_run
+from perf.cli import exported_run, framework_exports, framework_run
 from perf.cli.exit_codes import run_and_report
 from perf.cli.exported_run import ENTRY, MODEL, read_precision
 from perf.cli.framework_run import Asked
-from perf.report.framework_tables import Row, format_precisions
+from perf.report.framework_tables import Row, format_precisions, format_runtimes
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.results import run_folder
@@ -44,6 +44,12 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--with_previous", default="", metavar="RUN", help="an older run for a column beside"
     )
+    parser.add_argument(
+        "--native",
+        default="",
+        metavar="PROGRAM",
+        help="build/benchmark, timed beside it without Python",
+    )
     framework_run.add_flags(parser)
     return parser
 
@@ -66,7 +72,23 @@ def _run(argv: Sequence[str] | None) -> int:
     how = "TorchScript" if load_ts else "eager"
     title = f"Python Runtime, {how} ({framework_run.describe_device()})"
     print(format_precisions(rows, title=title, second="amp_dtype", previous=before))
+    if given.native:
+        print(f"\n{_native(given, words, rows)}")
     return 0 if any(not r.reason for r in rows) else 1
+
+
+def _native(given: Any, words: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """The same TorchScript file without Python, and what Python adds to it: fp32, the median of each."""
+    python = next((r.record for r in rows if (r.model, r.precision) == ("fp32", "fp32")), None)
+    latency = summarise_latency(python) if python else None
+    if latency is None or not exported_run.read_switch(words, "load_ts"):
+        raise BadRequestError("--native stands beside load_ts=True in fp32: ask for both")
+    model = Path(words["compile_run_path"]).absolute() / MODEL
+    runs, warmup = (exported_run.read_number(words, k) for k in ("n_iter", "n_warmup"))
+    samples = framework_exports.time_natively(
+        Path(given.native), model, runs, warmup, given.intra_op_threads
+    )
+    return format_runtimes(latency, samples)
 
 
 def _backend(*, load_ts: bool) -> str:

@@ -286,6 +286,20 @@ def format_precisions(
     return f"**{title}**\n\n{format_markdown(headings, body)}{_reasons(rows)}"
 
 
+def format_runtimes(python: Latency, native_ms: Sequence[float]) -> str:
+    """One model with Python and without: mean ± std (n - 1), median, and what Python adds to a run."""
+    alone = statistics.median(native_ms)
+    added = python.summary.p50 - alone
+    std = f" ± {statistics.stdev(native_ms):.3f}" if len(native_ms) > 1 else ""
+    return format_markdown(
+        ("runtime", "latency (ms)", "median (ms)", "Python's overhead (ms)"),
+        (
+            ("Python", _mean_std(python), f"{python.summary.p50:.3f}", f"{added:.3f} ({added / alone:.1%})"),
+            ("C++", f"{statistics.fmean(native_ms):.3f}{std}", f"{alone:.3f}", "-"),
+        ),
+    )  # fmt: skip
+
+
 def _mean_std(latency: Latency) -> str:
     std = latency.summary.stdev
     return f"{latency.summary.mean:.3f}" + (f" ± {std:.3f}" if std is not None else "")

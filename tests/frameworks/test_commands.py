@@ -78,8 +78,10 @@ def test_an_export_is_timed_by_precision_and_an_older_run_stands_beside(tmp_path
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     words = ("-m", "scripts.benchmark_gpu", f"compile_run_path={tmp_path / 'exp'}", "n_iter=3")
-    first = run(tmp_path, *words, "load_ts=True")
+    first = run(tmp_path, *words, "load_ts=True", "--native", "build/benchmark")
     assert first.returncode == 0, first.stderr
+    assert "Python's overhead (ms)" in first.stdout
+    assert "| C++" in first.stdout
     matrix = (
         "--precisions",
         "fp32,tf32,bf16,fp32+bf16,fp32+bf16+fp16",
