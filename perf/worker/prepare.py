@@ -113,9 +113,8 @@ def _draw(job: PrepareJob, values: Sequence[Value], stored: Tensors, number: int
         override, like = overrides.get(value.name, InputOverride()), stored.get(value.name)
         shape = override.shape
         if shape is None:
-            shape = _batched(
-                value, _shape(_opened(value, job.batch), like), job, values[0], stored
-            )
+            resolved = _shape(_opened(value, job.batch), like)
+            shape = _batched(value, resolved, job, values, stored)
         model_inputs.require_fit(value, shape)
         out[value.name] = model_inputs.draw(value, shape, override, rng, like=like)
     return out
@@ -129,20 +128,25 @@ def _opened(value: Value, batch: int) -> Value:
 
 
 def _batched(
-    value: Value, shape: tuple[int, ...], job: PrepareJob, first: Value, stored: Tensors
+    value: Value, shape: tuple[int, ...], job: PrepareJob, values: Sequence[Value], stored: Tensors
 ) -> tuple[int, ...]:
-    """A shape with the batch asked for; inputs whose first dimension is not the first input's keep theirs."""
+    """A shape with the batch asked for, where its first dimension is one.
+
+    It is where the model leaves it open; of a form that tells no dimensions, where it is the first input's.
+    """
     if not job.batch or not shape or shape[0] == job.batch:
         return shape
-    whole = stored[first.name].shape if first.name in stored else first.dims or ()
-    if value.name != first.name and whole[:1] != shape[:1]:
+    if value.dims is None:
+        first = stored.get(values[0].name)
+        return (job.batch, *shape[1:]) if first is None or first.shape[:1] == shape[:1] else shape
+    if not isinstance(value.dims[0], int):
+        return (job.batch, *shape[1:])
+    if any(v.dims and not isinstance(v.dims[0], int) for v in values):
         return shape
-    if value.dims is not None and isinstance(value.dims[0], int):
-        raise CannotFeed(
-            f"input {value.name!r} is {value.shape_text}: its batch is fixed; to feed {job.batch}, "
-            "export the model with an open one"
-        )
-    return (job.batch, *shape[1:])
+    raise CannotFeed(
+        f"input {value.name!r} is {value.shape_text}: its batch is fixed; to feed {job.batch}, "
+        "export the model with an open one"
+    )
 
 
 def _shape(value: Value, like: np.ndarray | None) -> tuple[int, ...]:
