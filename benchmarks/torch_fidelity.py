@@ -94,7 +94,7 @@ def ratios(backend: Backend, cell: Cell, rounds: int, runs: int) -> list[float]:
         arrays = [t.numpy().copy() for t in session._arguments.tensors().values()]
         feed = dict(zip(session._names, arrays, strict=True))
         ways: list[Callable[[], float]] = [
-            lambda: statistics.median(session.time([feed], cell).samples_ns),
+            lambda: statistics.median(session.time([feed], cell).timed.samples_ns),
             lambda: bare_ns(session._call, arrays, cell.io, runs),
         ]
         for _ in range(rounds):
