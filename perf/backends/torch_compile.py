@@ -86,7 +86,10 @@ BACKEND = Backend(
     open=_open,
     missing=missing,
     provider=NAME,
-    preload=("numpy", "torch", "torch._dynamo", "torch._inductor.compile_fx"),
+    preload=(
+        "numpy",
+        "torch",
+    ),  # importing its compiler makes a folder: in a worker, in its cache
     builds=True,
     formats=(Format.ENTRY_POINT, Format.EXPORTED, Format.PICKLE),
     takes_gpu=takes_gpu,

@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import sysconfig
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,9 @@ def compiler_caches(folder: Path) -> Iterator[None]:
     (folder / "unpacked").mkdir(parents=True, exist_ok=True)
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
+    tempfile.tempdir = None  # it may have been asked for before
     try:
+        _keep_headers_out()
         yield
     finally:
         for name, value in before.items():
@@ -187,6 +190,14 @@ def compiler_caches(folder: Path) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _keep_headers_out() -> None:
+    """Have Inductor compile no headers beforehand: it keeps those in the system's folder for all users."""
+    from torch._inductor import config
+
+    if hasattr(config, "cpp_cache_precompile_headers"):
+        config.cpp_cache_precompile_headers = False
 
 
 def require_compiler() -> None:
