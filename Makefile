@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint environments test test-frameworks native locks image-test clean
+.PHONY: setup setup-dev lint environments test test-frameworks native torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
 SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
@@ -30,12 +30,15 @@ lint: setup-dev
 environments: setup-dev # what the tests run in, beside .venv
 	tests/web/setup.sh
 	$(PY) -m setup_models.offline
-	$(PY) -m perf.cli.env build openvino nxrt rtx
+	$(PY) -m perf.cli.env build openvino nxrt rtx cuda
 	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 
 test: environments # side by side, then those that nothing may run beside
-	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone"
-	$(PY) -m pytest -q -m alone
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone and not torture"
+	$(PY) -m pytest -q -m "alone and not torture"
+
+torture: environments # minutes of attacks, kills and damage; the figures at the end
+	$(PY) -m pytest -q -m torture tests/torture
 
 locks: setup-dev # after a change of versions: the digests of what may be installed
 	$(PY) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2
@@ -56,5 +59,12 @@ native: # build/benchmark: the C++ runtime, against the libtorch of the environm
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh
 
-clean:
-	rm -rf .venv .venv.lock .envs models result
+clean: # what set-up made, and what it makes again; models, results and environments built from source stay
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@for name in $$(sed -n 's/^\[\([A-Za-z0-9_-]*\)\].*/\1/p' environments.toml tests/environments.toml); do \
+	    rm -rf ".envs/$$name"; done
+
+distclean: # all of it: models that were added and results that were measured cannot be had again
+	@printf 'remove .venv, .envs, models/ and result/ with all that was added there? [y/N] '
+	@read -r answer && [ "$$answer" = y ] || { echo 'nothing was removed'; exit 1; }
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .envs models result

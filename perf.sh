@@ -14,6 +14,8 @@ give_up() { # what failed and what to do: the run cannot be completed
     exit 3
 }
 
+packages_of_a_run="numpy, onnx, onnxruntime, rich, nvidia-ml-py, shtab (about 210 MiB on disk)"
+
 set_up() { # what: run or dev
     local stamp=$here/.venv/.ep-perf-$1 lock=harness wanted
     if [ "$1" = dev ]; then lock=harness-dev; fi
@@ -22,7 +24,7 @@ set_up() { # what: run or dev
     exec 9>"$here/.venv.lock"
     flock 9
     if [ "$1" = run ]; then
-        echo "installing into .venv: numpy, onnx, onnxruntime, rich, nvidia-ml-py, shtab (about 210 MiB on disk)" >&2
+        echo "installing into .venv: $packages_of_a_run" >&2
     else
         echo "installing into .venv: the harness's packages and what lint and tests need (about 520 MiB on disk)" >&2
     fi
@@ -48,20 +50,27 @@ PROGRAM
 }
 
 install=yes
+list=no
 only=
 mode=(-r both)
 times=(-t 20)
 inputs=(-i zoo)
+before=
 for flag in "$@"; do
+    case "$before $flag" in
+    "--rerun failed" | *" --rerun=failed" | *" --resume"*)
+        mode=() times=() inputs=() ;; # an earlier run's are kept; its plan stands in its run.json
+    esac
+    before=$flag
     case "$flag" in
     --setup) only=run ;;
     --setup=dev) only=dev ;;
-    --list | -h | --help) install=never ;;
+    --list) install=never list=yes ;;
+    -h | --help) install=never ;;
     --no_install | --no-install) [ "$install" = never ] || install=no ;;
     -t* | --test_times* | --test-times* | --min_time* | --min-time*) times=() ;;
     -r* | --running_mode* | --running-mode*) mode=() ;;
     -i* | --input_data* | --input-data*) inputs=() ;;
-    --resume*) mode=() times=() inputs=() ;; # its plan stands in its run.json
     esac
 done
 
@@ -74,6 +83,9 @@ if [ -n "$only" ]; then
     exit
 fi
 if [ "$install" = yes ]; then set_up run; fi
+if [ "$list" = yes ] && [ ! -x "$venv" ]; then
+    echo "not set up yet: the first run installs into .venv $packages_of_a_run" >&2
+fi
 if [ ! -x "$venv" ]; then venv=$(command -v "$python"); fi
 if [ "$install" = never ]; then # the standard library is enough, before anything is installed
     exec "$venv" "$here/benchmark_wrapper.py" "$@"

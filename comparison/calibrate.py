@@ -13,7 +13,7 @@ from statistics import fmean, median, stdev, variance
 
 from comparison import noise, rerun
 from comparison.cell_summary import CellSummary, LaunchSummary, Metric, RunSummary, UnreadableError
-from comparison.change import POWER_Z, divide_by_canary, t_at
+from comparison.change import divide_by_canary, t_at
 from comparison.noise import MEASURED, CalibratedNoise, Noise, Profile
 from comparison.run_records import read_run
 from perf.request.any_terminal import any_terminal
@@ -29,10 +29,11 @@ from perf.stats.sequential_test import (
     p10,
     standard_error,
 )
-from perf.stats.summary import mad
+from perf.stats.summary import POWER_Z, mad
 
 BLOCK = 5  # launches of a default run: what stored comparisons are made of
 FEWEST_BLOCKS = 3
+NONSENSE = 1.0  # a bound above this is no noise to judge by: a machine at work on other things
 MOST_DF = 8  # heavier than normal tails, however many blocks there were
 Launches = Sequence[LaunchSummary]
 
@@ -46,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot calibrate: {e}", file=sys.stderr)
         return 2
+    if nonsense := find_nonsense(profile):
+        print(f"cannot calibrate: {nonsense}", file=sys.stderr)
+        return 2
     path = noise.write_profile(profile)
     print("\n".join(describe_profile(profile)))
     print(f"stored in {path}")
@@ -56,7 +60,7 @@ def calibrate_machine(runs: Sequence[RunSummary]) -> Profile:
     """The machine's profile from cells measured again and again; raises UnreadableError for too few."""
     cells: dict[str, list[CellSummary]] = defaultdict(list)
     for cell in (c for run in runs for c in run.cells):
-        cells[cell.id].append(cell)
+        cells[cell.name].append(cell)
     canaries = [c for run in runs for c in run.canaries]
     plain: dict[str, CalibratedNoise] = {}
     divided: dict[str, CalibratedNoise] = {}
@@ -81,6 +85,27 @@ def calibrate_machine(runs: Sequence[RunSummary]) -> Profile:
     )
 
 
+def find_nonsense(profile: Profile) -> str:
+    """Why this is no machine to calibrate; "" where the latencies of its cells repeat well enough."""
+    bounds = {
+        key: stored_bound(m.noise)
+        for key, m in profile.cells.items()
+        if key.endswith(f"/{Metric.P50.value}")
+    }
+    worst = max(bounds, key=lambda key: bounds[key], default="")
+    if not worst or bounds[worst] <= NONSENSE:
+        return ""
+    return (
+        f"two stored runs of {worst} would differ by up to {100 * bounds[worst]:.0f} %: nothing could ever "
+        "be told here; see what else runs (top), then calibrate again. Nothing was stored"
+    )
+
+
+def stored_bound(known: Noise) -> float:
+    """The largest relative difference that two stored runs of the same show, but for one in a hundred."""
+    return math.expm1(t_at(0.995, known.df) * _stored_deviation(known))
+
+
 def estimate_noise(
     blocks: Sequence[Sequence[float]], centre: Callable[[Iterable[float]], float] = min
 ) -> Noise:
@@ -101,7 +126,7 @@ def describe_profile(profile: Profile) -> list[str]:
     """The profile for people: a line per cell and metric."""
     out = [f"Noise of this machine ({profile.machine}), {profile.calibrated}:"]
     for key, m in sorted(profile.cells.items()):
-        bound = 100 * math.expm1(t_at(0.995, m.noise.df) * _stored_deviation(m.noise))
+        bound = 100 * stored_bound(m.noise)
         line = f"  {key}: {m.launches} launches; two stored runs of {BLOCK} differ by up to {bound:.1f} %"
         if m.comparisons and m.false_alarms is not None and m.detectable is not None:
             flagged = round(m.false_alarms * m.comparisons)

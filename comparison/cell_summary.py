@@ -28,7 +28,7 @@ PASSED = frozenset({"Passed", "Pass"})
 NOT_TRIED = frozenset({"Skipped", "NotRun", ""})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LaunchSummary:
     """One measure launch: where it stood in time, and its numbers by metric."""
 
@@ -40,7 +40,7 @@ class LaunchSummary:
     values: Mapping[Metric, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Accuracy:
     """How far the worst output was from its reference."""
 
@@ -49,7 +49,7 @@ class Accuracy:
     unusable: str = ""  # NaN, shape, dtype: why an output could not be compared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlacementSummary:
     """Nodes on the EP asked for, of all assigned ones, and the subgraphs it was given."""
 
@@ -59,7 +59,7 @@ class PlacementSummary:
     partitions: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellSummary:
     """A cell of one run."""
 
@@ -78,7 +78,18 @@ class CellSummary:
     accuracy: Accuracy | None = None
     placement: PlacementSummary | None = None
     disturbances: tuple[str, ...] = ()  # what was seen on the machine while it was measured
+    shapes: str = (
+        ""  # x=8x512: of a cell whose test sets differ in it, those that its numbers are of
+    )
+    is_first: bool = (
+        True  # of several shapes, the first: what is told of the whole cell is told with it
+    )
     disturbed: float = 0.0  # share of its measure launches that others, or throttling, held up
+
+    @property
+    def name(self) -> str:
+        """Its id, and its shapes where its id has several."""
+        return f"{self.id} {self.shapes}".rstrip()
 
     @property
     def passed(self) -> bool:
@@ -91,7 +102,7 @@ class CellSummary:
         return self.outcome not in PASSED | NOT_TRIED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """One of the two things compared: a run, its tables, or one side of an A/B run."""
 

@@ -22,14 +22,13 @@ from perf.stats.sequential_test import (
     Unsettled,
     decide,
     estimate_over_all,
+    estimate_ratio,
     find_shift,
-    p10,
     rule_for,
     tail_ratio,
 )
-from perf.stats.summary import mad, t_cdf, t_quantile
+from perf.stats.summary import POWER_Z, mad, t_cdf, t_quantile
 
-POWER_Z = 0.8416  # normal quantile of 80 % power
 t_at = functools.cache(t_quantile)  # the same few quantiles, for thousands of cells
 LaunchPairs = Sequence[tuple[LaunchSummary, LaunchSummary]]
 
@@ -43,13 +42,30 @@ def weigh_stored(
     """Two runs apart in time; None where one has no such number.
 
     The least of the launches' statistics stands for a run: what disturbs a launch makes it slower
-    (measuring: 4-10 % false alarms against 17-30 % for means and medians, before any noise bound).
-    Returns the noise used too: data noisier than the profile widens it.
+    (measuring: 4-10 % false alarms against 17-30 % for means and medians, before any noise bound). Of a p50
+    the change told is that of the medians in the tables, believed as far as that least moved too. Returns
+    the noise used too: data noisier than the profile widens it.
     """
     before, after = _collect_values(a, metric), _collect_values(b, metric)
     if not before or not after:
         return None
-    return _weigh(before, after, min, noise, level, "stored")
+    found, noise = _weigh(before, after, min, noise, level, "stored")
+    if metric is not Metric.P50 or not (metric in a.values and metric in b.values):
+        return found, noise
+    return _as_shown(found, (a.values[metric], b.values[metric]), noise), noise
+
+
+def _as_shown(found: Change, shown: tuple[float, float], noise: Noise) -> Change:
+    """The change of the numbers shown, with the reach of what was weighed, as far as both support it."""
+    log_ratio = math.log(shown[1] / shown[0])
+    reach = math.log(found.high) - found.log
+    together = min(abs(log_ratio), abs(found.log)) if log_ratio * found.log > 0 else 0.0
+    error = reach / t_at(0.975, noise.df)
+    return replace(
+        found, ratio=math.exp(log_ratio), previous=shown[0], current=shown[1],
+        low=math.exp(log_ratio - reach), high=math.exp(log_ratio + reach),
+        p=1 - t_cdf(together / error, noise.df),
+    )  # fmt: skip
 
 
 def weigh_by_canary(
@@ -182,7 +198,10 @@ def decide_pairs(launches: LaunchPairs, metric: Metric, rule: StoppingRule) -> V
         case Regressed(_, in_tail) | Improved(_, in_tail) if in_tail is not tail:
             return _decide_beside(pairs, rule, tail=tail)
         case Regressed() | Improved():
-            return (Slower if change.ratio > 1 else Faster)(change, suspect=False, note=note)
+            kind = Slower if isinstance(decision, Regressed) else Faster
+            if not tail and (change.ratio > 1) is not (kind is Slower):
+                return Unclear("its undisturbed runs changed, and its median did not", change)
+            return kind(change, suspect=False, note=note)
 
 
 def _decide_beside(pairs: Sequence[Pair], rule: StoppingRule, *, tail: bool) -> Verdict:
@@ -204,14 +223,23 @@ def _decide_beside(pairs: Sequence[Pair], rule: StoppingRule, *, tail: bool) -> 
 def _weigh_evidence(
     evidence: Evidence, pairs: Sequence[Pair], rule: StoppingRule, *, tail: bool
 ) -> tuple[Change, Shift]:
-    """One statistic's change, and where it lies against its threshold."""
+    """One statistic's change, and where it lies against its threshold.
+
+    Whether a latency changed is decided by the 10th percentiles, which disturbances leave alone; what is told
+    is the change of the medians.
+    """
     threshold = rule.tail_threshold if tail else rule.threshold
     estimate = evidence.tail if tail else evidence.p10
-    before = [a[: rule.runs] for a, _ in pairs if a]
-    values = map(tail_ratio, before) if tail else (p10(a) / NS_PER_MS for a in before)
+    shift = find_shift(estimate, threshold, rule.z)
+    used = [(a[: rule.runs], b[: rule.runs]) for a, b in pairs if a and b][: evidence.pairs_used]
+    if tail:
+        values = [tail_ratio(a) for a, _ in used]
+    else:
+        values = [median(a) / NS_PER_MS for a, _ in used]
+        estimate = estimate_ratio([math.log(median(b) / median(a)) for a, b in used], rule.floor)
     reach = rule.z * estimate.error
     power = math.log1p(threshold) + (rule.z + POWER_Z) * estimate.error
     counts = (evidence.pairs_used, evidence.pairs_used)
     previous = median(values)
     change = _make_change(estimate.log_ratio, reach, power, None, "paired", previous, counts)
-    return change, find_shift(estimate, threshold, rule.z)
+    return change, shift

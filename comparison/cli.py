@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
-from comparison import expected, load, noise, report
+from comparison import expected, load, noise, overview, report
 from comparison.cell_summary import Metric, RunSummary, UnreadableError
 from comparison.confirm import RerunPlan, confirm_suspects
 from comparison.judge import Criteria, judge_cells
@@ -58,8 +58,8 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
         args = make_parser(question).parse_args(argv)
         if args.only:
             question = ONLY[args.only]
-        lines, remarks = compare_runs(question, args)
-        _print_report(question, lines, remarks, args)
+        lines, head, remarks = compare_runs(question, args)
+        _print_report(question, lines, head, remarks, args)
     except (UnreadableError, BadRequestError) as e:
         print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
         return CANNOT_COMPARE
@@ -67,13 +67,21 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
         traceback.print_exc()
         print("internal error in the comparison; please report the lines above", file=sys.stderr)
         return INTERNAL_ERROR
-    return WORSE if any(report.is_worse(x) for x in lines) else NOTHING_WORSE
+    if any(report.is_worse(x) for x in lines):
+        return WORSE
+    if why := report.describe_nothing_comparable(lines):
+        print(f"cannot compare: {layout.printable(why)}", file=sys.stderr)
+        return CANNOT_COMPARE
+    return NOTHING_WORSE
 
 
 def compare_runs(
     question: Question, args: argparse.Namespace
-) -> tuple[tuple[Line, ...], list[str]]:
-    """A line per verdict on the two runs, and remarks; raises UnreadableError where it cannot compare."""
+) -> tuple[tuple[Line, ...], list[str], list[str]]:
+    """A line per verdict on the two runs, what came of it and what differs, and remarks.
+
+    Raises UnreadableError where it cannot compare.
+    """
     _name_runs(args)
     previous, current, across = _read_runs(args)
     previous, current = _keep_targets(previous, args.ep), _keep_targets(current, args.ep)
@@ -96,11 +104,14 @@ def compare_runs(
         plan = RerunPlan(_find_run_to_repeat(args), args.results, criteria, args.max_minutes)
         lines = confirm_suspects(lines, matched, plan)
     remarks = _list_remarks(previous, current, criteria, lines)
+    found = overview.judge_whole_cells(lines)
+    head = [overview.describe_sides(previous.label, current.label, found)]
+    head += overview.list_differences(lines)
     if args.expected:
         known = expected.read_expected(args.expected)
         lines, unexpected = expected.apply_expected(lines, known, current)
         remarks += unexpected
-    return lines, remarks
+    return lines, head, remarks
 
 
 def _name_runs(args: argparse.Namespace) -> None:
@@ -150,7 +161,7 @@ def _keep_targets(run: RunSummary, eps: Sequence[str]) -> RunSummary:
 def _list_remarks(
     previous: RunSummary, current: RunSummary, criteria: Criteria, lines: Sequence[Line]
 ) -> list[str]:
-    out = [f"{previous.label} -> {current.label}: {report.count_verdicts(lines)}."]
+    out: list[str] = []
     if criteria.paired:
         out.append(noise.describe_sequential_error(criteria.profile))
     elif criteria.metrics & MEASURED.keys():
@@ -164,7 +175,11 @@ def _list_remarks(
 
 
 def _print_report(
-    question: Question, lines: Sequence[Line], remarks: Sequence[str], args: argparse.Namespace
+    question: Question,
+    lines: Sequence[Line],
+    head: Sequence[str],
+    remarks: Sequence[str],
+    args: argparse.Namespace,
 ) -> None:
     if question is not Question.ALL:
         lines = tuple(x for x in lines if report.is_worse(x) or x.expected)
@@ -177,13 +192,21 @@ def _print_report(
     if args.json:
         rows = [zip(report.HEADER, row, strict=True) for row in report.make_rows(lines)]
         plain = [{k: tables.spell_not_finite(v) for k, v in row} for row in rows]
-        print(json.dumps({"lines": plain, "remarks": remarks}, indent=1, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"lines": plain, "remarks": [*head, *remarks]}, indent=1, ensure_ascii=False
+            )
+        )
         return
     if args.markdown:
-        print(report.format_markdown(lines, remarks), end="")
+        print(
+            overview.format_markdown(overview.judge_whole_cells(lines), [*head, *remarks]), end=""
+        )
         return
     width = shutil.get_terminal_size((100, 24)).columns
-    if table := report.format_table(lines, width, everything=args.all):
+    print("\n".join(map(layout.printable, head)), end="\n\n")
+    found = overview.judge_whole_cells(lines)
+    if table := overview.format_cells(found, width, everything=args.all):
         print("\n".join(table), end="\n\n")
     print("\n".join(layout.printable(r) for r in remarks))
     if args.output:

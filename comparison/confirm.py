@@ -40,22 +40,22 @@ def confirm_suspects(
     lines: Sequence[Line], matched: Sequence[Matched], plan: RerunPlan
 ) -> tuple[Line, ...]:
     """Each suspect with what an interleaved re-run says of it, or why it could not be run again."""
-    pairs = {m.current.id: m for m in matched if isinstance(m, CellPair)}
+    pairs = {m.current.name: m for m in matched if isinstance(m, CellPair)}
     groups: dict[RerunGroup, list[Line]] = defaultdict(list)
     obstacles: dict[str, str] = {}
     for line in filter(_is_suspect, lines):
-        match _find_group(pairs[line.cell]):
+        match _find_group(pairs[line.name]):
             case RerunGroup() as group:
                 groups[group].append(line)
             case why:
-                obstacles[line.cell] = f"not asked again: {why}"
+                obstacles[line.name] = f"not asked again: {why}"
     answers: dict[tuple[str, Metric], Verdict] = {}
     for group, suspects in groups.items():
         answers |= _run_group(group, suspects, plan)
     return tuple(
-        replace(line, confirmed=obstacles[line.cell])
-        if _is_suspect(line) and line.cell in obstacles
-        else settle_suspect(line, answers.get((line.cell, line.metric)))
+        replace(line, confirmed=obstacles[line.name])
+        if _is_suspect(line) and line.name in obstacles
+        else settle_suspect(line, answers.get((line.name, line.metric)))
         for line in lines
     )
 
@@ -93,11 +93,11 @@ def _run_group(
     folder = rerun.run_wrapper(words, plan.results, f"confirm-{time.time_ns():x}")
     a, b = split_sides(read_run(folder), *labels)
     lines = judge_cells(match_cells(a, b, ACROSS), a, b, replace(plan.criteria, paired=True))
-    by_model = {(x.model, x.metric): x.verdict for x in lines}
+    by_model = {(x.model, x.shapes, x.metric): x.verdict for x in lines}
     return {
-        (x.cell, x.metric): by_model[x.model, x.metric]
+        (x.name, x.metric): by_model[x.model, x.shapes, x.metric]
         for x in suspects
-        if (x.model, x.metric) in by_model
+        if (x.model, x.shapes, x.metric) in by_model
     }
 
 

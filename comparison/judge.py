@@ -21,10 +21,13 @@ from comparison.verdict import (
     Verdict,
 )
 from perf.stats.sequential_test import StoppingRule
+from perf.stats.summary import POWER_Z
 
 # An engine's arenas and a host's own pages differ by some MiB from process to process: no change in memory.
 LEAST_MIB = 8.0
 BUSY = 0.5  # of the launches
+# Of a cell that was fed several shapes, these are told of each; the rest is of its launches, and told once.
+PER_SHAPES = frozenset({Metric.P50, Metric.MEAN, Metric.TAIL_RATIO, Metric.P99})
 # Status is judged whatever differs: a failure after an update is what people look for.
 IRRELEVANT: Mapping[Metric, frozenset[str]] = {
     Metric.ACCURACY: frozenset({"protocol", "io"}),
@@ -70,7 +73,12 @@ def judge_cells(
 ) -> tuple[Line, ...]:
     """One line per cell and metric that either run can speak of."""
     pairs = [m for m in matched if isinstance(m, CellPair)]
-    lines = [_judge_alone(m) for m in matched if isinstance(m, LoneCell)]
+    lines = [
+        _judge_alone(m)
+        for m in matched
+        # of a cell that never had a figure, shapes but the first have nothing to tell
+        if isinstance(m, LoneCell) and (m.cell.is_first or m.cell.passed)
+    ]
     for pair in pairs:
         lines += _judge_facts(pair, criteria.metrics & previous.metrics & current.metrics)
     metrics = criteria.metrics & (previous.metrics | current.metrics)
@@ -79,6 +87,7 @@ def judge_cells(
         for pair in pairs
         for metric in MEASURED
         if metric in metrics and (metric in pair.previous.values or metric in pair.current.values)
+        if pair.current.is_first or metric in PER_SHAPES
     ]
     level = criteria.fdr / 2 / max(1, len(measured))
     pending: list[PendingChange] = []
@@ -94,7 +103,8 @@ def judge_cells(
     for x, is_believed in zip(pending, believed, strict=True):
         verdict = _conclude(x, criteria.least(x.metric), level, is_believed=is_believed)
         lines.append(_make_line(x.pair, x.metric, verdict))
-    return tuple(sorted(lines, key=lambda x: (x.cell, list(Metric).index(x.metric))))
+    order = {metric: at for at, metric in enumerate(Metric)}
+    return tuple(sorted(lines, key=lambda x: (x.name, order[x.metric])))
 
 
 def find_two_sided(p_up: Sequence[float], rate: float) -> tuple[bool, ...]:
@@ -119,19 +129,20 @@ def find_discoveries(p_values: Sequence[float], rate: float) -> tuple[bool, ...]
 def _judge_alone(lone: LoneCell) -> Line:
     cell = lone.cell
     what = cell.outcome + (f": {cell.detail}" if cell.failed and cell.detail else "")
-    verdict = Added(what, cell.failed) if lone.is_current else Removed(what)
-    return Line(cell.id, cell.model, cell.target, Metric.STATUS, verdict)
+    fails = cell.failed and cell.is_first
+    verdict = Added(what, fails) if lone.is_current else Removed(what)
+    return Line(cell.id, cell.model, cell.target, Metric.STATUS, verdict, shapes=cell.shapes)
 
 
 def _judge_facts(pair: CellPair, metrics: Container[Metric]) -> Iterator[Line]:
     a, b = pair.previous, pair.current
-    if Metric.STATUS in metrics and (a.outcome or b.outcome):
+    if Metric.STATUS in metrics and (a.outcome or b.outcome) and b.is_first:
         line = _make_line(pair, Metric.STATUS, exact_verdicts.compare_status(a, b))
         yield replace(line, across=(*pair.across, *pair.differing))
     if Metric.ACCURACY in metrics and a.accuracy and b.accuracy:
         verdict = exact_verdicts.compare_accuracy(a.accuracy, b.accuracy)
         yield _make_line(pair, Metric.ACCURACY, _find_obstacle(pair, Metric.ACCURACY) or verdict)
-    if Metric.PLACEMENT in metrics and a.placement and b.placement:
+    if Metric.PLACEMENT in metrics and a.placement and b.placement and b.is_first:
         verdict = exact_verdicts.compare_placement(a.placement, b.placement)
         yield _make_line(pair, Metric.PLACEMENT, _find_obstacle(pair, Metric.PLACEMENT) or verdict)
 
@@ -143,7 +154,9 @@ def _find_obstacle(pair: CellPair, metric: Metric) -> NotComparable | None:
     if not why:
         return None
     fields = " ".join(d.partition(":")[0] for d in why)
-    return NotComparable(f"{'; '.join(why)} (if that is the question: --across {fields})")
+    return NotComparable(
+        f"{'; '.join(why)} (if that is the question: --across {fields})", tuple(why)
+    )
 
 
 def _judge_number(
@@ -184,11 +197,11 @@ def _weigh_stored(
     a, b = pair.previous, pair.current
     before, after = (_find_canary(run, c) for run, c in zip(runs, (a, b), strict=True))
     if before and after:
-        noise, origin = expected_noise(profile, b.id, metric, canary=True)
+        noise, origin = expected_noise(profile, b.name, metric, canary=True)
         found = change.weigh_by_canary(a, b, before, after, metric, noise, level)
         if found is not None:
             return PendingChange(pair, metric, *found, f"canary, {origin}")
-    noise, origin = expected_noise(profile, b.id, metric, canary=False)
+    noise, origin = expected_noise(profile, b.name, metric, canary=False)
     found = change.weigh_stored(a, b, metric, noise, level)
     return None if found is None else PendingChange(pair, metric, *found, origin)
 
@@ -206,15 +219,18 @@ def _conclude(x: PendingChange, least: float, level: float, *, is_believed: bool
         return Same(c)
     kind = Slower if c.ratio > 1 else Faster
     if x.noise is None:
-        if is_believed:
+        if is_believed and abs(c.log) >= math.log1p(c.detectable):
             return kind(c, suspect=False)
         return Unclear(f"within the spread of {c.launches[0]} pairs", c)
+    if is_believed and abs(c.log) < math.log1p(c.detectable):
+        why = "beyond the noise, by less than such runs show four times in five; --confirm would tell"
+        return Unclear(why, c, suspect=True)
     if is_believed and _was_busy(x):
         why = "beyond the noise, but most of its launches were held up on a busy machine"
         return Unclear(f"{why}; ask again when it is quiet, or by --confirm", c, suspect=True)
     if is_believed:
         return kind(c, suspect=True, note=f"beyond the {x.origin}")
-    z = change.t_at(1 - level, x.noise.df) + change.POWER_Z
+    z = change.t_at(1 - level, x.noise.df) + POWER_Z
     needed = count_needed_launches(x.noise, c.log, z)
     why = f"within the noise of {min(c.launches)} launches ({x.origin})"
     if needed is None:
@@ -232,4 +248,6 @@ def _make_line(pair: CellPair, metric: Metric, verdict: Verdict) -> Line:
     cell = pair.current
     runs = (("previous", pair.previous), ("current", cell)) if metric in MEASURED else ()
     seen = tuple(f"{word}: {text}" for word, c in runs for text in c.disturbances)
-    return Line(cell.id, cell.model, cell.target, metric, verdict, pair.across, seen)
+    return Line(
+        cell.id, cell.model, cell.target, metric, verdict, pair.across, seen, shapes=cell.shapes
+    )

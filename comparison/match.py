@@ -25,7 +25,7 @@ IMPLIED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellPair:
     """A cell of both runs; `differing` holds fields that nobody lifted."""
 
@@ -35,7 +35,7 @@ class CellPair:
     across: tuple[str, ...]  # fields that differ and were lifted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoneCell:
     """A cell that only one run has."""
 
@@ -81,7 +81,10 @@ def _take_apart(a: str, b: str) -> tuple[str, str]:
 
 def _group_by_key(run: RunSummary, across: Sequence[str]) -> CellsByKey:
     groups: dict[str, list[CellSummary]] = defaultdict(list)
-    for cell in sorted(run.cells, key=lambda c: (c.id, c.digest, sorted(c.conditions.items()))):
+    # first shapes first: what tells no shapes, a wide table, holds the figures of those
+    for cell in sorted(
+        run.cells, key=lambda c: (c.id, not c.is_first, c.digest, sorted(c.conditions.items()))
+    ):
         groups[_make_key(cell, across)].append(cell)
     return groups
 

@@ -86,7 +86,7 @@ def _row(x: Line, scale: Scale) -> Html:
     return tag(
         "tr",
         tag("td", tag("span", verdict_word(x), class_=f"o {_manner(x)}"), data_t="verdict"),
-        tag("th", breakable(x.cell), scope="row"),
+        tag("th", breakable(x.name), scope="row"),
         tag("td", x.metric.value.replace("_", " "), data_t="about"),
         tag("td", _drawn(c, scale) if c else None, data_v=f"{c.ratio:.6g}" if c else None),
         tag("td", *_figures(x, c), data_t="ratio", data_v=f"{c.ratio:.6g}" if c else None),

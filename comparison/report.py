@@ -1,7 +1,6 @@
-"""Verdicts as a CSV, as a table on the terminal with the worst first, and as Markdown for a pull request."""
+"""Verdicts as rows of a CSV, the worst first, and what makes a gate close."""
 
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,7 +9,6 @@ from comparison.noise import MEASURED
 from comparison.verdict import (
     Added,
     Broke,
-    Change,
     Faster,
     Fixed,
     Line,
@@ -22,24 +20,21 @@ from comparison.verdict import (
     Verdict,
     change_of,
     text_of,
-    verdict_name,
     verdict_word,
 )
-from perf.report.layout import printable
 from perf.results.columns import Value
-from perf.schema.codec import tag_of
 
 HEADER = (
     "cell", "model", "target", "metric", "verdict", "worse", "unit", "previous", "current", "ratio", "low",
     "high", "detectable_pct", "p", "basis", "launches_previous", "launches_current", "why", "across",
-    "noise_seen", "expected", "confirmed",
+    "noise_seen", "expected", "confirmed", "shapes",
 )  # fmt: skip
-HEADINGS = ("verdict", "metric", "previous", "current", "change", "cell")
-NUMBERS = (2, 3, 4)  # columns of HEADINGS that are aligned on the right
 # Worst first; within one kind by how much changed.
 RANK: tuple[type[Verdict], ...] = (
     Broke, Slower, Removed, Unclear, NotComparable, Added, Fixed, Faster, Same,
 )  # fmt: skip
+_RANKS = {kind: at for at, kind in enumerate(RANK)}
+_METRICS = {metric: at for at, metric in enumerate(Metric)}
 
 
 def is_worse(line: Line) -> bool:
@@ -51,58 +46,25 @@ def is_worse(line: Line) -> bool:
             return False
 
 
+def describe_nothing_comparable(lines: Sequence[Line]) -> str:
+    """Why a gate must not open: none of what was measured could be compared; "" where something could."""
+    asked = [x for x in lines if x.metric is not Metric.STATUS] or list(lines)
+    if any(not isinstance(x.verdict, NotComparable | Added | Removed) for x in asked):
+        return ""
+    reasons = Counter(text_of(x.verdict) for x in asked if isinstance(x.verdict, NotComparable))
+    if reasons:
+        return f"nothing was comparable: {reasons.most_common(1)[0][0]}"
+    return "nothing was comparable: no cell was measured on both sides"
+
+
 def sort_worst_first(lines: Sequence[Line]) -> tuple[Line, ...]:
     """Lines in the order people read them."""
-    return tuple(sorted(lines, key=_rank))
+    return tuple(sorted(lines, key=rank))
 
 
 def make_rows(lines: Sequence[Line]) -> list[tuple[Value, ...]]:
     """CSV rows under HEADER; what is unknown is None."""
     return [_make_row(line) for line in sort_worst_first(lines)]
-
-
-def format_table(lines: Sequence[Line], width: int, *, everything: bool) -> list[str]:
-    """Terminal lines: a verdict each, and below it why; what is worth reading, or everything."""
-    shown = _merge_alike(
-        [x for x in sort_worst_first(lines) if everything or _is_worth_reading(x)]
-    )
-    if not shown:
-        return []
-    body = tuple((c[0], c[2], *c[3:6], c[1]) for c, _ in shown)
-    sizes = [max(len(row[i]) for row in (*body, HEADINGS)) for i in range(len(HEADINGS) - 1)]
-    out = []
-    for row, why in zip((HEADINGS, *body), ("", *(why for _, why in shown)), strict=True):
-        texts = [
-            t.rjust(n) if i in NUMBERS else t.ljust(n)
-            for i, (t, n) in enumerate(zip(row, sizes, strict=False))
-        ]
-        out.append(printable("  ".join([*texts, row[-1]]).rstrip()))
-        if why:
-            out += textwrap.wrap(
-                printable(why), max(width, 40), initial_indent="    ", subsequent_indent="    "
-            )
-    return out
-
-
-def format_markdown(lines: Sequence[Line], summary: Sequence[str]) -> str:
-    """A GitHub-flavoured table of what is worth reading, under the summary."""
-    shown = [x for x in sort_worst_first(lines) if _is_worth_reading(x)]
-    out = [*(f"{s}  " for s in summary), ""]
-    if shown:
-        out += ["| verdict | cell | metric | previous | current | change | why |",
-                "|---|---|---|--:|--:|--:|---|"]  # fmt: skip
-        out += [
-            "| " + " | ".join(_escape_markdown(c) for c in (*cells, why)) + " |"
-            for cells, why in _merge_alike(shown)
-        ]
-    return "\n".join(out) + "\n"
-
-
-def count_verdicts(lines: Sequence[Line]) -> str:
-    """How many lines of each verdict, worst first."""
-    found = Counter(verdict_name(x.verdict) for x in lines)
-    counts = [f"{found[tag]} {tag}" for tag in map(tag_of, RANK) if found[tag]]
-    return ", ".join(counts) or "nothing to compare"
 
 
 def describe_common_shift(lines: Sequence[Line]) -> str:
@@ -118,19 +80,16 @@ def describe_common_shift(lines: Sequence[Line]) -> str:
     if abs(middle) < math.log(1.02) or low * high <= 0:
         return ""
     return (
-        f"Nine of ten of the {len(logs)} latencies moved the same way, by {_format_percent(middle)} "
+        f"Nine of ten of the {len(logs)} latencies moved the same way, by {format_percent(middle)} "
         "in the middle: that looks like the machine rather than the cells."
     )
 
 
-def _rank(line: Line) -> tuple[int, bool, float, str, int]:
+def rank(line: Line) -> tuple[int, bool, float, str, int]:
+    """The worse the smaller."""
     c = change_of(line.verdict)
-    kind, metric = RANK.index(type(line.verdict)), list(Metric).index(line.metric)
-    return kind, bool(line.expected), -abs(c.log) if c else 0.0, line.cell, metric
-
-
-def _is_worth_reading(line: Line) -> bool:
-    return not isinstance(line.verdict, Same)
+    kind, metric = _RANKS[type(line.verdict)], _METRICS[line.metric]
+    return kind, bool(line.expected), -abs(c.log) if c else 0.0, line.name, metric
 
 
 def _make_row(line: Line) -> tuple[Value, ...]:
@@ -143,67 +102,8 @@ def _make_row(line: Line) -> tuple[Value, ...]:
     return (
         line.cell, line.model, line.target, line.metric.value, verdict_word(line), is_worse(line),
         find_unit(line), *numbers, text_of(line.verdict), "; ".join(line.across),
-        "; ".join(line.disturbances), line.expected, line.confirmed,
+        "; ".join(line.disturbances), line.expected, line.confirmed, line.shapes,
     )  # fmt: skip
-
-
-def _merge_alike(lines: Sequence[Line]) -> list[tuple[tuple[str, ...], str]]:
-    """Texts of each line, and why. What a cell says alike about several metrics is one line: what cannot
-    be compared, what was not measured, and, under the first of its metrics, what is unclear."""
-    out: list[tuple[tuple[str, ...], str]] = []
-    themes: dict[tuple[str, ...], list[Line]] = {}
-    for line in lines:
-        themes.setdefault(_find_theme(line), []).append(line)
-    for alike in themes.values():
-        head = min(alike, key=lambda x: list(Metric).index(x.metric))
-        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        out.append((_format_cells(head, more), _explain(head)))
-    return out
-
-
-def _find_theme(line: Line) -> tuple[str, ...]:
-    """Lines of one theme are shown as one."""
-    match line.verdict:
-        case Unclear():
-            return "Unclear", line.cell
-        case NotComparable() | Removed() | Added():
-            return verdict_word(line), line.cell, _explain(line)
-        case _:
-            return verdict_word(line), line.cell, line.metric.value
-
-
-def _format_cells(line: Line, more: str) -> tuple[str, ...]:
-    c, unit = change_of(line.verdict), find_unit(line)
-    numbers = (f"{c.previous:.4g} {unit}", f"{c.current:.4g} {unit}") if c else ("", "")
-    metric = line.metric.value + more
-    return verdict_word(line), line.cell, metric, *numbers, _format_change(c) if c else ""
-
-
-def _format_change(c: Change) -> str:
-    low, high = _format_percent(math.log(c.low)), _format_percent(math.log(c.high))
-    return f"{_format_percent(c.log)} [{low}, {high}]"
-
-
-def _explain(line: Line) -> str:
-    c = change_of(line.verdict)
-    parts = [
-        text_of(line.verdict),
-        _describe_detectable(c.detectable) if c else "",
-        *(f"differs in {a}" for a in line.across),
-        *_merge_runs(line.disturbances),
-        f"expected: {line.expected}" if line.expected else "",
-        line.confirmed,
-    ]
-    return "; ".join(p for p in parts if p)
-
-
-def _merge_runs(disturbances: Sequence[str]) -> list[str]:
-    """What was seen in both runs alike is said once."""
-    seen_in: dict[str, list[str]] = {}
-    for text in disturbances:
-        run, _, what = text.partition(": ")
-        seen_in.setdefault(what, []).append(run)
-    return [f"{' and '.join(runs)}: {what}" for what, runs in seen_in.items()]
 
 
 def find_unit(line: Line) -> str:
@@ -213,22 +113,10 @@ def find_unit(line: Line) -> str:
     return MEASURED[line.metric].unit if line.metric in MEASURED else ""
 
 
-def _describe_detectable(detectable: float) -> str:
-    """The smallest change that could have been seen."""
-    if detectable < 1:
-        return f"could see {100 * detectable:.1f} %"
-    if detectable < 9:
-        return f"could see a factor of {1 + detectable:.2g}"
-    return "could see next to nothing"
-
-
-def _format_percent(log_ratio: float) -> str:
+def format_percent(log_ratio: float) -> str:
+    """A log ratio as +12.3 %."""
     return f"{100 * math.expm1(log_ratio):+.1f} %"
 
 
 def _round_digits(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _escape_markdown(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

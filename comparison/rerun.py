@@ -8,6 +8,7 @@ from typing import Any
 
 from comparison.cell_summary import UnreadableError
 from comparison.load import read_description
+from perf.request.flag_types import shapes, spell_shape
 from perf.request.programs import child_command, child_variables, command_of
 
 WRAPPER = "perf.cli.benchmark_wrapper"
@@ -48,9 +49,9 @@ def _spell_flag(name: str, value: Any) -> Sequence[str]:
     match value:
         case True:
             return [f"--{name}"]
-        case Mapping() as pairs if name == "shape":
-            shapes = (f"{k}={'x'.join(str(d) for d in dims)}" for k, dims in pairs.items())
-            return [f"--{name}", *shapes]
+        case Mapping() | list() if name == "shape":
+            sets = shapes(value)
+            return [f"--{name}", *(spell_shape(k, v) for one in sets for k, v in one.items())]
         case Mapping() as pairs:
             return [f"--{name}", ",".join(f"{k}={v}" for k, v in pairs.items())]
         case list():

@@ -1,6 +1,7 @@
 """A run's records, or the long table that was made from them, summarised for a comparison."""
 
 import statistics
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -17,9 +18,10 @@ from comparison.cell_summary import (
     UnreadableError,
 )
 from perf.results import cell_figures, latency
-from perf.results.cell_row import CellRow
+from perf.results.cell_row import CellRow, format_signature
 from perf.results.latency import NS_PER_MS
-from perf.results.tables import TableError, read_cells
+from perf.results.shapes import ShapedRecord, split_by_shapes
+from perf.results.tables import TableError, iterate_cells
 from perf.schema import outcomes, record, strict_json
 from perf.schema.journal import Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
@@ -30,6 +32,7 @@ from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
 HOST_LIMIT = 1 << 20  # bytes
+ROWS_A_WORD = 50_000  # whoever waits for a table so long is told how far it is
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
 NO_SAMPLES = "it holds no samples: launches cannot be paired, and only p50 has a spread"
 
@@ -38,7 +41,8 @@ def read_run(folder: Path) -> RunSummary:
     """Summarise every record below a run's folder; raises UnreadableError."""
     damaged: list[str] = []
     machine = read_machine_conditions(folder, damaged)
-    cells = [summarise_record(r, machine) for r in read_records(folder, damaged)]
+    records = read_records(folder, damaged)
+    cells = [summarise_record(x, machine) for r in records for x in split_by_shapes(r)]
     if not cells:
         why = damaged[0] if damaged else "did the run end early?"
         raise UnreadableError(f"{folder}: no record.json that can be read below cells/; {why}")
@@ -95,25 +99,31 @@ def read_machine_conditions(folder: Path, damaged: list[str]) -> Mapping[str, st
 
 def read_cells_table(path: Path) -> RunSummary:
     """Summarise a long table; raises UnreadableError naming file, line and column."""
+    cells: list[CellSummary] = []
+    ids: dict[str, None] = {}
     try:
-        rows = read_cells(path)
+        for row in iterate_cells(path):
+            ids[row.run_id] = None
+            cells.append(summarise_row(row))
+            if len(cells) % ROWS_A_WORD == 0:
+                print(f"{path}: {len(cells):,} rows read", file=sys.stderr)
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file") from None
     except (TableError, OSError) as e:
         raise UnreadableError(str(e)) from e
-    if not rows:
+    if not cells:
         raise UnreadableError(f"{path}: it has a header only; give the table of a run that ended")
-    ids = list(dict.fromkeys(r.run_id for r in rows))
     if len(ids) > 1:
         raise UnreadableError(
-            f"{path}: it mixes {len(ids)} runs ({', '.join(ids[:3])}); give one run's table"
+            f"{path}: it mixes {len(ids)} runs ({', '.join(list(ids)[:3])}); give one run's table"
         )
     metrics = frozenset(Metric) - {Metric.TAIL_RATIO}
-    return RunSummary(ids[0], tuple(map(summarise_row, rows)), metrics, (NO_SAMPLES,))
+    return RunSummary(next(iter(ids)), tuple(cells), metrics, (NO_SAMPLES,))
 
 
-def summarise_record(found: Record, machine: Mapping[str, str]) -> CellSummary:
-    """What a comparison needs to know of one record."""
+def summarise_record(part: ShapedRecord, machine: Mapping[str, str]) -> CellSummary:
+    """What a comparison needs to know of one record and one of its input shapes."""
+    found, shapes = part.record, cell_figures.format_shapes(part.record.cell)
     cell, check = found.cell, check_launch(found)
     launches = tuple(_summarise_launch(x, found) for x in found.launches if x.kind == "measure")
     detail = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
@@ -127,6 +137,7 @@ def summarise_record(found: Record, machine: Mapping[str, str]) -> CellSummary:
         accuracy=_summarise_accuracy(check.compared) if check and check.compared else None,
         placement=_summarise_placement(cell.provider, check.placement) if check else None,
         disturbances=disturbances, disturbed=disturbed,
+        shapes=format_signature(shapes) if part.count > 1 else "", is_first=part.number == 1,
     )  # fmt: skip
 
 
@@ -269,6 +280,8 @@ def summarise_row(row: CellRow) -> CellSummary:
         accuracy=accuracy, placement=placement,
         disturbances=_describe_disturbances(preempted, row.launches, reasons, bool(row.gpu_others)),
         disturbed=1.0 if throttled or row.gpu_others else preempted / (row.launches or 1),
+        shapes=format_signature(row.input_shapes) if (row.shape_count or 1) > 1 else "",
+        is_first=(row.shape_number or 1) == 1,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from comparison.cell_summary import Metric
 from perf.schema.codec import tag_of, with_tag
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """A ratio current/previous; what could be known of it, and how it was weighed."""
 
@@ -29,7 +29,7 @@ class Change:
 
 
 @with_tag("Same")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Same:
     """No change beyond the threshold was seen; the evidence says how small a one could have been."""
 
@@ -38,7 +38,7 @@ class Same:
 
 
 @with_tag("Faster")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Faster:
     """A measured quantity fell (time or memory)."""
 
@@ -48,7 +48,7 @@ class Faster:
 
 
 @with_tag("Slower")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slower:
     """A measured quantity rose (time or memory)."""
 
@@ -58,7 +58,7 @@ class Slower:
 
 
 @with_tag("Unclear")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unclear:
     """More than the threshold, and less than the noise; or no evidence to judge by."""
 
@@ -69,7 +69,7 @@ class Unclear:
 
 
 @with_tag("Broke")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Broke:
     """It passed and fails now, or its outputs or its placement got worse."""
 
@@ -77,7 +77,7 @@ class Broke:
 
 
 @with_tag("Fixed")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """It failed and passes now, or its outputs or its placement got better."""
 
@@ -85,7 +85,7 @@ class Fixed:
 
 
 @with_tag("Added")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Added:
     """Only the current run has this; `fails`: and it failed, which is a new failure."""
 
@@ -94,7 +94,7 @@ class Added:
 
 
 @with_tag("Removed")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Removed:
     """Only the previous run has an answer to this."""
 
@@ -102,11 +102,12 @@ class Removed:
 
 
 @with_tag("NotComparable")
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NotComparable:
     """The two runs did not measure the same thing."""
 
     why: str
+    differing: tuple[str, ...] = ()  # in what: field: previous -> current
 
 
 Verdict: TypeAlias = (
@@ -114,7 +115,7 @@ Verdict: TypeAlias = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One verdict: of a cell, about a metric."""
 
@@ -127,6 +128,12 @@ class Line:
     disturbances: tuple[str, ...] = ()
     expected: str = ""  # why this is no surprise, with its link; "": it is not expected
     confirmed: str = ""  # what an interleaved re-run said of a suspect
+    shapes: str = ""  # x=8x512, where the cell was fed several
+
+    @property
+    def name(self) -> str:
+        """The cell's id, and its shapes where it was fed several."""
+        return f"{self.cell} {self.shapes}".rstrip()
 
 
 def verdict_name(verdict: Verdict) -> str:
@@ -168,7 +175,7 @@ def text_of(verdict: Verdict) -> str:
             return why + (f"; {needed} launches a side would tell" if needed else "")
         case Broke(what) | Fixed(what) | Added(what, _) | Removed(what):
             return what
-        case NotComparable(why):
+        case NotComparable(why, _):
             return why
         case never:
             assert_never(never)

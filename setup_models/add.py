@@ -12,6 +12,7 @@ from perf.conversion.model_inputs import Override, Overrides, list_entries
 from perf.conversion.signature import signature_of
 from perf.request.command_parser import CommandParser
 from perf.request.locations import new_models_folder
+from perf.request.model_list import read_range
 from perf.request.programs import command_of
 from setup_models import model_list_rows as rows
 from setup_models.model_list_rows import FILE_NAME, Addition, Row
@@ -48,7 +49,7 @@ def parse_overrides(shapes: Texts, ranges: Texts, values: Texts, dims: Texts) ->
     """`name=1x3x224x224`, `name=lo:hi`, `name=16000`, `symbol=4` as Overrides; UserError else."""
     by_shape = _parse_pairs("--shape", shapes, _parse_shape)
     by_range = _parse_pairs("--range", ranges, _parse_range)
-    by_value = _parse_pairs("--value", values, _parse_value)
+    by_value = _parse_pairs("--value", values, str)
     inputs = {
         name: Override(by_shape.get(name), by_range.get(name), by_value.get(name))
         for name in (*by_shape, *by_range, *by_value)
@@ -77,22 +78,10 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 
 def _parse_range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    bounds = float(low), float(high)
-    if not bounds[0] <= bounds[1]:
+    low, colon, high = text.partition(":")
+    if not colon:
         raise ValueError("want low:high")
-    return bounds
-
-
-def _parse_value(text: str) -> float | str:
-    if text.lower() in {"true", "false"}:
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return read_range(low, high)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -60,3 +60,69 @@ def test_a_python_that_is_not_there_is_status_2(checkout: Path) -> None:
     done = set_up(checkout, "/nonexistent/python3")
     assert done.returncode == 2
     assert "install Python 3.11" in last_line(done)
+
+
+def test_a_list_on_a_fresh_clone_says_what_the_first_run_installs(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    for name in ("perf", "comparison", "setup_models", "locks"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("perf.sh", "benchmark_wrapper.py", "environments.toml", "model_list.json"):
+        shutil.copy(ROOT / name, clone)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "own"], check=True)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "EP_PERF"))}
+    env |= {"PYTHON": str(tmp_path / "own" / "bin" / "python"), "COLUMNS": "300"}
+    done = subprocess.run(
+        [clone / "perf.sh", "--list"], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "not set up yet: the first run installs into .venv numpy, onnx" in done.stderr
+    state = {w[0]: line for line in done.stdout.splitlines() if (w := line.split())}
+    assert (
+        "the first `./perf.sh` installs numpy, onnxruntime into .venv"
+        in state["CPUExecutionProvider"]
+    )
+    assert "not built, about 420 MiB; a run that asks" in state["OpenVINOExecutionProvider"]
+    assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["--rerun", "failed"], []),
+        (["--rerun=failed", "-e", "cpu"], []),
+        (["--resume"], []),
+        (["--rerun", "m::cpu"], ["-r both", "-i zoo", "-t 20"]),
+        (["-m", "failed"], ["-r both", "-i zoo", "-t 20"]),
+    ],
+)
+def test_what_is_run_again_keeps_its_mode_inputs_and_counts(
+    tmp_path: Path, words: list[str], kept: list[str]
+) -> None:
+    shutil.copy(ROOT / "perf.sh", tmp_path)
+    (tmp_path / "benchmark_wrapper.py").write_text("import sys; print(' '.join(sys.argv[1:]))")
+    done = subprocess.run(
+        [tmp_path / "perf.sh", "--no_install", *words], env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == " ".join([*kept, "--no_install", *words])
+
+
+def test_make_clean_removes_what_set_up_made_and_distclean_asks(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "environments.toml", tmp_path)
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "environments.toml", tmp_path / "tests")
+    folders = (".venv", ".envs/openvino", ".envs/my_build", "models/mine", "result/one")
+
+    def make(target: str, answer: str = "") -> list[str]:
+        for folder in folders:
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["make", target], cwd=tmp_path, input=answer, capture_output=True, text=True, check=False
+        )  # fmt: skip
+        return [folder for folder in folders if (tmp_path / folder).exists()]
+
+    assert make("clean") == [".envs/my_build", "models/mine", "result/one"]
+    assert make("distclean") == list(folders)
+    assert make("distclean", "n\n") == list(folders)
+    assert make("distclean", "y\n") == []

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
 from tests import models
 
@@ -57,7 +58,10 @@ def test_the_readme_opens_with_its_two_commands() -> None:
 
 @pytest.mark.parametrize("command", PLANNED)
 def test_a_run_can_be_planned_as_written(command: str, tmp_path: Path) -> None:
-    models.identity(tmp_path / "net", shape=(1, 3, 4, 4))
+    dims: models.Shape = ["n", 3, "height", "width"]
+    same = helper.make_node("Identity", ["x"], ["y"])
+    fed = {"x": models.noise(0, (1, 3, 4, 4))}
+    models.write(tmp_path / "net", [same], {"x": dims}, {"y": dims}, [(fed, {"y": fed["x"]})])
     words = typed(command)
     swapped = {
         "net.onnx": str(tmp_path / "net" / "model.onnx"),
@@ -97,3 +101,13 @@ def test_flags_that_the_readme_names_exist() -> None:
     assert {n for n in named if n not in known and n.removeprefix("no_") not in known} <= {
         "downloads", "make_test_data", "shape", "range", "value", "no_",
     }  # fmt: skip
+
+
+def test_the_commands_work_in_a_fresh_shell_as_the_readme_begins_it() -> None:
+    (begun,) = re.findall(r"^\./perf\.sh --setup && (\. .*activate)$", README, re.M)
+    done = subprocess.run(
+        ["env", "-i", "PATH=/usr/bin:/bin", "bash", "-c", f"{begun} && python benchmark_wrapper.py --dry_run"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cells" in done.stdout

@@ -122,6 +122,7 @@ class Backend:
     # some versions take a flag, others the converted model, if it can be made
     half_wanted: bool = False
     default_options: Mapping[str, str] = field(default_factory=dict)
+    option_names: frozenset[str] | None = None  # all that it heeds; None: its engine knows
     options_flag: str = ""  # the flag that sets its options: trt_ep_options, cuda_ep_options
     # the flag that sets those of the provider beneath it, named beneath.NAME
     fallback_options_flag: str = ""

@@ -3,5 +3,9 @@
 from perf.backends._ort.provider import provider_backend
 
 BACKEND = provider_backend(
-    "AzureExecutionProvider", ("azure",), "an environment with onnxruntime", default=False
+    "AzureExecutionProvider",
+    ("azure",),
+    "an environment with onnxruntime",
+    default=False,
+    option_names=frozenset(),
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 from perf.cli import listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
-from perf.execution.resume import rerun_filter
+from perf.execution.resume import original_words, rerun_filter, rerun_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
 from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
+from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
 from perf.request.options import BadRequestError, Options
@@ -22,8 +23,8 @@ from perf.request.programs import command_of, in_process_command
 
 PROGRAM = "benchmark.py"
 NEEDS_PROCESSES = (
-    "isolation", "exec_prefix", "memory_limit", "timeout", "jobs", "env", "resume", "retry_throttled",
-    "ab", "max_minutes", "canary",
+    "isolation", "exec_prefix", "backtrace", "memory_limit", "timeout", "jobs", "env", "resume",
+    "retry_throttled", "ab", "max_minutes", "canary",
 )  # fmt: skip
 MORE = (
     "Each cell's check launch and one measure launch are made in this process, on the targets of the "
@@ -54,7 +55,8 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     offers = current_environment.offer_targets(used, options)
     if options.list:
         return listing.show_targets([offers], gpus, options)
-    plan = _make_plan(options, (program, *words), offers, gpus)
+    made_by = original_words(words, options, Path(options.perf_result_path).absolute())
+    plan = _make_plan(options, (program, *made_by), offers, gpus)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
@@ -75,13 +77,13 @@ def _check(words: Sequence[str]) -> Options:
     for name in NEEDS_PROCESSES:
         if name in given:
             raise BadRequestError(f"--{name} needs processes of its own: {_instead()}")
-    options = command_line.parse(words)
+    options = rerun_options(words, command_line.parse(words))
     if "launches" in given and options.launches > 1:
         raise BadRequestError(
             f"--launches {options.launches} needs processes of its own: this makes one; {_instead()}"
         )
     if options.run_id:
-        command_line.check_run_id(options.run_id)
+        command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
     return replace(options, launches=1, isolation=ISOLATION)
 
@@ -93,6 +95,7 @@ def _make_plan(
     models = load_requested(options)
     chosen = choose_offers(offers, options, formats_of(models))
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
+    refuse_ignored_options(planned)
     return RunPlan(planned, offers, options, results, command, resumable=False)
 
 

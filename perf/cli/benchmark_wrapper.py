@@ -9,11 +9,12 @@ from pathlib import Path
 from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
-from perf.execution.resume import original_words, rerun_filter, resume_options
-from perf.execution.run_lifecycle import RunPlan, run_session
+from perf.execution.resume import original_words, rerun_filter, rerun_options, resume_options
+from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
+from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
@@ -21,6 +22,7 @@ from perf.request.options import BadRequestError, Options
 from perf.wrapper.environments import hold_environments, offer_targets, offers_as_known
 from perf.wrapper.guardian import run_guarded
 from perf.wrapper.launcher import open_process_launcher
+from perf.wrapper.provider_options import refuse_options
 
 PROGRAM = "benchmark_wrapper.py"
 
@@ -44,7 +46,7 @@ def _serve(words: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str], options: Options) -> int:
-    options = resume_options(words, options)
+    options = rerun_options(words, resume_options(words, options))
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
@@ -57,19 +59,36 @@ def _run(words: Sequence[str], options: Options) -> int:
             session.run(launcher)
         session.write_tables()
         session.show_summary()
+        if options.ab:
+            _show_ab_verdict(session)
     return session.exit_status()
+
+
+def _show_ab_verdict(session: RunSession) -> None:
+    """What the comparison of both sides says; --json: stdout is for results."""
+    from comparison.ab_verdict import describe_ab_run  # a run that is no A/B does not pay for it
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    for line in describe_ab_run(session.folder.root, width):
+        session.screen.tell(line)
 
 
 def _check(options: Options) -> None:
     """Refuse what cannot be served here, before anything is built; raises BadRequestError."""
-    if options.run_id:
-        command_line.check_run_id(options.run_id)
+    if options.run_id and not options.resume:
+        command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
+    _check_debugger(options)
     prefix = shlex.split(options.exec_prefix)
     if prefix and shutil.which(prefix[0]) is None:
         raise BadRequestError(
             f"--exec_prefix {prefix[0]}: no such program; install it, or give its path"
         )
+
+
+def _check_debugger(options: Options) -> None:
+    if options.backtrace and shutil.which("gdb") is None:
+        raise BadRequestError("--backtrace: no gdb here; install it, or leave the flag out")
 
 
 def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
@@ -80,6 +99,8 @@ def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     offers = offer_targets(options, build=build, formats=formats)
     chosen = choose_offers(offers, options, formats)
     planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    refuse_ignored_options(planned)
+    refuse_options(planned, options)
     command = (PROGRAM, *original_words(words, options, results))
     return RunPlan(planned, offers, options, results, command)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 
+from perf.cli.named_inputs import refuse_misnamed
 from perf.planning.targets import NothingMeasurableError
 from perf.request.locations import MODEL_LIST
 from perf.request.model_list import find_sources, load_all
@@ -12,11 +13,16 @@ from setup_models import offline
 
 
 def load_requested(options: Options) -> tuple[ModelFile, ...]:
-    """Read the models; raises ModelListError, or NothingMeasurableError where they cannot be made."""
+    """Read the models; raises ModelListError, NothingMeasurableError where they cannot be made.
+
+    And BadRequestError for a file that is none, or a --shape that none takes.
+    """
     sources = find_sources(options.model_source, options.workspace)
     if not options.dry_run and any(s.is_file() and s.samefile(MODEL_LIST) for s in sources):
         _make_offline_models()
-    return load_all(sources)
+    models = load_all(sources)
+    refuse_misnamed(models, sources, options)
+    return models
 
 
 def _make_offline_models() -> None:

@@ -15,6 +15,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
+from perf.measure import ort_values
+
 
 def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
     """An InferenceSession; onnxruntime's own exceptions come through."""
@@ -33,9 +35,14 @@ def silence_engine() -> None:
 
 
 def run_session(session: Any, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs by name; onnxruntime's own exceptions come through."""
+    """The outputs by name, of types that numpy lacks too; onnxruntime's own exceptions come through."""
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feed)), strict=True))
+    types = [str(value.type) for value in (*session.get_inputs(), *session.get_outputs())]
+    if not any(map(ort_values.NO_NUMPY.search, types)):
+        return dict(zip(names, session.run(names, dict(feed)), strict=True))
+    values = {name: ort_values.to_ort_value(array) for name, array in feed.items()}
+    outputs = session.run_with_ort_values(names, values)
+    return dict(zip(names, map(ort_values.to_array, outputs), strict=True))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,25 @@ class _Pb:
     sequence: bool
 
 
+def carry(array: np.ndarray, onnx_type: int) -> np.ndarray:
+    """An array of numpy's types or of ml_dtypes as it is fed and compared: of the latter, its codes."""
+    if onnx_type not in tensor_io.CODED_BITS:
+        return array
+    bits = tensor_io.CODED_BITS[onnx_type]
+    codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
+    codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
+    return tensor_io.as_coded(codes if bits == 16 else codes.astype(np.uint8), onnx_type)
+
+
+def uncarry(array: np.ndarray) -> np.ndarray:
+    """The inverse of `carry`: what onnx's own functions take."""
+    onnx_type = tensor_io.onnx_type_of(array)
+    if onnx_type not in tensor_io.CODED_BITS:
+        return np.asarray(array)
+    values: np.ndarray = tensor_io.decode(array)
+    return values.astype(onnx.helper.tensor_dtype_to_np_dtype(onnx_type))
+
+
 def tensor_files(data_set: Path, kind: str) -> list[Path]:
     """The set's `input*.pb` or `output*.pb` files; input_10 comes after input_9."""
     return sorted(data_set.glob(f"{kind}*.pb"), key=lambda p: (_number(p.stem), p.name))
@@ -57,7 +76,7 @@ def write_set(data_set: Path, inputs: Tensors, outputs: Tensors) -> None:
     data_set.mkdir(parents=True, exist_ok=True)  # an archive may hold the folder and no data
     for kind, tensors in (("input", inputs), ("output", outputs)):
         for position, (name, array) in enumerate(tensors.items()):
-            tensor = numpy_helper.from_array(np.asarray(array), name)
+            tensor = numpy_helper.from_array(uncarry(array), name)
             (data_set / f"{kind}_{position}.pb").write_bytes(tensor.SerializeToString())
 
 
@@ -118,13 +137,7 @@ def _array(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
         array: np.ndarray = numpy_helper.to_array(tensor)
     except Exception as e:  # numpy's errors and those of onnx's checker share no other base
         raise BadModel(f"{path}: the tensor's data do not fit its type and shape ({e})") from e
-    if tensor.data_type in tensor_io.CODED_BITS:
-        bits = tensor_io.CODED_BITS[tensor.data_type]
-        codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
-        codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
-        carried = codes if bits == 16 else codes.astype(np.uint8)
-        return tensor_io.as_coded(carried, tensor.data_type)
-    return array
+    return carry(array, tensor.data_type)
 
 
 def _fitted(pb: _Pb, value: Value, cast: bool) -> _Pb:

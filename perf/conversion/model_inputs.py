@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from onnx import helper
 
-from perf.conversion.data_sets import Tensors
+from perf.conversion.data_sets import Tensors, carry
 from perf.conversion.errors import BadModel, CannotFeed, UserError
 from perf.conversion.signature import Value
+from perf.conversion.typed_values import dtype_of, fixed_range, fixed_value
 from perf.measure.tensor_io import CODED_BITS, MANTISSA_BITS, NUMPY_OF, STRING, as_coded
 from perf.schema.cell import InputOverride
 
@@ -98,7 +98,7 @@ def fill_inputs(
     for value in values:
         override, shape = overrides.inputs.get(value.name, Override()), shapes[value.name]
         rng = np.random.default_rng([seed, zlib.crc32(value.name.encode())])
-        if override.range is None and _dtype(value).kind in "iu":
+        if override.range is None and dtype_of(value).kind in "iu":
             override = replace(override, range=(0, 1))
         if override.pattern == "text_lines":
             fed[value.name] = _text_lines(shape, override.range or (0, 1), rng)
@@ -115,37 +115,31 @@ def draw(
     Without a range floats are in [0, 1), integers in [0, the largest of `like`], below 0 from the
     smallest there. Raises CannotFeed for what only the user can say, BadModel for what does not fit.
     """
-    coded_bits, dtype = CODED_BITS.get(value.onnx_type), _dtype(value)
-    drawn: Array
+    dtype, drawn = dtype_of(value), np.empty(0)
     if override.value is not None:
-        try:
-            drawn = np.full(shape, override.value, dtype)
-        except ValueError as e:
-            raise BadModel(f"input {value.name!r} is {value.type_name}: {e}") from e
-    elif value.onnx_type == STRING:
-        if like is None or not like.size:
-            raise CannotFeed(
-                f"input {value.name!r} holds strings, and none are stored to draw from: give its value "
-                f"in the model list, or --value {value.name}=TEXT to setup_models.add"
-            )
-        drawn = rng.choice(like.ravel(), shape)
-    elif dtype.kind == "b":
-        drawn = rng.integers(0, 2, shape).astype(bool)
+        drawn = np.full(shape, fixed_value(value, override.value), dtype)
     elif value.onnx_type in MANTISSA_BITS:
-        low, high = override.range or (0.0, 1.0)
-        drawn = np.asarray(low + (high - low) * rng.random(shape))
-        if dtype.kind == "c":
-            drawn = drawn + 1j * rng.random(shape)
-        drawn = np.asarray((drawn.astype(np.float32) if coded_bits else drawn).astype(dtype))
-    elif coded_bits:  # every code of the small integers
-        return as_coded(rng.integers(0, 1 << coded_bits, shape, dtype=np.uint8), value.onnx_type)
+        drawn = _draw_floats(value, shape, override, rng)
+    elif override.range is not None:
+        low, high = map(int, fixed_range(value, override.range))
+        kind: Any = dtype if dtype.kind in "iu" else np.int64
+        drawn = np.asarray(rng.integers(low, high, shape, dtype=kind, endpoint=True))
+    elif value.onnx_type in CODED_BITS:  # every code of the small integers
+        codes = rng.integers(0, 1 << CODED_BITS[value.onnx_type], shape, dtype=np.uint8)
+        return as_coded(codes, value.onnx_type)
+    elif dtype.kind == "b":
+        drawn = np.asarray(rng.integers(0, 2, shape))
     else:
-        bounds = _integer_bounds(value, override, like)
-        drawn = np.asarray(rng.integers(*bounds, shape, dtype=dtype, endpoint=True))
-    if coded_bits:
-        carrier = np.uint16 if coded_bits == 16 else np.uint8
-        return as_coded(drawn.view(carrier), value.onnx_type)
-    return drawn
+        drawn = _draw_like(value, shape, rng, like)
+    return carry(np.asarray(drawn.astype(dtype)), value.onnx_type)
+
+
+def _draw_floats(value: Value, shape: Shape, override: InputOverride, rng: Generator) -> Array:
+    low, high = (0.0, 1.0) if override.range is None else fixed_range(value, override.range)
+    drawn = np.asarray(low + (high - low) * rng.random(shape))
+    if dtype_of(value).kind == "c":
+        return np.asarray(drawn + 1j * rng.random(shape))
+    return drawn.astype(np.float32) if value.onnx_type in CODED_BITS else drawn
 
 
 def list_entries(
@@ -156,6 +150,8 @@ def list_entries(
     for value in values:
         override = overrides.inputs.get(value.name, Override())
         entry = {k: v for k, v in vars(override).items() if v is not None and k != "pattern"}
+        if override.value is not None:
+            entry["value"] = fixed_value(value, override.value)
         if value.dims is None or any(not isinstance(d, int) for d in value.dims):
             entry["shape"] = shapes[value.name]
         if entry:
@@ -163,27 +159,22 @@ def list_entries(
     return found
 
 
-def _dtype(value: Value) -> np.dtype:
-    """numpy's type, or the one of ml_dtypes for what numpy lacks."""
-    dtype: np.dtype = helper.tensor_dtype_to_np_dtype(value.onnx_type)
-    return dtype
-
-
-def _integer_bounds(value: Value, override: InputOverride, like: Array | None) -> tuple[int, int]:
-    if override.range is not None:
-        low, high = (int(x) for x in override.range)
-        limits = np.iinfo(_dtype(value))
-        if not limits.min <= low <= high <= limits.max:
-            raise BadModel(
-                f"input {value.name!r}: range {low}…{high} does not fit {value.type_name}"
-            )
-        return low, high
+def _draw_like(value: Value, shape: Shape, rng: Generator, like: Array | None) -> Array:
+    """Strings among the stored ones; integers in [0, the largest stored], below 0 from the smallest there."""
+    texts = value.onnx_type == STRING
     if like is None or not like.size:
-        raise CannotFeed(
-            f"input {value.name!r} holds {value.type_name} and no data are stored: give its range "
-            f'in the model list, as in "inputs": {{"{value.name}": {{"range": [0, 1]}}}}'
+        needed = (
+            "holds strings, and none are stored to draw from: give its value in the model list, or "
+            f"--value {value.name}=TEXT to setup_models.add"
+            if texts
+            else f"holds {value.type_name} and no data are stored: give its range in the model list, "
+            f'as in "inputs": {{"{value.name}": {{"range": [0, 1]}}}}'
         )
-    return (0 if like.max() >= 0 else int(like.min())), int(like.max())
+        raise CannotFeed(f"input {value.name!r} {needed}")
+    if texts:
+        return np.asarray(rng.choice(like.ravel(), shape))
+    low, high = (0 if like.max() >= 0 else int(like.min())), int(like.max())
+    return np.asarray(rng.integers(low, high, shape, dtype=dtype_of(value), endpoint=True))
 
 
 def _text_lines(shape: Shape, bounds: tuple[float, float], rng: Generator) -> Array:

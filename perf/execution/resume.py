@@ -1,8 +1,9 @@
 """What an earlier run says of this one: flags to take up again, cells to run again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from perf.planning.targets import named_targets
 from perf.request import options as command_line
@@ -17,14 +18,7 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
     """The options of the run to be resumed, with this command line's run flags; else as given."""
     if not options.resume:
         return options
-    results = Path(options.perf_result_path).absolute()
-    run = run_folder.find_run(results, options.resume)
-    stored = run_folder.read_json(run.root / "run.json")
-    if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
-        raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
-    old = command_line.build_options(
-        {f.name: stored["options"].get(f.name, f.default) for f in FLAGS}
-    )
+    run, stored, old = _stored_run(options, options.resume)
     given = command_line.given_flags(words)
     for flag in FLAGS:
         if flag.plan and flag.name in given:
@@ -47,12 +41,40 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
     return replace(old, **(now_kept | told))
 
 
+def rerun_options(words: Sequence[str], options: Options) -> Options:
+    """With `--rerun failed` the options of the run that failed, and this command line's over them."""
+    if options.resume or options.rerun != "failed":
+        return options
+    _, stored, old = _stored_run(options, "latest")
+    given = command_line.given_flags(words)
+    kept = {f.name: getattr(old, f.name) for f in FLAGS if f.plan and f.name not in given}
+    if not named_targets(options) and not named_targets(old):
+        kept["ep_list"] = tuple(stored["targets"])
+    return replace(options, **kept)
+
+
+def _stored_run(options: Options, run_id: str) -> tuple[RunFolder, Mapping[str, Any], Options]:
+    """An earlier run, its description, and its options; raises BadRequestError where there is none."""
+    run = run_folder.find_run(Path(options.perf_result_path).absolute(), run_id)
+    stored = run_folder.read_json(run.root / "run.json")
+    if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
+        raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
+    old = {f.name: stored["options"].get(f.name, f.default) for f in FLAGS}
+    return run, stored, command_line.build_options(old)
+
+
 def original_words(words: Sequence[str], options: Options, results: Path) -> list[str]:
-    """The words that made this run: those of the run that is resumed, else this command line's."""
-    if not options.resume:
+    """The words that made this run: those of the run that is taken up again, and this command line's."""
+    again = options.rerun == "failed"
+    if not options.resume and not again:
         return list(words)
-    told = run_folder.read_json(RunFolder(results, options.resume).root / "run.json")
-    return [str(word) for word in told.get("command", ())[1:]]
+    run = run_folder.find_run(results, options.resume or "latest")
+    told = run_folder.read_json(run.root / "run.json")
+    old = [str(word) for word in told.get("command", ())[1:]]
+    if options.resume:
+        return old
+    now_other = command_line.given_flags(words) | {f.name for f in FLAGS if not f.plan}
+    return [*command_line.to_argv(old, {*now_other, "rerun"}), *words]
 
 
 def options_to_json(options: Options) -> dict[str, object]:

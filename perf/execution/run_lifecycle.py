@@ -1,6 +1,7 @@
 """One run from the folder that it owns to its tables, its last lines and its exit status."""
 
 import contextlib
+import math
 import shlex
 import shutil
 import signal
@@ -16,7 +17,7 @@ from perf.execution.records import records_for_all_cells
 from perf.execution.resume import options_to_json
 from perf.execution.scheduler import Scheduler
 from perf.execution.signals import SignalWatch
-from perf.machine import system
+from perf.machine import busyness, system
 from perf.machine.gpus import find_gpus
 from perf.machine.machine_lock import MachineLock
 from perf.machine.system import SystemInfo
@@ -26,7 +27,8 @@ from perf.planning.launch import RunContext
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
 from perf.request.options import Options
-from perf.results import run_folder, tables
+from perf.request.programs import from_here, script_command
+from perf.results import latency, run_folder, tables
 from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec
@@ -78,6 +80,7 @@ class RunSession:
     store: RecordStore
     signal: int = 0  # what ended it early
     tables: tuple[Path, ...] = ()
+    cpu_times: busyness.CpuTimes | None = None  # when the run began
     description: Any = None
     described: tuple[int, ...] = ()  # run.json as it was written
 
@@ -89,6 +92,7 @@ class RunSession:
         )  # fmt: skip
         with contextlib.ExitStack() as held:
             try:
+                self._look_for_others()
                 for lock in machine_locks(self.plan.planned, self.folder.run_id):
                     held.callback(lock.release)
                     lock.acquire(sleep=launcher.pause, waiting=self.screen.notify)
@@ -134,9 +138,37 @@ class RunSession:
         host = run_folder.make_place(root, root / "host.json")
         atomic_file.write_json(host, codec.encode(self.host))
 
+    def _look_for_others(self) -> None:
+        """Say that the machine is busy before anything is measured on it."""
+        if not self.plan.options.benchmarks or all(p.skip for p in self.plan.planned):
+            return
+        cpus = min(self.host.usable_cores, self.host.cpu_quota_cores or math.inf)
+        if (asked := self.plan.options.intra_op_threads) > cpus:
+            self.screen.tell(
+                f"--intra_op_threads {asked} is more than the {cpus:g} CPUs that a launch may use; what "
+                "fewer make of it is measured beside it"
+            )
+        seen = busyness.look_at_machine()
+        if seen and seen.is_busy:
+            self.screen.tell(
+                f"busy machine before the run began: {seen}; latencies will be longer and differ more, and "
+                "no gain is claimed where most launches are preempted"
+            )
+        self.cpu_times = busyness.read_cpu_times()
+
     def show_summary(self) -> None:
         """The last lines on the terminal."""
-        self.screen.show_end(self.all_records, self.host, self.folder, self.tables)
+        again = self._resume_command() if self.signal and self.plan.resumable else ""
+        records = self.all_records
+        seen = busyness.busyness_since(self.cpu_times)
+        remarks = latency.describe_disturbance(records, str(seen) if seen else "")
+        self.screen.show_end(records, self.host, self.folder, self.tables, remarks, again)
+
+    def _resume_command(self) -> str:
+        elsewhere = self.folder.results != (Path.cwd() / "result")
+        where = ["-o", from_here(self.folder.results)] if elsewhere else []
+        program = script_command(self.plan.command[0])
+        return shlex.join([*program, *where, "--resume", self.folder.run_id])
 
     def exit_status(self) -> int:
         """What the program ends with."""
@@ -170,7 +202,7 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
         {name: p.found.libraries for name, p in used.items()},
     )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
-        screen = Screen(options, len(plan.planned), plan.command)
+        screen = Screen(options, len(plan.planned), folder, plan.command)
         session = RunSession(plan, folder, host, screen, RecordStore(folder))
         plan.signals.on_first_interrupt = lambda: screen.notify(
             "interrupted: the run ends with the launches in flight, then writes its tables; "

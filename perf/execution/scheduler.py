@@ -18,6 +18,7 @@ from perf.planning.launch import (
     LaunchResult,
     MadeFiles,
     RunContext,
+    trace_requests,
 )
 from perf.planning.plan import CANARY, group_by_model
 from perf.planning.targets import Planned
@@ -25,10 +26,11 @@ from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.results import run_folder
 from perf.results.log_tail import read_log_tail
+from perf.results.native_stack import read_native_stack
 from perf.results.record_store import RecordStore
 from perf.schema import fold
 from perf.schema.cell import ModelFile
-from perf.schema.record import Passed, Raised, Skipped
+from perf.schema.record import Crashed, Passed, Raised, Skipped
 
 
 class ModelTask:
@@ -170,8 +172,20 @@ class Scheduler:
         )
         for number, state in order:
             state.add(self._measure_once(state, number))
+            for request in trace_requests(self.context, [state]):
+                self._launch(request)
             if self.options.launches == 1 and state not in self.canaries:
+                self._try_fewer_threads(state)
                 self._end_cell(state)
+        for state in states:
+            self._try_fewer_threads(state)
+
+    def _try_fewer_threads(self, state: CellState) -> None:
+        """Where a cell asks for more threads than there are CPUs: one launch beside it with as many."""
+        request = measure_order.fewer_threads_request(self.context, state) if state.alive else None
+        if request is not None:
+            self.screen.show_progress(f"measuring {state.cell.id} with fewer threads")
+            measure_order.with_threads_note(state, self._launch(request))
 
     def _measure_once(self, state: CellState, number: int) -> LaunchResult:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
@@ -225,6 +239,9 @@ class Scheduler:
             last = run.launch(state.cell, state.launches[-1].name)
             tail = read_log_tail(last / "output.log")
         record = make_record(state, run.run_id, tail)
+        if isinstance(state.outcome, Crashed):
+            stack = read_native_stack(run.launch(state.cell, "backtrace"))
+            record = replace(record, native_stack=stack)
         self.store.keep(record)
         if self.options.validates:
             self.quarantine.record(state.cell, record.outcome)

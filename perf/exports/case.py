@@ -7,10 +7,11 @@ from enum import StrEnum
 
 from perf.report.finished_run import FinishedRun
 from perf.report.layout import printable
-from perf.results import gains
-from perf.results.cell_row import CellRow, make_cell_row
+from perf.results import gains, tables
+from perf.results.cell_row import CellResult, CellRow
 from perf.schema import outcomes
 from perf.schema.record import ArtefactFailed, EnvironmentFailed, NotRun, Passed, Record, Skipped
+from perf.stats.summary import PairedGain
 
 LONGEST = 2000  # characters of a message or a log's line
 
@@ -30,6 +31,7 @@ class Case:
 
     record: Record
     row: CellRow
+    gain: PairedGain | None  # over the CPU EP
     result: Result
     name: str  # target[variant], within the model's suite
     outcome: str  # the exact outcome: Crashed(run, SIGSEGV)
@@ -55,17 +57,19 @@ class Case:
 
 
 def cases_of(run: FinishedRun) -> tuple[Case, ...]:
-    """A case for every planned cell, in plan order."""
-    over = gains.gains_over_baseline(run.records)
-    told = {
-        "run_id": run.run_id,
-        "label": run.label,
-        "host": run.host.hostname if run.host else "",
-    }
+    """A case for every planned cell, in plan order, with the figures of its first input shapes."""
     return tuple(
-        _case(run, record, make_cell_row(record, gain, **told))
-        for record, gain in zip(run.records, over, strict=True)
+        _case(run, record, found)
+        for record, found in zip(
+            run.records, (c for c in tabulate(run) if c.is_first), strict=True
+        )
     )
+
+
+def tabulate(run: FinishedRun) -> tuple[CellResult, ...]:
+    """The rows of cells.csv: one for each input shape of each planned cell."""
+    host = run.host.hostname if run.host else ""
+    return tables.tabulate_cells(run.records, run_id=run.run_id, label=run.label, host=host)
 
 
 def suites_of(cases: Sequence[Case]) -> dict[str, list[Case]]:
@@ -92,15 +96,17 @@ def line(text: str) -> str:
     return told if len(told) <= LONGEST else told[: LONGEST - 1] + "…"
 
 
-def _case(run: FinishedRun, record: Record, row: CellRow) -> Case:
+def _case(run: FinishedRun, record: Record, found: CellResult) -> Case:
+    row = found.row
     expected = run.expected_failure(record)
-    exact, detail = outcomes.exact(record.outcome), line(outcomes.detail(record.outcome))
+    exact, detail = outcomes.exact(record.outcome), line(outcomes.reason(record.outcome))
     message = "" if isinstance(record.outcome, Passed) else f"{exact}: {detail}"
     if expected:
         message = f"expected: {line(expected)}; {message}"
     return Case(
         record=record,
         row=row,
+        gain=found.gain,
         result=_result(record, expected),
         name=line(gains.column_of(record)),
         outcome=line(exact),
@@ -132,6 +138,10 @@ def _details(run: FinishedRun, record: Record, row: CellRow, detail: str) -> str
     if row.log:
         parts.append(f"log: {line(row.log)}")
     parts += [line(told) for told in record.log_tail]
+    if row.native_stack:
+        parts.append(f"native stack: {line(' < '.join(row.native_stack))}")
     if command := run.rerun(record):
         parts.append(f"again: {line(command)}")
+    if command := run.debug(record):
+        parts.append(f"in gdb: {line(command)}")
     return "\n".join(parts)

@@ -2,7 +2,7 @@
 
 import json
 
-from perf.exports.case import cases_of
+from perf.exports.case import tabulate
 from perf.report.finished_run import FinishedRun
 from perf.results import tables
 from perf.results.cell_row import CellRow
@@ -12,7 +12,7 @@ from perf.schema import codec
 
 def to_csv(run: FinishedRun) -> str:
     """The text of cells.csv."""
-    rows = [row_values(c.row) for c in cases_of(run)]
+    rows = [row_values(c.row) for c in tabulate(run)]
     return tables.to_csv(column_names(CellRow), rows)
 
 
@@ -23,6 +23,6 @@ def to_json(run: FinishedRun) -> str:
         "label": run.label,
         "command": list(run.command),
         "host": codec.encode(run.host) if run.host else None,
-        "cells": [json.loads(tables.to_json(c.row)) for c in cases_of(run)],
+        "cells": [json.loads(tables.to_json(c.row)) for c in tabulate(run)],
     }
     return json.dumps(document, indent=1) + "\n"

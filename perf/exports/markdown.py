@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from perf.exports.case import Case, Result, cases_of, suites_of
 from perf.report.finished_run import FinishedRun
-from perf.report.sections import format_ms
+from perf.report.sections import format_gain, format_ms
 
 SIGNS = {Result.PASSED: "✅", Result.FAILED: "❌", Result.ERROR: "⚠️", Result.SKIPPED: "➖"}
 SPECIAL = "\\`*_{}[]<>#|~&"  # what Markdown would read as its own
@@ -65,7 +65,7 @@ def _entry(case: Case) -> str:
         return f"{SIGNS[case.result]} {escaped(case.outcome)}"
     spread = row.launch_half_range_ms
     half = "" if spread is None else f" ± {format_ms(spread, row.p50_ms)}"
-    gain = "" if row.cpu_gain_pct is None else f", {row.cpu_gain_pct:+.1f} %"
+    gain = f", {format_gain(case.gain)}" if case.gain and case.gain.claimed else ""
     return f"{SIGNS[case.result]} {format_ms(row.p50_ms)}{half}{gain}"
 
 

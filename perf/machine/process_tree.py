@@ -42,6 +42,13 @@ def tree_rss_mib(pid: int) -> float:
     return total
 
 
+def time_since_start_s() -> float:
+    """Seconds that this process has run."""
+    begun_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    up_s = float(Path("/proc/uptime").read_text().split()[0])
+    return up_s - begun_ticks / os.sysconf("SC_CLK_TCK")
+
+
 def count_oom_kills() -> int:
     """The cgroup's count of out-of-memory kills; 0 where it does not tell."""
     with contextlib.suppress(OSError, ValueError):

@@ -90,6 +90,16 @@ def gather_system(
     )
 
 
+def describe_machine(info: SystemInfo) -> str:
+    """The machine in one line; list_specs has all of it."""
+    cores = f"{info.usable_cores} cores"
+    if info.cpu_quota_cores is not None:
+        cores += f" (quota {info.cpu_quota_cores:g})"
+    memory = "" if info.memory_mib is None else f"{info.memory_mib / 1024:.1f} GiB"
+    gpus = ", ".join(g.name for g in info.gpus) or "no GPU"
+    return ", ".join(filter(None, (info.os, info.cpu, cores, memory, gpus)))
+
+
 def list_specs(info: SystemInfo) -> tuple[tuple[str, str], ...]:
     """Every fact as a name and a text, units in the name; what is unknown is "", and has its row."""
     out: list[tuple[str, str]] = []

@@ -1,13 +1,13 @@
 """Test tensors between .npy files and arrays, types that numpy lacks (bf16, fp8, int4) included."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from perf.schema.cell import TensorFile, TestSet
+from perf.schema.cell import TensorFile, TestSet, base_name
 
 Feed: TypeAlias = dict[str, np.ndarray]  # a sequence input is fed as its elements, `name[0]`, …
 
@@ -35,6 +35,11 @@ MANTISSA_BITS = {
     23: 1,
     24: 0,
 }
+# What need not be told from zero: the smallest normal number; of fp16 and fp8, the smallest
+SMALLEST = {
+    1: 2.0**-126, 10: 2.0**-24, 11: 2.0**-1022, 14: 2.0**-126, 15: 2.0**-1022, 16: 2.0**-126,
+    17: 2.0**-9, 18: 2.0**-10, 19: 2.0**-16, 20: 2.0**-17, 23: 0.5,
+}  # fmt: skip
 # fp8: exponent bits, mantissa bits, bias, kind (IEEE Inf/NaN; FN: NaN only; FNUZ: NaN at -0)
 _FLOAT8 = {
     17: (4, 3, 7, "fn"),
@@ -121,6 +126,12 @@ def load_inputs(test_set: TestSet) -> Feed:
 def load_expected(test_set: TestSet) -> Feed:
     """Read a set's reference outputs, as they are stored; `decode` makes them comparable."""
     return {t.name: _read(t) for t in test_set.outputs}
+
+
+def names_without(tensors: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `names` that no tensor is of, neither as itself nor as an element of a sequence."""
+    held = {n for name in tensors for n in (name, base_name(name))}
+    return tuple(n for n in names if n not in held)
 
 
 def save_tensors(

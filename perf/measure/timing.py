@@ -1,8 +1,9 @@
 """The timed loop: warm-up, then runs rotated over the inputs, with two clock reads around each."""
 
 import gc
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -53,7 +54,7 @@ def time_runs(
     floor_ns = empty_clock_ns()
     collecting = gc.isenabled()
     gc.disable()  # and none is forced before: a full collection in a forked child copies its host's heap
-    delay, throttled = run_delay_ns(), throttled_us()
+    delay, throttled, cpu_ns = run_delay_ns(), throttled_us(), time.process_time_ns()
     begun_s = time.monotonic()
     try:
         samples, first, result = _loop(run, read_outputs, sets, protocol)
@@ -71,6 +72,8 @@ def time_runs(
         synchronised=synchronised,
         begun_s=begun_s,
         ended_s=time.monotonic(),
+        cpu_ns=time.process_time_ns() - cpu_ns,
+        cpus=usable_cpus(),
     )
     return TimedRuns(timed, first, _copied(read_outputs(result)))
 
@@ -125,6 +128,7 @@ def rehearse() -> None:
     empty_clock_ns()
     run_delay_ns()
     throttled_us()
+    usable_cpus()
 
 
 def run_delay_ns() -> int | None:
@@ -155,6 +159,42 @@ def throttled_us(
                 if (value := _stat(folder / "cpu.stat", "throttled_time")) is not None:
                     return value // 1000  # v1 counts nanoseconds
     return None
+
+
+def usable_cpus(
+    proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> float:
+    """CPUs that this process can use at once: its cores, or its container's quota where that is less."""
+    cores = float(len(os.sched_getaffinity(0)))
+    try:
+        lines = proc.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return cores
+    quotas = [cores]
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            for folder in (root / group.lstrip("/"), root):
+                quotas += _quota(_words(folder / "cpu.max"))
+        elif "cpu" in controllers.split(","):
+            for folder in (root / controllers / group.lstrip("/"), root / "cpu"):
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+                quotas += _quota([w for name in names for w in _words(folder / name)])
+    return min(quotas)
+
+
+def _quota(words: Sequence[str]) -> list[float]:
+    """CPUs by a quota and its period; none where there is no quota (max, -1)."""
+    if len(words) != 2 or not all(w.isdigit() for w in words) or int(words[1]) == 0:
+        return []
+    return [int(words[0]) / int(words[1])]
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except OSError:
+        return []
 
 
 def _stat(path: Path, key: str) -> int | None:

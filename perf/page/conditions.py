@@ -9,16 +9,19 @@ from perf.page.matrix import scrolled
 from perf.page.subject import Subject
 from perf.page.wording import counted, listed, percent
 from perf.report.finished_run import FinishedRun
+from perf.results.latency import mark_kind
 
 NAMED = 6  # cells named in a footnote
 MEANINGS = {
     "unchecked": "outputs were not held against a reference",
     "overhead-bound": "below 0.1 ms, where the session call itself is a visible part of the time",
     "preempted": "others took the CPU from a launch while it was timed, by the kernel's account",
+    "oversubscribed": "its own threads were more than the CPUs it may use, and waited for each other",
     "throttled": "the GPU lowered its clocks while it was timed",
     "gpu compute only": "transfers between host and device are not in the time",
     "not synchronised": "a sample may have ended before the device was idle",
     "failed in close": "it ended badly after its last word; the times are from before",
+    "one of several input shapes": "test sets differ in shapes; the others have lines of their own",
     "instrumented": "it ran under another program, so it has no latency",
 }
 
@@ -43,14 +46,15 @@ def footnotes(subjects: Sequence[Subject]) -> Iterator[Node]:
     marked: dict[str, list[Subject]] = {}
     for s in timed:
         for mark in s.row.marks:
-            kind = "preempted" if mark.startswith("preempted") else mark
+            kind = mark_kind(mark)
             marked.setdefault(kind, []).append(s)
     for kind, mine in marked.items():
         yield f"{kind} ({MEANINGS.get(kind, 'a mark of the harness')}): {_named(mine)}."
     if "throttled" not in marked and any(s.row.throttled_share is not None for s in timed):
         yield "No GPU was throttled while a launch was timed."
-    yield _checked(subjects)
-    unproven = [s for s in subjects if s.row.placement_source == "unproven"]
+    firsts = [s for s in subjects if s.is_first]
+    yield _checked(firsts)
+    unproven = [s for s in firsts if s.row.placement_source == "unproven"]
     if unproven:
         yield f"Where nodes ran is not proven for {_named(unproven)}."
     yield (
@@ -102,8 +106,8 @@ def _checked(subjects: Sequence[Subject]) -> str:
 
 
 def _named(mine: Sequence[Subject]) -> str:
-    ids = [s.cell.id for s in mine[:NAMED]]
-    return ", ".join(ids) + (f" and {len(mine) - NAMED} more" if len(mine) > NAMED else "")
+    ids = list(dict.fromkeys(s.cell.id for s in mine))
+    return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
 
 
 def _system(run: FinishedRun, *, alone: bool) -> Html:

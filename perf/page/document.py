@@ -29,12 +29,12 @@ def render_page(runs: Sequence[FinishedRun]) -> str:
     """The report of one run, or of several side by side."""
     subjects = subjects_of(runs)
     look = look_for(subjects, provider_colours([r for run in runs for r in run.records]))
-    models = by_model(subjects)
+    models, firsts = by_model(subjects), [s for s in subjects if s.is_first]
     opened = len(models) <= OPENED_MODELS
     sections = (
-        matrix(subjects) if subjects else None,
+        matrix(firsts) if firsts else None,
         forest(subjects),
-        failures(subjects, look.detail.log_lines),
+        failures(firsts, look.detail.log_lines),
         tag(
             "section",
             tag("h2", "Models", id="models"),
@@ -50,7 +50,7 @@ def render_page(runs: Sequence[FinishedRun]) -> str:
     )
     ids = ", ".join(run.run_id for run in runs) or "no run"
     return document(
-        f"ep-perf {ids}", f"{'Run' if len(runs) < 2 else 'Runs'} {ids}", verdict(subjects), sections,
+        f"ep-perf {ids}", f"{'Run' if len(runs) < 2 else 'Runs'} {ids}", verdict(firsts), sections,
         style=look.style, choices=OUTCOMES if subjects else (),
     )  # fmt: skip
 

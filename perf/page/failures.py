@@ -30,14 +30,15 @@ def failures(subjects: Sequence[Subject], log_lines: int) -> Html | None:
 
 
 def _failure(s: Subject, log_lines: int, *, opened: bool) -> Html:
-    command = s.run.rerun(s.record)
+    command = "\n".join(filter(None, (s.run.rerun(s.record), s.run.debug(s.record))))
     name = tag("h3", isolated(f"{s.model}::{s.column}"))
     log = log_of(s, log_lines)
     facts: list[tuple[str, Node]] = [
         ("Stage", outcomes.stage(s.record.outcome)),
-        ("Reason", outcomes.detail(s.record.outcome)),
+        ("Reason", outcomes.reason(s.record.outcome)),
         ("Kind", outcomes.error_type(s.record.outcome)),
         ("Evidence", _evidence(s)),
+        ("Native stack", " < ".join(s.row.native_stack)),
         ("Expected", s.expected),
         ("Log", s.row.log),
     ]

@@ -8,7 +8,8 @@ from perf.page.markup import Html, Node, isolated, tag
 from perf.page.matrix import outcome
 from perf.page.scale import WIDE, Scale
 from perf.page.subject import Subject
-from perf.page.wording import counted, interval, signed_percent
+from perf.page.wording import counted
+from perf.report.sections import format_factors, format_gain
 from perf.results import gains
 from perf.schema import outcomes
 from perf.stats.summary import PairedGain
@@ -21,17 +22,17 @@ MOST_FOLD = 1e4  # a gain or loss beyond this factor is drawn at the border
 def forest(subjects: Sequence[Subject]) -> Html | None:
     """A row per cell that is set against the CPU EP, or failed; None where there is neither."""
     told = [s for s in subjects if _shown(s.gain)]
-    failed = [s for s in subjects if s.status == outcomes.FAIL]
+    failed = [s for s in subjects if s.status == outcomes.FAIL and s.is_first]
     if not told:
         return None
-    told.sort(key=lambda s: -s.gain.percent if s.gain else 0.0)
+    told.sort(key=lambda s: -s.gain.speedup if s.gain else 0.0)
     scale = _scale([s.gain for s in told if s.gain])
     rows = [*(_row(s, scale) for s in told), *(_failed(s, scale) for s in failed)]
     axis = tag(
         "tr", tag("td"), tag("td", tag("div", axis_labels(scale, _factor, ""), class_="fx")),
         tag("td"), tag("td"), class_="axis", aria_hidden="true",
     )  # fmt: skip
-    head = ("Cell", "Time saved over the CPU EP", "Gain", "95 % interval, pairs")
+    head = ("Cell", "How many times as fast as the CPU EP", "Gain", "95 % interval, pairs")
     table = tag(
         "table",
         tag("thead", tag("tr", *(tag("th", h, scope="col") for h in head))),
@@ -88,7 +89,7 @@ def _row(s: Subject, scale: Scale) -> Html:
         raise ValueError(f"{s.cell.id}: no gain to show")
     middle = HEIGHT // 2
     low, high = (scale.at(_fold(v)) for v in (gain.interval.low, gain.interval.high))
-    at = scale.at(_fold(gain.percent))
+    at = scale.at(min(MOST_FOLD, max(1 / MOST_FOLD, gain.speedup)))
     drawn = _drawn(
         s.colour,
         shape(f"M{scale.at(1.0)} 0v{HEIGHT}", "z"),
@@ -96,8 +97,8 @@ def _row(s: Subject, scale: Scale) -> Html:
         shape(f"M{at} {middle}h0", "dot"),
         None if gain.claimed else shape(f"M{at} {middle}h0", "hole"),
     )
-    words = signed_percent(gain.percent) if gain.claimed else "not claimed"
-    bounds = f"{interval(gain.interval.low, gain.interval.high)}, {gain.pairs}"
+    words = format_gain(gain) if gain.claimed else "not claimed"
+    bounds = f"{format_factors(gain)}, {gain.pairs}"
     return _line(s, drawn, words, bounds, gain.percent)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from perf.page.markup import Html, breakable, isolated, tag
 from perf.page.subject import Subject, by_model
-from perf.page.wording import counted, interval, listed, signed_percent
-from perf.report.sections import format_ms
+from perf.page.wording import counted, listed
+from perf.report.sections import format_factors, format_gain, format_ms
 from perf.schema import outcomes
 
 SIGNS = {outcomes.PASS: "✓", outcomes.FAIL: "✗", outcomes.SKIPPED: "–", outcomes.NOT_RUN: "○"}
@@ -51,15 +51,14 @@ def _failures(failed: Sequence[Subject]) -> str:
 
 def _best(subjects: Sequence[Subject]) -> str:
     claimed = [(s.gain, s) for s in subjects if s.gain and s.gain.claimed]
-    gain, best = max(claimed, key=lambda c: c[0].percent, default=(None, None))
+    gain, best = max(claimed, key=lambda c: c[0].speedup, default=(None, None))
     if gain is None or best is None or gain.interval is None:
         return "; no gain over the CPU EP can be claimed" if any(s.gain for s in subjects) else ""
-    if gain.percent <= 0:
+    if gain.speedup <= 1:
         return "; nothing was faster than the CPU EP"
-    bounds = interval(gain.interval.low, gain.interval.high)
     return (
-        f"; the largest gain over the CPU EP is {gain.percent:.1f}\u00a0% {bounds}, "
-        f"of {best.model} on {best.column}"
+        f"; the most over the CPU EP is {best.model} on {best.column}, "
+        f"{format_gain(gain)} {format_factors(gain)}"
     )
 
 
@@ -114,7 +113,7 @@ def gain_text(s: Subject) -> str:
     """The gain over the CPU EP, or that its interval holds 0; "" where there is none to tell."""
     if s.gain is None or s.gain.interval is None:
         return ""
-    return signed_percent(s.gain.percent) if s.gain.claimed else "no gain claimed"
+    return format_gain(s.gain) if s.gain.claimed else "no gain claimed"
 
 
 def _cell(s: Subject, column: str) -> Html:
@@ -146,5 +145,5 @@ def _legend(subjects: Sequence[Subject]) -> str:
     signs = ", ".join(f"{SIGNS[k]} {words.get(k, k.lower())}" for k in used)
     if not any(s.latency for s in subjects):
         return f"{signs}."
-    about = "p50 ± half the range of the launches' medians, in ms; below it the time saved over the CPU EP"
+    about = "p50 ± half the range of the launches' medians, in ms; below it how it compares with the CPU EP"
     return f"{signs}; {about}."

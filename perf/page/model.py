@@ -67,6 +67,7 @@ def model_section(
     number: int, name: str, mine: Sequence[Subject], look: Look, *, opened: bool
 ) -> Html:
     """All of a model, folded away unless `opened`."""
+    firsts = [s for s in mine if s.is_first]
     return tag(
         "details",
         tag("summary", tag("h3", isolated(name)), " ", tag("span", _glance(mine), class_="mute")),
@@ -74,10 +75,10 @@ def model_section(
         distributions(mine, look.detail.bins),
         in_order(mine, look.detail.columns),
         sweeps(mine),
-        time_spent(mine, look.detail.segments, look.detail.named, look.colours),
-        sessions(mine),
-        memory_over_stages(mine),
-        look.resources.table(mine),
+        time_spent(firsts, look.detail.segments, look.detail.named, look.colours),
+        sessions(firsts),
+        memory_over_stages(firsts),
+        look.resources.table(firsts),
         look.accuracy.table(mine),
         error_against_latency(mine),
         class_="model",
@@ -88,6 +89,7 @@ def model_section(
 
 def _glance(mine: Sequence[Subject]) -> str:
     """How many of each outcome, and the fastest target."""
+    mine = [s for s in mine if s.is_first]
     counts = [f"{SIGNS[k]} {n}" for k in SIGNS if (n := sum(s.status == k for s in mine))]
     timed = [(s.latency.summary.p50, s) for s in mine if s.latency and s.status == outcomes.PASS]
     best = min(timed, key=lambda t: t[0], default=None)

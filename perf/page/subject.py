@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perf.report.finished_run import FinishedRun
-from perf.results import gains
-from perf.results.cell_row import CellRow, make_cell_row
+from perf.results import gains, tables
+from perf.results.cell_row import CellRow
 from perf.results.latency import Latency, summarise_latency
 from perf.schema import outcomes
 from perf.schema.cell import Cell
@@ -19,7 +19,7 @@ COLOURS = 8  # of providers, in style.css
 
 @dataclass(frozen=True)
 class Subject:
-    """One cell of one run."""
+    """One cell of one run; of a cell that was fed several input shapes, one of them."""
 
     run: FinishedRun
     record: Record
@@ -29,6 +29,7 @@ class Subject:
     anchor: str
     colour: int
     run_note: str  # the run's id where the page shows several, else ""
+    shapes: str  # that its figures are of, where the cell was fed several, else ""
 
     @property
     def cell(self) -> Cell:
@@ -42,9 +43,16 @@ class Subject:
 
     @property
     def column(self) -> str:
-        """Target and variant, and the run where there are several."""
+        """Target and variant, and the run where there are several; shapes but for the first, which stand for
+        the cell."""
         own = gains.column_of(self.record)
-        return f"{own} · {self.run_note}" if self.run_note else own
+        further = "" if self.is_first else self.shapes
+        return " · ".join(p for p in (own, further, self.run_note) if p)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether its shapes are the first test set's: what is told of a whole cell is told with these."""
+        return self.row.shape_number == 1
 
     @property
     def status(self) -> str:
@@ -68,24 +76,24 @@ class Subject:
 
 
 def subjects_of(runs: Sequence[FinishedRun]) -> tuple[Subject, ...]:
-    """Every cell of every run, in order, each with an anchor of its own."""
+    """Every cell of every run and each of its input shapes, in order, each with an anchor of its own."""
     colours = provider_colours([r for run in runs for r in run.records])
     seen: dict[str, int] = {}
     out = []
     for run in runs:
-        over = gains.gains_over_baseline(run.records)
-        for record, gain in zip(run.records, over, strict=True):
-            name = f"cell-{record.cell.digest}"
+        for found in tables.tabulate_cells(run.records, run_id=run.run_id):
+            name = f"cell-{found.record.cell.digest}"
             seen[name] = seen.get(name, 0) + 1
             out.append(
                 Subject(
                     run=run,
-                    record=record,
-                    row=make_cell_row(record, gain, run_id=run.run_id),
-                    latency=summarise_latency(record),
-                    gain=gain,
+                    record=found.record,
+                    row=found.row,
+                    latency=summarise_latency(found.record),
+                    gain=found.gain,
                     anchor=name if seen[name] == 1 else f"{name}-{seen[name]}",
-                    colour=colours[provider_of(record.cell)],
+                    colour=colours[provider_of(found.record.cell)],
+                    shapes=found.shapes,
                     run_note=run.run_id if len(runs) > 1 else "",
                 )
             )

@@ -4,7 +4,8 @@ from perf.page.markup import Node, tag
 from perf.page.matrix import gain_text, outcome
 from perf.page.sheet import Column, Sheet
 from perf.page.subject import Subject
-from perf.page.wording import exact, interval, percent
+from perf.page.wording import exact, percent
+from perf.report.sections import format_factors
 from perf.schema import outcomes
 
 
@@ -25,7 +26,7 @@ def _counts(s: Subject) -> str:
 def _gain(s: Subject) -> str:
     if s.gain is None or s.gain.interval is None:
         return ""
-    return f"{gain_text(s)} {interval(s.gain.interval.low, s.gain.interval.high)}"
+    return f"{gain_text(s)} {format_factors(s.gain)}"
 
 
 def _placed(s: Subject) -> str:
@@ -67,9 +68,10 @@ TARGETS = Sheet(
         Column("p90", lambda s: exact(s.row.p90_ms)),
         Column("p95", lambda s: exact(s.row.p95_ms)),
         Column("p99", lambda s: exact(s.row.p99_ms)),
+        Column("slowest", lambda s: exact(s.row.max_ms)),
         Column("± of launches", lambda s: exact(s.row.launch_half_range_ms)),
         Column("launches × runs", _counts),
-        Column("gain over the CPU EP", _gain, words=True),
+        Column("than the CPU EP", _gain, words=True),
         Column("on the EP", _placed, words=True),
         Column("conditions", _conditions, words=True),
         Column("remarks", _remarks, words=True),

@@ -36,11 +36,6 @@ def signed_percent(value: float | None) -> str:
     return f"{value:+.1f}\u00a0%" if math.isfinite(value) else f"{value}\u00a0%"
 
 
-def interval(low: float, high: float) -> str:
-    """Bounds in %, as they stand on the terminal; a line does not end within them."""
-    return f"[{low:.1f},\u00a0{high:.1f}]\u00a0%"
-
-
 def percent(share: float | None) -> str:
     """A share in %; "" for unknown."""
     return "" if share is None else f"{100 * share:.1f}\u00a0%"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from perf.planning.targets import Planned, strip_variant
+from perf.request.flag_types import spell_shape
 from perf.request.options import BadRequestError
 from perf.request.programs import command_of
 from perf.schema.cell import Cell
@@ -16,7 +17,9 @@ def matches(name: str, planned: Planned) -> bool:
     variant = re.search(r"\[([^\]]*)\]", name)
     there = environment == offer.probed.spec.name.lower() if environment else offer.first
     named = variant[1] if variant else ""
-    return wanted in offer.target.spellings and there and variant_without_io(planned.cell) == named
+    alike = [spell_shape(name, dims) for name, dims in planned.cell.shapes.items()]
+    own = [p for p in variant_without_io(planned.cell).split(",") if p not in alike]
+    return wanted in offer.target.spellings and there and ",".join(own) == named
 
 
 def variant_without_io(cell: Cell) -> str:
@@ -25,7 +28,7 @@ def variant_without_io(cell: Cell) -> str:
 
 
 def side_label(name: str, planned: Sequence[Planned]) -> str:
-    """A side as tables spell it: target, environment where it is not the default one, variant."""
+    """A side as tables spell it: target, environment where it is not the default one, variant with shapes."""
     cell = next(p.cell for p in planned if matches(name, p))
     variant = variant_without_io(cell)
     return cell.target.label + (f"[{variant}]" if variant else "")

@@ -1,6 +1,6 @@
 """A launch as planned and as ended, the state of its cell, and what all launches of a run share."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -9,6 +9,7 @@ from perf.backends import Backend
 from perf.planning.form_choice import Readers
 from perf.planning.targets import Planned
 from perf.request.options import Options
+from perf.results.native_stack import gdb_words
 from perf.results.run_folder import RunFolder, make_place
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Cell, Environment, write_cell
@@ -16,6 +17,7 @@ from perf.schema.fold import Expectation
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import MOST_RUNS, Event
 from perf.schema.record import (
+    Crashed,
     Ending,
     EnvironmentFailed,
     Launch,
@@ -43,6 +45,7 @@ class LaunchRequest:
     writable: tuple[Path, ...] = ()  # folders besides its own that it may write in
     described: PrepareJob | ArtefactJob | None = None  # what `job` holds, where it holds no cell
     sources: tuple["MadeFiles", ...] = ()  # what it reads of other launches
+    prefix: tuple[str, ...] = ()  # words before its command; --exec_prefix where there are none
     again: bool = (
         False  # it takes the place of one that ended, and is carried out whatever is stored
     )
@@ -134,6 +137,25 @@ def expectation_of(cell: Cell) -> Expectation:
     return Expectation(
         cell.provider, cell.tolerance.percent_mismatch, cell.min_ep_share,
         asked if asked != "fp32" else "", cell.protocol.runs or MOST_RUNS,
+        prefix=next(iter(cell.protocol.instrumented.split()), ""),
+    )  # fmt: skip
+
+
+def trace_requests(context: RunContext, states: Iterable[CellState]) -> list[LaunchRequest]:
+    """One launch under gdb for every cell that crashed, alike the one that did; none without --backtrace."""
+    return [
+        _trace_request(context, s)
+        for s in states
+        if context.options.backtrace and isinstance(s.outcome, Crashed) and s.launches
+    ]
+
+
+def _trace_request(context: RunContext, state: CellState) -> LaunchRequest:
+    cell, folder = state.cell, context.run.launch(state.cell, "backtrace")
+    return LaunchRequest(
+        state.launches[-1].kind, "backtrace", context.run.cell(cell) / "cell.json", folder,
+        cell.environment, (), cell, alone=state.backend.builds, gpu=state.backend.needs_gpu,
+        writable=cache_of(cell), sources=state.sources, prefix=gdb_words(folder),
     )  # fmt: skip
 
 

@@ -16,10 +16,11 @@ from perf.planning.launch import (
     MadeFiles,
     RunContext,
     cache_of,
+    trace_requests,
 )
 from perf.schema import cell as cells
-from perf.schema import fold, outcomes
-from perf.schema.cell import Cell, ModelFile, TestSet, safe_name
+from perf.schema import codec, fold, outcomes
+from perf.schema.cell import Cell, ModelFile, TestSet, base_name, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
 from perf.schema.model_form import DESCRIPTIONS, Format, ModelForm
@@ -46,10 +47,11 @@ def set_up_model(
             p.end(p.planned.failed.outcome)
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
-    fed_alike: dict[tuple[bool, int], list[CellState]] = {}
+    fed_alike: dict[tuple[bool, int, str], list[CellState]] = {}
     for p in (p for p in states if p.alive):
-        fed_alike.setdefault((_uses_half_data(p), p.cell.batch), []).append(p)
-    for (half, _), mine in sorted(fed_alike.items()):
+        shapes = json.dumps(codec.encode(p.cell.shapes))
+        fed_alike.setdefault((_uses_half_data(p), p.cell.batch, shapes), []).append(p)
+    for (half, _, _), mine in sorted(fed_alike.items(), key=lambda alike: alike[0][:2]):
         yield from _prepare_inputs(context, model, mine, half=half)
     yield from _convert_models(
         context, model, [p for p in states if p.alive and _needs_conversion(p)]
@@ -59,6 +61,8 @@ def set_up_model(
     for p, result in zip(alive, results, strict=True):
         p.add(result)
     yield from retry_with_inferred_shapes(context, model, alive)
+    if traces := trace_requests(context, alive):
+        yield traces  # what they found lies in their folders
 
 
 def _check_request(context: RunContext, p: CellState, name: str) -> LaunchRequest:
@@ -89,8 +93,10 @@ def _prepare_inputs(
     environment, preload = context.own, PREPARE_PRELOAD
     if reader:
         environment, preload = reader[1], (*reader[0].preload, "perf.worker.prepare")
-    batch = mine[0].cell.batch
-    job = PrepareJob(model, o.input_data, o.seed, 2, o.shape, str(folder), half, batch, form)
+    fed = mine[0].cell
+    job = PrepareJob(
+        model, o.input_data, o.seed, 2, fed.shapes, str(folder), half, fed.batch, form
+    )
     request = LaunchRequest(
         LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", environment,
         preload, writable=(folder,), described=job,
@@ -106,7 +112,7 @@ def _prepare_inputs(
         # what was stored is another engine's: all targets are held to the model itself
         sets = tuple(replace(s, outputs=()) for s in sets)
     _add_source(mine, request, sets)
-    if o.check and not all(s.outputs for s in sets):
+    if o.check and (model.eager_form or any(s.unreferenced for s in sets)):
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
@@ -138,6 +144,7 @@ def _make_references(
         target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
         graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
         model=replace(model, path=fed), form=eager, gpu="", gpu_name="", tf32=like.tf32 and not eager,
+        protocol=replace(like.protocol, instrumented=""),
     )  # fmt: skip
     request = LaunchRequest(
         LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
@@ -146,13 +153,37 @@ def _make_references(
     (result,) = yield [request]
     made = next((e.outputs for e in result.events if isinstance(e, OutputsSaved)), None)
     if made is None or not isinstance(result.launch.outcome, Passed):
-        for p in mine:
-            why = result.failed or _describe_outcome(result.launch.outcome)
-            where = "by eager PyTorch" if eager else "on the CPU EP"
+        why = result.failed or _describe_outcome(result.launch.outcome)
+        where = "by eager PyTorch" if eager else "on the CPU EP"
+        for p in (
+            mine if not any(s.outputs for s in sets) else ()
+        ):  # else what is stored is compared
             p.end(ArtefactFailed(f"reference outputs {where}: {why}"))
         return sets
     _add_source(mine, request, made)
-    return tuple(s if s.outputs else m for s, m in zip(sets, made, strict=True))
+    if eager:
+        return tuple(
+            _held_to(s, m, backend.targets[0].name) for s, m in zip(sets, made, strict=True)
+        )
+    by = f"{cell.target.name} unoptimised"
+    return tuple(_complete(s, m, by) for s, m in zip(sets, made, strict=True))
+
+
+def _held_to(given: TestSet, made: TestSet, made_by: str) -> TestSet:
+    """The set with all outputs as the model itself gave them."""
+    outputs = tuple(replace(t, made_by=f"{made_by} eagerly") for t in made.outputs)
+    return replace(given, outputs=outputs, unreferenced=())
+
+
+def _complete(given: TestSet, made: TestSet, made_by: str) -> TestSet:
+    """The set with the outputs that it lacks, as they were made; what is stored stands."""
+    stored = {t.name: t for t in given.outputs}
+    lacking = {
+        t.name: replace(t, made_by=made_by)
+        for t in made.outputs
+        if base_name(t.name) in (given.unreferenced or ())
+    }
+    return replace(given, outputs=tuple((stored | lacking).values()), unreferenced=())
 
 
 def _convert_models(

@@ -1,8 +1,10 @@
 """The order of measure launches: balanced random rounds, both sides of an A/B, canaries between."""
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from perf.planning.ab_sides import matches
 from perf.planning.launch import (
@@ -14,10 +16,13 @@ from perf.planning.launch import (
     cache_of,
 )
 from perf.request.options import Options
+from perf.results.latency import NS_PER_MS, THREADS_NOTE
+from perf.results.shapes import ShapeSignature, first_signature, split_timed
+from perf.schema import cell as cells
 from perf.schema.cell import ModelFile
 from perf.schema.journal import Note
 from perf.schema.record import Launch, LaunchKind
-from perf.stats.sequential_test import StoppingRule, Undecided, decide
+from perf.stats.sequential_test import Pair, Samples, StoppingRule, Undecided, decide
 
 
 def measure_order(
@@ -61,12 +66,16 @@ class CellPair:
 
     @property
     def open(self) -> bool:
-        """Whether both sides can be launched, and more pairs can still settle it."""
+        """Whether both sides can be launched, and more pairs can still settle it for some input shapes."""
         if not (self.a.alive and self.b.alive):
             return False
         first, second = _samples_by_round(self.a), _samples_by_round(self.b)
-        pairs = [(first[n], second[n]) for n in sorted(first.keys() & second.keys())]
-        return isinstance(decide(pairs, StoppingRule()), Undecided)
+        pairs: dict[ShapeSignature, list[Pair]] = {}
+        for n in sorted(first.keys() & second.keys()):
+            for shapes in first[n].keys() & second[n].keys():
+                pairs.setdefault(shapes, []).append((first[n][shapes], second[n][shapes]))
+        decisions = [decide(mine, StoppingRule()) for mine in pairs.values()]
+        return not decisions or any(isinstance(d, Undecided) for d in decisions)
 
 
 def pair_cells(ab: Sequence[str], states: Sequence[CellState]) -> list[CellPair]:
@@ -125,6 +134,49 @@ def measure_request(
     )  # fmt: skip
 
 
+def fewer_threads_request(context: RunContext, state: CellState) -> LaunchRequest | None:
+    """One launch with as many threads as there are CPUs for them; None where the cell asks for no more."""
+    cpus = min((x.timed.cpus for x in state.launches if x.timed and x.timed.cpus), default=None)
+    protocol = state.cell.protocol
+    if cpus is None or protocol.intra_op_threads <= max(1, math.floor(cpus)):
+        return None
+    fewer = replace(protocol, intra_op_threads=max(1, math.floor(cpus)))
+    cell = replace(state.cell, protocol=fewer)
+    request = measure_request(context, state, 0)
+    job = request.job.with_name("fewer_threads.json")
+    cells.write_cell(cell, job)
+    return replace(
+        request, name="fewer_threads", job=job, cell=cell,
+        folder=context.run.launch(state.cell, "fewer_threads"),
+    )  # fmt: skip
+
+
+def with_threads_note(state: CellState, tried: LaunchResult) -> None:
+    """Note at the cell's last launch what fewer threads made of its median, for its first input shapes."""
+    mine = [x.timed for x in state.launches if x.timed]
+    if not mine or tried.launch.timed is None or tried.request.cell is None:
+        return
+    first = first_signature(state.cell)
+    here, there = (
+        [ns for t in launches for ns in split_timed(t, state.cell.sets)[first].samples_ns]
+        for launches in (mine, [tried.launch.timed])
+    )
+    if not here or not there:
+        return
+    asked = state.cell.protocol.intra_op_threads
+    fewer = tried.request.cell.protocol.intra_op_threads
+    ours, theirs = median(here) / NS_PER_MS, median(there) / NS_PER_MS
+    verdict = (
+        f"better take --intra_op_threads {fewer}" if theirs < ours else "no better with fewer"
+    )
+    text = (
+        f"{state.cell.id}: {asked} threads on {mine[0].cpus:g} CPUs, median {ours:.4g} ms; "
+        f"with {fewer} threads {theirs:.4g} ms in a launch: {verdict}"
+    )
+    last = state.launches[-1]
+    state.launches[-1] = replace(last, notes=(*last.notes, Note(THREADS_NOTE, text)))
+
+
 def with_retry_note(result: LaunchResult) -> LaunchResult:
     """The result with a note that it took a throttled launch's place."""
     launch = result.launch
@@ -139,5 +191,12 @@ def was_throttled(launch: Launch) -> bool:
     return counters is not None and bool(counters.throttled_share)
 
 
-def _samples_by_round(state: CellState) -> dict[int, tuple[int, ...]]:
-    return {x.round: x.timed.samples_ns for x in state.launches if x.timed}
+def _samples_by_round(state: CellState) -> dict[int, dict[ShapeSignature, Samples]]:
+    return {
+        x.round: {
+            shapes: timed.samples_ns
+            for shapes, timed in split_timed(x.timed, state.cell.sets).items()
+        }
+        for x in state.launches
+        if x.timed
+    }

@@ -15,7 +15,7 @@ from perf.planning import ab_sides, form_choice
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.request import cell_filter, tolerances
 from perf.request import model_list as model_files
-from perf.request.flag_types import EpOptions
+from perf.request.flag_types import EpOptions, Shapes, spell_shape
 from perf.request.locations import models_folder
 from perf.request.options import BadRequestError, Options
 from perf.schema import shape_profiles
@@ -70,10 +70,9 @@ def plan_cells(
     matches = cell_filter.compile_filter(options.select)
     out = []
     for number, model in enumerate(wanted):
-        digests = {n: _inputs_digests(model, options, n) for n in options.batch_sizes or (0,)}
         board = boards[number % len(boards)] if boards else None
         for offer in form_choice.for_model(model, offers, named=bool(named_targets(options))):
-            for cell in _cells_of(model, offer, options, digests):
+            for cell in _cells_of(model, offer, options):
                 if matches(cell.id) and only(cell.id):
                     out.append(_place_on_device(cell, offer, options, gpus, board))
     if not out:
@@ -117,9 +116,9 @@ def _plan_canaries(
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
     (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
     model = replace(found, name=CANARY)
-    digests = _inputs_digests(model, options, 0)
+    digests = _inputs_digests(model, options, {}, 0)
     for offer in offers:
-        cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests)
+        cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests, {})
         yield _place_on_device(
             cell,
             offer,
@@ -163,27 +162,24 @@ def _models_matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple
     return tuple(m for m in models if any(fnmatch.fnmatchcase(m.name, g) for g in globs))
 
 
-def _cells_of(
-    model: ModelFile,
-    offer: Offer,
-    options: Options,
-    digests: Mapping[int, Mapping[bool, str]],
-) -> Iterator[Cell]:
+def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell]:
     named = [e for e in options.ep_options if _applies_to(e, offer)]
     plain = {k: v for e in named if not e.name for k, v in e.options.items()}
     ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
+    asked = itertools.product(options.shape or ({},), options.batch_sizes or (0,))
+    fed = [(s, batch, _inputs_digests(model, options, s, batch)) for s, batch in asked]
     for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
-        for io, batch in itertools.product(ios, digests):
+        for io, (shapes, batch, digests) in itertools.product(ios, fed):
             parts = [f"io={io.value}"] if io is Io.DEVICE else []
             if plain or extra.options:
                 parts.append(extra.name or _spell_options(plain))
             if options.session_config:
                 parts.append(_spell_options(options.session_config))
-            parts += [f"{k}={'x'.join(map(str, v))}" for k, v in options.shape.items()]
+            parts += [spell_shape(name, dims) for name, dims in shapes.items()]
             if batch:
                 parts.append(f"batch={batch}")
-            merged = {**plain, **extra.options}
-            made = _make_cell(model, offer, options, merged, io, ",".join(parts), digests[batch])
+            merged, variant = {**plain, **extra.options}, ",".join(parts)
+            made = _make_cell(model, offer, options, merged, io, variant, digests, shapes)
             cell = replace(made, batch=batch)
             for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
                 yield replace(built, id=_cell_id(model, offer, built.variant))
@@ -211,6 +207,7 @@ def _make_cell(
     io: Io,
     variant: str,
     digests: Mapping[bool, str],
+    shapes: Shapes,
 ) -> Cell:
     spec, backend = offer.probed.spec, offer.backend
     label = offer.label
@@ -249,6 +246,7 @@ def _make_cell(
         plugin={**spec.plugin, **_backend_file_identity(spec.backend)},
         workspace=str(Path(options.workspace).absolute()),
         trtexec=_absolute_program(options.trtexec),
+        shapes=shapes,
         form=form_choice.choose_form(model, backend),
     )  # fmt: skip
 
@@ -291,7 +289,9 @@ def _choose_tolerance(model: ModelFile, precision: Precision, o: Options) -> Tol
     return tolerances.override_tolerance(base, o.rtol, o.atol, o.percent_mismatch)
 
 
-def _inputs_digests(model: ModelFile, options: Options, batch: int) -> dict[bool, str]:
+def _inputs_digests(
+    model: ModelFile, options: Options, shapes: Shapes, batch: int
+) -> dict[bool, str]:
     """Digest of what will be fed: stored data's bytes, or all that random data is made from."""
     out = {}
     for half in (False, True):
@@ -301,7 +301,7 @@ def _inputs_digests(model: ModelFile, options: Options, batch: int) -> dict[bool
             made_from: dict[str, object] = {
                 "stored": stored,  # shapes and integer ranges come from it
                 "seed": options.seed,
-                "shapes": {k: list(v) for k, v in sorted(options.shape.items())},
+                "shapes": {k: list(v) for k, v in sorted(shapes.items())},
                 "inputs": sorted((k, repr(v)) for k, v in model.inputs.items()),
             }
             if batch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from perf.machine.system import SystemInfo
-from perf.report.screen import format_rerun_command
+from perf.report.rerun_command import format_gdb_command, format_rerun_command
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
 from perf.schema import codec, outcomes
@@ -39,6 +39,7 @@ class FinishedRun:
     command: Sequence[str] = ()  # as typed
     rerun: Callable[[Record], str] = lambda _: ""  # a command to paste that runs a cell again
     expected: Mapping[str, KnownFailure] = field(default_factory=dict)  # by cell id
+    debug: Callable[[Record], str] = lambda _: ""  # a command to paste that shows a crash in gdb
 
     @property
     def harness_version(self) -> str:
@@ -78,6 +79,7 @@ def finished_run(
         command=command,
         rerun=lambda record: format_rerun_command(record, command) if command else "",
         expected=expected or {},
+        debug=lambda record: format_gdb_command(record, folder),
     )
 
 

@@ -1,38 +1,40 @@
 """What a run says as it goes on: a line as each cell ends, three where it failed, tables at the end."""
 
 import contextlib
+import itertools
 import json
 import os
-import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from perf.machine.system import SystemInfo
+from perf.machine.process_tree import time_since_start_s
+from perf.machine.system import SystemInfo, describe_machine
 from perf.report import terminal
-from perf.request.options import Options, to_argv
-from perf.request.programs import script_command
-from perf.results import gains
+from perf.report.layout import printable
+from perf.report.rerun_command import format_gdb_command, format_rerun_command
+from perf.request.options import Options
+from perf.request.programs import from_here
+from perf.results import tables
 from perf.results.run_folder import RunFolder
+from perf.results.shapes import split_by_shapes
 from perf.schema.record import Passed, Record, Skipped
-
-OF_ENGINES = re.compile(
-    r"(ORT_|ONNX|CUDA_|NVIDIA_|CUDNN_|CUBLAS_|TENSORRT|TRT_|OPENVINO|OV_|OMP_|KMP_|MKL_|LD_LIBRARY_PATH|LD_PRELOAD)"
-)  # variables that change what an engine does
-# of no use to run a cell again
-OF_ONE_RUN = ("resume", "run_id", "strict", "dry_run", "json", "list")
 
 
 class Screen:
     """What one run says; quieter by -q, which leaves the last line alone. --json: stdout is for results."""
 
     def __init__(
-        self, options: Options, planned: int, command: Sequence[str] = ("benchmark_wrapper.py",)
+        self,
+        options: Options,
+        planned: int,
+        folder: RunFolder,
+        command: Sequence[str] = ("benchmark_wrapper.py",),
     ) -> None:
         self._command = command
+        self._folder = folder
         self._planned = planned
         self._ended = 0
         self._level = options.verbose - options.quiet
@@ -40,20 +42,26 @@ class Screen:
 
     def show_cells(self, records: Sequence[Record]) -> None:
         """A model's cells have ended."""
-        for record, gain in zip(records, gains.gains_over_baseline(records), strict=True):
+        parts = iter(tables.tabulate_cells(records, run_id=""))
+        for record in records:
             self._ended += 1
+            mine = list(itertools.islice(parts, len(split_by_shapes(record))))
             if self._level < 0:
                 continue
             count = f"[{self._ended}/{self._planned}]"
             if isinstance(record.outcome, (Passed, Skipped)):
-                lines = [terminal.format_cell(record, gain)]
+                more = [terminal.format_further_shapes(cell) for cell in mine[1:]]
+                lines = [terminal.format_cell(record, mine[0].gain), *more]
             else:
                 lines = terminal.format_failure(
-                    record, format_rerun_command(record, self._command)
+                    record,
+                    format_rerun_command(record, self._command),
+                    format_gdb_command(record, self._folder),
                 )
             stream = sys.stderr if self._json else sys.stdout
             with _ignore_unread(stream):
-                print(count, "\n".join(lines), file=stream, flush=True)
+                first, *more = terminal.wrap_lines([f"{count} {lines[0]}", *lines[1:]], stream)
+                print(first, *more, sep="\n", file=stream, flush=True)
 
     def show_progress(self, text: str) -> None:
         """What is being done now: by -v a line each, else on a terminal only, in place of the one before."""
@@ -70,10 +78,21 @@ class Screen:
             with _ignore_unread(sys.stderr):
                 print(line, file=sys.stderr, flush=True)
 
+    def tell(self, line: str) -> None:
+        """A line of what came of the run; --json: stdout is for results."""
+        stream = sys.stderr if self._json else sys.stdout
+        if self._level > -2:
+            with _ignore_unread(stream):
+                print(line, file=stream, flush=True)
+
     def show_end(
-        self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path]
-    ) -> None:
-        """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document."""
+        self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path],
+        remarks: Sequence[str] = (), resume: str = "",
+    ) -> None:  # fmt: skip
+        """The tables, where they lie, and what came of it; or the rows of cells.jsonl as one document.
+
+        `resume` is the command that finishes a run that was interrupted.
+        """
         with _ignore_unread(sys.stdout):
             if self._json:
                 rows = (folder.root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
@@ -81,9 +100,15 @@ class Screen:
                 print(f'{head[:-1]}, "cells": [\n' + ",\n".join(rows) + "\n]}", flush=True)
                 return
             if self._level > -2:
-                terminal.print_tables(records, host)
-                where = f"{folder.results}, {folder.root}"
-                print(f"\nrun {folder.run_id}; {len(files)} tables in {where}")
+                terminal.print_tables(records)
+                for remark in remarks:
+                    print(printable(remark))
+                where = f"{from_here(folder.results)}, {from_here(folder.root)}"
+                took = terminal.format_duration(time_since_start_s())
+                print(f"\n{took} on {describe_machine(host)}")
+                print(f"run {folder.run_id}; {len(files)} tables in {where}")
+            if resume:
+                print(f"interrupted; what is left is run by: {resume}")
             print(terminal.format_summary(records), flush=True)
 
 
@@ -96,15 +121,3 @@ def _ignore_unread(stream: TextIO) -> Iterator[None]:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
-
-
-def format_rerun_command(record: Record, command: Sequence[str]) -> str:
-    """A command to paste that runs just this cell again, engines' variables included.
-
-    Those of environments.toml come with it; what the user had set for this run is repeated here.
-    """
-    c = record.cell
-    variables = [f"{k}={shlex.quote(v)}" for k, v in os.environ.items() if OF_ENGINES.match(k)]
-    given = to_argv(command[1:], ("ep_list", "ep", "ab", "models", "select", "rerun", *OF_ONE_RUN))
-    argv = [*script_command(command[0]), *given, "-e", c.target.label, "--rerun", c.id]
-    return " ".join([*variables, *(shlex.quote(a) for a in argv)])

@@ -1,41 +1,41 @@
 """What a run's end shows: the predecessor's sections, a line per model and target, from the long rows."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from perf.machine.system import SystemInfo, list_specs
 from perf.report.layout import Column, Section
 from perf.results import gains
 from perf.results.build_spread import BuildsRow, measure_spreads
-from perf.results.cell_row import CellResult, CellRow
+from perf.results.cell_row import CellResult
 from perf.results.columns import draw_row
+from perf.results.latency import mark_kind
 from perf.results.trt_gap import find_gaps
 from perf.schema import outcomes
+from perf.stats.summary import PairedGain, factor_of
 
 NAMED = 3  # ids named per mark
 MOST_ELSEWHERE = 3  # operator types named per cell
+MOST_TOLD = 2000  # characters of a reason
 
 Cells = Sequence[CellResult]
 
 
-def all_sections(cells: Cells, host: SystemInfo, width: int) -> tuple[Section, ...]:
-    """Latency, gains, what explains them, status, metrics, failing cells and the system.
-
-    Those with nothing to say are left out.
-    """
+def all_sections(cells: Cells, width: int) -> tuple[Section, ...]:
+    """Latency, gains, what explains them, status, metrics and failing cells; none that has nothing to say."""
+    firsts = [c for c in cells if c.is_first]  # what is told of a cell, whatever its input shapes
     found = (
-        list_latencies(cells), list_gains(cells), list_gaps(cells), list_builds(cells),
-        list_statuses(cells, width), list_placements(cells), list_failures(cells),
+        list_latencies(cells), list_gains(cells), list_gaps(firsts), list_builds(firsts),
+        list_statuses(firsts, width), list_placements(firsts), list_failures(firsts),
     )  # fmt: skip
-    system = Section("System information", (Column("Spec"), Column("Version")), list_specs(host))
-    return (*(s for s in found if s.rows), system)
+    return tuple(s for s in found if s.rows)
 
 
 def list_latencies(cells: Cells) -> Section:
     """A group of lines per model, a line per target that has a latency."""
     return Section(
         "Models/EPs latency (ms)",
-        _columns("Model / EP", numbers=("mean", "p50", "±", "p90", "MiB", "gain %")),
+        _columns("Model / EP", numbers=("mean", "p50", "±", "p90", "max", "MiB", "× CPU")),
         _group_by_model((c for c in cells if c.row.p50_ms is not None), _latency_texts),
         _mark_remarks(cells),
     )
@@ -44,14 +44,16 @@ def list_latencies(cells: Cells) -> Section:
 def list_gains(cells: Cells) -> Section:
     """The predecessor's four gains, where both sides were measured; not claimed if the interval holds 0."""
     rows: list[tuple[str, ...]] = []
-    for model in _models(cells):
-        by_column = {c.column: c.record for c in cells if c.row.model == model}
+    for model, shapes in dict.fromkeys((c.row.model, c.shapes) for c in cells):
+        mine = [c for c in cells if (c.row.model, c.shapes) == (model, shapes)]
+        by_column = {c.column: c.record for c in mine}
         for d in gains.predecessor_gains(tuple(by_column)):
             gain = gains.gain_between(by_column[d.base], by_column[d.subject])
             if gain and gain.interval:
-                text = f"{gain.percent:.2f} %" if gain.claimed else "not claimed"
-                bounds = f"[{gain.interval.low:.2f}, {gain.interval.high:.2f}]"
-                rows.append((model, d.header, text, bounds, str(gain.pairs)))
+                text = format_gain(gain) if gain.claimed else "not claimed"
+                name = f"{model} {shapes}".rstrip()
+                told = d.header.replace("(%)", "")
+                rows.append((name, told, text, format_factors(gain), str(gain.pairs)))
     columns = _columns("Model", ("Gain",), ("", "95 % interval", "pairs"))
     return Section("Models/EPs gains", columns, tuple(rows))
 
@@ -67,7 +69,11 @@ def list_gaps(cells: Cells) -> Section:
         rows.append((f"{g.model}: {g.subject} - {g.base}", total, f"{ours} less {theirs}"))
         for t in g.terms:
             rows.append((f"  {t.name}", format_ms(t.ms, largest) or "not measured", t.facts))
-    columns = (Column("Gap and its terms", firm=True), Column("ms", True), Column("facts"))
+    columns = (
+        Column("Gap and its terms", firm=True),
+        Column("ms", True),
+        Column("facts", prose=True),
+    )
     return Section("TensorRT EP and TensorRT alone (ms)", columns, tuple(rows))
 
 
@@ -96,7 +102,7 @@ def list_statuses(cells: Cells, width: int) -> Section:
         return Section(
             "Models/EPs status",
             _columns("Model / EP", ("status", "outcome")),
-            _group_by_model(cells, lambda row: (row.status, row.exact_outcome)),
+            _group_by_model(cells, lambda c: (c.row.status, c.row.exact_outcome)),
         )
     at = {(c.row.model, c.column): c.row.status for c in cells}
     rows = tuple((m, *(at.get((m, column), "") for column in columns)) for m in models)
@@ -108,17 +114,18 @@ def list_placements(cells: Cells) -> Section:
     columns = _columns("Model / EP", numbers=("ops", "on EP", "ops share", "time share"))
     placed = (c for c in cells if c.row.placement_source)
     rows = _group_by_model(placed, _placement_texts)
-    return Section("Models/EPs metrics", (*columns, Column("left on others")), rows)
+    return Section("Models/EPs metrics", (*columns, Column("left on others", prose=True)), rows)
 
 
 def list_failures(cells: Cells) -> Section:
     """Every cell that failed, with the predecessor's error type and the exact outcome."""
+    reasons = {c.row.cell: one_line(outcomes.reason(c.record.outcome)) for c in cells}
     return Section(
         "Failing Models/EPs",
-        _columns("Model / EP", ("error type", "outcome", "why")),
+        (*_columns("Model / EP", ("error type", "outcome")), Column("why", prose=True)),
         _group_by_model(
             (c for c in cells if c.row.status == outcomes.FAIL),
-            lambda row: (row.error_type, row.exact_outcome, shorten(row.detail, 120)),
+            lambda c: (c.row.error_type, c.row.exact_outcome, reasons[c.row.cell]),
         ),
     )
 
@@ -132,15 +139,38 @@ def format_ms(value: float | None, beside: float | None = None) -> str:
     return f"{value:.{digits}f}"
 
 
+def format_gain(gain: PairedGain) -> str:
+    """How many times as fast or as slow as the base, by the medians shown beside it: 19 × slower."""
+    factor = gain.speedup
+    return f"{_format_factor(max(factor, 1 / factor))} × {'faster' if factor >= 1 else 'slower'}"
+
+
+def format_factors(gain: PairedGain) -> str:
+    """The interval of a gain in the manner of `format_gain`, above 1 as that is; "" for none."""
+    if gain.interval is None:
+        return ""
+    ends = [factor_of(gain.interval.low), factor_of(gain.interval.high)]
+    if gain.speedup < 1:
+        ends = [1 / f if f else math.inf for f in reversed(ends)]
+    return f"[{', '.join(map(_format_factor, ends))}]"
+
+
+def _format_factor(factor: float) -> str:
+    """Three digits, two for many times."""
+    if factor >= 1000 or not math.isfinite(factor):
+        return f"{factor:.0f}"
+    return f"{factor:.3g}" if factor < 0.1 or factor >= 9.995 else f"{factor:.2f}"
+
+
 def format_share(value: float | None) -> str:
     """A share in %; "" for unknown."""
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def shorten(text: str, length: int) -> str:
-    """The first line of a text, cut where it is longer."""
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= length else line[: length - 1] + "…"
+def one_line(text: str) -> str:
+    """A text without its line breaks, whole unless no person would read it to its end."""
+    line = " ".join(text[: 2 * MOST_TOLD].split())
+    return line if len(line) <= MOST_TOLD else line[: MOST_TOLD - 1] + "…"
 
 
 def _columns(
@@ -152,19 +182,22 @@ def _columns(
     )  # fmt: skip
 
 
-def _latency_texts(row: CellRow) -> tuple[str, ...]:
+def _latency_texts(cell: CellResult) -> tuple[str, ...]:
+    row, gain = cell.row, cell.gain
     memory = row.gpu_peak_mib if row.gpu_peak_mib is not None else row.host_peak_mib
     return (
         format_ms(row.mean_ms),
         format_ms(row.p50_ms),
         format_ms(row.launch_half_range_ms, row.p50_ms),
         format_ms(row.p90_ms),
+        format_ms(row.max_ms, row.p50_ms),
         "" if memory is None else f"{memory:.0f}",
-        "" if row.cpu_gain_pct is None else f"{row.cpu_gain_pct:+.1f}",
+        _format_factor(gain.speedup) if gain and gain.claimed else "",
     )
 
 
-def _placement_texts(row: CellRow) -> tuple[str, ...]:
+def _placement_texts(cell: CellResult) -> tuple[str, ...]:
+    row = cell.row
     others: Counter[str] = Counter()
     for where, n in row.ops_elsewhere.items():
         others[where.rpartition("/")[2]] += n
@@ -185,12 +218,13 @@ def _models(cells: Iterable[CellResult]) -> tuple[str, ...]:
 
 
 def _group_by_model(
-    cells: Iterable[CellResult], texts: Callable[[CellRow], tuple[str, ...]]
+    cells: Iterable[CellResult], texts: Callable[[CellResult], tuple[str, ...]]
 ) -> tuple[tuple[str, ...], ...]:
     rows: list[tuple[str, ...]] = []
     by_model: dict[str, list[tuple[str, ...]]] = {}
     for c in cells:
-        by_model.setdefault(c.row.model, []).append(("  " + c.column, *texts(c.row)))
+        name = f"  {c.column}" if c.is_first else f"    {c.shapes}"
+        by_model.setdefault(c.row.model, []).append((name, *texts(c)))
     for model, lines in by_model.items():
         rows += [(model, *[""] * (len(lines[0]) - 1)), *lines]
     return tuple(rows)
@@ -200,13 +234,14 @@ def _mark_remarks(cells: Cells) -> tuple[str, ...]:
     marked: dict[str, list[str]] = {}
     for c in cells:
         for mark in c.row.marks:
-            kind = "preempted" if mark.startswith("preempted") else mark
+            kind = mark_kind(mark)
             marked.setdefault(kind, []).append(c.row.cell)
     remarks = [
         "± is half the range of the launches' medians; MiB is GPU memory, else the host's;"
-        " the gain is over the CPU EP, empty where it cannot be claimed."
+        " × CPU is how many times as fast as the CPU EP, empty where that cannot be claimed."
     ]
-    for mark, ids in marked.items():
+    for mark, found in marked.items():
+        ids = list(dict.fromkeys(found))
         more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
         remarks.append(f"{mark}: {', '.join(ids[:NAMED])}{more}")
     return tuple(remarks)

@@ -4,15 +4,18 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, TextIO
 
-from perf.machine.system import SystemInfo
 from perf.report import sections
-from perf.report.layout import Section, format_section, printable
+from perf.report.fastest import list_fastest
+from perf.report.layout import format_section, printable, wrap
 from perf.results import tables
-from perf.results.cell_row import CellRow, make_cell_row
+from perf.results.cell_figures import TOP_FRAMES, describe_frame
+from perf.results.cell_row import CellResult, CellRow, format_signature, make_cell_row
 from perf.results.latency import published_launches
+from perf.results.shapes import split_by_shapes
 from perf.schema import outcomes
+from perf.schema.engine_message import lead_with_reason
 from perf.schema.record import Record
 from perf.stats.summary import PairedGain
 
@@ -22,27 +25,46 @@ LONGEST = 400  # characters of one line of a log
 
 
 def format_cell(record: Record, gain: PairedGain | None) -> str:
-    """One line for a finished cell: id, outcome, time, launches, io, share placed, gain over the CPU EP."""
-    row = make_cell_row(record, gain, run_id=record.run_id)
+    """One line for a finished cell: id, outcome, time, launches, io, share placed, gain over the CPU EP.
+
+    Where its test sets differ in shapes, its figures are those of the first set's.
+    """
+    part = split_by_shapes(record)[0]
+    row = make_cell_row(part, gain, run_id=record.run_id)
     parts = [row.cell, row.exact_outcome]
     if row.status != outcomes.PASS and row.detail:
-        parts.append(sections.shorten(row.detail, 160))
+        parts.append(sections.one_line(outcomes.reason(record.outcome)))
     marks = f"({', '.join(row.marks)})" if row.marks else ""
-    parts += [_describe_time(record, row), _describe_placement(row), _describe_gain(gain), marks]
+    parts += [
+        _describe_time(part.record, row),
+        _describe_placement(row),
+        _describe_gain(gain),
+        marks,
+    ]
     return printable("  ".join(p for p in parts if p))
 
 
-def format_failure(record: Record, rerun_command: str) -> list[str]:
+def format_further_shapes(cell: CellResult) -> str:
+    """The line below a finished cell for further shapes that it was fed."""
+    parts = [cell.shapes, _describe_time(cell.record, cell.row), _describe_gain(cell.gain)]
+    return printable("    " + "  ".join(p for p in parts if p))
+
+
+def format_failure(record: Record, rerun_command: str, gdb_command: str = "") -> list[str]:
     """Three lines for a failure: id and outcome with its stage; its log's last words; how to run it again.
 
-    What was skipped or not run has nothing to say but its reason: one line.
+    Of a crash also its native stack, where it is known, and how to see it in gdb. What was skipped or not
+    run has nothing to say but its reason: one line.
     """
     head = format_cell(record, None)
     if outcomes.status(record.outcome) != outcomes.FAIL:
         return [head]
-    last = [printable(t).strip()[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
-    tail = " | ".join(last) or "(its log holds no line of the engine's own)"
-    return [head, f"    {tail}", f"    {rerun_command}"]
+    last = [lead_with_reason(t)[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
+    tail = printable(" | ".join(last)) or "(its log holds no line of the engine's own)"
+    stack = " < ".join(describe_frame(f) for f in record.native_stack[:TOP_FRAMES])
+    more = [f"native stack: {printable(stack)}"] if stack else []
+    again = [rerun_command, *([gdb_command] if gdb_command else [])]
+    return [head, *(f"    {line}" for line in (tail, *more, *again))]
 
 
 def format_summary(records: Sequence[Record]) -> str:
@@ -57,16 +79,43 @@ def format_summary(records: Sequence[Record]) -> str:
     return line
 
 
-def print_tables(records: Sequence[Record], host: SystemInfo) -> None:
-    """Print the predecessor's sections, fitted to the terminal; plain where there is none, or no rich."""
-    room = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns
+def print_tables(records: Sequence[Record]) -> None:
+    """Print the predecessor's sections: fitted to a terminal, else with no line wrapped."""
+    room = _terminal_width(sys.stdout)
     cells = tables.tabulate_cells(records, run_id="")
-    console = _open_console(room)
-    for section in sections.all_sections(cells, host, room):
+    shown = sections.all_sections(cells, shutil.get_terminal_size((USUAL_WIDTH, 24)).columns)
+    fastest = list_fastest(cells)
+    console = _open_console() if room else None
+    for section in (*shown, *([fastest] if fastest.rows else [])):
+        title, *lines = format_section(section, room)
         if console is None:
-            print("", *format_section(section, room), sep="\n")
+            print("", title, *lines, sep="\n")
         else:
-            _print_rich(console, section)
+            _print_rich(console, title, lines)
+
+
+def wrap_lines(lines: Sequence[str], stream: TextIO) -> list[str]:
+    """Lines wrapped at words on a terminal; what is left alone is a command, which is pasted."""
+    room = _terminal_width(stream)
+    if room is None:
+        return list(lines)
+    head, commands = (lines[:2], lines[2:]) if len(lines) > 2 else (lines, ())
+    return [*(part for text in head for part in wrap(text, room)), *commands]
+
+
+def format_duration(seconds: float) -> str:
+    """54 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _terminal_width(stream: TextIO) -> int | None:
+    """Columns of the terminal that a stream leads to; None where it leads to none."""
+    return shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if stream.isatty() else None
 
 
 def _describe_time(record: Record, row: CellRow) -> str:
@@ -77,7 +126,9 @@ def _describe_time(record: Record, row: CellRow) -> str:
     half_range = sections.format_ms(row.launch_half_range_ms, row.p50_ms)
     spread = f" ± {half_range}" if half_range else ""
     time = f"p50 {sections.format_ms(row.p50_ms)} ms{spread}"
-    return f"{time}  {row.launches} x {count} runs  io {row.io}"
+    shapes = format_signature(row.input_shapes) if (row.shape_count or 1) > 1 else ""
+    of_shapes = f"  of {shapes}" if shapes and row.shape_number == 1 else ""
+    return f"{time}{of_shapes}  {row.launches} x {count} runs  io {row.io}"
 
 
 def _describe_placement(row: CellRow) -> str:
@@ -93,36 +144,25 @@ def _describe_placement(row: CellRow) -> str:
 def _describe_gain(gain: PairedGain | None) -> str:
     if gain is None or gain.interval is None:
         return ""
-    bounds = f"[{gain.interval.low:.1f}, {gain.interval.high:.1f}]"
     if not gain.claimed:
-        return f"no gain over the CPU EP can be claimed {bounds} %"
-    return f"{gain.percent:+.1f} % over the CPU EP {bounds}"
+        why = f", {gain.held_back}" if gain.held_back else ""
+        return f"no gain over the CPU EP can be claimed {sections.format_factors(gain)} ×{why}"
+    return f"{sections.format_gain(gain)} than the CPU EP {sections.format_factors(gain)}"
 
 
-def _open_console(width: int) -> Any:
-    """A rich console on a terminal; None where the output is none, or rich is not there."""
-    if not sys.stdout.isatty():
-        return None
+def _open_console() -> Any:
+    """A rich console; None where rich is not there."""
     try:
         from rich.console import Console  # lazily: a run does not need it
     except ImportError:
         return None
-    return Console(width=width, highlight=False)
+    return Console(highlight=False)
 
 
-def _print_rich(console: Any, section: Section) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _print_rich(console: Any, title: str, lines: Sequence[str]) -> None:
     from rich.text import Text
 
-    title = Text(section.title, style="bold")
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in section.columns:
-        side: Literal["left", "right"] = "right" if column.right else "left"
-        table.add_column(Text(column.heading), justify=side, overflow="fold", no_wrap=column.firm)
-    for row in section.rows:
-        table.add_row(*(Text(printable(text)) for text in row))
     console.print()
-    console.print(table)
-    for remark in section.remarks:
-        console.print(Text(printable(remark)))
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)

@@ -6,54 +6,55 @@ from collections.abc import Callable
 from perf.request.options import BadRequestError
 
 Matches = Callable[[str], bool]
+MOST_NESTED = 100  # parentheses and nots within each other
 _TOKEN = re.compile(r"\s*([()]|[^\s()]+)")
 
 
 def compile_filter(text: str) -> Matches:
     """Compile an expression to a predicate on ids; raises BadRequestError."""
-    tokens = _TOKEN.findall(text)
-    if not tokens:
+    left = _TOKEN.findall(text)[::-1]  # the next token is the last
+    if not left:
         return lambda _id: True
-    parsed, rest = _any_of(tokens, text)
-    if rest:
-        raise BadRequestError(f"-k {text!r}: nothing joins {rest[0]!r} to what stands before it")
+    parsed = _any_of(left, text, 0)
+    if left:
+        raise BadRequestError(
+            f"-k {_shown(text)}: nothing joins {left[-1]!r} to what stands before it"
+        )
     return parsed
 
 
-def _any_of(tokens: list[str], text: str) -> tuple[Matches, list[str]]:
-    left, rest = _all_of(tokens, text)
-    while rest and rest[0] == "or":
-        right, rest = _all_of(rest[1:], text)
-        left = _or(left, right)
-    return left, rest
+def _any_of(left: list[str], text: str, depth: int) -> Matches:
+    terms = [_all_of(left, text, depth)]
+    while left and left[-1] == "or":
+        left.pop()
+        terms.append(_all_of(left, text, depth))
+    return lambda cell_id: any(term(cell_id) for term in terms)
 
 
-def _all_of(tokens: list[str], text: str) -> tuple[Matches, list[str]]:
-    left, rest = _one(tokens, text)
-    while rest and rest[0] == "and":
-        right, rest = _one(rest[1:], text)
-        left = _and(left, right)
-    return left, rest
+def _all_of(left: list[str], text: str, depth: int) -> Matches:
+    terms = [_one(left, text, depth)]
+    while left and left[-1] == "and":
+        left.pop()
+        terms.append(_one(left, text, depth))
+    return lambda cell_id: all(term(cell_id) for term in terms)
 
 
-def _one(tokens: list[str], text: str) -> tuple[Matches, list[str]]:
-    if not tokens or tokens[0] in ("and", "or", ")"):
-        raise BadRequestError(f"-k {text!r}: a word is missing")
-    if tokens[0] == "not":
-        inner, rest = _one(tokens[1:], text)
-        return (lambda cell_id: not inner(cell_id)), rest
-    if tokens[0] == "(":
-        inner, rest = _any_of(tokens[1:], text)
-        if not rest or rest[0] != ")":
-            raise BadRequestError(f"-k {text!r}: a ')' is missing")
-        return inner, rest[1:]
-    word = tokens[0].lower()
-    return (lambda cell_id: word in cell_id.lower()), tokens[1:]
+def _one(left: list[str], text: str, depth: int) -> Matches:
+    if depth > MOST_NESTED:
+        raise BadRequestError(f"-k {_shown(text)}: nested more than {MOST_NESTED} deep")
+    if not left or left[-1] in ("and", "or", ")"):
+        raise BadRequestError(f"-k {_shown(text)}: a word is missing")
+    word = left.pop().lower()
+    if word == "not":
+        inner = _one(left, text, depth + 1)
+        return lambda cell_id: not inner(cell_id)
+    if word == "(":
+        inner = _any_of(left, text, depth + 1)
+        if not left or left.pop() != ")":
+            raise BadRequestError(f"-k {_shown(text)}: a ')' is missing")
+        return inner
+    return lambda cell_id: word in cell_id.lower()
 
 
-def _or(a: Matches, b: Matches) -> Matches:
-    return lambda cell_id: a(cell_id) or b(cell_id)
-
-
-def _and(a: Matches, b: Matches) -> Matches:
-    return lambda cell_id: a(cell_id) and b(cell_id)
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}…")

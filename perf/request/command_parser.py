@@ -91,7 +91,9 @@ class CommandParser(argparse.ArgumentParser):
 
     def _nearest(self, unknown: Sequence[str]) -> str:
         for word in (w.partition("=")[0] for w in unknown if w.startswith("-")):
-            if near := difflib.get_close_matches(word, self._option_string_actions, n=1):
+            known = self._option_string_actions
+            other_case = [option for option in known if option.lower() == word.lower()]
+            if near := other_case or difflib.get_close_matches(word, known, n=1):
                 return f"; nearest to {word} is {near[0]}"
         return ""
 

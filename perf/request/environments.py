@@ -4,6 +4,7 @@ import fnmatch
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.locations import ENVIRONMENTS, environments_folder
-from perf.request.programs import command_of, install_command
+from perf.request.programs import command_of, install_command, is_set_up
 
 # What every process that holds an engine is told: no telemetry, no threads at import.
 QUIET = {
@@ -170,6 +171,11 @@ def missing_modules(
     names = absent if lost[0] in absent else lost[:1]  # one that is there may only want another
     if spec.requirements:
         fix = f"`{command_of('perf.cli.env')} remove {spec.name}` has it built anew"
+    elif spec.python == "current" and not is_set_up():
+        return (
+            f"not set up yet: the first `./perf.sh` installs {', '.join(names)} into .venv, "
+            "`./perf.sh --setup` does that alone"
+        )
     elif spec.python == "current":
         fix = f"`{install_command(' '.join(names))}` fixes it"
     else:
@@ -211,6 +217,11 @@ def _interpreter_or_requirements(name: str, value: str) -> tuple[str, tuple[str,
         if loose := re.search(r"[<>~!]=|[<>]", value):
             raise EnvironmentsError(
                 f"--env {name}={value}: {loose[0]!r} pins nothing; write PACKAGE==VERSION"
+            )
+        if value != "current" and shutil.which(value) is None:  # a file's may wait for its cells
+            raise EnvironmentsError(
+                f"--env {name}={value}: no interpreter {value} can be run; give a Python's path, a wheel, or "
+                "'PACKAGE==VERSION …'"
             )
         return value, ()
     for wheel in (w for w in words if w.endswith(".whl")):

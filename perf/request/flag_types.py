@@ -1,10 +1,11 @@
 """Each flag of the command line: its spelling, its default, its help, and how its text becomes a value."""
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 
 def _same(value: Any) -> Any:
@@ -101,11 +102,37 @@ def shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(d) for d in dims.split("x") if d)
 
 
-def shapes(value: Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shapes from several uses of --shape."""
-    if isinstance(value, Mapping):
-        return {k: tuple(v) for k, v in value.items()}
-    return dict(shape(text) for text in flat(value))
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]  # by input
+
+
+def shapes(value: Iterable[Any] | Mapping[str, Any]) -> tuple[Shapes, ...]:
+    """What the uses of --shape ask for, a cell each: an input's first shape goes with every other's first.
+
+    An input that is given one shape has it in every cell. Older runs hold one shape for each input.
+    """
+    told = [value] if isinstance(value, Mapping) else list(flat(value))
+    if told and all(isinstance(one, Mapping) for one in told):
+        return tuple({k: tuple(v) for k, v in one.items()} for one in told)
+    asked: dict[str, list[tuple[int, ...]]] = {}
+    for name, dims in (shape(str(one)) for one in told):
+        asked.setdefault(name, []).append(dims)
+    count = max((len(given) for given in asked.values()), default=0)
+    for name, given in asked.items():
+        if len(given) not in (1, count):
+            most = next(n for n, other in asked.items() if len(other) == count)
+            raise ValueError(
+                f"{name} has {len(given)} shapes and {most} {count}: give each input as many, or one"
+            )
+    sets = [
+        {name: given[at if len(given) > 1 else 0] for name, given in asked.items()}
+        for at in range(count)
+    ]
+    return tuple(one for at, one in enumerate(sets) if one not in sets[:at])
+
+
+def spell_shape(name: str, dims: Iterable[int]) -> str:
+    """A shape as --shape takes it and a cell's id shows it: name=8x3x224x224."""
+    return f"{name}={'x'.join(map(str, dims))}"
 
 
 def ep_options(value: Iterable[Any]) -> tuple[EpOptions, ...]:
@@ -143,22 +170,41 @@ def timeouts(value: Any) -> Timeouts:
     return Timeouts(stages.pop("launch", 1800.0), {"register": REGISTER_S, **stages})
 
 
+MOST = 2**31 - 1  # engines count in 32 bits; in seconds it is 68 years
+MOST_RUNS = 200_000  # a launch's samples go through its journal, whose length is bounded
+MOST_CORES = 8192  # that Linux can be built for
+
+
 def positive(value: Any) -> float:
     """A number above zero."""
     number = float(value)
-    if not number > 0:
-        raise ValueError("must be above 0")
+    if not 0 < number <= MOST:
+        raise ValueError("must be above 0" if not number > 0 else f"must be at most {MOST}")
     return number
 
 
-def at_least(minimum: float, kind: type) -> Callable[[Any], Any]:
-    """A number no smaller than `minimum`."""
+def at_least(minimum: float, kind: type, most: float = MOST) -> Callable[[Any], Any]:
+    """A finite number no smaller than `minimum` and no larger than `most`."""
 
     def convert(value: Any) -> Any:
         number = kind(value)
         if not number >= minimum:
             raise ValueError(f"must be at least {minimum}")
+        if not number <= most:
+            raise ValueError(f"must be at most {most}")
         return number
+
+    return convert
+
+
+def below(limit: float) -> Callable[[Any], float]:
+    """A tolerance: from 0 to what would let anything pass."""
+
+    def convert(value: Any) -> float:
+        number = at_least(0, float, math.inf)(value)
+        if not number < limit:
+            raise ValueError(f"must be below {limit:g}: that would let anything pass")
+        return float(number)
 
     return convert
 
@@ -183,7 +229,10 @@ def integers(value: Any) -> tuple[int, ...]:
     out: list[int] = []
     for part in (p for p in value.split(",") if p):
         low, _, high = part.partition("-")
-        out.extend(range(int(low), int(high or low) + 1))
+        first, last = int(low), int(high or low)
+        if not first <= last < MOST_CORES:
+            raise ValueError(f"{part} is no range of cores; cores are 0 to {MOST_CORES - 1}")
+        out.extend(range(first, last + 1))
     return tuple(out)
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from perf.request.flag_types import (
+    MOST_RUNS,
     Flag,
     at_least,
     batch_sizes,
+    below,
     environments,
     ep_options,
     flat,
@@ -21,6 +23,7 @@ from perf.request.flag_types import (
     timeouts,
     words,
 )
+from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 
 GROUPS = (
     "models and their inputs", "targets and their options", "checking outputs", "measuring", "worker processes",
@@ -54,7 +57,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("input_data", "random, or zoo (fix): the models' own test data", "random", "i", _MODELS,
          lambda v: "zoo" if v == "fix" else _chosen("random", "zoo")(v), "SOURCE"),
     Flag("test_times", "timed runs per measure launch, rotated over the sets; left out: 20, then as many as "
-         "fit --min_time, at most 1,000", None, "t", _MEASURING, optional(at_least(1, int)), "N"),
+         "fit --min_time, at most 1,000", None, "t", _MEASURING, optional(at_least(1, int, MOST_RUNS)), "N"),
     Flag("workspace", "TensorRT and trtexec are looked for below it", "./", "w", _ENVIRONMENTS, str, "DIR"),
     Flag("perf_result_path", "folder for results; it may hold many runs", "result", "o", _RUN, str, "DIR",
          plan=False),
@@ -65,9 +68,9 @@ FLAGS: tuple[Flag, ...] = (
          repeated=True),
     Flag("ep", "one target", "", "", _TARGETS, str, "EP"),
     Flag("percent_mismatch", "allowed share of wrong values, in percent", None, "", _CHECKING,
-         optional(at_least(0, float)), "PCT"),
-    Flag("rtol", "relative tolerance", None, "", _CHECKING, optional(at_least(0, float)), "R"),
-    Flag("atol", "absolute tolerance", None, "", _CHECKING, optional(at_least(0, float)), "A"),
+         optional(below(100)), "PCT"),
+    Flag("rtol", "relative tolerance", None, "", _CHECKING, optional(below(MOST_RTOL)), "R"),
+    Flag("atol", "absolute tolerance", None, "", _CHECKING, optional(below(MOST_ATOL)), "A"),
     Flag("io_binding", "off: host to host; on: device-resident; both", "off", "b", _TARGETS, io_binding,
          "on|off|both", const="on"),
     Flag("graph_enablement", "disable, basic, extended, layout or all", "all", "g", _TARGETS,
@@ -78,8 +81,8 @@ FLAGS: tuple[Flag, ...] = (
          repeated=True),
     Flag("select", "only cells whose id model::target[variant] matches: words with and, or, not", "", "k",
          _MODELS, str, "EXPR"),
-    Flag("rerun", "only cells that failed in the latest run, or one cell id", "", "", _RUN, str, "failed|ID"),
-    Flag("shape", "an input's shape, name=8x3x224x224", (), "", _MODELS, shapes, "NAME=DIMS", "+", repeated=True),
+    Flag("rerun", "only cells that failed in the latest run, as they were asked for there; or one cell id", "", "", _RUN, str, "failed|ID"),
+    Flag("shape", "an input's shape, name=8x3x224x224; several of one input are a cell each", (), "", _MODELS, shapes, "NAME=DIMS", "+", repeated=True),
     Flag("batch_sizes", "items fed at once, a cell each: 1,4,32,256", (), "", _MODELS, batch_sizes, "N,N,…", "+", repeated=True),
     Flag("ep_options", "options of one target, or with [name] a variant of it: TARGET[name]:key=value,…", (), "",
          _TARGETS, ep_options, "TARGET:K=V,…", "+", repeated=True),
@@ -97,7 +100,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("min_time", "seconds a measure launch should fill when -t is left out", 1.0, "", _MEASURING,
          at_least(0, float), "S"),
     Flag("max_time", "seconds after which a measure launch stops timing", 60.0, "", _MEASURING, positive, "S"),
-    Flag("seed", "of random inputs and of the order of launches", 0, "", _MEASURING, at_least(0, int), "N"),
+    Flag("seed", "of random inputs and of the order of launches", 0, "", _MEASURING, at_least(0, int, 2**63 - 1), "N"),
     Flag("jobs", "set-up launches side by side; measure launches are always alone", None, "", _WORKERS,
          optional(at_least(1, int)), "N", plan=False),
     Flag("intra_op_threads", "0: the engine's own choice", 0, "", _WORKERS, at_least(0, int), "N"),
@@ -112,6 +115,8 @@ FLAGS: tuple[Flag, ...] = (
          "host", "", _WORKERS, _chosen("host", "spawn"), "host|spawn"),
     Flag("exec_prefix", "command to run each worker under; spawn only, no latency is published", "", "", _WORKERS,
          prefix, "'CMD ARGS'"),
+    Flag("backtrace", "run what crashed again under gdb, and keep its native stack", False, "", _WORKERS, bool,
+         switch=True, plan=False),
     Flag("env", "an environment: an interpreter, or a wheel or 'onnxruntime==1.32.0' that it is built from", (), "",
          _ENVIRONMENTS, environments, "NAME=PYTHON|WHEEL|REQUIREMENTS", "+", repeated=True),
     Flag("plugin", "a plug-in EP by its library, run as target NAME, in environment NAME where there is one", (), "",

@@ -13,6 +13,7 @@ from perf.request import model_forms
 from perf.request.locations import MODEL_LIST, models_folder
 from perf.request.model_file import Identity, digest_file, identify_model
 from perf.request.programs import command_of
+from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
 from perf.schema.model_form import Format, ModelForm
 from perf.schema.untrusted_file import UntrustedFileError, read_whole
@@ -31,7 +32,6 @@ OPTIONAL: Mapping[str, type] = {
 }
 _KINDS: Mapping[type, str] = {str: "a string", dict: "an object", list: "a list"}
 LIST_LIMIT = 64 << 20  # bytes
-MOST_RTOL, MOST_ATOL = 1.0, 1e6  # from there on a tolerance checks nothing
 
 
 class ModelListError(Exception):
@@ -272,17 +272,47 @@ def read_override(value: Any, where: str) -> InputOverride:
         raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     try:
         shape, bounds, fixed, kind = (value.get(k) for k in known)
-        numbers = [*(bounds or ()), *(() if fixed is None or isinstance(fixed, str) else (fixed,))]
-        if not all(map(math.isfinite, map(float, numbers))):
-            raise _ValueOfRowError(f"{where}: {value!r:.60} holds a number that is not finite")
         return InputOverride(
-            shape=None if shape is None else tuple(int(d) for d in shape),
-            range=None if bounds is None else (float(bounds[0]), float(bounds[1])),
-            value=fixed if fixed is None or isinstance(fixed, str) else float(fixed),
+            shape=None if shape is None else tuple(_size(d) for d in shape),
+            range=None if bounds is None else read_range(*bounds),
+            value=fixed if fixed is None or isinstance(fixed, str) else read_number(fixed),
             type=str(kind or ""),
         )
-    except (AttributeError, TypeError, ValueError, IndexError, OverflowError) as e:
+    except (AttributeError, TypeError, ValueError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
+
+
+def read_range(low: Any, high: Any) -> tuple[int | float, int | float]:
+    """Both ends of a range, as a list or a flag spells them; raises ValueError, TypeError."""
+    bounds = read_number(low), read_number(high)
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{low} is above {high}")
+    return bounds
+
+
+def read_number(given: Any) -> int | float:
+    """A finite number or its text; an integer that no float holds stays one. Raises ValueError, TypeError."""
+    whole = _whole(given)
+    try:
+        number = float(given if whole is None else whole)
+    except OverflowError as e:
+        raise ValueError(f"{str(given)[:20]}… is too large") from e
+    if not math.isfinite(number):
+        raise ValueError(f"{given} is not finite")
+    return number if whole is None or number == whole else whole
+
+
+def _whole(given: Any) -> int | None:
+    try:
+        return int(given) if isinstance(given, (int, str)) else None
+    except ValueError:
+        return None
+
+
+def _size(given: Any) -> int:
+    if (size := int(given)) != float(given) or size < 0:
+        raise ValueError(f"{given!r} is no size")
+    return size
 
 
 def _tolerance(value: Any, where: str) -> Tolerance:

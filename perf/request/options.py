@@ -10,7 +10,7 @@ from typing import Any
 
 from perf.request.bad_request import BadRequestError as BadRequestError
 from perf.request.command_parser import CommandParser
-from perf.request.flag_types import EpOptions, Flag, Timeouts
+from perf.request.flag_types import EpOptions, Flag, Shapes, Timeouts
 from perf.request.flags import FLAGS, GROUPS
 from perf.request.programs import command_of
 from perf.stats.sequential_test import StoppingRule
@@ -44,7 +44,7 @@ class Options:
     models: tuple[str, ...]
     select: str
     rerun: str
-    shape: Mapping[str, tuple[int, ...]]
+    shape: tuple[Shapes, ...]
     batch_sizes: tuple[int, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
@@ -64,6 +64,7 @@ class Options:
     fence: bool
     isolation: str
     exec_prefix: str
+    backtrace: bool
     env: Mapping[str, str]
     plugin: Mapping[str, str]
     check: bool
@@ -190,6 +191,10 @@ def _refuse_conflicts(o: Options) -> None:
         )
     if o.ab and len(o.ab) != 2:
         raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")
+    if o.ab and len(o.shape) > 1:
+        raise BadRequestError(
+            f"--ab compares one shape at a time, and --shape gives {len(o.shape)}; run it once for each"
+        )
 
 
 def _spellings(flag: Flag) -> list[str]:
@@ -236,11 +241,23 @@ def check_affinity(options: Options) -> None:
         raise BadRequestError(f"--cpu_affinity {beyond[0]}: this machine's cores are {cores}")
 
 
-def check_run_id(run_id: str) -> str:
-    """A run id names a folder: letters, digits, '.', '_' and '-'; raises BadRequestError."""
+# What the folder of results calls its own: the newest run, the memory of failures, the seven tables.
+_NO_RUN_ID = re.compile(r"latest|verdicts\.jsonl|benchmark_.*\.csv", re.I)
+
+
+def check_run_id(run_id: str, results: Path | None = None) -> str:
+    """A run id names a folder that is not there yet; raises BadRequestError for what cannot be one."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
         raise BadRequestError(
             f"--run_id {run_id!r}: use letters, digits, '.', '_' and '-', at most 100"
+        )
+    if _NO_RUN_ID.fullmatch(run_id):
+        raise BadRequestError(
+            f"--run_id {run_id}: the folder of results means something else by that name; choose another"
+        )
+    if results and os.path.lexists(results / run_id):
+        raise BadRequestError(
+            f"run {run_id} exists in {results}; choose another --run_id, or --resume {run_id}"
         )
     return run_id
 

@@ -79,6 +79,11 @@ def by_ep_perf() -> bool:
     return not IN_CLONE or started.name == "ep-perf" or started.parent.name == "ep_perf"
 
 
+def is_set_up() -> bool:
+    """Whether the Python of our own is there: a package's is, a clone's is made by its first run."""
+    return not IN_CLONE or (CODE / ".venv" / "bin" / "python").exists()
+
+
 def install_command(package: str, *, extra: bool = False) -> str:
     """The command that adds a package to the Python that our programs run in; `extra`: few users need it.
 

@@ -13,6 +13,8 @@ from dataclasses import replace
 
 from perf.schema.cell import Precision, Tolerance
 
+MOST_RTOL, MOST_ATOL = 1.0, 1e6  # from there on a tolerance checks nothing
+
 _REDUCED = Tolerance(rtol=1e-3, atol=8.5e-3, atol_scaled=True)
 _TF32 = Tolerance(rtol=1e-3, atol=5e-3, atol_scaled=True)
 _FP32 = Tolerance(rtol=1e-4, atol=1e-4, atol_scaled=True)

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +17,7 @@ from perf.schema.record import (
     GpuMemory,
     Launch,
     LaunchKind,
+    NativeFrame,
     Passed,
     Record,
     check_launch,
@@ -24,6 +26,7 @@ from perf.schema.record import (
 from perf.stats.summary import ratio, rounded
 
 UNPROVEN = "unproven"
+TOP_FRAMES = 8  # of a native stack, in a row; the record has more
 Memory = TypeVar("Memory", HostMemory, GpuMemory)
 
 
@@ -62,6 +65,12 @@ def find_log(record: Record) -> str:
     launch = (same or failed or [record.launches[-1]])[0]
     folder = PurePosixPath(record.run_id or ".") / "cells" / record.cell.folder.as_posix()
     return str(folder / launch.name / "output.log")
+
+
+def describe_frame(frame: NativeFrame) -> str:
+    """A function and the file name of its library: OrtApis::Run (libonnxruntime.so)."""
+    library = PurePosixPath(frame.library).name
+    return f"{frame.function} ({library})" if library else frame.function
 
 
 def find_cold_creation(record: Record) -> Created | None:
@@ -214,6 +223,22 @@ def name_placement_source(record: Record) -> str:
 def collect_compared(record: Record) -> tuple[Compared, ...] | None:
     """Every output that was held against a reference; None where none was."""
     return tuple(c for x in record.launches for c in x.compared) or None
+
+
+def count_compared(compared: tuple[Compared, ...]) -> int:
+    """Outputs over all sets, each once, of which at least one element was compared."""
+    return len({(c.set, c.output) for c in compared if c.has_content})
+
+
+def count_timed_compared(compared: tuple[Compared, ...]) -> int:
+    """Outputs of first and last timed runs that were compared, over all launches."""
+    return sum(bool(c.timed_run) and c.has_content for c in compared)
+
+
+def count_references(compared: tuple[Compared, ...]) -> Mapping[str, int]:
+    """What outputs were held against -> how many of them, over all sets."""
+    held = {(c.set, c.output): c.reference for c in compared if c.has_content and c.reference}
+    return dict(Counter(held.values()))
 
 
 def find_worst(record: Record) -> Compared | None:

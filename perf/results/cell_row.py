@@ -10,10 +10,12 @@ from perf.results.columns import ColumnSource, draw_row
 from perf.results.latency import (
     Latency,
     collect_marks,
+    count_unchecked_outputs,
     describe_check,
     summarise_latency,
     summarise_parts,
 )
+from perf.results.shapes import ShapedRecord
 from perf.schema import outcomes
 from perf.schema.record import Outcome, Record, check_launch, measure_launches
 from perf.stats.summary import PairedGain, ratio, round_fields, rounded
@@ -23,23 +25,42 @@ from perf.stats.summary import PairedGain, ratio, round_fields, rounded
 class RowSubject:
     """What a row is drawn from."""
 
-    record: Record
+    shaped: ShapedRecord
     gain: PairedGain | None  # over the CPU EP
     latency: Latency | None
     run_id: str
     label: str
     host: str
 
+    @property
+    def record(self) -> Record:
+        """What was asked and what came of it."""
+        return self.shaped.record
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What to know before believing the figures; that they are of one of several shapes, too."""
+        found, part = collect_marks(self.record), self.shaped
+        if self.latency is None or part.count == 1:
+            return found
+        return (*found, f"shapes {part.number} of {part.count}")
+
 
 def make_cell_row(
-    record: Record, gain: PairedGain | None, *, run_id: str, label: str = "", host: str = ""
+    shaped: ShapedRecord,
+    gain: PairedGain | None,
+    *,
+    run_id: str,
+    label: str = "",
+    host: str = "",
 ) -> "CellRow":
-    """The long table's row of a record; `gain` is over the CPU EP."""
-    subject = RowSubject(record, gain, summarise_latency(record), run_id, label, host)
-    return draw_row(CellRow, subject)
+    """The long table's row of a record and one of its input shapes; `gain` is over the CPU EP."""
+    latency = summarise_latency(shaped.record)
+    return draw_row(CellRow, RowSubject(shaped, gain, latency, run_id, label, host))
 
 
 of_run = ColumnSource[RowSubject]()
+of_shaped = of_run.through(lambda run: run.shaped)
 of_record = of_run.through(lambda run: run.record)
 of_cell = of_record.through(lambda record: record.cell)
 of_protocol = of_cell.through(lambda cell: cell.protocol)
@@ -85,7 +106,7 @@ class CellRow:
     model: str = of_cell("name in the model list", lambda c: c.model.name)
     model_sha256: str = of_cell("digest of the ONNX file", lambda c: c.model.sha256)
     inputs_digest: str = of_cell("digest of the inputs fed", lambda c: c.inputs_digest)
-    input_shapes: Mapping[str, str] = of_cell("shape of every input, first test set", figures.format_shapes)
+    input_shapes: Mapping[str, str] = of_cell("shape of every input; a cell whose test sets differ in it has a row for each", figures.format_shapes)
     target: str = of_cell("as spelled in tables; @environment only where it is not the default", lambda c: c.target.label)
     precision: str = of_cell("arithmetic asked for", lambda c: c.target.precision.value)
     math_mode: str = of_cell("arithmetic allowed: fp32; tf32 (fp32 with TF32 allowed); fp16; …", figures.name_arithmetic)
@@ -104,6 +125,9 @@ class CellRow:
     inter_op_threads: int | None = of_protocol("asked for; 0 is the engine's own choice", lambda p: p.inter_op_threads)
     cpu_affinity: tuple[int, ...] = of_protocol("cores that launches were pinned to; empty: not pinned", lambda p: p.affinity)
     instrumented: str = of_protocol("--exec_prefix; such a row carries no latency", lambda p: p.instrumented)
+    shape_number: int | None = of_shaped("which of the cell's input shapes this row is of; 1: the first test set's",
+                                         lambda x: x.number)
+    shape_count: int | None = of_shaped("input shapes of the cell: so many rows have its id", lambda x: x.count)
     # what came out
     status: str = of_outcome("Pass, Fail, Skipped or NotRun", outcomes.status)
     outcome: str = of_outcome("the exact outcome's name", outcomes.name)
@@ -111,16 +135,18 @@ class CellRow:
     stage: str = of_outcome("where it happened", outcomes.stage)
     error_type: str = of_outcome("runtime error, result accuracy issue, script error; skipped, not run", outcomes.error_type)
     detail: str = of_outcome("why, in the words of whoever knew", outcomes.detail)
-    check: str = of_record("checked; unchecked (--no_check); unreferenced (nothing to hold against)", describe_check)
-    marks: tuple[str, ...] = of_record("what to know before believing the numbers; empty: nothing", collect_marks)
+    check: str = of_record("checked; unchecked (--no_check, or outputs of 0 elements); unreferenced (nothing to hold against)", describe_check)
+    marks: tuple[str, ...] = of_run("what to know before believing the numbers; empty: nothing", lambda run: run.marks)
     finished_at: str = of_record("when the cell ended, UTC, ISO 8601", lambda r: r.finished_at)
     wall_s: float | None = of_record("time the cell took, all its launches", lambda r: rounded(r.wall_s) or None)
     log: str = of_record("log of the launch that decided, below the result folder", figures.find_log)
+    native_stack: tuple[str, ...] = of_record("native stack of a crash, innermost first: function (library); --backtrace",
+                                              lambda r: tuple(figures.describe_frame(f) for f in r.native_stack[:figures.TOP_FRAMES]))
     # latency
     launches: int | None = of_spread("measure launches published", lambda s: s.launches)
     preempted_launches: int | None = of_latency("of these, kept off the CPU for over 1 % or throttled", lambda x: x.preempted)
     samples: int | None = of_summary("timed runs, all launches", lambda s: s.n)
-    sets: int | None = of_timed("test sets the runs rotated over", lambda x: max(t.sets for t in x))
+    sets: int | None = of_timed("test sets of these shapes that were timed", lambda x: max(t.sets for t in x))
     warmup: int | None = of_timed("untimed runs before, per launch", lambda x: max(t.warmup for t in x))
     mean_ms: float | None = of_summary("mean of all samples", lambda s: s.mean)
     stdev_ms: float | None = of_summary("standard deviation of all samples (n - 1)", lambda s: s.stdev)
@@ -129,6 +155,7 @@ class CellRow:
     p90_ms: float | None = of_summary("90th percentile; empty below 29 samples", lambda s: s.p90)
     p95_ms: float | None = of_summary("95th percentile; empty below 59 samples", lambda s: s.p95)
     p99_ms: float | None = of_summary("99th percentile; empty below 299 samples", lambda s: s.p99)
+    max_ms: float | None = of_summary("slowest run", lambda s: s.maximum)
     launch_median_ms: float | None = of_spread("median of the launches' medians", lambda s: s.median)
     launch_mad_ms: float | None = of_spread("spread of the launches' medians: 1.4826 x MAD", lambda s: s.mad)
     launch_half_range_ms: float | None = of_spread("spread of the launches' medians: half their range", lambda s: s.half_range)
@@ -226,7 +253,7 @@ class CellRow:
     attested_source: str = of_evidence("who attests it", lambda e: e.source)
     precision_regime: str = of_evidence("how it was asked for: by a builder's flag, or by the model's types", lambda e: e.regime)
     # validation, the worst over outputs and sets
-    compared_outputs: int | None = of_compared("outputs held against a reference, over all sets", len)
+    compared_outputs: int | None = of_compared("outputs held against a reference, over all sets; without those of 0 elements", figures.count_compared)
     max_abs: float | None = of_compared("largest absolute difference", lambda x: figures.find_largest(c.max_abs for c in x))
     max_rel: float | None = of_compared("largest relative difference", lambda x: figures.find_largest(c.max_rel for c in x))
     relative_norm: float | None = of_compared("largest ||got - reference|| / ||reference||",
@@ -240,6 +267,9 @@ class CellRow:
     atol: float | None = of_tolerance("absolute tolerance", lambda t: t.atol)
     atol_scaled: bool | None = of_tolerance("whether atol is times the output's largest |reference|", lambda t: t.atol_scaled)
     percent_mismatch: float | None = of_tolerance("share of elements allowed beyond tolerance (%)", lambda t: t.percent_mismatch)
+    references: Mapping[str, int] = of_compared("what outputs were held against -> how many, over all sets: stored, or made by an engine", figures.count_references)
+    unreferenced_outputs: int | None = of_record("outputs with nothing to hold them against, over all sets", lambda r: count_unchecked_outputs(r) if r.launches else None)
+    timed_outputs_compared: int | None = of_compared("outputs of the first and last timed run of every launch that were compared too", figures.count_timed_compared)
     notes: tuple[str, ...] = of_record(
         "remarks of workers that change no verdict",
         lambda r: tuple(dict.fromkeys(f"{n.key}: {n.text}" for x in r.launches for n in x.notes)))
@@ -248,12 +278,28 @@ class CellRow:
 
 @dataclass(frozen=True)
 class CellResult:
-    """A record, and its row."""
+    """What a record says of one of its input shapes, and the row of it."""
 
-    record: Record
+    record: Record  # with the test sets of these shapes alone
     row: CellRow
+    gain: PairedGain | None  # over the CPU EP
 
     @property
     def column(self) -> str:
         """Its column in a wide table: its target as spelled, and its variant."""
         return gains.column_of(self.record)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is of the first test set's shapes, which stand for the cell where there is room for one."""
+        return self.row.shape_number == 1
+
+    @property
+    def shapes(self) -> str:
+        """Its shapes, where the cell has several: x=8x512; else ""."""
+        return format_signature(self.row.input_shapes) if (self.row.shape_count or 1) > 1 else ""
+
+
+def format_signature(shapes: Mapping[str, str]) -> str:
+    """Input shapes as `--shape` takes them: x=8x512 y=8."""
+    return " ".join(f"{name}={shape}" for name, shape in shapes.items())

@@ -28,7 +28,7 @@ Objects and lists are JSON. Text that a spreadsheet would take for a formula (it
 # file, row type, what stands before its headers, what the table is
 TABLES: tuple[tuple[str, type, str, str], ...] = (
     ("result/RUN/cells.csv and cells.jsonl", CellRow, "",
-     "A row per planned cell, every column: what to load and concatenate."),
+     "A row per planned cell and shape of its inputs, every column: what to load and concatenate."),
     ("benchmark_fail_RUN.csv", legacy_tables.FailRow, "",
      "A row per cell that did not pass, those that were skipped or not run included."),
     ("benchmark_success_RUN.csv", legacy_tables.SuccessRow, "",

@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from perf.results.latency import published_launches
+from perf.results.latency import published_launches, was_mostly_preempted
+from perf.results.shapes import ShapeSignature, first_signature
 from perf.schema.journal import Timed
 from perf.schema.record import Record
 from perf.stats.summary import PairedGain, paired_gain
@@ -85,10 +86,12 @@ def column_of(record: Record) -> str:
 def gain_between(base: Record, subject: Record) -> PairedGain | None:
     """Gain of `subject` over `base`, from launches of the same round; None where there is no pair.
 
-    Only what is published counts, and only like is set against like: the same io mode, transfers
-    in or out of the time on both sides, launched the same way. A launch's time is its median run.
+    Only what is published counts, and only like is set against like: the same input shapes and io mode,
+    transfers in or out of the time on both sides, launched the same way. A launch's time is its median run.
     """
     if base.cell.protocol.isolation != subject.cell.protocol.isolation:
+        return None
+    if first_signature(base.cell) != first_signature(subject.cell):
         return None
     bases = {(boot, number): timed for boot, number, timed in _published(base)}
     pairs = [
@@ -97,7 +100,16 @@ def gain_between(base: Record, subject: Record) -> PairedGain | None:
         if (partner := bases.get((boot, number)))
         and (partner.io, partner.gpu_only) == (timed.io, timed.gpu_only)
     ]
-    return paired_gain([p for p in pairs if min(p) > 0])
+    kept = [p for p in pairs if min(p) > 0]
+    medians = [statistics.median(_all_samples(r)) for r in (base, subject)] if kept else []
+    found = paired_gain(kept, (medians[0], medians[1]) if medians and min(medians) > 0 else None)
+    if found and any(was_mostly_preempted(r) for r in (base, subject)):
+        return replace(found, held_back="most launches were preempted")
+    return found
+
+
+def _all_samples(record: Record) -> list[int]:
+    return [ns for _, _, timed in _published(record) for ns in timed.samples_ns]
 
 
 def _published(record: Record) -> Iterator[tuple[str, int, Timed]]:
@@ -106,13 +118,17 @@ def _published(record: Record) -> Iterator[tuple[str, int, Timed]]:
 
 
 def gains_over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, ...]:
-    """The gain of each record over the baseline of its model; None where there is none to tell."""
-    by_model: dict[str, dict[str, Record]] = {}
+    """The gain of each record over the baseline of its model and shapes; None where there is none to tell."""
+    by_question: dict[tuple[str, ShapeSignature], dict[str, Record]] = {}
     for r in reversed(records):
-        by_model.setdefault(r.cell.model.name, {})[column_of(r)] = r
+        by_question.setdefault(_question(r), {})[column_of(r)] = r
     out = []
     for r in records:
-        beside = by_model[r.cell.model.name]
+        beside = by_question[_question(r)]
         base = _find_base(column_of(r), BASELINE, tuple(beside))
         out.append(gain_between(beside[base], r) if base else None)
     return tuple(out)
+
+
+def _question(record: Record) -> tuple[str, ShapeSignature]:
+    return record.cell.model.name, first_signature(record.cell)

@@ -21,6 +21,8 @@ from perf.stats.summary import Spread, Summary, quantile, ratio, spread, summari
 NS_PER_MS = 1e6
 OVERHEAD_BOUND_MS = 0.1  # below this, Python and the session call are a visible part of the time
 PREEMPTED_SHARE = 0.01  # of the timed loop spent runnable and not running
+THREADS_NOTE = "threads"  # key of a note on a better number of them
+OWN_SHARE = 0.9  # of the CPUs that a launch may use, which only its own threads can take
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,19 @@ class Latency:
 
 
 def is_published(record: Record) -> bool:
-    """A latency is for a cell that passed, or whose only fault came after its last word, in close."""
-    if record.cell.protocol.instrumented or impossible_reason(record):
+    """A latency is for a cell that passed, or whose only fault came after its last word, in close.
+
+    One that was to be checked and of which no element was compared has none: see `describe_check`; nor has
+    one that cannot be true.
+    """
+    if record.cell.protocol.instrumented or (record.cell.checked and not was_checked(record)):
         return False
+    if impossible_reason(record):
+        return False
+    return _ran_to_its_end(record)
+
+
+def _ran_to_its_end(record: Record) -> bool:
     match record.outcome:
         case Passed():
             return True
@@ -94,27 +106,114 @@ def was_preempted(launch: Launch) -> bool:
     )
 
 
+def was_oversubscribed(launch: Launch) -> bool:
+    """Whether a launch that waited for a CPU had its own threads in the way: they took all it may use."""
+    timed = launch.timed
+    if timed is None or timed.cpu_ns is None or not timed.cpus or not was_preempted(launch):
+        return False
+    return timed.cpu_ns >= OWN_SHARE * timed.cpus * (timed.ended_s - timed.begun_s) * 1e9
+
+
+def was_mostly_preempted(record: Record) -> bool:
+    """Whether most of the launches that are published waited for a CPU."""
+    launches = published_launches(record)
+    return 2 * sum(map(was_preempted, launches)) > len(launches)
+
+
+def was_checked(record: Record) -> bool:
+    """Whether an output with elements in it was held against a reference."""
+    return any(c.has_content for x in record.launches for c in x.compared)
+
+
 def describe_check(record: Record) -> str:
-    """`checked` where outputs were held against a reference, else why they were not."""
+    """`checked` where outputs were held against a reference, else why they were not.
+
+    Outputs without an element, or absent as in the reference, of which nothing is learned, are unchecked.
+    """
     if not record.cell.checked:
         return "unchecked"
-    if any(x.compared for x in record.launches):
+    if was_checked(record):
         return "checked"
-    return "unreferenced" if any(x.unreferenced for x in record.launches) else ""
+    if any(x.unreferenced for x in record.launches):
+        return "unreferenced"
+    return "unchecked" if record.launches and _ran_to_its_end(record) else ""
+
+
+def count_unchecked_outputs(record: Record) -> int:
+    """Outputs, over all sets, that were given and that nothing was there to hold against."""
+    return sum(x.unreferenced for x in record.launches)
+
+
+def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, ...]:
+    """What waiting for a CPU cost a run, in lines, and what its own threads had to do with it; none for a
+    quiet one. `machine` says how busy all CPUs were."""
+    launches = [x for r in records for x in published_launches(r) if x.timed]
+    out = []
+    crowded = [x for x in launches if was_oversubscribed(x)]
+    robbed = [x for x in launches if was_preempted(x) and x not in crowded]
+    if robbed:
+        seen = f" ({machine})" if machine else ""
+        out.append(
+            f"busy machine: others took the CPU in {len(robbed)} of {len(launches)} launches, "
+            f"{_share_waited(robbed)} of whose time was waiting{seen}"
+        )
+    if crowded:
+        out.append(
+            f"oversubscribed: {len(crowded)} of {len(launches)} launches had more threads than CPUs to run "
+            f"them ({_share_waited(crowded)} of their time was waiting); set --intra_op_threads"
+        )
+    notes = (n.text for x in launches for n in x.notes if n.key == THREADS_NOTE)
+    return (*out, *dict.fromkeys(notes))
+
+
+def _share_waited(launches: Sequence[Launch]) -> str:
+    timed = [x.timed for x in launches if x.timed]
+    waited_ns = sum((t.run_delay_ns or 0) + 1000 * (t.throttled_us or 0) for t in timed)
+    return f"{100 * waited_ns / max(1, sum(sum(t.samples_ns) for t in timed)):.0f} %"
+
+
+def mark_kind(mark: str) -> str:
+    """A mark without what is its cell's alone, so that marks of many cells are told once."""
+    kinds = {"shapes": "one of several input shapes"}
+    kinds |= {kind: kind for kind in ("preempted", "oversubscribed")}
+    return kinds.get(mark.partition(" ")[0], mark)
+
+
+def _unchecked_outputs(record: Record) -> str:
+    count = count_unchecked_outputs(record)
+    return f"{count} output{'' if count == 1 else 's'} unchecked"
+
+
+def _prefix_statuses(record: Record) -> list[str]:
+    """What the program before a worker ended with: a checker of memory may tell by it what it found."""
+    if not record.cell.protocol.instrumented:
+        return []
+    found = dict.fromkeys(x.ending.status for x in record.launches if x.ending.status)
+    return [f"its prefix ended with status {status}" for status in found]
 
 
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
     found = summarise_latency(record)
     if found is None:
-        if why := impossible_reason(record):
-            return (f"impossible: {why}",)
-        return ("instrumented",) if record.cell.protocol.instrumented else ()
-    counters = [x.gpu_counters for x in published_launches(record)]
+        unpublished = {
+            "instrumented": record.cell.protocol.instrumented,
+            f"impossible: {impossible_reason(record)}": impossible_reason(record),
+            **dict.fromkeys(_prefix_statuses(record), True),
+            "unchecked": record.cell.checked
+            and describe_check(record) in ("unchecked", "unreferenced"),
+        }
+        return tuple(mark for mark, is_true in unpublished.items() if is_true)
+    launches = published_launches(record)
+    counters = [x.gpu_counters for x in launches]
+    crowded = sum(map(was_oversubscribed, launches))
+    others = found.preempted - crowded
     marks = {
         "unchecked": describe_check(record) != "checked",
+        _unchecked_outputs(record): count_unchecked_outputs(record),
         "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
-        f"preempted {found.preempted} of {found.spread.launches}": found.preempted,
+        f"preempted {others} of {found.spread.launches}": others,
+        f"oversubscribed {crowded} of {found.spread.launches}": crowded,
         "failed in close": not isinstance(record.outcome, Passed),
         "throttled": any(c and c.throttled_share for c in counters),
         "gpu compute only": any(t.gpu_only for t in found.timed),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from perf.machine import system
 from perf.machine.system import SystemInfo
 from perf.results import gains
-from perf.results.cell_row import CellResult
+from perf.results.cell_row import CellResult, CellRow
 from perf.results.columns import ColumnSource, Value, column_names, draw_row, row_values
 from perf.schema import outcomes
 from perf.schema.cell import Cell, Io
@@ -80,6 +80,10 @@ class SuccessRow:
     marks: tuple[str, ...] = of_row("what to know before believing the numbers", lambda r: r.marks)
     cell: str = of_row("id that -k and --rerun take", lambda r: r.cell)
     environment: str = of_row("name in environments.toml", lambda r: r.environment)
+    input_shapes: Mapping[str, str] = of_row("shapes that these figures are of", lambda r: r.input_shapes)
+    more_shapes: int | None = of_row("further shapes that the cell was fed: their figures are in cells.csv",
+                                     lambda r: count_more_shapes(r))
+    max_ms: float | None = of_row("slowest run", lambda r: r.max_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,10 @@ class LatencyPart:
     math_mode: str = of_row("fp32; tf32 (fp32 with TF32 allowed); fp16; …", lambda r: r.math_mode, "math mode")
     status: str = of_row("Pass, Fail, Skipped or NotRun", lambda r: r.status)
     marks: tuple[str, ...] = of_row("what to know before believing the numbers", lambda r: r.marks)
+    input_shapes: Mapping[str, str] = of_row("shapes that these figures are of", lambda r: r.input_shapes, "input shapes")
+    more_shapes: int | None = of_row("further shapes that the cell was fed: their figures are in cells.csv",
+                                     lambda r: count_more_shapes(r), "more shapes")
+    max_ms: float | None = of_row("slowest run", lambda r: r.max_ms, "max (ms)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +205,9 @@ def lay_out_grid(cells: Sequence[CellResult]) -> Grid:
 
 
 def legacy_tables(cells: Sequence[CellResult], host: SystemInfo) -> tuple[Table, ...]:
-    """Fail, success, latency, metrics, status, session and system_info; every cell in its place."""
+    """Fail, success, latency, metrics, status, session and system_info; every cell in its place, with the
+    figures of its first input shapes."""
+    cells = [c for c in cells if c.is_first]
     grid = lay_out_grid(cells)
     passed = [c for c in cells if c.row.status == outcomes.PASS]
     return (
@@ -266,6 +276,11 @@ def name_engine(cell: CellResult) -> tuple[str, str]:
         if name.startswith("onnxruntime"):
             return "onnxruntime", version
     return row.target, next(iter(row.versions.values()), "")
+
+
+def count_more_shapes(row: CellRow) -> int | None:
+    """Input shapes of a row's cell that have rows of their own in cells.csv."""
+    return None if row.shape_count is None else row.shape_count - 1
 
 
 def find_batch(cell: Cell) -> int | None:

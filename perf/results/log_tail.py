@@ -8,6 +8,7 @@ from pathlib import Path
 from perf.schema.untrusted_file import open_regular
 
 READ = 65536  # bytes from the end
+LONGEST = 2000  # characters of a line: engines put the reason last
 STACK = re.compile(
     r"Fatal Python error|Current thread|Thread 0x|Extension modules|Traceback|During handling|\s+File|\s{4}"
 )
@@ -31,4 +32,4 @@ def own_lines(text: str, lines: int) -> tuple[str, ...]:
     ]
     own = [x for x in said if not RAISED.match(x)]
     own = [x for x in own if "[E:" in x or "[F:" in x] or own  # ORT's errors before its warnings
-    return tuple(x[:300] for x in (own or said)[-lines:])
+    return tuple(x[:LONGEST] for x in (own or said)[-lines:])

@@ -9,8 +9,9 @@ import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeAlias
 
 from perf.machine.system import SystemInfo
 from perf.results import gains
@@ -18,8 +19,9 @@ from perf.results.build_spread import BuildsRow, measure_spreads
 from perf.results.cell_row import CellResult, CellRow, make_cell_row
 from perf.results.columns import Value, column_names, column_types, row_values, unknown_value
 from perf.results.legacy_tables import legacy_tables, make_table
+from perf.results.shapes import split_by_shapes
 from perf.results.trt_gap import GapRow, find_gaps
-from perf.schema import codec
+from perf.schema import codec, strict_json
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.record import Record
 
@@ -29,6 +31,7 @@ QUOTED_FORMULA = re.compile(r"'+[=+\-@\t\r\n]")
 LONGEST_TEXT = 32_000  # a spreadsheet's cell holds 32,767 characters
 REQUIRED = ("run_id", "cell", "model", "target", "status", "outcome")
 NOT_FINITE = ("inf", "-inf", "nan")
+Parser: TypeAlias = Callable[[Any], Any]
 
 
 class TableError(ValueError):
@@ -52,13 +55,14 @@ def write_all(
     """
     cells = tabulate_cells(records, run_id=run_id, label=label, host=host.hostname)
     rows = [cell.row for cell in cells]
+    firsts = [cell.record for cell in cells if cell.is_first]
     texts = {
         result_folder / f"benchmark_{t.name}_{run_id}.csv": to_csv(t.header, t.rows)
         for t in legacy_tables(cells, host)
     }
     for t in (
-        make_table("gap", GapRow, [(g, term) for g in find_gaps(records) for term in g.terms]),
-        make_table("builds", BuildsRow, measure_spreads(records)),
+        make_table("gap", GapRow, [(g, term) for g in find_gaps(firsts) for term in g.terms]),
+        make_table("builds", BuildsRow, measure_spreads(firsts)),
     ):
         if t.rows:
             texts[run_folder / f"{t.name}.csv"] = to_csv(t.header, t.rows)
@@ -71,10 +75,16 @@ def write_all(
 def tabulate_cells(
     records: Sequence[Record], *, run_id: str, label: str = "", host: str = ""
 ) -> tuple[CellResult, ...]:
-    """Records with their rows, in the order of the records."""
+    """Records with their rows, one for each of a record's input shapes, in the order of the records."""
+    parts = [part for r in records for part in split_by_shapes(r)]
+    over = gains.gains_over_baseline([part.record for part in parts])
     return tuple(
-        CellResult(r, make_cell_row(r, gain, run_id=run_id, label=label, host=host))
-        for r, gain in zip(records, gains.gains_over_baseline(records), strict=True)
+        CellResult(
+            part.record,
+            make_cell_row(part, gain, run_id=run_id, label=label, host=host),
+            gain,
+        )
+        for part, gain in zip(parts, over, strict=True)
     )
 
 
@@ -119,7 +129,7 @@ def escape_formula(text: str) -> str:
 
 def unescape_formula(text: str) -> str:
     """The text that `escape_formula` was given."""
-    return text[1:] if QUOTED_FORMULA.match(text) else text
+    return text[1:] if text[:1] == "'" and QUOTED_FORMULA.match(text) else text
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -132,48 +142,62 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_cells(path: Path) -> tuple[CellRow, ...]:
-    """Read cells.csv or cells.jsonl; raises TableError naming file, line and column, or OSError.
+    """All rows of cells.csv or cells.jsonl; raises as `iterate_cells` does."""
+    return tuple(iterate_cells(path))
+
+
+def iterate_cells(path: Path) -> Iterator[CellRow]:
+    """Read cells.csv or cells.jsonl row by row; raises TableError naming file, line and column, or OSError.
 
     A column that is missing is unknown in every row, unless a row cannot be told without it;
     columns that this version does not know are left out.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        raise TableError(f"{path}: not UTF-8 ({e.reason} at byte {e.start})") from e
-    return tuple(_read_json(path, text) if path.suffix == ".jsonl" else _read_csv(path, text))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            yield from _read_json(path, file) if path.suffix == ".jsonl" else _read_csv(path, file)
+        except UnicodeDecodeError as e:
+            raise TableError(f"{path}: not UTF-8 ({e.reason} at byte {e.start})") from e
 
 
-def _read_csv(path: Path, text: str) -> Iterator[CellRow]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _read_csv(path: Path, file: TextIO) -> Iterator[CellRow]:
+    reader = csv.reader(file, strict=True)
     try:
         header = [unescape_formula(h) for h in next(reader, [])]
         _expect_columns(header, f"{path}:1", "column {!r}: not a cells table of this harness")
         doubled = next((h for h in header if header.count(h) > 1), None)
         if doubled is not None:
             raise TableError(f"{path}:1: column {doubled!r} is there twice")
+        types = column_types(CellRow)
+        at = [
+            (k, name, _field_parser(types[name])) for k, name in enumerate(header) if name in types
+        ]
+        unknown = {n: unknown_value(hint) for n, hint in types.items() if n not in header}
         for line in reader:
             where = f"{path}:{reader.line_num}"
             if len(line) != len(header):
                 raise TableError(f"{where}: {len(line)} fields, the header has {len(header)}")
-            yield _make_row(dict(zip(header, line, strict=True)), _parse_field, where)
+            yield _make_row(unknown, [(name, parse, line[k]) for k, name, parse in at], where)
     except csv.Error as e:
         raise TableError(f"{path}:{reader.line_num}: not CSV: {e}") from e
 
 
-def _read_json(path: Path, text: str) -> Iterator[CellRow]:
-    for number, line in enumerate(text.split("\n"), 1):
+def _read_json(path: Path, file: TextIO) -> Iterator[CellRow]:
+    types = column_types(CellRow)
+    unknown = {name: unknown_value(hint) for name, hint in types.items()}
+    parsers = {name: partial(_parse_json, hint) for name, hint in types.items()}
+    for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
         try:
-            values = json.loads(line)
+            values = strict_json.parse(line)
         except ValueError as e:
             raise TableError(f"{where}: not JSON: {e}") from e
         if not isinstance(values, dict):
             raise TableError(f"{where}: expected an object, got {line!r:.80}")
         _expect_columns(values, where, "{!r}: not a cell of this harness")
-        yield _make_row(values, _parse_json, where)
+        known = [(name, parsers[name], v) for name, v in values.items() if name in parsers]
+        yield _make_row(unknown, known, where)
 
 
 def _expect_columns(names: typing.Container[str], where: str, problem: str) -> None:
@@ -182,34 +206,51 @@ def _expect_columns(names: typing.Container[str], where: str, problem: str) -> N
             raise TableError(f"{where}: no {problem.format(name)}")
 
 
-def _make_row(values: Mapping[str, Any], parse: Callable[[Any, Any], Any], where: str) -> CellRow:
-    out: dict[str, Any] = {}
-    for name, hint in column_types(CellRow).items():
+def _make_row(
+    unknown: Mapping[str, Any], fields: Sequence[tuple[str, Parser, Any]], where: str
+) -> CellRow:
+    out = dict(unknown)
+    for name, parse, value in fields:
         try:
-            out[name] = parse(hint, values[name]) if name in values else unknown_value(hint)
+            out[name] = parse(value)
         except ValueError as e:
             raise TableError(f"{where}: column {name}: {e}") from e
-    return CellRow(**out)
+    row = object.__new__(
+        CellRow
+    )  # of 120 fields: a frozen class's own way takes as long as all the rest
+    row.__dict__.update(out)
+    return row
 
 
-def _parse_field(hint: Any, text: str) -> Any:
+def _field_parser(hint: Any) -> Parser:
+    """How the text of a CSV field of one type is read."""
     if hint is str:
-        return unescape_formula(text)
-    if text == "":
-        return unknown_value(hint)
+        return unescape_formula
+    unknown, kinds = unknown_value(hint), typing.get_args(hint)
     if typing.get_origin(hint) in (tuple, Mapping):
-        return codec.decode(hint, json.loads(text))
-    kinds = typing.get_args(hint)
-    if bool in kinds:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ValueError(f"expected true or false, got {text!r:.80}")
+        decode = lru_cache(1024)(
+            lambda text: codec.decode(hint, strict_json.parse(text))
+        )  # most rows say alike
+        return lambda text: decode(text) if text else unknown
+    kind = _parse_bool if bool in kinds else _parse_whole if int in kinds else _parse_number
+    return lambda text: kind(text) if text else unknown
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    raise ValueError(f"expected true or false, got {text!r:.80}")
+
+
+def _parse_number(text: str) -> float:
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
         raise ValueError(f"expected a number, got {text!r:.80}") from None
-    if int not in kinds:
-        return number
+
+
+def _parse_whole(text: str) -> int:
+    number = _parse_number(text)
     if not math.isfinite(number) or not number.is_integer():
         raise ValueError(f"expected a whole number, got {text!r:.80}")
     return int(text) if text.lstrip("-").isdigit() else int(number)

@@ -1,9 +1,10 @@
 """Why an EP is slower or faster than its engine alone: the difference, split by what was measured."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
+from perf.results.cell_figures import format_shapes
 from perf.results.columns import ColumnSource
 from perf.results.latency import NS_PER_MS, published_launches
 from perf.schema.cell import Io
@@ -34,6 +35,7 @@ class Gap:
     subject_ms: float
     base_ms: float
     terms: tuple[Term, ...]
+    shapes: Mapping[str, str] = field(default_factory=dict)  # of the inputs that it is told of
 
     @property
     def total_ms(self) -> float:
@@ -59,6 +61,7 @@ class GapRow:
     term: str = of_term("transfers, off ENGINE, precision, CUDA graph, rest", lambda t: t.name)
     ms: float | None = of_term("its part of the gap; empty: not measured, so inside the rest", lambda t: rounded(t.ms))
     facts: str = of_term("what was seen beside it", lambda t: t.facts)
+    input_shapes: Mapping[str, str] = of_gap("of the inputs; where a cell was fed several, the first", lambda g: g.shapes)
 # fmt: on
 
 
@@ -93,7 +96,8 @@ def _split_gap(records: Sequence[Record], subject: Record) -> Gap | None:
     if unmeasured:
         facts = f"with what was not measured: {unmeasured}"
     names = (subject.cell.model.name, subject.cell.target.label, base.cell.target.label)
-    return Gap(*names, subject_ms, base_ms, (*terms, Term("rest", rest, facts)))
+    every = (*terms, Term("rest", rest, facts))
+    return Gap(*names, subject_ms, base_ms, every, format_shapes(subject.cell))
 
 
 def median_ms(record: Record) -> float | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,6 +19,9 @@ CELL_LIMIT = 64 << 20  # bytes
 BUILD_OPTION = (
     "build"  # in options: which of several builds; it changes the engine's cache key alone
 )
+
+
+_ELEMENT = re.compile(r"(.+)\[\d+\]", re.DOTALL)
 
 
 class Precision(StrEnum):
@@ -65,6 +69,7 @@ class TensorFile:
     path: str
     onnx_type: int  # TensorProto.DataType
     shape: tuple[int, ...]
+    made_by: str = ""  # of a reference output: the engine that was run for it; "": it was stored
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class TestSet:
     name: str
     inputs: tuple[TensorFile, ...]
     outputs: tuple[TensorFile, ...] = ()
+    # outputs of the model with nothing to hold them against; None: nobody said (earlier versions)
+    unreferenced: tuple[str, ...] | None = None
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 
@@ -92,8 +99,8 @@ class InputOverride:
     """What a model list or a flag says of one input: a shape, a range for random values, a value."""
 
     shape: tuple[int, ...] | None = None
-    range: tuple[float, float] | None = None
-    value: float | str | None = None
+    range: tuple[int | float, int | float] | None = None  # ints: what no float holds
+    value: int | float | str | None = None
     type: str = field(default="", repr=False)  # for models that do not tell; numpy's name
 
 
@@ -183,6 +190,7 @@ class Cell:
     gpu_name: str = ""
     workspace: str = ""
     trtexec: str = ""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of --shape, by input
     batch: int = 0  # of --batch_sizes: items fed at once; 0: as many as its inputs have
     form: ModelForm | None = None  # what the target loads; None: the ONNX file
 
@@ -191,6 +199,12 @@ class Cell:
         """The cell's place below a run's `cells/`: model/target[variant]/digest."""
         leaf = self.target.label + (f"[{self.variant}]" if self.variant else "")
         return Path(safe_name(self.model.name)) / safe_name(leaf) / self.digest
+
+
+def base_name(name: str) -> str:
+    """The input or output that a tensor belongs to: of `name[0]`, an element of a sequence, `name`."""
+    element = _ELEMENT.fullmatch(name)
+    return element[1] if element else name
 
 
 def safe_name(name: str) -> str:

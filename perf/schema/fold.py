@@ -58,6 +58,7 @@ class Expectation:
     min_ep_share: float = 0.0
     precision: str = ""  # attested only where set
     most_samples: int = 0  # of one measure launch; 0: any number
+    prefix: str = ""  # the program it ran under, whose end was seen in place of the worker's own
 
 
 def fold(events: Sequence[Event], ending: Ending, expected: Expectation) -> Outcome:
@@ -74,11 +75,15 @@ def fold(events: Sequence[Event], ending: Ending, expected: Expectation) -> Outc
             if event.out_of_memory:
                 return OutOfMemory(f"{event.out_of_memory}: {event.message}", event.stage)
             return Raised(event.stage, event.kind, event.message)
-    if ending.status != 0:
+    finished = any(isinstance(e, Finished) for e in events)
+    if expected.prefix and not finished:
+        what = f"{expected.prefix} ended with status {ending.status}, and the worker's account before its end"
+        return Raised(stage, "NoAccount", f"{what}: output.log has what {expected.prefix} saw")
+    if ending.status != 0 and not expected.prefix:  # a debugger's status is not its worker's
         return Raised(stage, "Exited", f"exit status {ending.status} without an exception told")
     if declined := next((e for e in events if isinstance(e, CellUnsupported)), None):
         return Skipped(declined.reason)
-    if not any(isinstance(e, Finished) for e in events):
+    if not finished:
         return Raised(stage, "NoAccount", "exit status 0, and the account does not reach its end")
     if doubt := find_impossible(events, expected):
         return Raised(stage, "NoAccount", f"its account cannot be: {doubt}")
@@ -134,12 +139,13 @@ def is_wrong(c: Compared, expected: Expectation) -> bool:
 
 def describe_difference(c: Compared) -> str:
     """One line on how an output differs."""
+    later = f" (in the {c.timed_run} timed run; it was right when checked)" if c.timed_run else ""
     if c.problem:
-        return c.problem
+        return c.problem + later
     index = ",".join(str(i) for i in c.worst_index)
     return (
         f"{c.mismatched} of {c.total} elements differ, max abs {_g(c.max_abs)}, "
-        f"max rel {_g(c.max_rel)}, relative norm {_g(c.relative_norm)}, worst at [{index}]"
+        f"max rel {_g(c.max_rel)}, relative norm {_g(c.relative_norm)}, worst at [{index}]{later}"
     )
 
 

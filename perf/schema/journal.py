@@ -148,14 +148,22 @@ class Compared:
     relative_norm: float | None = None
     cosine: float | None = None
     worst_index: tuple[int, ...] = ()
+    reference: str = ""  # what it was held against: stored, or the engine that made it
+    timed_run: str = ""  # first or last: the timed run whose output it is; "": the checked run's
+
+    @property
+    def has_content(self) -> bool:
+        """Whether anything was compared: an output of no elements is right and proves nothing."""
+        return bool(self.total or self.problem)
 
 
 @with_tag("Unreferenced")
 @dataclass(frozen=True)
 class Unreferenced:
-    """Outputs were produced, and there was nothing to hold them against."""
+    """An output (in earlier versions: all of a set) was given, and there was nothing to hold it against."""
 
     set: str
+    output: str = ""
 
 
 @with_tag("Placed")
@@ -196,6 +204,12 @@ class Timed:
     gpu_only: bool = False  # device compute without transfers
     parts_ns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     # h2d, compute, d2h: of each sample, where the engine times them apart
+    runs_by_set: tuple[int, ...] = ()
+    # samples of each set, where one was timed after another; empty: the sets took turns
+    cpu_ns: int | None = None  # CPU time of the process, all its threads, over the timed loop
+    cpus: float | None = (
+        None  # that it may use at once: cores, or the container's quota where that is less
+    )
 
 
 @with_tag("HostMemory")

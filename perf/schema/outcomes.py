@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from perf.schema.codec import tag_of
+from perf.schema.engine_message import lead_with_reason
 from perf.schema.journal import Stage
 from perf.schema.record import (
     ArtefactFailed,
@@ -101,6 +102,17 @@ def stage(outcome: Outcome) -> str:
             return Stage.PLACE.value
         case _:
             return ""
+
+
+def reason(outcome: Outcome) -> str:
+    """Why, for a person: as `detail`, an engine's own words turned so that the reason stands first."""
+    match outcome:
+        case Raised(kind=kind, message=message):
+            return lead_with_reason(message) or kind
+        case OutOfMemory(where=where):
+            return lead_with_reason(where)
+        case _:
+            return detail(outcome)
 
 
 def detail(outcome: Outcome) -> str:

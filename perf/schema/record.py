@@ -230,6 +230,14 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class NativeFrame:
+    """One frame of a native stack, as gdb told it."""
+
+    function: str  # ?? where no symbol tells
+    library: str  # its path; of code that has debug information its source; "" where gdb told none
+
+
+@dataclass(frozen=True)
 class Record:
     """A planned cell, its one outcome, and its launches; the tables are views of records."""
 
@@ -240,6 +248,7 @@ class Record:
     wall_s: float = 0.0
     log_tail: tuple[str, ...] = ()  # the engine's own last lines, for people
     finished_at: str = ""  # UTC, ISO 8601, seconds
+    native_stack: tuple[NativeFrame, ...] = ()  # of its crash, the innermost first (--backtrace)
 
 
 def check_launch(record: Record) -> Launch | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 Figures = TypeVar("Figures", "Summary", "Spread")
 MAD_TO_SIGMA = 1.4826  # 1 / Phi^-1(3/4): a MAD of normal data, as a standard deviation
 CONFIDENCE = 0.95
+POWER_Z = 0.8416  # normal quantile of 80 % power
 LAUNCHES_CONFIDENCE = 0.90  # five launches, the default, reach 93.75 % and never 95 %
 
 
@@ -37,6 +38,7 @@ class Summary:
     p90: float | None
     p95: float | None
     p99: float | None
+    maximum: float
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def summarise(samples: Sequence[float]) -> Summary | None:
         p90=supported_quantile(ordered, 0.90),
         p95=supported_quantile(ordered, 0.95),
         p99=supported_quantile(ordered, 0.99),
+        maximum=float(ordered[-1]),
     )
 
 
@@ -199,19 +202,37 @@ class PairedGain:
     percent: float
     interval: Interval | None  # None: one pair tells nothing of its own error
     pairs: int
+    of_medians: float | None = (
+        None  # the base's median over the subject's, where they are shown beside it
+    )
+    is_visible: bool = True  # not less than what such pairs would show in four of five cases
+    held_back: str = ""  # why nothing is claimed whatever the pairs say
+
+    @property
+    def speedup(self) -> float:
+        """How many times as fast as the base; by the medians shown beside it, where there are any."""
+        return self.of_medians or factor_of(self.percent)
 
     @property
     def claimed(self) -> bool:
-        """Whether the interval is there and does not hold 0."""
-        return self.interval is not None and not self.interval.holds(0.0)
+        """Whether the interval is there and does not hold 0, the gain is one that such pairs could show, and
+        the medians shown beside it say the same."""
+        if self.interval is None or self.interval.holds(0.0) or self.held_back:
+            return False
+        if not self.is_visible:
+            return False
+        return (self.percent > 0) == (self.speedup > 1)
 
 
-def paired_gain(pairs: Sequence[tuple[float, float]]) -> PairedGain | None:
+def paired_gain(
+    pairs: Sequence[tuple[float, float]], medians: tuple[float, float] | None = None
+) -> PairedGain | None:
     """Gain of the subject from (base, subject) times of launches that ran as neighbours; None for no pairs.
 
     (base - subject) * 100 / base as in the predecessor, on the geometric mean of the pairs' ratios,
     so that drift which both sides of a pair share cancels; the interval is Student's on the log
-    ratios, mapped back. Raises ValueError where a time is not positive.
+    ratios, mapped back. `medians` are those shown of either side, where that is not this mean. Raises
+    ValueError where a time is not positive.
     """
     if not pairs:
         return None
@@ -220,9 +241,19 @@ def paired_gain(pairs: Sequence[tuple[float, float]]) -> PairedGain | None:
     logs = [math.log(subject / base) for base, subject in pairs]
     found = mean_interval(logs)
     interval = None
+    centre, is_visible = stdlib.fmean(logs), True
     if found is not None:
         interval = Interval(_gain(found.high), _gain(found.low), found.level)
-    return PairedGain(_gain(stdlib.fmean(logs)), interval, len(pairs))
+        t = t_quantile((1.0 + found.level) / 2.0, len(pairs) - 1)
+        is_visible = abs(centre) >= (found.high - centre) * (1.0 + POWER_Z / t)
+    ratio = medians[0] / medians[1] if medians else None
+    return PairedGain(_gain(centre), interval, len(pairs), ratio, is_visible)
+
+
+def factor_of(percent: float) -> float:
+    """How many times as fast a gain in % of the base's time makes: 50 % is 2."""
+    left = 1.0 - percent / 100.0
+    return 1.0 / left if left > 0 else math.inf
 
 
 def _gain(log_ratio: float) -> float:

@@ -24,10 +24,9 @@ def prepare_sets(job: PrepareJob, described: ModelInputs | None = None) -> tuple
     Unsupported for inputs that cannot be fed.
     """
     try:
-        made = tuple(_prepare(job, described))
+        return tuple(_prepare(job, described))
     except CannotFeed as e:
         raise Unsupported(str(e)) from e
-    return made or (_write(Path(job.destination) / "no_inputs", {}, {}),)
 
 
 def _prepare(job: PrepareJob, described: ModelInputs | None) -> Iterator[TestSet]:
@@ -43,12 +42,17 @@ def _prepare(job: PrepareJob, described: ModelInputs | None) -> Iterator[TestSet
             stored = data_sets.read_inputs(folders[0], signature, cast=job.half)
         for number in range(job.sets):
             fed = _draw(job, signature.inputs, stored, number)
-            yield _write(destination / f"random_{number}", fed, {})
+            yield _write(
+                destination / f"random_{number}", fed, {}, None if described else signature
+            )
         return
     if not folders and examples:
-        yield _write(destination / "example", examples, {})
+        yield _write(destination / "example", examples, {}, None)
         return
-    if not folders and signature.inputs:
+    if not folders and not signature.inputs:
+        yield _write(destination / "no_inputs", {}, {}, signature)
+        return
+    if not folders:
         raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
     if folders and job.batch:
         raise CannotFeed(
@@ -61,7 +65,7 @@ def _prepare(job: PrepareJob, described: ModelInputs | None) -> Iterator[TestSet
     for folder in folders:
         fed = data_sets.read_inputs(folder, signature, cast=job.half)
         expected = data_sets.read_outputs(folder, signature, cast=job.half)
-        yield _write(destination / folder.name, fed, expected)
+        yield _write(destination / folder.name, fed, expected, signature)
 
 
 def _described(described: ModelInputs, model: ModelFile) -> Signature:
@@ -163,6 +167,12 @@ def _shape(value: Value, like: np.ndarray | None) -> tuple[int, ...]:
     return fixed
 
 
-def _write(folder: Path, fed: Tensors, expected: Tensors) -> TestSet:
-    inputs = tensor_io.save_tensors(fed, folder, "input")
-    return TestSet(folder.name, inputs, tensor_io.save_tensors(expected, folder, "output"))
+def _write(folder: Path, fed: Tensors, expected: Tensors, signature: Signature | None) -> TestSet:
+    return TestSet(
+        folder.name,
+        tensor_io.save_tensors(fed, folder, "input"),
+        tensor_io.save_tensors(expected, folder, "output"),
+        tensor_io.names_without(expected, [v.name for v in signature.outputs])
+        if signature
+        else None,
+    )

@@ -25,6 +25,7 @@ from perf.schema.journal import (
     Artefact,
     Began,
     CellUnsupported,
+    Compared,
     Created,
     Event,
     ExceptionRaised,
@@ -32,6 +33,7 @@ from perf.schema.journal import (
     FirstRun,
     HostMemory,
     Journal,
+    Note,
     OutputsSaved,
     Placed,
     Prepared,
@@ -189,9 +191,6 @@ def _reference(cell: Cell, folder: Path, account: _Account) -> None:
 
 def _check(cell: Cell, folder: Path, account: _Account) -> None:
     """A cold session; outputs of the very inputs that will be timed; placement; never timed."""
-    from perf.measure import tensor_io
-    from perf.worker import validate
-
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
     baseline = _status_mib("VmRSS")
@@ -208,12 +207,7 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
             if not cell.checked:
                 continue
             account.begin(Stage.VALIDATE)
-            if not given.outputs:
-                account.emit(Unreferenced(given.name))
-                continue
-            expected = tensor_io.load_expected(given)
-            for compared in validate.compare_set(given.name, got, expected, cell):
-                account.emit(compared)
+            _tell_compared(account, cell, given, got)
         _tell_memory(account, baseline)
         account.begin(Stage.PLACE)
         _tell_where(account, session.placement(), session.precision_evidence())
@@ -221,8 +215,7 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
 
 
 def _measure(cell: Cell, folder: Path, account: _Account) -> None:
-    """A warm cache, no placement, no profile: warm-up, then timed runs."""
-
+    """A warm cache, no placement, no profile: warm-up, then timed runs, the first and last compared."""
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
     baseline = _status_mib("VmRSS")
@@ -235,9 +228,45 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
         session.infer(feeds[0])
         account.emit(FirstRun(time.monotonic() - began))
         account.begin(Stage.TIME)
-        account.emit(session.time(feeds, cell).timed)
+        runs = session.time(feeds, cell)
+        account.emit(runs.timed)
         _tell_memory(account, baseline)
+        if cell.checked:
+            account.begin(Stage.VALIDATE)
+            _tell_timed_outputs(account, cell, runs)
         account.begin(Stage.CLOSE)
+
+
+def _tell_timed_outputs(account: _Account, cell: Cell, runs: timing.TimedRuns) -> None:
+    """Outputs of the first and the last timed run: state, reused buffers and bindings show there."""
+    if runs.no_outputs:
+        account.emit(Note("outputs of timed runs are not checked", runs.no_outputs))
+        return
+    last = max(0, len(runs.timed.samples_ns) - 1)
+    for which, number, got in (("first", 0, runs.first), ("last", last, runs.last)):
+        _tell_compared(account, cell, cell.sets[number % len(cell.sets)], got, which)
+
+
+def _tell_compared(
+    account: _Account, cell: Cell, given: TestSet, got: Tensors, timed_run: str = ""
+) -> None:
+    """Every output of one set that has a reference, held against it; the others by their names."""
+    from perf.measure import tensor_io
+    from perf.worker import validate
+
+    made_by = {t.name: t.made_by or "stored" for t in given.outputs}
+    compared = list(validate.compare_set(given.name, got, tensor_io.load_expected(given), cell))
+    outputs = dict.fromkeys(cells.base_name(name) for name in got)
+    for name in tensor_io.names_without(made_by, outputs):
+        if given.unreferenced is not None and name not in given.unreferenced:
+            compared.append(
+                Compared(given.name, name, "not absent or empty as it should be", 1, 1)
+            )
+        elif not timed_run:
+            account.emit(Unreferenced(given.name, name))
+    for one in compared:
+        reference = made_by.get(one.output, "")
+        account.emit(replace(one, reference=reference, timed_run=timed_run))
 
 
 def _load_feeds(cell: Cell) -> list[Tensors]:

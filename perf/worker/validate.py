@@ -1,19 +1,23 @@
 """Outputs held against references, as facts: what differs, by how much, and where it is worst."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from perf.measure import tensor_io
-from perf.schema.cell import Cell, Comparison, Precision, Tolerance
+from perf.schema.cell import Cell, Comparison, Precision, Tolerance, base_name
 from perf.schema.journal import Compared
 from perf.worker import row_matching
 
-_ELEMENT = re.compile(r"(.+)\[\d+\]", re.DOTALL)
+
+class _Distances(TypedDict, total=False):
+    max_abs: float | None
+    max_rel: float | None
+    relative_norm: float | None
+    cosine: float | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,7 @@ def _too_long(
 
 def _sequences(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
     """Names that come as their elements, `name[0]`, `name[1]`, …, and how many each has."""
-    bases = (m[1] for m in map(_ELEMENT.fullmatch, tensors) if m)
-    return dict(Counter(bases))
+    return dict(Counter(base for name in tensors if (base := base_name(name)) != name))
 
 
 def compare_output(
@@ -112,7 +115,9 @@ def allowed_difference(
 
     With `atol_scaled` (the defaults) atol is in units of the reference's own scale, its largest magnitude, or
     1 where it is all zero; integers must then be equal; and an output stored in fewer bits than the tolerance
-    asks for may be off by one unit in its last place.
+    asks for may be off by one unit in its last place. It is then never less than the type's smallest normal
+    number, because engines may flush what is below to zero; in fp16 and fp8, whose subnormals they keep,
+    than the smallest number there is.
     """
     if not tolerance.atol_scaled:
         return tolerance.atol + tolerance.rtol * _magnitude(reference)
@@ -121,7 +126,8 @@ def allowed_difference(
     magnitude = _magnitude(reference)
     scale = float(magnitude.max(initial=0.0)) or 1.0
     unit = 2.0 ** -tensor_io.MANTISSA_BITS[onnx_type]
-    return np.maximum(tolerance.atol * scale + tolerance.rtol * magnitude, unit * magnitude)
+    asked = tolerance.atol * scale + tolerance.rtol * magnitude
+    return np.maximum(asked, np.maximum(unit * magnitude, tensor_io.SMALLEST.get(onnx_type, 0.0)))
 
 
 def _magnitude(array: np.ndarray) -> np.ndarray:
@@ -175,7 +181,7 @@ def _special_values(got: np.ndarray, reference: np.ndarray) -> str:
     return ""
 
 
-def _distances(got: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
+def _distances(got: np.ndarray, reference: np.ndarray) -> _Distances:
     """Greatest absolute and relative difference, ‖got - ref‖ / ‖ref‖, and the cosine, of finite elements."""
     if not reference.size:
         return {}

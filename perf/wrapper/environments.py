@@ -103,7 +103,7 @@ def probe_all(
     for number, spec in enumerate(specs):
         bare = Environment(spec.name, interpreter_of(spec), spec.variables)
         if spec.requirements and needs_building(spec):
-            yield number, _not_built(spec, bare, gpus)
+            yield number, _not_built(spec, bare, gpus, options)
         else:
             probes[number] = Probe(bare, spec.plugin)
     numbers = list(probes)
@@ -122,9 +122,16 @@ def probe_all(
             yield number, probed_environment(spec, bare.python, report.told, gpus, trtexec)
 
 
-def _not_built(spec: EnvironmentSpec, bare: Environment, gpus: Sequence[str]) -> ProbedEnvironment:
+def _not_built(
+    spec: EnvironmentSpec, bare: Environment, gpus: Sequence[str], options: Options
+) -> ProbedEnvironment:
     size = f", about {spec.size_mib} MiB" if spec.size_mib else ""
-    why = f"environment {spec.name} is not built{size}; leave out --no_install to build it"
+    built = (
+        "a run that asks for it builds it"
+        if options.install
+        else "leave out --no_install to build it"
+    )
+    why = f"environment {spec.name} is not built{size}; {built}"
     return ProbedEnvironment(spec, bare, ProbeResult(gpus=tuple(gpus)), why, to_build=True)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import shlex
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -209,11 +210,13 @@ class ProcessLauncher:
         return request.writable if self._options.fence else None
 
     def _isolation(self, request: LaunchRequest) -> str:
+        if request.prefix:
+            return "spawn"
         return self._options.isolation if request.cell else "host"
 
     def _prefix(self, request: LaunchRequest) -> str:
         measured = request.kind in (LaunchKind.CHECK, LaunchKind.MEASURE)
-        return self._options.exec_prefix if measured else ""
+        return shlex.join(request.prefix) or (self._options.exec_prefix if measured else "")
 
 
 def _cold(launch: Launch, *, accompanied: bool) -> bool | None:

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from perf.backends import DeviceMemoryExhausted, ProbeResult, Unsupported, cpu
 from perf.backends._ort import session as ort_session
-from perf.backends._ort import values as ort_values
-from perf.measure import tensor_io
+from perf.backends._ort import values
+from perf.measure import ort_values, tensor_io
 from perf.schema.cell import Io, Protocol
 from tests import models
 from tests.inprocess.asking import cell, f32, model_file, stored_sets
@@ -201,7 +201,7 @@ def test_absent_optionals_and_sequences_are_fed(tmp_path: Path) -> None:
 
 def test_device_io_of_what_is_no_tensor_is_declined(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="use -b off"):
-        ort_values.to_device_value("s", [f32([1])], "cpu", 0)
+        values.to_device_value("s", [f32([1])], "cpu", 0)
 
 
 @pytest.mark.parametrize(

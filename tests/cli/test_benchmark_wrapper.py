@@ -12,7 +12,7 @@ import pytest
 from perf.schema import cell as cells
 from perf.schema.cell import Cell, Io
 from perf.schema.journal import Stage
-from perf.schema.record import Passed, Raised, TimedOut
+from perf.schema.record import Passed, TimedOut
 from tests import models
 from tests.asking import Said, ask, command
 from tests.conftest import made_home
@@ -159,13 +159,13 @@ def test_without_a_check_the_row_says_so(flags_home: Path) -> None:
 
 
 def test_each_stage_has_its_own_deadline(flags_home: Path) -> None:
-    models.linear(flags_home / "slow" / "slow")
+    models.relu(flags_home / "slow" / "slow", shape=(512, 1024))  # 200,000 runs take a minute
     adaptive = ("-i", "zoo", "-r", "benchmark", "--launches", "1", "-m", "slow", "--min_time", "20",
                 "--warmup", "0", "--max_time", "30")  # fmt: skip
-    run = ask(flags_home, *adaptive, "-t", "1000000", "--timeout", "launch=60,run=1", out="run")
+    run = ask(flags_home, *adaptive, "-t", "200000", "--timeout", "launch=60,run=1", out="run")
     outcome = run.records["slow::CPUExecutionProvider"].outcome
     assert outcome == TimedOut(Stage.TIME, 1.0)
-    whole = ask(flags_home, *adaptive, "-t", "1000000", "--timeout", "1", out="whole")
+    whole = ask(flags_home, *adaptive, "-t", "200000", "--timeout", "6", out="whole")
     assert isinstance(whole.records["slow::CPUExecutionProvider"].outcome, TimedOut)
 
 
@@ -255,11 +255,3 @@ def test_help_is_shown_for_every_flag() -> None:
     assert done.returncode == 0
     assert len(re.findall(r"^  -", done.stdout, re.M)) > 50
     assert "--exec_prefix" in done.stdout
-
-
-def test_an_engines_refusal_is_raised_with_its_stage(home: Path) -> None:
-    said = ask(home, *QUICK, "--models", "relu", "--ep_options", "cpu:nonsense=1",
-               "--session_config", "session.use_env_allocators=1")  # fmt: skip
-    (record,) = said.records.values()
-    assert isinstance(record.outcome, (Passed, Raised))
-    assert "nonsense=1,session.use_env_allocators=1" in record.cell.id

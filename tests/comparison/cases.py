@@ -42,7 +42,7 @@ CASES: Mapping[str, Case] = {
     "still_failing": Case(
         (FAILS,), (Made(outcome=Crashed(Stage.RUN, "SIGSEGV"), launch_ms=()),), 0
     ),
-    "other_version": Case((BASE,), (but(scaled(1.6), version="1.32.0"),), 0),
+    "other_version": Case((BASE,), (but(scaled(1.6), version="1.32.0"),), 2),
     "across_version": Case(
         (BASE,), (but(scaled(1.6), version="1.32.0"),), 1, ("--across", "ep_version")
     ),

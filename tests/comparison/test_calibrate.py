@@ -104,16 +104,34 @@ def test_a_profile_survives_its_file_and_states_the_error_of_the_sequential_rule
     assert "at most 0.99 % with 95 % confidence" in told  # 1 - 0.05 ** (1 / 300)
 
 
+@pytest.mark.alone
 def test_it_launches_by_itself_and_the_comparison_then_says_so(
     home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(home)
     words = ["-m", "models", "-e", "cpu", "--models", "linear", "--launches", "16"]
     assert calibrate.main(words) == 0
-    assert "linear::CPUExecutionProvider/latency_p50: 16 launches" in capfd.readouterr().out
+    told = capfd.readouterr().out
     profile = noise.read_profile()
     assert profile
+    assert "linear::CPUExecutionProvider/latency_p50: 16 launches" in told
     assert profile.cells["linear::CPUExecutionProvider/latency_p50"].groups == 3
     run = str(next(Path("result").glob("calibrate-*")))
     told = compare("-p", run, "-c", run).out
     assert "judged by this machine's noise, calibrated 20" in told
+
+
+def test_a_machine_that_measures_nonsense_is_not_calibrated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Launches of the same thing differ by factors: no change could ever be told, so nothing is stored."""
+    chance = random.Random(1)
+    wild = [5 * chance.lognormvariate(0, 0.6) for _ in range(60)]
+    write_run(Path("result/wild"), [Made(launch_ms=wild)])
+    assert calibrate.main(["--runs", "result/wild"]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(
+        "cannot calibrate: two stored runs of squeezenet::CUDAExecutionProvider/latency_p50 would differ"
+    )
+    assert "Nothing was stored" in said.err
+    assert noise.read_profile() is None

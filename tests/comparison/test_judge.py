@@ -15,6 +15,7 @@ from comparison.judge import Criteria, find_discoveries, find_two_sided, judge_c
 from comparison.match import match_cells
 from comparison.run_records import summarise_record
 from comparison.verdict import Line, change_of, verdict_name
+from perf.results.shapes import ShapedRecord
 from perf.schema.cell import Io
 from tests.comparison.runs import Made, record_of
 from tests.results.hand_made import CUDA
@@ -22,7 +23,9 @@ from tests.results.hand_made import CUDA
 
 def side(cells: Sequence[Made], label: str = "a") -> RunSummary:
     return RunSummary(
-        label, tuple(summarise_record(record_of(m), {}) for m in cells), frozenset(Metric)
+        label,
+        tuple(summarise_record(ShapedRecord(record_of(m), 1, 1), {}) for m in cells),
+        frozenset(Metric),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from comparison.change import pair_launches
 from comparison.run_records import summarise_record
+from perf.results.shapes import ShapedRecord
 from perf.schema.record import Record
 from tests.comparison.runs import Answer, Made, compare, record_of, write_run
 from tests.results.hand_made import CUDA, with_launches
@@ -80,7 +81,10 @@ def test_a_label_that_is_not_there_is_named() -> None:
 def test_launches_without_a_neighbour_are_left_out() -> None:
     old, new = sides(6, 1.0)
     lonely = replace(new, launches=tuple(x for x in new.launches if x.round != 2))
-    a, b, c = (summarise_record(r, {}) for r in (old, lonely, with_launches(new, boot_id="other")))
+    a, b, c = (
+        summarise_record(ShapedRecord(r, 1, 1), {})
+        for r in (old, lonely, with_launches(new, boot_id="other"))
+    )
     pairs = pair_launches(a, b)
     assert [x.round for x, _ in pairs] == [y.round for _, y in pairs] == [0, 1, 3, 4, 5]
     assert pair_launches(a, c) == []

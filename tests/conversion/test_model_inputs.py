@@ -66,7 +66,9 @@ def test_open_shapes_are_named(values: list[Value], shapes: dict[str, Any], says
 @given(st.integers(0, 2**31), st.floats(-1e3, 1e3), st.floats(0, 1e3), st.sampled_from("fdeiqbB?"))
 def test_values_are_typed_and_in_range(seed: int, low: float, size: float, code: str) -> None:
     dtype = np.dtype(code)
-    bounds = (low, low + size) if dtype.kind == "f" else (0.0, min(size, 100.0))
+    bounds = (
+        (low, low + size) if dtype.kind == "f" else (0.0, min(size, 1.0 if code == "?" else 100.0))
+    )
     value = Value("x", helper.np_dtype_to_tensor_dtype(dtype), (3, 5))
     drawn = filled(value, (3, 5), Override(range=bounds), seed)
     assert (drawn.dtype, drawn.shape) == (dtype, (3, 5))
@@ -102,14 +104,97 @@ def test_a_value_fills_any_type(value: Value, override: float | str, drawn: np.n
     assert tensor_io.onnx_type_of(found) == value.onnx_type
 
 
-def test_misfits_are_refused() -> None:
-    for onnx_type, override, says in (
-        (TensorProto.UINT8, Override(range=(-1, 3)), "range -1…3 does not fit uint8"),
+T = TensorProto
+
+
+@pytest.mark.parametrize(
+    ("onnx_type", "given", "values"),
+    [
+        (T.INT64, 2**53 + 1, [2**53 + 1]),
+        (T.INT64, "-9223372036854775808", [-(2**63)]),
+        (T.UINT64, 2**64 - 1, [2**64 - 1]),
+        (T.INT32, 2.0, [2]),  # as a list's 2 is read
+        (T.BOOL, "true", [True]),
+        (T.BOOL, 0, [False]),
+        (T.STRING, "012", ["012"]),
+        (T.STRING, "true", ["true"]),
+        (T.FLOAT, "1e-3", [1e-3]),
+        (T.FLOAT16, 65504, [65504]),
+        (T.BFLOAT16, 2.0, [2.0]),
+        (T.FLOAT8E4M3FN, 448, [448]),
+        (T.FLOAT8E5M2, -0.5, [-0.5]),
+        (T.FLOAT4E2M1, 6, [6]),
+        (T.FLOAT8E8M0, 4, [4]),
+        (T.INT4, -8, [-8]),
+        (T.UINT4, 15, [15]),
+        (T.INT2, 1, [1]),
+        (T.COMPLEX64, 2, [2]),
+    ],
+)
+def test_a_value_that_is_given_is_the_value_that_is_fed(
+    onnx_type: int, given: int | float | str, values: list[object]
+) -> None:
+    found = filled(Value("x", onnx_type, (3,)), (3,), Override(value=given))
+    assert tensor_io.onnx_type_of(found) == onnx_type
+    assert tensor_io.decode(found).astype(
+        np.float32 if onnx_type == T.FLOAT else object
+    ).tolist() == (
+        [float(np.float32(v)) for v in values * 3] if onnx_type == T.FLOAT else values * 3  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("onnx_type", "bounds", "values"),
+    [
+        (T.INT4, (1, 1), {1}),
+        (T.INT4, (-8, -7), {-8, -7}),
+        (T.UINT4, (14, 15), {14, 15}),
+        (T.INT2, (-2, -2), {-2}),
+        (T.BOOL, (1, 1), {True}),
+        (T.BFLOAT16, (1, 1), {1.0}),
+        (T.FLOAT8E4M3FN, (2, 2), {2.0}),
+        (T.INT64, (2**53 + 1, 2**53 + 2), {2**53 + 1, 2**53 + 2}),
+        (T.INT32, (0.5, 2.5), {1, 2}),
+    ],
+)
+def test_a_range_that_is_given_is_the_range_that_is_drawn(
+    onnx_type: int, bounds: tuple[float, float], values: set[object]
+) -> None:
+    found = filled(Value("x", onnx_type, (64,)), (64,), Override(range=bounds))
+    assert tensor_io.onnx_type_of(found) == onnx_type
+    assert set(tensor_io.decode(found).tolist()) == values
+
+
+@pytest.mark.parametrize(
+    ("onnx_type", "override", "says"),
+    [
+        (T.UINT8, Override(range=(-1, 3)), "range -1…3 does not fit uint8"),
+        (T.UINT8, Override(value=300), "value 300 does not fit uint8"),
+        (T.INT64, Override(value=2.5), "value 2.5 does not fit int64"),
+        (T.INT64, Override(value="9223372036854775808"), "does not fit int64"),
+        (T.INT4, Override(value=8), "value 8 does not fit int4"),
+        (T.UINT4, Override(range=(0, 16)), "range 0…16 does not fit uint4"),
+        (T.INT32, Override(range=(0.2, 0.8)), "range 0.2…0.8 holds no int32"),
+        (T.BOOL, Override(value=2), "value 2 does not fit bool"),
+        (T.FLOAT16, Override(value=70000), "value 70000 does not fit float16"),
+        (T.FLOAT16, Override(value=1e-9), "value 1e-09 would be 0 as float16"),
+        (T.FLOAT, Override(range=(0, 1e39)), "does not fit float32"),
+        (T.DOUBLE, Override(range=(-1e308, 1e308)), "too many"),
+        (T.FLOAT8E4M3FN, Override(value=449), "does not fit float8e4m3fn"),
+        (T.FLOAT4E2M1, Override(value=7), "does not fit float4e2m1"),
+        (T.FLOAT8E8M0, Override(value=-1), "does not fit float8e8m0"),
         (FLOAT, Override(value="hi"), "is float32: could not convert string"),
-        (TensorProto.STRING, Override(), "--value x=TEXT"),
-    ):
-        with pytest.raises((BadModel, CannotFeed), match=says):
-            filled(Value("x", onnx_type, (2,)), (2,), override)
+        (FLOAT, Override(value="nan"), "is float32: nan is not finite"),
+        (T.STRING, Override(value=12), "holds strings: write its value in quotes"),
+        (T.STRING, Override(range=(0, 1)), "they have no range: give a value"),
+        (T.STRING, Override(), "--value x=TEXT"),
+    ],
+)
+def test_what_is_no_value_of_an_inputs_type_is_refused_by_name(
+    onnx_type: int, override: Override, says: str
+) -> None:
+    with pytest.raises((BadModel, CannotFeed), match=f"input 'x'.*{says}"):
+        filled(Value("x", onnx_type, (2,)), (2,), override)
 
 
 def test_text_lines_are_dark_strokes_on_a_light_page() -> None:

@@ -278,6 +278,25 @@ def test_a_rerun_that_was_killed_resumes_its_own_cells(home: Path) -> None:
     assert list(said.cells) == ["wrong::CPUExecutionProvider"]
 
 
+def test_an_interrupted_run_ends_with_the_command_that_finishes_it(home: Path) -> None:
+    process = begun(home, *RUN, "--run_id", "cut")
+    while not list((home / "result").rglob("check/*.jsonl")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    (line,) = (x for x in out.splitlines() if x.startswith("interrupted; "))
+    pasted = line.removeprefix("interrupted; what is left is run by: ")
+    assert pasted.endswith(" --resume cut")
+    done = subprocess.run(
+        ["bash", "-c", pasted], cwd=home, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "interrupted" not in done.stdout
+    said = Said(0, done.stdout, "", home / "result")
+    assert {c["status"] for c in said.cells.values()} == {"Pass"}
+
+
 def test_what_was_not_run_is_never_kept_as_a_record(home: Path) -> None:
     process = begun(home, *RUN)
     stop(home, process, signal.SIGINT, lambda: wrote(home / "result", "check/*.jsonl"))

@@ -1,6 +1,7 @@
 """The timed loop: which runs it makes, what it samples, and the outputs that it keeps."""
 
 import gc
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,3 +142,34 @@ def test_throttling_is_read_from_both_kinds_of_cgroup(
 
 def test_throttling_is_unknown_without_a_cgroup(tmp_path: Path) -> None:
     assert timing.throttled_us(tmp_path / "none", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "cpus"),
+    [
+        ("0::/a\n", {"a/cpu.max": "50000 100000\n"}, 0.5),
+        ("0::/a\n", {"a/cpu.max": "max 100000\n"}, None),
+        ("0::/hidden\n", {"cpu.max": "25000 100000\n"}, 0.25),
+        ("3:cpu:/x\n", {"cpu/x/cpu.cfs_quota_us": "75000", "cpu/x/cpu.cfs_period_us": "100000"}, 0.75),
+        ("3:cpu:/x\n", {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, None),
+        ("0::/a\n", {"a/cpu.max": "50000 0\n"}, None),
+    ],
+)  # fmt: skip
+def test_the_cpus_a_launch_may_use_are_its_cores_or_less_by_quota(
+    tmp_path: Path, line: str, files: Mapping[str, str], cpus: float | None
+) -> None:
+    (tmp_path / "proc").write_text(line)
+    for name, text in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    cores = len(os.sched_getaffinity(0))
+    assert timing.usable_cpus(tmp_path / "proc", tmp_path / "fs") == (cpus or cores)
+
+
+def test_a_launch_tells_the_cpu_time_of_its_loop() -> None:
+    timed = time_runs(Runs(0.01), Protocol(runs=3, warmup=0))
+    assert timed.cpu_ns is not None
+    assert 0 <= timed.cpu_ns < 3 * 10_000_000  # it slept
+    assert timed.cpus
+    assert timed.cpus <= len(os.sched_getaffinity(0))

@@ -90,9 +90,12 @@ def find_python(version: str) -> str:
     """An interpreter of a version, on PATH or pyenv's; "" where there is none."""
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return str(sys._base_executable)  # type: ignore[attr-defined]
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    program = shutil.which("pyenv")
+    pyenvs = {Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))}
+    pyenvs |= {Path(program).resolve().parents[1]} if program else set()
     found = [shutil.which(f"python{version}") or ""]
-    found += map(str, pyenv.glob(f"versions/{version}.*/bin/python{version}"))
+    for pyenv in sorted(pyenvs):
+        found += map(str, pyenv.glob(f"versions/{version}.*/bin/python{version}"))
     return next((p for p in found if p and _runs(p, version)), "")
 
 

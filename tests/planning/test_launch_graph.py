@@ -45,7 +45,10 @@ CPU = backends.backend_serving("CPUExecutionProvider", backends.discover_backend
 HERE = Environment("current", "/p", {}, {"onnxruntime": "1"})
 X, Y = TensorFile("x", "/x.npy", 1, (1,)), TensorFile("y", "/y.npy", 1, (1,))
 STORED = TestSet("set_0", (X,), (Y,))
-ALONE = TestSet("set_0", (X,))
+ALONE = TestSet("set_0", (X,), unreferenced=("y",))
+MADE = replace(
+    STORED, outputs=(replace(Y, made_by="CPUExecutionProvider unoptimised"),), unreferenced=()
+)
 WELL = Ending(0, None)
 
 
@@ -118,8 +121,38 @@ def test_missing_outputs_are_made_by_the_unoptimised_cpu_ep_before_any_check(
     assert (reference.cell.target.name, reference.environment) == ("CPUExecutionProvider", HERE)
     assert reference.cell.options == {}
     checks = asking.send([told(reference, OutputsSaved((STORED,)))])
-    assert all(a.cell and a.cell.sets == (STORED,) for a in checks)
+    assert all(a.cell and a.cell.sets == (MADE,) for a in checks)
     finish(asking, [told(a) for a in checks])
+
+
+def test_a_set_with_some_outputs_keeps_them_and_gets_the_others_sequences_too(
+    tmp_path: Path,
+) -> None:
+    mine = cells("A")
+    asking = launch_graph.set_up_model(context(tmp_path), mine[0].cell.model, mine)
+    (prepare,) = begin(asking)
+    partly = replace(STORED, unreferenced=("z",))
+    (reference,) = asking.send([told(prepare, Prepared((partly,)))])
+    run = tuple(TensorFile(name, f"/{name}.npy", 1, (1,)) for name in ("z[0]", "y", "z[1]"))
+    (check,) = asking.send([told(reference, OutputsSaved((TestSet("set_0", (X,), run),)))])
+    assert check.cell
+    (held,) = check.cell.sets
+    assert [(t.name, t.path, bool(t.made_by)) for t in held.outputs] == [
+        ("y", "/y.npy", False), ("z[0]", "/z[0].npy", True), ("z[1]", "/z[1].npy", True),
+    ]  # fmt: skip
+    assert held.unreferenced == ()
+
+
+def test_where_no_reference_can_be_made_stored_outputs_are_compared(tmp_path: Path) -> None:
+    mine = cells("A")
+    asking = launch_graph.set_up_model(context(tmp_path), mine[0].cell.model, mine)
+    (prepare,) = begin(asking)
+    partly = replace(STORED, unreferenced=("z",))
+    (reference,) = asking.send([told(prepare, Prepared((partly,)))])
+    bad = ExceptionRaised(Stage.CREATE, "Fail", "no kernel")
+    (check,) = asking.send([told(reference, bad, ending=Ending(1, None))])
+    assert check.cell
+    assert check.cell.sets == (partly,)
 
 
 def test_a_reference_that_fails_fails_all_cells_and_none_is_checked(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The order of measure launches: balanced, random by seed, and without the cells that have ended."""
 
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from perf.planning import measure_order
 from perf.planning.launch import CellState
 from perf.request.options import Options, parse
+from perf.schema.cell import TensorFile, TestSet
 from perf.schema.record import GpuCounters, NotRun
 from tests.results import hand_made
 
@@ -64,3 +66,31 @@ def test_only_a_launch_that_was_held_back_counts_as_throttled() -> None:
     for share, held in ((None, False), (0.0, False), (0.25, True)):
         counters = GpuCounters(None, None, None, None, None, None, None, None, share)
         assert measure_order.was_throttled(replace(launch, gpu_counters=counters)) is held
+
+
+def side(large_ms: float) -> CellState:
+    """Nine launches of a cell that is fed two shapes in turn; the second takes so long."""
+    sets = tuple(
+        TestSet(f"set_{rows}", (TensorFile("x", "x.npy", 1, (rows, 4)),)) for rows in (1, 64)
+    )
+    chance = random.Random(large_ms)
+    found = [
+        hand_made.measure(
+            n, [v * (1 + abs(chance.gauss(0, 0.001))) for v in (0.5, large_ms * (1 + n / 10))] * 20
+        )
+        for n in range(9)
+    ]
+    state = CellState(planned=None, cell=replace(CELLS[0], sets=sets), backend=None)  # type: ignore[arg-type]
+    state.launches.extend(found)
+    return state
+
+
+def test_an_ab_goes_on_until_every_shape_is_decided() -> None:
+    """The small shape is the same on both sides; the large one scatters, which pooled runs would not show."""
+    same = measure_order.CellPair(side(5.0), side(5.0))
+    assert not same.open
+    noisy = side(5.0)
+    noisy.launches[:] = [
+        hand_made.measure(n, [0.5, 5.0 * (1 + n % 3)] * 20) for n in range(len(noisy.launches))
+    ]
+    assert measure_order.CellPair(side(5.0), noisy).open

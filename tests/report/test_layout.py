@@ -53,6 +53,27 @@ def test_a_firm_column_is_wrapped_last() -> None:
     assert layout.fit_columns(section, 26) == (16, 8)
 
 
+def test_a_column_of_prose_is_readable_or_stands_below_its_rows() -> None:
+    columns = (Column("name", firm=True), Column("n", right=True), Column("why", prose=True))
+    rows = (("a" * 20, "1", "what went wrong is told in a sentence"), ("b", "2", ""))
+    section = Section("T", columns, rows)
+    assert layout.fit_columns(section, 46) == (20, 1, 21)
+    assert layout.format_section(section, 45)[3:6] == (
+        f"{'a' * 20}  1  what went wrong is",
+        " " * 25 + "told in a sentence",
+        "b                     2",
+    )
+    assert layout.format_section(section, 44)[1:] == (
+        "name                  n",
+        f"{'-' * 20}  -",
+        f"{'a' * 20}  1",
+        "    why: what went wrong is told in a",
+        "    sentence",
+        "b                     2",
+    )
+    assert layout.format_section(section, None)[3] == "  ".join(rows[0])
+
+
 def test_an_indented_text_keeps_its_indent_where_it_wraps_and_remarks_wrap_too() -> None:
     section = Section("T", (Column("x"),), (("  one two",),), ("a remark of it",))
     wrapped = ("  one", "  two", "a remark", "  of it")

@@ -12,8 +12,8 @@ import pytest
 
 from perf.report import terminal
 from perf.results import gains
-from perf.schema.journal import Placement
-from perf.schema.record import Outcome, Record
+from perf.schema.journal import Placement, Stage
+from perf.schema.record import NativeFrame, Outcome, Raised, Record
 from tests.results import hand_made as made
 
 RECORDS = made.two_models()
@@ -25,25 +25,38 @@ def line(record: Record, base: Record | None = None) -> str:
     return terminal.format_cell(record, gains.gain_between(base, record) if base else None)
 
 
-def printed(records: tuple[Record, ...], width: int) -> list[str]:
-    """What goes down a pipe."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+class Shown(io.StringIO):
+    """Text that stands on a terminal, or goes down a pipe."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def printed(records: tuple[Record, ...], width: int, *, pipe: bool = False) -> list[str]:
+    """The tables on a terminal of this width, without rich, or down a pipe."""
+    out = Shown(terminal=not pipe)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
         patch.setenv("COLUMNS", str(width))
-        terminal.print_tables(records, made.host())
+        patch.setitem(sys.modules, "rich.console", None)
+        terminal.print_tables(records)
     return out.getvalue().splitlines()
 
 
 def test_a_line_tells_time_spread_launches_io_placement_and_gain() -> None:
     assert line(RECORDS[1], RECORDS[0]) == (
         "squeezenet::CUDAExecutionProvider  Passed  p50 4.040 ms ± 0.050  5 x 20 runs  io host"
-        "  60/65 nodes on EP  +49.8 % over the CPU EP [49.3, 50.2]"
+        "  60/65 nodes on EP  1.99 × faster than the CPU EP [1.97, 2.01]"
     )
-    unclaimed = "no gain over the CPU EP can be claimed [-7.7, 7.8] %"
+    unclaimed = "no gain over the CPU EP can be claimed [0.93, 1.08] ×"
     assert line(RECORDS[4], RECORDS[0]).endswith(unclaimed)
     validated = replace(RECORDS[0], launches=RECORDS[0].launches[:1])
     assert line(validated) == "squeezenet::CPUExecutionProvider  Passed  65/65 nodes on EP"
     unequal = (made.measure(0, [1.0] * 20), made.measure(1, [1.0] * 153))
-    assert "2 x 20-153 runs" in line(Record(made.cell(), made.PASSED, unequal))
+    assert "2 x 20-153 runs" in line(Record(made.cell(checked=False), made.PASSED, unequal))
 
 
 def test_a_line_says_what_mars_it() -> None:
@@ -83,6 +96,15 @@ def test_a_log_can_neither_flood_nor_steer_the_terminal() -> None:
     assert silent[1] == "    (its log holds no line of the engine's own)"
 
 
+def test_below_a_crash_stand_its_stack_and_how_to_see_it_in_gdb() -> None:
+    frames = tuple(NativeFrame(f"f{i}", "/opt/lib\x1b.so" if i else "") for i in range(20))
+    crashed = replace(RECORDS[6], native_stack=frames)
+    head, _, stack, again, gdb = terminal.format_failure(crashed, "again", "gdb --args python")
+    assert head.endswith("ended by SIGSEGV")
+    assert stack == "    native stack: f0" + "".join(f" < f{i} (lib .so)" for i in range(1, 8))
+    assert (again, gdb) == ("    again", "    gdb --args python")
+
+
 def test_the_last_line_counts_and_names_strict() -> None:
     assert terminal.format_summary(RECORDS) == (
         "10 cells: 5 Passed, 1 Mismatched, 1 Crashed, 1 TimedOut, 1 Skipped, 1 NotRun."
@@ -98,12 +120,17 @@ def test_every_section_is_there_and_fits_80_columns() -> None:
     titles = [text.strip("= ") for text in found if text.startswith("==")]
     kinds = ("latency (ms)", "gains", "status", "metrics")
     models = [f"Models/EPs {kind}" for kind in kinds]
-    assert titles == [*models, "Failing Models/EPs", "System information"]
-    assert "  TensorrtExecutionProvider_fp16  1.020  1.005  0.050  1.100   84   +87.3" in found
-    assert "squeezenet  TRT_CUDA_gain(%)  49.52 %  [47.74, 51.23]      5" in found
+    assert titles == [*models, "Failing Models/EPs", "Fastest EP per model"]
+    assert (
+        "  TensorrtExecutionProvider_fp16  1.020  1.005  0.050  1.100  1.111   84   8.00" in found
+    )
+    assert "squeezenet  TRT_CUDA_gain  2.00 × faster   [1.91, 2.05]      5" in found
     assert "  TensorrtExecutionProvider_fp16  Skipped  Skipped" in found
-    (placed,) = (t for t in found if t.startswith("  CUDAExecutionProvider ") and "Conv" in t)
-    assert placed.split()[1:] == ["65", "60", "92.3", "%", "92.3", "%", "Conv", "x5"]
+    (at,) = (
+        i for i, t in enumerate(found) if t.startswith("  CUDAExecutionProvider ") and "92.3" in t
+    )
+    assert found[at].split()[1:] == ["65", "60", "92.3", "%", "92.3", "%"]
+    assert found[at + 1] == "    left on others: Conv x5"
     wide = printed(RECORDS, 200)
     assert wide[wide.index("== Models/EPs status ==") + 4].split() == [
         "bert", "Fail", "Fail", "Fail", "Skipped", "NotRun",
@@ -138,6 +165,48 @@ def test_many_targets_stay_readable_at_80_columns(targets: int) -> None:
         assert sum(cell.target.label in text for text in found) >= 2
 
 
+def test_nothing_is_wrapped_where_the_output_is_no_terminal() -> None:
+    reason = " ".join(f"word{i}" for i in range(100))
+    record = replace(RECORDS[6], outcome=Raised(Stage.RUN, "Fail", reason))
+    (found,) = (t for t in printed((record,), 80, pipe=True) if "word0 " in t)
+    assert found.endswith(reason)
+    lines = terminal.format_failure(record, "again")
+    assert terminal.wrap_lines(lines, Shown(terminal=False)) == lines
+
+
+def test_a_terminal_gets_lines_wrapped_at_words_and_commands_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    reason = " ".join(f"word{i}" for i in range(100))
+    record = replace(RECORDS[6], outcome=Raised(Stage.RUN, "Fail", reason))
+    command = "again " * 30
+    *told, last = terminal.wrap_lines(
+        terminal.format_failure(record, command), Shown(terminal=True)
+    )
+    assert last == f"    {command}"
+    assert max(map(len, told)) <= 60
+    assert " ".join(" ".join(told).split()).count(reason) == 1
+
+
+def test_the_fastest_target_of_a_model_is_named_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = printed(RECORDS, 100)
+    at = found.index("== Fastest EP per model ==")
+    assert found[at + 3].split() == [
+        "squeezenet", "TensorrtExecutionProvider_fp16", "1.005", "TensorrtExecutionProvider,", "2.020", "ms",
+    ]  # fmt: skip
+    same = made.benchmarked(made.cell(target="Other"), (8.0,) * 5, {})
+    assert printed((RECORDS[0], same), 100)[-1].endswith("ms, not told apart")
+    assert "== Fastest EP per model ==" not in printed(RECORDS[:1], 100)
+
+
+def test_a_duration_is_read_at_a_glance() -> None:
+    told = [terminal.format_duration(s) for s in (0.4, 59.4, 200, 3599.6, 7500)]
+    assert told == ["0 s", "59 s", "3 min 20 s", "1 h 00 min", "2 h 05 min"]
+
+
 def test_marks_are_listed_once_under_the_latencies() -> None:
     cells = [made.cell(f"m{i}") for i in range(5)]
     small = tuple(made.benchmarked(c, (0.05, 0.05), {made.CPU: 1}) for c in cells)
@@ -149,7 +218,7 @@ def test_marks_are_listed_once_under_the_latencies() -> None:
 PROGRAM = """\
 from perf.report import terminal
 from tests.results import hand_made as made
-terminal.print_tables(made.two_models(), made.host())
+terminal.print_tables(made.two_models())
 """
 
 

@@ -49,3 +49,15 @@ def test_what_matches(text: str) -> None:
 def test_what_cannot_be_read_says_where(text: str, says: str) -> None:
     with pytest.raises(BadRequestError, match=says):
         compile_filter(text)
+
+
+@pytest.mark.parametrize("text", ["(" * 5000 + "a" + ")" * 5000, "not " * 5001 + "a"])
+def test_an_expression_nested_beyond_reason_is_refused(text: str) -> None:
+    with pytest.raises(BadRequestError, match="nested more than 100 deep") as e:
+        compile_filter(text)
+    assert len(str(e.value)) < 200
+
+
+def test_an_expression_of_thousands_of_words_is_understood() -> None:
+    assert compile_filter(" or ".join(["resnet"] * 20000 + ["squeeze"]))(ID)
+    assert compile_filter(" and ".join(["squeeze"] * 20000))(ID)

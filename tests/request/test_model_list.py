@@ -14,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 from perf.request import model_list as model_files
 from perf.request.model_file import digest_model
 from perf.request.model_list import ModelListError
+from perf.schema import codec
 from perf.schema.cell import Comparison, InputOverride, Tolerance
 from tests import models
 
@@ -61,6 +62,43 @@ def test_seed_004s_keys_and_ours_are_read(tmp_path: Path) -> None:
     assert model.comparison is Comparison.UNORDERED
     assert model.inputs == {"x": InputOverride((1, 3), (0.0, 9.0), 1.0)}
     assert model.half == {"block_ops": ("Relu",)}
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ({"value": 2**53 + 1}, InputOverride(value=2**53 + 1)),
+        ({"value": -(2**63)}, InputOverride(value=-(2**63))),
+        ({"range": [2**53 + 1, 2**63 - 1]}, InputOverride(range=(2**53 + 1, 2**63 - 1))),
+        ({"value": "012"}, InputOverride(value="012")),
+        ({"value": True}, InputOverride(value=1.0)),
+    ],
+)
+def test_an_override_is_read_and_written_to_a_cell_as_it_is_spelled(
+    override: dict[str, Any], read: InputOverride
+) -> None:
+    found = model_files.read_override(json.loads(json.dumps(override)), "list[0]")
+    assert found == read
+    stored = json.loads(json.dumps(codec.encode(found)))
+    assert codec.decode(InputOverride, stored) == read
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ({"range": [3, 1]}, "3 is above 1"),
+        ({"range": [0, 1, 2]}, "takes 2 positional arguments"),
+        ({"range": [0, float("inf")]}, "inf is not finite"),
+        ({"value": float("nan")}, "nan is not finite"),
+        ({"value": 10**400}, "is too large"),
+        ({"value": [1]}, "float"),
+        ({"shape": [1.5]}, "1.5 is no size"),
+        ({"shape": [-1, 3]}, "-1 is no size"),
+    ],
+)
+def test_an_override_that_cannot_be_meant_is_refused(override: dict[str, Any], says: str) -> None:
+    with pytest.raises(ModelListError, match=rf"^list\[0\]: expected .*{says}"):
+        model_files.read_override(override, "list[0]")
 
 
 def test_a_root_directory_holds_for_what_follows_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ VALUES = {
     "trt_ep_options": "a=1", "cuda_ep_options": "a=1", "session_config": "a=1", "shape": "x=1x2", "batch_sizes": "1,4",
     "ep_options": "cpu:a=1", "env": "n=python", "trt_profile": "x=1:2:3", "timeout": "5",
     "io_binding": "on", "cpu_affinity": "0", "devices": "0", "min_ep_share": "0.5",
-    "test_times": "7", "percent_mismatch": "1", "rtol": "1", "atol": "1", "jobs": "2",
+    "test_times": "7", "percent_mismatch": "1", "rtol": "0.5", "atol": "1", "jobs": "2",
     "launches": "2", "warmup": "2", "min_time": "2", "max_time": "90", "seed": "2",
     "intra_op_threads": "2", "inter_op_threads": "2", "memory_limit": "2", "builds": "2",
     "retry_throttled": "2", "max_minutes": "2", "ab": "cpu ov", "plugin": "n=lib.so",
@@ -116,7 +117,28 @@ def test_options_of_one_target_and_named_variants_add_up() -> None:
 
 def test_shapes_name_their_input_even_with_an_equals_sign_and_scalars_too() -> None:
     o = parse(["--shape", "x=8x3x224x224", "a=b=2", "--shape", "s="])
-    assert o.shape == {"x": (8, 3, 224, 224), "a=b": (2,), "s": ()}
+    assert o.shape == ({"x": (8, 3, 224, 224), "a=b": (2,), "s": ()},)
+
+
+@pytest.mark.parametrize(
+    ("words", "sets"),
+    [
+        (["x=8x64", "x=16x64"], ({"x": (8, 64)}, {"x": (16, 64)})),
+        (["x=8x64", "--shape", "x=16x64"], ({"x": (8, 64)}, {"x": (16, 64)})),
+        (["x=8", "m=8x1", "x=16", "m=16x1"], ({"x": (8,), "m": (8, 1)}, {"x": (16,), "m": (16, 1)})),
+        (["x=8", "x=16", "n=3"], ({"x": (8,), "n": (3,)}, {"x": (16,), "n": (3,)})),
+        (["x=8", "x=8"], ({"x": (8,)},)),
+    ],
+)  # fmt: skip
+def test_an_input_given_several_shapes_is_a_sweep(
+    words: list[str], sets: tuple[dict[str, tuple[int, ...]], ...]
+) -> None:
+    assert parse(["--shape", *words]).shape == sets
+
+
+def test_a_run_of_before_sweeps_holds_one_shape_of_each_input() -> None:
+    stored = {f.name: f.default for f in FLAGS} | {"shape": {"x": [8, 64]}}
+    assert options.build_options(stored).shape == ({"x": (8, 64)},)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +166,21 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--launches", "0"], "--launches 0: must be at least 1"),
         (["--rtol", "-1"], "--rtol -1: must be at least 0"),
         (["--rtol", "nan"], "--rtol nan: must be at least 0"),
+        (["--rtol", "1"], "--rtol 1: must be below 1: that would let anything pass"),
+        (["--rtol", "inf"], "--rtol inf: must be below 1"),
+        (["--atol", "nan"], "--atol nan: must be at least 0"),
+        (["--atol", "inf"], "--atol inf: must be below 1e+06"),
+        (["--atol", "1e6"], "--atol 1e6: must be below 1e+06"),
+        (["--percent_mismatch", "100"], "--percent_mismatch 100: must be below 100"),
+        (["--percent_mismatch", "nan"], "--percent_mismatch nan: must be at least 0"),
+        (["-t", "200001"], "--test_times 200001: must be at most 200000"),
+        (["--launches", "9" * 30], "must be at most 2147483647"),
+        (["--warmup", "9" * 5000], "Exceeds the limit"),
+        (["--timeout", "inf"], "--timeout inf: must be at most 2147483647"),
+        (["--memory_limit", "nan"], "--memory_limit nan: must be at least 0"),
+        (["--max_time", "inf"], "--max_time inf: must be at most"),
+        (["--cpu_affinity", "0-99999999999"], "0-99999999999 is no range of cores; cores are 0 to 8191"),
+        (["--cpu_affinity", "3-1"], "3-1 is no range of cores"),
         (["-b", "maybe"], "--io_binding maybe: use on, off or both"),
         (["-g", "9"], "--graph_enablement 9: use one of disable, basic"),
         (["--shape", "a=1x2", "x"], "--shape a=1x2 x: 'x' is not name=8x3x224x224"),
@@ -160,8 +197,12 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--exec_prefix", "nice"], "--exec_prefix needs --isolation spawn"),
         (["--exec_prefix", "say 'it", "--isolation", "spawn"], "No closing quotation"),
         (["--min_time", "9", "--max_time", "3"], "--max_time 3 is less than --min_time 9"),
+        (["--shape", "x=1", "x=2", "m=1", "m=2", "m=3"], "x has 2 shapes and m 3: give each input as many, or"),
+        (["--ab", "cpu", "ov", "--shape", "x=1", "x=2"], "--ab compares one shape at a time, and --shape gives 2"),
         (["--ab", "cpu"], "--ab takes two targets, got 1"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["-T", "3"], "unrecognized arguments: -T; nearest to -T is -t"),
+        (["--modles", "relu"], "nearest to --modles is --models"),
         (["-t"], "expected one argument"),
     ],
 )  # fmt: skip
@@ -179,7 +220,7 @@ def test_flags_are_never_guessed_from_their_beginning() -> None:
 
 def test_options_survive_the_way_through_run_json() -> None:
     o = parse(
-        ["-e", "cpu", "--ep_options", "cpu[v]:a=b,c", "--shape", "x=1x2", "--timeout", "build=9",
+        ["-e", "cpu", "--ep_options", "cpu[v]:a=b,c", "--shape", "x=1x2", "x=3x4", "--timeout", "build=9",
          "--env", "n=/p", "--cpu_affinity", "0-1", "--trt_profile", "x=1:2:3", "-b", "both", "-vv"]
     )  # fmt: skip
     stored = json.loads(json.dumps({f.name: codec.encode(getattr(o, f.name)) for f in FLAGS}))
@@ -194,3 +235,18 @@ def test_explicit_names_only_what_was_given() -> None:
 def test_a_run_id_that_is_no_folder_name_is_refused(run_id: str) -> None:
     with pytest.raises(BadRequestError, match="use letters, digits"):
         options.check_run_id(run_id)
+
+
+@pytest.mark.parametrize("run_id", ["latest", "verdicts.jsonl", "benchmark_latency_x.csv"])
+def test_a_run_id_that_the_folder_of_results_means_otherwise_is_refused(run_id: str) -> None:
+    with pytest.raises(BadRequestError, match="means something else by that name"):
+        options.check_run_id(run_id)
+
+
+def test_a_run_id_that_is_in_use_is_refused_whatever_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    for taken in ("link", "file"):
+        with pytest.raises(BadRequestError, match=f"run {taken} exists in .*; choose another"):
+            options.check_run_id(taken, tmp_path)
+    assert options.check_run_id("free", tmp_path) == "free"

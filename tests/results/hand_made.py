@@ -78,7 +78,7 @@ def check(provider: str, nodes: Mapping[str, int], **changes: object) -> Launch:
         "check", LaunchKind.CHECK, PASSED, Ending(0, None, peak_rss_mib=150.0, wall_s=1.0),
         boot_id="boot", cold=True, created=journal.Created(0.25), first_run=journal.FirstRun(0.0125),
         host_memory=journal.HostMemory(50.0, 120.0),
-        compared=(journal.Compared("set_0", "y", "", 0, 10, 1e-5, 1e-4, 1e-6, 1.0, (0, 3)),),
+        compared=(journal.Compared("set_0", "y", "", 0, 10, 1e-5, 1e-4, 1e-6, 1.0, (0, 3), "stored"),),
         placement=journal.Placement(
             "graph_assignment", nodes, {p: {"Conv": n} for p, n in nodes.items()},
             {provider: 2}, {p: 100.0 * n for p, n in nodes.items()},

@@ -7,6 +7,7 @@ import pytest
 
 from perf.results.cell_row import CellRow, make_cell_row
 from perf.results.columns import column_types, unknown_value
+from perf.results.shapes import ShapedRecord
 from perf.schema.cell import Protocol, TensorFile, TestSet
 from perf.schema.journal import Compared, Created, Note, Placement, PrecisionEvidence, Stage
 from perf.schema.record import (
@@ -17,6 +18,7 @@ from perf.schema.record import (
     GpuMemory,
     Launch,
     LaunchKind,
+    NativeFrame,
     Record,
 )
 from perf.stats.summary import Interval, PairedGain
@@ -29,7 +31,9 @@ UNTOLD = GpuCounters(None, None, None, None, None, None, None, None, None)
 
 def row(record: Record, gain: PairedGain | None = None) -> CellRow:
     """The long row."""
-    return make_cell_row(record, gain, run_id="RUN", label="a label", host="box")
+    return make_cell_row(
+        ShapedRecord(record, 1, 1), gain, run_id="RUN", label="a label", host="box"
+    )
 
 
 def checked(**changes: object) -> Record:
@@ -38,8 +42,8 @@ def checked(**changes: object) -> Record:
 
 
 def timed(*launches: Launch) -> Record:
-    """A passed cell of these launches alone."""
-    return Record(made.cell(), made.PASSED, launches)
+    """A passed cell of these launches alone, which was not to be checked."""
+    return Record(made.cell(checked=False), made.PASSED, launches)
 
 
 def counted(index: int, counters: GpuCounters | None, memory: GpuMemory | None = None) -> Launch:
@@ -67,7 +71,16 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         GOOD.cell, options={"a": "b"}, session_config={"c": "d"}, gpu="GPU-1", gpu_name="Board", variant="v",
         protocol=Protocol(affinity=(0, 1), isolation="spawn", seed=7),
     )  # fmt: skip
-    known = Record(cell, Crashed(Stage.CLOSE, "SIGSEGV"), tuple(launches), "", 1.5, (), "now")
+    known = Record(
+        cell,
+        Crashed(Stage.CLOSE, "SIGSEGV"),
+        tuple(launches),
+        "",
+        1.5,
+        (),
+        "now",
+        (NativeFrame("f", "/x/lib.so"),),
+    )
     found = row(known, PairedGain(12.34567, Interval(1.0, 20.0, 0.95), 15))
     wanted = dict(
         run_id="RUN", label="a label", host="box", options={"a": "b"}, session_config={"c": "d"},
@@ -81,6 +94,7 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         partition_us={"a": 1.5}, host_time_us=4.0, host_time_on_ep_us=3.0, attested_layer_share=0.9,
         attested_time_share=0.95, attested_source="inspector", precision_regime="by the model's types",
         engine_cached=True, creation_second_s=0.5, first_run_ms=12.5, first_run_second_ms=10.0, notes=("k: v",),
+        references={"stored": 1}, unreferenced_outputs=0, timed_outputs_compared=0, native_stack=("f (lib.so)",),
     )  # fmt: skip
     assert {k: getattr(found, k) for k in wanted} == wanted
     kinds = column_types(CellRow)
@@ -191,6 +205,22 @@ def test_the_log_is_that_of_the_launch_that_decided() -> None:
     assert found.log == f"{folder}/measure_0/output.log"
 
 
+def test_an_output_counts_once_whatever_runs_it_was_compared_in_and_not_if_it_is_empty() -> None:
+    y, empty = CHECK.compared[0], Compared("set_0", "boxes", "", 0, 0, reference="made")
+    z = replace(y, output="z", reference="CPUExecutionProvider unoptimised")
+    later = tuple(replace(c, timed_run=run) for run in ("first", "last") for c in (y, z, empty))
+    both = made.with_launches(checked(compared=(y, z, empty), unreferenced=3), compared=later)
+    found = row(
+        replace(
+            both,
+            launches=(replace(CHECK, compared=(y, z, empty), unreferenced=3), *both.launches[1:]),
+        )
+    )
+    assert (found.compared_outputs, found.timed_outputs_compared) == (2, 8)  # of two launches
+    assert found.references == {"stored": 1, "CPUExecutionProvider unoptimised": 1}
+    assert (found.unreferenced_outputs, found.marks) == (3, ("3 outputs unchecked",))
+
+
 def test_what_was_seen_stands_over_what_was_planned() -> None:
     device = made.measure(0, [1.0], timed=made.timed([1.0], io="device"))
     assert row(timed(device)).io == "device"
@@ -205,6 +235,6 @@ def test_shapes_notes_and_parts_are_told_once() -> None:
     launch = made.measure(
         0, [9.0], timed=made.timed([9.0], parts_ns=parts), notes=(Note("k", "v"),) * 2
     )
-    found = row(replace(timed(launch), cell=replace(GOOD.cell, sets=sets)))
+    found = row(replace(timed(launch), cell=replace(GOOD.cell, sets=sets, checked=False)))
     assert (found.input_shapes, found.notes) == ({"x": "2x3", "n": "scalar"}, ("k: v",))
     assert found.parts_p50_ms == {"h2d": 2.0, "compute": 5.0}

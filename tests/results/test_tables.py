@@ -118,9 +118,9 @@ CELL_ROWS = st.fixed_dictionaries({k: strategy_of(v) for k, v in column_types(Ce
 @given(st.lists(CELL_ROWS.map(lambda d: CellRow(**d)), max_size=2))
 def test_cells_come_back_as_they_went(rows: list[CellRow]) -> None:
     text = tables.to_csv(column_names(CellRow), list(map(row_values, rows)))
-    assert list(tables._read_csv(Path("cells.csv"), text)) == rows
+    assert list(tables._read_csv(Path("cells.csv"), io.StringIO(text, newline=""))) == rows
     lines = "\n".join(map(tables.to_json, rows))
-    assert list(tables._read_json(Path("cells.jsonl"), lines)) == rows
+    assert list(tables._read_json(Path("cells.jsonl"), io.StringIO(lines))) == rows
 
 
 def test_both_files_of_a_run_read_as_the_same_cells_after_a_spreadsheet_too(
@@ -138,7 +138,7 @@ def test_both_files_of_a_run_read_as_the_same_cells_after_a_spreadsheet_too(
 def test_a_figure_that_is_not_finite_comes_back_and_the_json_is_strict() -> None:
     line = tables.to_json(replace(ROWS[0], max_rel=math.inf, cosine=math.nan))
     json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    (back,) = tables._read_json(Path("cells.jsonl"), line)
+    (back,) = tables._read_json(Path("cells.jsonl"), io.StringIO(line))
     assert (str(back.max_rel), str(back.cosine)) == ("inf", "nan")
 
 

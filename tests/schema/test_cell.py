@@ -34,7 +34,8 @@ OTHER = {
 NOT_IDENTITY = {
     "id": "other", "digest": "0", "variant": "v", "provider": "P", "profile": not CELL.profile,
     "sets": (), "cache": "c", "workspace": "/w", "trtexec": "/t", "device": 5, "gpu": "GPU-1", "gpu_name": "H100",
-    "batch": 7,  # the inputs' digest has it
+    "batch": 7,  # the inputs' digest has it, and shapes too
+    "shapes": {"x": (8, 3)},
 }  # fmt: skip
 
 

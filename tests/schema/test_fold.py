@@ -161,6 +161,27 @@ def test_an_exception_told_is_the_outcome_whatever_the_exit_status() -> None:
     )
 
 
+@pytest.mark.parametrize("status", [0, 1, 7])
+def test_under_a_prefix_the_account_counts_and_not_the_status_of_the_program_before(
+    status: int,
+) -> None:
+    """gdb -batch ends with 1 after a worker that ended well, and with 0 after one that crashed."""
+    under, ending = Expectation(prefix="gdb"), Ending(status, None)
+    assert fold.fold(TOLD, ending, under) == Passed()
+    wrong = (Compared("set_0", "y", "", 1, 10), *TOLD)
+    assert isinstance(fold.fold(wrong, ending, under), Mismatched)
+    assert fold.fold(TOLD[:4], ending, under) == Raised(
+        Stage.RUN,
+        "NoAccount",
+        f"gdb ended with status {status}, and the worker's account before its end: "
+        "output.log has what gdb saw",
+    )
+    raised = ExceptionRaised(Stage.RUN, "Fail", "no kernel")
+    assert fold.fold((*TOLD[:4], raised), ending, under) == Raised(Stage.RUN, "Fail", "no kernel")
+    assert fold.fold(TOLD, Ending(None, signal.SIGSEGV), under) == Crashed(Stage.CLOSE, "SIGSEGV")
+    assert isinstance(fold.fold(TOLD, Ending(0, None, KilledFor.DEADLINE, 9.0), under), TimedOut)
+
+
 def test_what_is_declined_is_skipped_only_by_a_worker_that_ended_well() -> None:
     told = (CellUnsupported("no such device"), Finished(1.0))
     assert fold.fold(told, GOOD, EXPECTED) == Skipped("no such device")

@@ -15,6 +15,7 @@ from perf.conversion import cpu_reference, data_sets
 from perf.conversion.errors import UserError
 from perf.conversion.model_inputs import Override, Overrides
 from perf.conversion.signature import read_signature
+from perf.measure import tensor_io
 from perf.request.model_list import find_test_sets, load_models
 from setup_models import add, reference
 from setup_models.reference import SetOptions, SetReport
@@ -72,6 +73,43 @@ def test_a_text_that_is_given_is_fed_and_listed(tmp_path: Path) -> None:
     assert np.load(one.inputs[0].path).tolist() == [["hi"] * 8]
 
 
+T = TensorProto
+
+
+@pytest.mark.parametrize(
+    ("onnx_type", "words", "fed"),
+    [
+        (T.STRING, ("--value", "x=012"), "012"),
+        (T.STRING, ("--value", "x=true"), "true"),
+        (T.INT64, ("--value", "x=9007199254740993"), 2**53 + 1),
+        (T.INT64, ("--range", "x=9007199254740993:9007199254740993"), 2**53 + 1),
+        (T.BFLOAT16, ("--value", "x=2.0"), 2.0),
+        (T.FLOAT8E4M3FN, ("--range", "x=2:2"), 2.0),
+        (T.INT4, ("--range", "x=-3:-3"), -3),
+        (T.UINT4, ("--value", "x=15"), 15),
+        (T.BOOL, ("--value", "x=true"), True),
+    ],
+)
+def test_a_value_of_any_type_is_added_listed_and_fed_by_a_run(
+    tmp_path: Path, onnx_type: int, words: tuple[str, ...], fed: object
+) -> None:
+    # the CPU EP has a Transpose of 4-bit integers, and an Identity of everything else
+    op = "Transpose" if onnx_type in (T.INT4, T.UINT4) else "Identity"
+    model = model_of([helper.make_node(op, ["x"], ["y"])])
+    model.opset_import[0].version, model.ir_version = 21, 10
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.elem_type = onnx_type
+    source = save(model, tmp_path / "mine.onnx")
+    assert add.main([str(source), "--models", str(tmp_path / "models"), *words]) == 0
+    (listed,) = load_models(tmp_path / "models" / "model_list.json")
+    for data in ("zoo", "random"):
+        (one, *_) = prepared(listed, tmp_path / data, data)
+        for tensors in (tensor_io.load_inputs(one), tensor_io.load_expected(one)):
+            for array in tensors.values():
+                assert tensor_io.onnx_type_of(array) == onnx_type
+                assert set(tensor_io.decode(array).ravel().tolist()) == {fed}
+
+
 def test_open_dims_are_asked_for_and_nothing_is_made(tmp_path: Path) -> None:
     source = save(mlp(batch="length"), tmp_path / "mine.onnx")
     done = command(source, "--models", tmp_path / "models")
@@ -115,6 +153,13 @@ def test_what_was_not_checked_is_remarked_on(tmp_path: Path) -> None:
     other = model_of([helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")])
     other.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     report = added(other, tmp_path, "other")
+    nothing = [
+        helper.make_node("NonZero", ["x"], ["n"]),
+        helper.make_node("Cast", ["n"], ["y"], to=1),
+    ]
+    no_input = Overrides({"x": Override(value="0")})
+    none = added(model_of(nothing), tmp_path, "none", overrides=no_input)
+    assert none.notes[0].startswith("not cross-checked: no output has an element")
     assert report.notes[0].startswith("not cross-checked: onnx.reference cannot run it")
 
 
@@ -162,8 +207,8 @@ def test_options_are_understood() -> None:
     inputs = {
         "a": Override((1, 3, 4), (-1.0, 1.5)),
         "scalar": Override(()),
-        "sr": Override(value=16000),
-        "flag": Override(value=True),
+        "sr": Override(value="16000"),  # as it stands: "012" is another text than "12"
+        "flag": Override(value="true"),
         "t": Override(value="hi"),
     }
     assert found == Overrides(inputs, {"batch": 4})

@@ -161,12 +161,12 @@ def test_no_pairs_is_no_gain_and_no_time_is_an_error() -> None:
         own.paired_gain([(1.0, 0.0)])
 
 
-def test_an_a_a_comparison_claims_a_gain_about_one_time_in_twenty() -> None:
+def test_an_a_a_comparison_claims_a_gain_less_than_one_time_in_twenty() -> None:
     random = np.random.default_rng(1)
     drift = random.uniform(1, 2, (2000, 5))
     a, b = (drift * np.exp(random.normal(0, 0.03, drift.shape)) for _ in range(2))
     found = [own.paired_gain(list(zip(x, y, strict=True))) for x, y in zip(a, b, strict=True)]
-    assert 0.035 <= sum(bool(gain and gain.claimed) for gain in found) / 2000 <= 0.065
+    assert 0.01 <= sum(bool(gain and gain.claimed) for gain in found) / 2000 <= 0.05
 
 
 @given(st.one_of(st.none(), times), st.one_of(st.none(), st.just(0.0), times))

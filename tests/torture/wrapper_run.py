@@ -41,7 +41,7 @@ def attack(home: Path, attacks: Sequence[str], *words: str) -> Attempt:
     (home / "environments.toml").write_text(VANDAL, encoding="utf-8")
     argv = [
         sys.executable, str(ROOT / "benchmark_wrapper.py"), "-m", "models", "--models", "relu",
-        "-i", "zoo", "-t", "3", "--launches", "1", "--warmup", "0", "--timeout", "10",
+        "-i", "zoo", "-t", "3", "--launches", "1", "--warmup", "0", "--timeout", "20",
         "-e", "cpu", "vandal",
         *(w for a in attacks for w in ("--ep_options", f"vandal[{a}]:attack={a}")),
         "-k", "not vandal or vandal and (" + " or ".join(attacks) + ")", *words,

@@ -182,6 +182,34 @@ def test_an_all_zero_reference_has_scale_one() -> None:
     assert differs(off(zero, 1e-2), zero, "fp16")
 
 
+TINY = {"float32": 2.0**-126, "float64": 2.0**-1022, "float16": 2.0**-24}
+
+
+@pytest.mark.parametrize("dtype", TINY)
+def test_an_engine_that_flushes_subnormals_to_zero_is_not_wrong_for_it(dtype: str) -> None:
+    """fp16's own are kept by engines: there only the smallest number may be lost."""
+    below = np.array([0.9, -0.4, 0.1], dtype) * np.array(TINY[dtype], dtype)
+    assert not differs(np.zeros_like(below), below)
+    assert not differs(below, np.zeros_like(below))
+    above = np.array([5, -2, 2], dtype) * np.array(TINY[dtype], dtype)
+    assert differs(np.zeros_like(above), above)
+    assert differs(above[::-1].copy(), above)
+    assert compared(np.zeros_like(above), above, 1e-4, 0).mismatched == 3  # as a user says it
+
+
+@pytest.mark.parametrize("onnx_type", [16, 17, 18, 19, 20, 23])
+def test_small_types_may_be_off_by_their_smallest_number(onnx_type: int) -> None:
+    zero, smallest, third = (
+        tensor_io.as_coded(np.array([code], np.uint16 if onnx_type == 16 else np.uint8), onnx_type)
+        for code in (0, 1, 3)
+    )
+    assert not differs(zero, smallest)
+    assert not differs(smallest, zero)
+    assert differs(zero, third) is (
+        onnx_type != 16
+    )  # bf16 has fp32's exponents, and so its subnormals
+
+
 def test_outputs_of_any_size_are_compared() -> None:
     for got, reference, expected in (
         (np.zeros((0, 4)), np.zeros((0, 4)), (0, 0, None, "")),

@@ -81,7 +81,7 @@ def test_max_minutes_ends_it_early(shared_home: Path) -> None:
 def test_named_option_sets_are_sides(shared_home: Path) -> None:
     said = ask(
         shared_home, "-i", "zoo", "--ab", "cpu", "cpu[same]", "--ep_options",
-        "cpu[same]:arena_extend_strategy=kSameAsRequested", "--models", "relu", "--launches", "2",
+        "cpu[same]:use_arena=1", "--models", "relu", "--launches", "2",
         "--run_id", "sets",
     )  # fmt: skip
     assert said.status == 0, said
@@ -152,3 +152,11 @@ def test_a_canary_is_launched_before_every_launch(home: Path) -> None:
     side = read_run(home / "result" / "run")
     assert {c.model for c in side.canaries} == {"canary"}
     assert {c.model for c in side.cells} == {"linear", "relu"}
+
+
+def test_an_ab_run_ends_in_its_verdict(ab: Said) -> None:
+    """Its two sides are the same: the last line says within what, or which shape was too noisy to say."""
+    last = ab.out.splitlines()[-1]
+    assert last.startswith("A/B: CPUExecutionProvider@old -> CPUExecutionProvider@new: ")
+    assert "1 cell, 2 input shapes" in last  # the model's two sets have 1 and 2 rows
+    assert "x=2x8" in ab.out

@@ -34,12 +34,47 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["--resume", "never"], "no run there (no run.json)"),
         (["--rerun", "failed"], "no run there (no run.json)"),
         (["--cpu_affinity", "999"], "--cpu_affinity 999: this machine's cores are"),
+        (["--run_id", "latest"], "--run_id latest: the folder of results means something else"),
+        (["--env", "x=/nowhere/python"], "--env x=/nowhere/python: no interpreter /nowhere/python can be"),
+        (["--env", "x=/etc", "--list"], "--env x=/etc: no interpreter"),
+        (["--shape", "z=8x64"], "--shape z=8x64: linear: no input is called 'z'; its inputs are 'x' [batch,8]"),
+        (["--shape", "x=8x64", "--models", "linear"], "linear: input 'x' is [batch,8], not 8x64"),
+        (["--shape", "x=2x8", "x=8"], "--shape x=8: linear: input 'x' is [batch,8], not 8"),
+        (["--ep_options", "cpu:nonsense=1"],
+         "--ep_options CPUExecutionProvider: no option nonsense; it takes use_arena"),
+        (["--ep_options", "cpu[v]:use_arenas=1"], "no option use_arenas; nearest is use_arena"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_one_line_and_status_2(
     shared_home: Path, words: list[str], says: str
 ) -> None:
     refused(shared_home, *words, says=says)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"garbage" * 99, "net.onnx: truncated, or not an ONNX model of 693 bytes"),
+        (b"", "home/net.onnx: truncated, or not an ONNX model: it is empty"),
+        (None, "net.onnx: truncated, or not an ONNX model"),
+    ],
+)
+def test_a_file_given_by_name_that_is_no_model_is_refused_before_anything_runs(
+    home: Path, data: bytes | None, says: str
+) -> None:
+    whole = (home / "models" / "linear" / "model.onnx").read_bytes()
+    (home / "net.onnx").write_bytes(whole[: len(whole) // 2] if data is None else data)
+    refused(home, "-m", "net.onnx", "-i", "random", says=says)
+    refused(home, "-m", "models/relu/model.onnx", "net.onnx", "--dry_run", says=says)
+
+
+def test_a_shape_that_fits_one_of_several_models_is_run_on_that(home: Path) -> None:
+    said = ask(home, "-i", "random", "-t", "3", "--launches", "1", "--shape", "x=5x8")
+    outcomes = {r.cell.model.name: r.outcome for r in said.records.values()}
+    assert said.status == 0
+    assert outcomes["linear"] == Passed()
+    assert isinstance(outcomes["relu"], ArtefactFailed)
+    assert "input 'x' is [2,8] in the model, and 5x8 is asked for" in outcomes["relu"].what
 
 
 @pytest.mark.parametrize(
@@ -155,12 +190,23 @@ def test_a_backend_kept_elsewhere_that_is_none_is_one_line(
     refused(home, says=f"[mine]: backend {home}/mine.py: {says}")
 
 
+def test_an_option_that_an_engine_does_not_know_is_refused_in_its_words(home: Path) -> None:
+    python = ROOT / ".envs" / "openvino" / "bin" / "python"
+    words = ("--env", f"ov={python}", "-e", "ov@ov", "--ep_options")
+    says = "OpenVINOExecutionProvider refuses the option nonsense: Invalid OpenVINO EP option: nonsense"
+    refused(home, *words, "ov:nonsense=1", says=says)
+    known = ask(home, *words, "ov:num_of_threads=1", *QUICK, "-r", "both", "--models", "relu")
+    assert {c["status"] for c in known.cells.values()} == {"Pass"}
+
+
 # Interpreters
 
 
 def test_an_interpreter_that_is_not_there_fails_its_cells_and_no_others(home: Path) -> None:
-    words = ("--env", "gone=/no/such/python", "-e", "cpu", "cpu@gone", "--models", "relu")
-    said = ask(home, *QUICK, "-r", "both", *words)
+    (home / "environments.toml").write_text(
+        CURRENT + '[gone]\npython = "/no/such/python"\n', encoding="utf-8"
+    )
+    said = ask(home, *QUICK, "-r", "both", "-e", "cpu", "cpu@gone", "--models", "relu")
     assert said.status == 1  # a target that was named could not run
     assert {i: c["status"] for i, c in said.cells.items()} == {
         "relu::CPUExecutionProvider": "Pass",

@@ -30,12 +30,16 @@ def test_what_failed_in_the_latest_run_is_run_again_and_nothing_else(first: Said
     home = first.results.parent
     failed = [f"wrong::{CPU}", f"wrong::{CPU}[io=device]"]
     assert [i for i, c in first.cells.items() if c["status"] == "Fail"] == failed
-    again = ask(home, *QUICK, "-b", "both", "--rerun", "failed")
+    again = ask(home, "--rerun", "failed")  # in its mode, with its inputs and counts
     assert cells(again) == failed
-    better = ask(home, *QUICK, "-b", "both", "--rerun", "failed", "--atol", "2")
+    digests = {i: first.records[i].cell.digest for i in failed}
+    assert {i: r.cell.digest for i, r in again.records.items()} == digests
+    script = again.out.splitlines()[2].strip()
+    assert "--running_mode both" in script
+    better = ask(home, "--rerun", "failed", "--atol", "2")  # what is given stands above it
     assert cells(better) == failed
     assert {c["status"] for c in better.cells.values()} == {"Pass"}
-    none = ask(home, *QUICK, "-b", "both", "--rerun", "failed")
+    none = ask(home, "--rerun", "failed")
     assert none.status == 2
     assert f"--rerun failed: no cell failed in run {better.run.run_id}" in one_line(none)
 
@@ -50,6 +54,18 @@ def test_a_bare_file_is_a_model_with_the_data_beside_it(home: Path) -> None:
     stored = ask(home, "-m", Path(alone).name, *QUICK)
     detail = stored.cells[f"alone::{CPU}"]["detail"]
     assert "no test_data_set_N/input_M.pb; use -i random" in detail
+
+
+def test_one_input_given_two_shapes_is_a_cell_each_with_its_own_data(home: Path) -> None:
+    said = ask(
+        home, *QUICK[2:], "-i", "random", "--models", "linear", "--shape", "x=8x8", "x=16x8"
+    )
+    assert cells(said) == [f"linear::{CPU}[x=8x8]", f"linear::{CPU}[x=16x8]"]
+    assert [r["status"] for r in said.cells.values()] == ["Pass", "Pass"]
+    assert [r["input_shapes"] for r in said.cells.values()] == [{"x": "8x8"}, {"x": "16x8"}]
+    records = (said.records[i] for i in said.cells)
+    fed = [{s.inputs[0].shape for s in r.cell.sets} for r in records]
+    assert fed == [{(8, 8)}, {(16, 8)}]
 
 
 def test_the_words_of_the_predecessor_are_understood(home: Path) -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec
-from perf.backends._ort.session import OrtSession, SessionSpec
+from perf.backends._ort.session import CPU, OrtSession, SessionSpec
 from perf.schema.cell import Cell, Precision
-
-CPU = "CPUExecutionProvider"
 
 
 def provider_backend(

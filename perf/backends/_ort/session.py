@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
-from perf.backends._ort import values as ort_values
-from perf.measure import layer_precision, placement
+from perf.backends._ort import values
+from perf.measure import layer_precision, ort_values, placement
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
 
 if TYPE_CHECKING:
     import numpy as np
+
+CPU = "CPUExecutionProvider"
+ARENA = "use_arena"  # its one option, 0 or 1
 
 Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 
@@ -25,7 +28,6 @@ _DEVICE_MEMORY = re.compile(
     r"|OutOfMemory|out of device memory",
     re.I | re.S,
 )
-_NO_NUMPY = re.compile(r"bfloat16|float[48]|int[42]\b")
 _ANY_MEMORY = re.compile(
     r"Failed to allocate memory|bad_alloc|Available memory of \d+ is smaller", re.I
 )
@@ -88,6 +90,8 @@ def session_options(cell: Cell) -> Any:
     options.inter_op_num_threads = cell.protocol.inter_op_threads
     if cell.protocol.inter_op_threads > 1:
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL  # else ORT ignores the number
+    if cell.provider == CPU:  # it takes no provider options: this is the session's
+        options.enable_cpu_mem_arena = cell.options.get(ARENA, "1") != "0"
     for key, value in cell.session_config.items():
         options.add_session_config_entry(key, value)
     if cell.profile and hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
@@ -103,7 +107,7 @@ class OrtSession:
         self._output_types = {o.name: str(o.type) for o in session.get_outputs()}
         self._input_types = {i.name: str(i.type) for i in session.get_inputs()}
         types = (*self._input_types.values(), *self._output_types.values())
-        self._coded = any(_NO_NUMPY.search(t) for t in types)
+        self._coded = any(ort_values.NO_NUMPY.search(t) for t in types)
         self._last_feed: Tensors | None = None
         self._profile: Path | None = None
         self.cached = spec.cached
@@ -191,8 +195,8 @@ class OrtSession:
         if self._coded:
             # numpy has no such types: OrtValues in and out (some 30 µs a call more than arrays)
             run_values = self._session.run_with_ort_values
-            values = [ort_values.values_of_feed(f) for f in grouped]
-            return lambda i: run_values(names, values[i])
+            held = [values.values_of_feed(f) for f in grouped]
+            return lambda i: run_values(names, held[i])
         run = self._session.run
         return lambda i: run(names, grouped[i])
 
@@ -206,7 +210,7 @@ class OrtSession:
             binding = self._session.io_binding()
             for name, array in self._group_sequences(feed).items():
                 binding.bind_ortvalue_input(
-                    name, ort_values.to_device_value(name, array, where, number)
+                    name, values.to_device_value(name, array, where, number)
                 )
             for name, kind in self._output_types.items():
                 if not kind.startswith("tensor("):

@@ -94,6 +94,7 @@ class ProgramSession:
         """
         iterations, duration_s = _share_of_set(cell, len(feeds))
         samples: list[output.Iteration] = []
+        runs_by_set: list[int] = []
         warmups, window = 0, (0.0, 0.0)
         for feed in feeds:
             file = self._fresh("times.json")
@@ -105,10 +106,11 @@ class ProgramSession:
             rows = output.parse_times(_read(file, "times"))
             kept = rows[: iterations if cell.protocol.runs else MOST_RUNS // len(feeds)]
             samples += kept
+            runs_by_set.append(len(kept))
             warmups += output.warmup_requests(log.text)
             if len(feeds) == 1 and len(kept) == len(rows):  # else energy and samples do not match
                 window = _timed_window(log)
-        timed = self._timed(samples, len(feeds), warmups, window)
+        timed = self._timed(samples, runs_by_set, warmups, window)
         return TimedRuns(
             timed, no_outputs="trtexec times itself and writes no outputs of timed runs"
         )
@@ -182,7 +184,7 @@ class ProgramSession:
     def _timed(
         self,
         rows: Sequence[output.Iteration],
-        sets: int,
+        runs_by_set: Sequence[int],
         warmups: int,
         window: tuple[float, float],
     ) -> Timed:
@@ -192,7 +194,7 @@ class ProgramSession:
         return Timed(
             samples_ns=ns("compute" if self._gpu_only else "latency"),
             io=(Io.DEVICE if self._gpu_only else Io.HOST).value,
-            sets=sets,
+            sets=len(runs_by_set),
             warmup=warmups,
             floor_ns=0,  # events on the device's clock: no clock pair of the host is in a sample
             run_delay_ns=None,
@@ -202,6 +204,7 @@ class ProgramSession:
             ended_s=window[1],
             gpu_only=self._gpu_only,
             parts_ns={} if self._gpu_only else {p: ns(p) for p in ("h2d", "compute", "d2h")},
+            runs_by_set=tuple(runs_by_set),
         )
 
 
