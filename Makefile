@@ -1,7 +1,7 @@
 .PHONY: setup setup-dev lint environments test test-frameworks native torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
-SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh .github/workflows/*.sh
+SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh
 SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
 setup:
@@ -29,6 +29,7 @@ lint: setup-dev
 
 environments: setup-dev # what the tests run in, beside .venv
 	tests/web/setup.sh
+	tests/fleet/fetch_slurm.sh .envs/slurm
 	$(PY) -m setup_models.offline
 	$(PY) -m perf.cli.env build openvino nxrt rtx cuda
 	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu

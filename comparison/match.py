@@ -60,7 +60,17 @@ def match_cells(
     out: list[Matched] = []
     for key in sorted(before.keys() | after.keys()):
         out += _match_group(before.get(key, ()), after.get(key, ()), across)
+    if any(len({c.conditions.get("host") for c in r.cells}) > 1 for r in (previous, current)):
+        out = [_tell_hosts(m) for m in out]
     return tuple(out)
+
+
+def _tell_hosts(m: Matched) -> Matched:
+    """A pair of a run of many hosts says where the two were measured, alike as the hosts may be."""
+    if isinstance(m, LoneCell):
+        return m
+    a, b = (c.conditions.get("host", "") for c in (m.previous, m.current))
+    return replace(m, across=(*m.across, f"host: {a} -> {b}")) if a and b and a != b else m
 
 
 def find_differences(a: CellSummary, b: CellSummary) -> Mapping[str, tuple[str, str]]:

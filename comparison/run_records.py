@@ -3,10 +3,11 @@
 import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 from comparison.cell_summary import (
     Accuracy,
@@ -17,8 +18,9 @@ from comparison.cell_summary import (
     RunSummary,
     UnreadableError,
 )
-from perf.results import cell_figures, latency
+from perf.results import cell_figures, latency, run_folder
 from perf.results.cell_row import CellRow, format_signature
+from perf.results.host_records import host_name
 from perf.results.latency import NS_PER_MS
 from perf.results.shapes import ShapedRecord, split_by_shapes
 from perf.results.tables import TableError, iterate_cells
@@ -31,6 +33,7 @@ from perf.stats.sequential_test import tail_ratio
 from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
+HOST_CANARY = "host_canary"  # and of the one that is measured first and last on a host
 HOST_LIMIT = 1 << 20  # bytes
 ROWS_A_WORD = 50_000  # whoever waits for a table so long is told how far it is
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
@@ -40,15 +43,18 @@ NO_SAMPLES = "it holds no samples: launches cannot be paired, and only p50 has a
 def read_run(folder: Path) -> RunSummary:
     """Summarise every record below a run's folder; raises UnreadableError."""
     damaged: list[str] = []
-    machine = read_machine_conditions(folder, damaged)
-    records = read_records(folder, damaged)
-    cells = [summarise_record(x, machine) for r in records for x in split_by_shapes(r)]
+    machines = read_machines(folder, damaged)
+    cells = [
+        summarise_record(part, machines.of(r), machines.flagged_of(r))
+        for r in read_records(folder, damaged)
+        for part in split_by_shapes(r)
+    ]
     if not cells:
         why = damaged[0] if damaged else "did the run end early?"
         raise UnreadableError(f"{folder}: no record.json that can be read below cells/; {why}")
     return RunSummary(
         label=folder.name,
-        cells=tuple(c for c in cells if c.model != CANARY),
+        cells=tuple(c for c in cells if c.model not in (CANARY, HOST_CANARY)),
         metrics=frozenset(Metric),
         canaries=tuple(c for c in cells if c.model == CANARY),
         damaged=tuple(damaged),
@@ -74,9 +80,42 @@ def read_records(folder: Path, damaged: list[str]) -> Iterator[Record]:
         yield found
 
 
-def read_machine_conditions(folder: Path, damaged: list[str]) -> Mapping[str, str]:
-    """Conditions that the whole run shares, from host.json; empty where it cannot be read."""
-    path = folder / "host.json"
+@dataclass(frozen=True)
+class Machines:
+    """Conditions of the machines that a run ran on: the one, or by the host that launches name."""
+
+    one: Mapping[str, str]
+    by_key: Mapping[str, Mapping[str, str]]
+    flagged: Mapping[str, str]  # in a merged run, hosts that are not to be trusted, and why
+
+    def of(self, found: Record) -> Mapping[str, str]:
+        """Of the one host that made a record's launches; else of the run as a whole."""
+        keys = {x.host for x in found.launches}
+        return self.by_key.get(keys.pop(), self.one) if len(keys) == 1 else self.one
+
+    def flagged_of(self, found: Record) -> tuple[str, ...]:
+        """What was wrong with the hosts of a record."""
+        keys = dict.fromkeys(x.host for x in found.launches)
+        return tuple(f"host {host_name(k)} {self.flagged[k]}" for k in keys if k in self.flagged)
+
+
+def read_machines(folder: Path, damaged: list[str]) -> Machines:
+    """The machines of a run, from host.json, hosts/ and run.json; empty where they cannot be read."""
+    one = _conditions(_read_host(folder / "host.json", damaged))
+    by_key = {
+        p.stem: _conditions(_read_host(p, damaged)) for p in sorted(folder.glob("hosts/*.json"))
+    }
+    try:
+        told = run_folder.read_json(folder / "run.json")
+    except NewerSchemaError as e:
+        raise UnreadableError(str(e)) from e
+    merged = told.get("merged") if isinstance(told, dict) else None
+    flagged = merged.get("flagged") if isinstance(merged, dict) else None
+    texts = flagged.items() if isinstance(flagged, dict) else ()
+    return Machines(one, by_key, {key: str(text) for key, text in texts})
+
+
+def _read_host(path: Path, damaged: list[str]) -> Mapping[str, Any]:
     try:
         host = strict_json.parse(read_whole(path, HOST_LIMIT))
         if not isinstance(host, dict):
@@ -86,6 +125,10 @@ def read_machine_conditions(folder: Path, damaged: list[str]) -> Mapping[str, st
     except (OSError, ValueError) as e:
         damaged.append(f"{path}: cannot be read ({shorten(str(e), 160)})")
         return {}
+    return host
+
+
+def _conditions(host: Mapping[str, Any]) -> Mapping[str, str]:
     gpus = [g for g in host.get("gpus") or () if isinstance(g, dict)]
     out = {
         "cpu": str(host.get("cpu") or ""),
@@ -104,7 +147,8 @@ def read_cells_table(path: Path) -> RunSummary:
     try:
         for row in iterate_cells(path):
             ids[row.run_id] = None
-            cells.append(summarise_row(row))
+            if row.model != HOST_CANARY:
+                cells.append(summarise_row(row))
             if len(cells) % ROWS_A_WORD == 0:
                 print(f"{path}: {len(cells):,} rows read", file=sys.stderr)
     except FileNotFoundError:
@@ -121,8 +165,10 @@ def read_cells_table(path: Path) -> RunSummary:
     return RunSummary(next(iter(ids)), tuple(cells), metrics, (NO_SAMPLES,))
 
 
-def summarise_record(part: ShapedRecord, machine: Mapping[str, str]) -> CellSummary:
-    """What a comparison needs to know of one record and one of its input shapes."""
+def summarise_record(
+    part: ShapedRecord, machine: Mapping[str, str], flagged: tuple[str, ...] = ()
+) -> CellSummary:
+    """What a comparison needs to know of one record and one of its input shapes, and of its host."""
     found, shapes = part.record, cell_figures.format_shapes(part.record.cell)
     cell, check = found.cell, check_launch(found)
     launches = tuple(_summarise_launch(x, found) for x in found.launches if x.kind == "measure")
@@ -136,7 +182,7 @@ def summarise_record(part: ShapedRecord, machine: Mapping[str, str]) -> CellSumm
         launches=tuple(x for x in launches if x.values), values=_summarise_values(launches),
         accuracy=_summarise_accuracy(check.compared) if check and check.compared else None,
         placement=_summarise_placement(cell.provider, check.placement) if check else None,
-        disturbances=disturbances, disturbed=disturbed,
+        disturbances=(*disturbances, *flagged), disturbed=disturbed,
         shapes=format_signature(shapes) if part.count > 1 else "", is_first=part.number == 1,
     )  # fmt: skip
 
@@ -256,6 +302,7 @@ def summarise_row(row: CellRow) -> CellSummary:
         "precision": row.precision,
         "math": row.math_mode,
         "graph": row.graph_optimization,
+        "host": row.host,
     }
     options = _join({**row.options, **row.session_config})
     launches = tuple(

@@ -14,7 +14,7 @@ from perf.conversion.op_schemas import opset_of
 from perf.conversion.signature import Value, signature_of
 from perf.request.command_parser import CommandParser
 from perf.request.model_file import digest_model
-from perf.request.model_list import ModelListError, find_sources, find_test_sets, load_all
+from perf.request.model_list import ModelListError, find_sources, find_test_sets, list_all
 from perf.request.programs import command_of
 from perf.schema.cell import ModelFile
 from setup_models import offline, packages
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places += args.keep_cache.glob("*") if args.keep_cache else ()
     folders = sorted(path for path in places if path.is_dir())
     try:
-        models = load_all(find_sources((str(args.source),), "."))
+        models = [m.load() for m in list_all(find_sources((str(args.source),), "."))]
         findings = [examine_model(model, folders) for model in models]
     except ModelListError as error:
         raise UserError(str(error)) from error

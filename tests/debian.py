@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 
-def need(program: str, packages: str) -> None:
+def need(program: str, packages: str, path: str | None = None) -> None:
     """Skip the test where a program is missing; in CI, whose script installs it, that is a failure."""
-    if shutil.which(program) is None:
+    if shutil.which(program, path=path) is None:
         end = pytest.fail if os.environ.get("CI") else pytest.skip
         end(f"needs {program}: apt-get install {packages}")

@@ -15,6 +15,7 @@ from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
 from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
+from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
@@ -57,11 +58,13 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
         return listing.show_targets([offers], gpus, options)
     made_by = original_words(words, options, Path(options.perf_result_path).absolute())
     plan = _make_plan(options, (program, *made_by), offers, gpus)
+    if not plan.planned:
+        return listing.show_empty_shard(options)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     current_environment.require_onnx()
     with run_session(plan) as session:
-        session.run(InProcessLauncher(session.host.boot_id, session.folder.root))
+        session.run(InProcessLauncher(session.host.boot_id, session.folder.root, session.host_key))
         session.write_tables()
         session.show_summary()
     return session.exit_status()
@@ -92,11 +95,12 @@ def _make_plan(
     options: Options, command: tuple[str, ...], offers: tuple[Offer, ...], gpus: tuple[Gpu, ...]
 ) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_requested(options)
-    chosen = choose_offers(offers, options, formats_of(models))
-    planned = plan_cells(models, chosen, options, rerun_filter(options, results), gpus)
+    found = load_requested(options)
+    chosen = choose_offers(offers, options, formats_of(found.models))
+    planned = plan_cells(found.models, chosen, options, rerun_filter(options, results), gpus)
     refuse_ignored_options(planned)
-    return RunPlan(planned, offers, options, results, command, resumable=False)
+    whole = describe_whole_plan(found.names, chosen, planned, options)
+    return RunPlan(planned, offers, options, results, command, resumable=False, whole=whole)
 
 
 if __name__ == "__main__":

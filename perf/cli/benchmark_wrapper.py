@@ -14,6 +14,7 @@ from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.machine.gpus import find_gpus
 from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
+from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
@@ -51,6 +52,8 @@ def _run(words: Sequence[str], options: Options) -> int:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
     plan = _make_plan(options, words)
+    if not plan.planned:
+        return listing.show_empty_shard(options)
     if options.dry_run:
         return listing.show_plan(plan.planned, options)
     require_onnx()
@@ -93,16 +96,19 @@ def _check_debugger(options: Options) -> None:
 
 def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
-    models = load_requested(options)
-    formats = formats_of(models)
+    found = load_requested(options)
+    formats = formats_of(found.models)
     build = options.install and not options.dry_run
     offers = offer_targets(options, build=build, formats=formats)
     chosen = choose_offers(offers, options, formats)
-    planned = plan_cells(models, chosen, options, rerun_filter(options, results), find_gpus())
+    planned = plan_cells(
+        found.models, chosen, options, rerun_filter(options, results), find_gpus()
+    )
     refuse_ignored_options(planned)
     refuse_options(planned, options)
     command = (PROGRAM, *original_words(words, options, results))
-    return RunPlan(planned, offers, options, results, command)
+    whole = describe_whole_plan(found.names, chosen, planned, options)
+    return RunPlan(planned, offers, options, results, command, whole=whole)
 
 
 if __name__ == "__main__":

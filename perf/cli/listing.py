@@ -50,3 +50,9 @@ def show_plan(planned: Sequence[Planned], options: Options) -> int:
         f"{len(planned)} cell{'' if len(planned) == 1 else 's'}, {able} can run here; {each} each"
     )
     return 0
+
+
+def show_empty_shard(options: Options) -> int:
+    """A shard that no model fell to: that is no mistake, and leaves nothing."""
+    print(f"shard {options.shard} has no cell of this plan; nothing to run")
+    return 0

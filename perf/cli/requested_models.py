@@ -3,16 +3,16 @@
 import subprocess
 
 from perf.cli.named_inputs import refuse_misnamed
+from perf.planning.choose_models import ChosenModels, choose_models
 from perf.planning.targets import NothingMeasurableError
 from perf.request.locations import MODEL_LIST
-from perf.request.model_list import find_sources, load_all
+from perf.request.model_list import find_sources
 from perf.request.options import Options
 from perf.request.programs import child_command, child_variables
-from perf.schema.cell import ModelFile
 from setup_models import offline
 
 
-def load_requested(options: Options) -> tuple[ModelFile, ...]:
+def load_requested(options: Options) -> ChosenModels:
     """Read the models; raises ModelListError, NothingMeasurableError where they cannot be made.
 
     And BadRequestError for a file that is none, or a --shape that none takes.
@@ -20,9 +20,9 @@ def load_requested(options: Options) -> tuple[ModelFile, ...]:
     sources = find_sources(options.model_source, options.workspace)
     if not options.dry_run and any(s.is_file() and s.samefile(MODEL_LIST) for s in sources):
         _make_offline_models()
-    models = load_all(sources)
-    refuse_misnamed(models, sources, options)
-    return models
+    chosen = choose_models(options)
+    refuse_misnamed(chosen.models, sources, options)
+    return chosen
 
 
 def _make_offline_models() -> None:

@@ -28,7 +28,7 @@ from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.screen import Screen
 from perf.request.options import Options
 from perf.request.programs import from_here, script_command
-from perf.results import latency, run_folder, tables
+from perf.results import host_records, latency, run_folder, tables
 from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec
@@ -36,6 +36,7 @@ from perf.schema.cell import Environment
 from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
 from perf.schema.untrusted_file import file_version
 from perf.schema.version import stamp
+from perf.schema.whole_plan import WholePlan
 
 OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
 DAY_S = 24 * 3600.0  # how long a run waits for who holds a lock
@@ -66,6 +67,7 @@ class RunPlan:
     results: Path
     command: tuple[str, ...]  # the program and its words, for the command that runs a cell again
     resumable: bool = True
+    whole: WholePlan | None = None  # the plan over all shards; None: it is part of none
     signals: SignalWatch = field(default_factory=SignalWatch)
 
 
@@ -79,6 +81,7 @@ class RunSession:
     screen: Screen
     store: RecordStore
     signal: int = 0  # what ended it early
+    host_key: str = ""  # under which launches name this host
     tables: tuple[Path, ...] = ()
     cpu_times: busyness.CpuTimes | None = None  # when the run began
     description: Any = None
@@ -137,6 +140,7 @@ class RunSession:
         self.description, self.described = description, file_version(path)
         host = run_folder.make_place(root, root / "host.json")
         atomic_file.write_json(host, codec.encode(self.host))
+        self.host_key = host_records.write_host_record(root, self.host)
 
     def _look_for_others(self) -> None:
         """Say that the machine is busy before anything is measured on it."""
@@ -263,6 +267,7 @@ def _describe(session: RunSession) -> Any:
         "cells": [p.cell.id for p in plan.planned],
         "ab": [ab_sides.side_label(name, plan.planned) for name in plan.options.ab],
         "harness_commit": session.host.harness_commit,
+        **({"plan": codec.encode(plan.whole)} if plan.whole else {}),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from perf.execution.host_canary import HostCanary
 from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
@@ -20,7 +21,7 @@ from perf.planning.launch import (
     RunContext,
     trace_requests,
 )
-from perf.planning.plan import CANARY, group_by_model
+from perf.planning.plan import CANARY, HOST_CANARY, group_by_model
 from perf.planning.targets import Planned
 from perf.report.screen import Screen
 from perf.request.options import Options
@@ -30,7 +31,7 @@ from perf.results.native_stack import read_native_stack
 from perf.results.record_store import RecordStore
 from perf.schema import fold
 from perf.schema.cell import ModelFile
-from perf.schema.record import Crashed, Passed, Raised, Skipped
+from perf.schema.record import Crashed, Passed, Raised, Record, Skipped
 
 
 class ModelTask:
@@ -76,6 +77,7 @@ class Scheduler:
     screen: Screen
     store: RecordStore
     canaries: list[CellState] = field(default_factory=list)
+    host_canary: HostCanary = field(default_factory=HostCanary)
     begun_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -99,7 +101,10 @@ class Scheduler:
         if self.options.resume:
             self.launcher.continue_after(run_folder.read_finished_launches(self.context.run))
         canaries = [p for p in planned if p.cell.model.name == CANARY]
-        groups = iter(group_by_model([p for p in planned if p not in canaries]))
+        watching = [p for p in planned if p.cell.model.name == HOST_CANARY]
+        beside = {p.cell.id for p in (*canaries, *watching)}
+        groups = iter(group_by_model([p for p in planned if p.cell.id not in beside]))
+        self._begin_host_canary(watching)
         for model, cells in group_by_model(canaries):
             self.canaries = _states(cells)
             self._set_up([(model, self.canaries)])
@@ -108,9 +113,12 @@ class Scheduler:
             self._set_up(batch)
             if self.options.benchmarks:
                 for model, states in batch:
+                    self._measure_host_canary(due=self.host_canary.due)
                     self._measure(model, states)
                     self._end_model(states)
+        self._measure_host_canary(due=True)
         self._end_model(self.canaries)
+        self._end_model(self.host_canary.states)
 
     def _set_up(self, batch: Sequence[tuple[ModelFile, list[CellState]]]) -> None:
         """Carry the models' launch graphs out side by side, `jobs` launches at a time, builders alone."""
@@ -187,6 +195,28 @@ class Scheduler:
             self.screen.show_progress(f"measuring {state.cell.id} with fewer threads")
             measure_order.with_threads_note(state, self._launch(request))
 
+    def _begin_host_canary(self, planned: Sequence[Planned]) -> None:
+        """Set the host's canary up, or take it over from the part of the run that is resumed."""
+        for model, cells in group_by_model(planned):
+            states = _states(cells)
+            for state in states:
+                old = self._finished_record(state)
+                if old is not None and old.launches:
+                    state.cell, state.launches = old.cell, list(old.launches)
+                    state.end(old.outcome)
+            if fresh := [s for s in states if not s.launches]:
+                self._set_up([(model, fresh)])
+            self.host_canary = HostCanary(states, self.options.host_canary_every_s)
+
+    def _measure_host_canary(self, *, due: bool) -> None:
+        """Launch the host's canary; what it told is durable at once, for a host may be lost at any time."""
+        if not due:
+            return
+        for number, state in self.host_canary.launches():
+            state.add(self._measure_once(state, number))
+        for state in self.host_canary.states:
+            self._write_record(state)
+
     def _measure_once(self, state: CellState, number: int) -> LaunchResult:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
         self.screen.show_progress(f"measuring {state.cell.id}, launch {number + 1}")
@@ -216,9 +246,12 @@ class Scheduler:
 
     def _is_finished(self, state: CellState) -> bool:
         """A resumed run keeps the cells that it finished."""
-        if self.options.resume and (old := self.store.take_finished(state.cell)):
+        if old := self._finished_record(state):
             state.outcome, state.launches, state.done = old.outcome, list(old.launches), True
         return state.done
+
+    def _finished_record(self, state: CellState) -> Record | None:
+        return self.store.take_finished(state.cell) if self.options.resume else None
 
     def _end_model(self, states: Sequence[CellState]) -> None:
         """A model's cells have ended: what is not yet durable is made so, then all are shown."""
@@ -234,6 +267,13 @@ class Scheduler:
         if failed := state.planned.failed:
             log = run.launch(state.cell, failed.name) / "output.log"
             run_folder.make_place(run.root, log).write_bytes(state.planned.offer.probed.log)
+        record = self._write_record(state)
+        if self.options.validates:
+            self.quarantine.record(state.cell, record.outcome)
+        state.done = True
+
+    def _write_record(self, state: CellState) -> Record:
+        run = self.context.run
         tail: tuple[str, ...] = ()
         if state.launches and not isinstance(state.outcome, (Passed, Skipped)):
             last = run.launch(state.cell, state.launches[-1].name)
@@ -243,9 +283,7 @@ class Scheduler:
             stack = read_native_stack(run.launch(state.cell, "backtrace"))
             record = replace(record, native_stack=stack)
         self.store.keep(record)
-        if self.options.validates:
-            self.quarantine.record(state.cell, record.outcome)
-        state.done = True
+        return record
 
 
 def _was_robbed(result: LaunchResult) -> bool:

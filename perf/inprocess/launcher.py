@@ -29,11 +29,11 @@ class InProcessLauncher:
     batch = 1  # a model that ends this process must not cost the measuring of those before it
     in_flight = 0
 
-    def __init__(self, boot_id: str, root: Path | None = None) -> None:
+    def __init__(self, boot_id: str, root: Path | None = None, host: str = "") -> None:
         """`root` is the run's folder; without one a launch's job is there already, and not ours."""
         self._root = root
         faulthandler.enable(file=2)  # what ends this process says where it was
-        self._boot_id = boot_id
+        self._boot_id, self._host = boot_id, host
         self._order = 0
 
     def start(self, request: LaunchRequest) -> LaunchResult:
@@ -53,7 +53,7 @@ class InProcessLauncher:
         launch = replace(
             fold.fold_launch(request.name, request.kind, events, ending, expected),
             began_s=began, boot_id=self._boot_id, round=request.round, order=self._order,
-            isolation=ISOLATION, cold=True if request.kind is LaunchKind.CHECK else None,
+            host=self._host, isolation=ISOLATION, cold=True if request.kind is LaunchKind.CHECK else None,
             host_memory=None,  # of a process that holds what earlier cells freed, it would mislead
         )  # fmt: skip
         run_folder.write_launch(request.folder, launch)

@@ -9,6 +9,7 @@ from perf.page.matrix import scrolled
 from perf.page.subject import Subject
 from perf.page.wording import counted, listed, percent
 from perf.report.finished_run import FinishedRun
+from perf.results.host_records import host_name
 from perf.results.latency import mark_kind
 
 NAMED = 6  # cells named in a footnote
@@ -54,6 +55,7 @@ def footnotes(subjects: Sequence[Subject]) -> Iterator[Node]:
         yield "No GPU was throttled while a launch was timed."
     firsts = [s for s in subjects if s.is_first]
     yield _checked(firsts)
+    yield from _hosts(firsts)
     unproven = [s for s in firsts if s.row.placement_source == "unproven"]
     if unproven:
         yield f"Where nodes ran is not proven for {_named(unproven)}."
@@ -103,6 +105,17 @@ def _checked(subjects: Sequence[Subject]) -> str:
     checked = sum(s.row.check == "checked" for s in ran)
     told = f"Outputs of {counted(checked, 'cell')} were held against a reference"
     return told + (f"; {listed(left)}." if left else ".")
+
+
+def _hosts(subjects: Sequence[Subject]) -> Iterator[str]:
+    """Where the cells of a run of many hosts ran, and which of its hosts are not to be trusted."""
+    cells = Counter(s.row.host for s in subjects if s.row.host)
+    if len(cells) > 1:
+        told = listed([f"{host} ({counted(n, 'cell')})" for host, n in sorted(cells.items())])
+        yield f"Cells ran on {told}. A gain is over what the same host measured in the same round."
+    for run in {s.run.run_id: s.run for s in subjects}.values():
+        for key, text in run.flagged.items():
+            yield f"Host {host_name(key)} is flagged: {text}."
 
 
 def _named(mine: Sequence[Subject]) -> str:

@@ -1,10 +1,10 @@
 """Models times targets times variants: the cells of a run, and for each that cannot run, why."""
 
-import fnmatch
 import hashlib
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +31,11 @@ from perf.schema.cell import (
     Tolerance,
     seal,
 )
+from perf.schema.whole_plan import Column
 from perf.stats.sequential_test import StoppingRule
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
+HOST_CANARY = "host_canary"  # measured first and last on a host, to see whether the host drifts
 CANARY_MODEL = Path("squeezenet/model.onnx")  # of the offline models
 
 
@@ -65,28 +67,29 @@ def plan_cells(
     """
     boards = gpus_to_use(gpus, options.devices)
     _refuse_contradictions(offers, options, boards)
-    wanted = _models_matching(models, options.models)
-    form_choice.refuse_pickles(wanted, allowed=options.allow_pickle)
+    form_choice.refuse_pickles(models, allowed=options.allow_pickle)
     matches = cell_filter.compile_filter(options.select)
     out = []
-    for number, model in enumerate(wanted):
+    for number, model in enumerate(models):
         board = boards[number % len(boards)] if boards else None
         for offer in form_choice.for_model(model, offers, named=bool(named_targets(options))):
             for cell in _cells_of(model, offer, options):
                 if matches(cell.id) and only(cell.id):
                     out.append(_place_on_device(cell, offer, options, gpus, board))
-    if not out:
+    if not out and not options.shard:
         what = f"{len(models)} models and {len(offers)} targets"
         raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
-    ids = [p.cell.id for p in out]
-    if twice := next((i for i in ids if ids.count(i) > 1), ""):
+    counts = Counter(p.cell.id for p in out)
+    if twice := next((i for i, times in counts.items() if times > 1), ""):
         raise BadRequestError(
             f"two cells are named {twice}: give each --ep_options variant a name of its own"
         )
     if options.ab:
         out = ab_sides.choose_sides(options.ab, out)
     if options.canary and options.benchmarks:
-        out = [*_plan_canaries(offers, options, gpus), *out]
+        out = [*_plan_canaries(CANARY, offers, options, gpus), *out]
+    if options.host_canary_every_s and options.benchmarks and out:
+        out = [*_plan_canaries(HOST_CANARY, offers, options, gpus), *out]
     return tuple(out)
 
 
@@ -111,14 +114,16 @@ def _refuse_contradictions(
 
 
 def _plan_canaries(
-    offers: Sequence[Offer], options: Options, gpus: tuple[Gpu, ...]
+    name: str, offers: Sequence[Offer], options: Options, gpus: tuple[Gpu, ...]
 ) -> Iterator[Planned]:
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
     (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
-    model = replace(found, name=CANARY)
+    model = replace(found, name=name)
     digests = _inputs_digests(model, options, {}, 0)
     for offer in offers:
         cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests, {})
+        if name == HOST_CANARY:  # enough runs to tell a slow host by, whatever -t is
+            cell = replace(cell, protocol=replace(cell.protocol, runs=None, min_time_s=0.5))
         yield _place_on_device(
             cell,
             offer,
@@ -152,16 +157,6 @@ def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Pla
     return list(out.values())
 
 
-def _models_matching(models: Sequence[ModelFile], globs: Sequence[str]) -> tuple[ModelFile, ...]:
-    if not globs:
-        return tuple(models)
-    for glob in globs:
-        if not any(fnmatch.fnmatchcase(m.name, glob) for m in models):
-            known = ", ".join(m.name for m in models[:12])
-            raise BadRequestError(f"--models {glob!r} matches none of: {known}")
-    return tuple(m for m in models if any(fnmatch.fnmatchcase(m.name, g) for g in globs))
-
-
 def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell]:
     named = [e for e in options.ep_options if _applies_to(e, offer)]
     plain = {k: v for e in named if not e.name for k, v in e.options.items()}
@@ -183,6 +178,13 @@ def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell
             cell = replace(made, batch=batch)
             for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
                 yield replace(built, id=_cell_id(model, offer, built.variant))
+
+
+def list_columns(offers: Sequence[Offer], options: Options) -> tuple[Column, ...]:
+    """Target and variant of every cell that each model has, in plan order, whatever -k leaves out."""
+    some_model = ModelFile("", "", "", "")
+    cells = (c for o in offers for c in _cells_of(some_model, o, options))
+    return tuple(dict.fromkeys(Column(c.target, c.variant) for c in cells))
 
 
 def expand_builds(cell: Cell, builds: int) -> tuple[Cell, ...]:

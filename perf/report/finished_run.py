@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from perf.machine.system import SystemInfo
 from perf.report.rerun_command import format_gdb_command, format_rerun_command
 from perf.results import run_folder
 from perf.results.run_folder import RunFolder
 from perf.schema import codec, outcomes
+from perf.schema.merged_run import MergedRun
 from perf.schema.record import Record
 
 
@@ -37,6 +38,9 @@ class FinishedRun:
     folder: RunFolder | None = None  # where logs and profiles lie; None: only records are known
     label: str = ""
     command: Sequence[str] = ()  # as typed
+    flagged: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of a merged run: host's key -> what is wrong with it
     rerun: Callable[[Record], str] = lambda _: ""  # a command to paste that runs a cell again
     expected: Mapping[str, KnownFailure] = field(default_factory=dict)  # by cell id
     debug: Callable[[Record], str] = lambda _: ""  # a command to paste that shows a crash in gdb
@@ -67,6 +71,7 @@ def finished_run(
     *,
     label: str = "",
     command: Sequence[str] = (),
+    flagged: Mapping[str, str] | None = None,
     expected: Mapping[str, KnownFailure] | None = None,
 ) -> FinishedRun:
     """A run whose records are at hand, with commands that run its cells again."""
@@ -77,6 +82,7 @@ def finished_run(
         folder=folder,
         label=label,
         command=command,
+        flagged=flagged or {},
         rerun=lambda record: format_rerun_command(record, command) if command else "",
         expected=expected or {},
         debug=lambda record: format_gdb_command(record, folder),
@@ -98,8 +104,15 @@ def read_finished_run(
         host = codec.decode(SystemInfo, run_folder.read_json(folder.root / "host.json"))
     return finished_run(
         folder, records, host, label=str(description.get("label") or ""),
-        command=_words(description.get("command")), expected=expected,
+        command=_words(description.get("command")), flagged=_read_flagged(description), expected=expected,
     )  # fmt: skip
+
+
+def _read_flagged(description: Mapping[str, Any]) -> Mapping[str, str]:
+    """Hosts of a merged run that are not to be trusted; none where it does not tell."""
+    with suppress(codec.DecodeError):
+        return codec.decode(MergedRun, description.get("merged")).flagged
+    return {}
 
 
 def _passed(record: Record) -> bool:

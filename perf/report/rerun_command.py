@@ -21,7 +21,9 @@ _OF_ENGINES = re.compile(
     r"\w*(?<!_VERSION)(?<!_HOME)(?<!_PATH)(?<!_ROOT)(?<!_DIR)|NVIDIA_TF32_OVERRIDE|LD_LIBRARY_PATH|LD_PRELOAD"
 )
 # of no use to run a cell again
-OF_ONE_RUN = ("resume", "run_id", "strict", "dry_run", "json", "list")
+OF_ONE_RUN = (
+    "resume", "run_id", "shard", "shard_costs", "host_canary", "strict", "dry_run", "json", "list",
+)  # fmt: skip
 
 
 def format_rerun_command(record: Record, command: Sequence[str]) -> str:

@@ -278,3 +278,26 @@ def prefix(value: str) -> str:
     """A command line that shlex can split."""
     shlex.split(value)
     return value
+
+
+def shard(value: str) -> str:
+    """`I/N`, I in 1…N; "" for the whole plan."""
+    if not value:
+        return ""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError("use I/N with I in 1…N")
+    return f"{int(found[1])}/{int(found[2])}"
+
+
+def path_map(value: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """OLD=NEW from several uses of --map_path."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    out = {}
+    for text in flat(value):
+        old, equals, new = text.partition("=")
+        if not old or not equals or not new:
+            raise ValueError(f"{text!r} is not OLD=NEW")
+        out[old] = new
+    return out

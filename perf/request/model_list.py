@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,23 @@ class ModelListError(Exception):
     """A model source cannot be read; one line that says what, where and what to do."""
 
 
-def load_all(sources: Sequence[Path]) -> tuple[ModelFile, ...]:
-    """Models of several sources in their order; raises ModelListError."""
-    return _unique([m for source in sources for m in load_models(source)], sources[-1])
+@dataclass(frozen=True)
+class ListedModel:
+    """A model by name, before its files are read: `load` digests them."""
+
+    name: str
+    folder: Path
+    load: Callable[[], ModelFile]
+
+
+def list_all(
+    sources: Sequence[Path], read_at: Callable[[Path], Path] = lambda path: path
+) -> tuple[ListedModel, ...]:
+    """Models of several sources in their order, none of them read yet; raises ModelListError.
+
+    `read_at` says where a path of a list lies on this host.
+    """
+    return _unique([m for source in sources for m in list_models(source, read_at)], sources[-1])
 
 
 class _ValueOfRowError(ModelListError):
@@ -48,7 +64,14 @@ class _ValueOfRowError(ModelListError):
 
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
-    """Models of a JSON list, a directory in seed 004's layout, or one model; raises ModelListError.
+    """Models of a JSON list, a directory in seed 004's layout, or one model; raises ModelListError."""
+    return tuple(m.load() for m in list_models(source))
+
+
+def list_models(
+    source: Path, read_at: Callable[[Path], Path] = lambda path: path
+) -> tuple[ListedModel, ...]:
+    """The same by name, none of them read yet; `read_at` says where a path of the list lies here.
 
     One model is an .onnx file, a form of model_forms, or an entry point `module:function`.
     """
@@ -68,7 +91,7 @@ def load_models(source: Path) -> tuple[ModelFile, ...]:
         )
     if source.suffix == ".onnx":
         return (_single(source),)
-    listed = tuple(_of_list(source))
+    listed = tuple(_of_list(source, read_at))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
     return _unique(listed, source)
@@ -114,7 +137,7 @@ def folder_of_list(source: Path) -> Path:
     return models_folder().parent if source == MODEL_LIST else source.resolve().parent
 
 
-def _of_list(source: Path) -> Iterator[ModelFile]:
+def _of_list(source: Path, read_at: Callable[[Path], Path]) -> Iterator[ListedModel]:
     try:
         text = read_whole(source, LIST_LIMIT, follow=True).decode("utf-8-sig")
         entries = json.loads(text, parse_int=_lenient_int)
@@ -142,11 +165,11 @@ def _of_list(source: Path) -> Iterator[ModelFile]:
             if len(entry) == 1:
                 continue
         try:
-            model = _of_row(entry, root, where, i)
+            model = _of_row(entry, root, where, i, read_at)
             understood += 1
         except ModelListError as e:
             misread.append(e)
-            model = ModelFile(_name_of_row(entry, i), "", "", "", problem=str(e))
+            model = _broken(_name_of_row(entry, i), str(e))
         yield model
     if misread and not understood:
         raise misread[0]
@@ -157,7 +180,9 @@ def _lenient_int(text: str) -> float:
     return int(text) if len(text) < 400 else math.inf
 
 
-def _of_row(entry: Any, root: Path, where: str, number: int) -> ModelFile:
+def _of_row(
+    entry: Any, root: Path, where: str, number: int, read_at: Callable[[Path], Path]
+) -> ListedModel:
     """The model of a row; one whose values cannot be used is a model with a problem."""
     if not isinstance(entry, dict):
         raise ModelListError(f"{where}: expected an object, got {entry!r:.40}")
@@ -165,9 +190,13 @@ def _of_row(entry: Any, root: Path, where: str, number: int) -> ModelFile:
     if name == entry.get("model_name"):
         where += f" ({name})"
     try:
-        return _entry(entry, root, where)
+        return _entry(entry, root, where, read_at)
     except _ValueOfRowError as e:
-        return ModelFile(name, "", "", "", problem=str(e))
+        return _broken(name, str(e))
+
+
+def _broken(name: str, problem: str) -> ListedModel:
+    return ListedModel(name, Path(), lambda: ModelFile(name, "", "", "", problem=problem))
 
 
 def _name_of_row(entry: Any, number: int) -> str:
@@ -175,31 +204,29 @@ def _name_of_row(entry: Any, number: int) -> str:
     return named if isinstance(named, str) and named else f"row_{number}"
 
 
-def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
+def _entry(
+    entry: Mapping[str, Any], root: Path, where: str, read_at: Callable[[Path], Path]
+) -> ListedModel:
+    """A row of a list, its words checked; its files are read by `load`."""
     _refuse_unknown(entry, where)
     for key in (k for k in entry if isinstance(entry[k], str)):
         _check_name(entry[key], f"{where}.{key}")
     folder = root / entry["working_directory"]
     forms, unusable = model_forms.read_row(entry, folder)
-    if "model_path" in entry:
-        path, format_ = folder / entry["model_path"], Format.ONNX
-        whole = identify_model(path)
-    else:
-        first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
-        path, format_, whole = Path(first.path), first.format, Identity(first.sha256)
+    onnx = "model_path" in entry
+    first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
+    path = read_at(folder / entry["model_path"]) if onnx else Path(first.path)
     data = entry.get("test_data_path")
-    half = folder / given if (given := entry.get("model_path_fp16")) else None
+    half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
-    reduced = identify_model(half) if half else Identity("")
-    return ModelFile(
+    model = ModelFile(
         name=entry["model_name"],
         path=str(path),
-        sha256=whole.sha256,
+        sha256="",
         folder=str(path.parent),
-        test_data=str(folder / data) if data is not None else None,
+        test_data=str(read_at(folder / data)) if data is not None else None,
         path_fp16=str(half) if half else None,
-        sha256_fp16=reduced.sha256,
-        test_data_fp16=str(folder / half_data) if half_data else None,
+        test_data_fp16=str(read_at(folder / half_data)) if half_data else None,
         inputs={
             k: read_override(v, f"{where}.inputs.{k}") for k, v in entry.get("inputs", {}).items()
         },
@@ -209,13 +236,24 @@ def _entry(entry: Mapping[str, Any], root: Path, where: str) -> ModelFile:
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
-        problem=unusable
-        or whole.problem
-        or reduced.problem
-        or _absent_or_changed(path, half, whole.sha256, entry.get("sha256", "")),
-        format=format_,
+        format=Format.ONNX if onnx else first.format,
         forms=forms,
     )
+
+    def load() -> ModelFile:
+        whole = identify_model(path) if onnx else Identity(first.sha256)
+        reduced = identify_model(half) if half else Identity("")
+        return replace(
+            model,
+            sha256=whole.sha256,
+            sha256_fp16=reduced.sha256,
+            problem=unusable
+            or whole.problem
+            or reduced.problem
+            or _absent_or_changed(path, half, whole.sha256, entry.get("sha256", "")),
+        )
+
+    return ListedModel(model.name, path.parent, load)
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
@@ -339,7 +377,7 @@ def _comparison(value: str, where: str) -> Comparison:
         raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
 
 
-def _of_folder(folder: Path) -> Iterator[ModelFile]:
+def _of_folder(folder: Path) -> Iterator[ListedModel]:
     """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
@@ -354,7 +392,7 @@ def _of_folder(folder: Path) -> Iterator[ModelFile]:
         yield from _of_folder(child)
 
 
-def _in_folder(folder: Path) -> ModelFile:
+def _in_folder(folder: Path) -> ListedModel:
     found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
     if not found:
         found = sorted(folder.glob("*/*.onnx"))
@@ -363,53 +401,62 @@ def _in_folder(folder: Path) -> ModelFile:
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
-    whole, is_it = found[0].resolve(), identify_model(found[0])
-    return ModelFile(
-        folder.name, str(whole), is_it.sha256, str(whole.parent), str(folder.resolve()),
-        problem=is_it.problem,
-    )  # fmt: skip
+    whole = found[0].resolve()
+
+    def load() -> ModelFile:
+        is_it = identify_model(whole)
+        return ModelFile(
+            folder.name, str(whole), is_it.sha256, str(whole.parent), str(folder.resolve()),
+            problem=is_it.problem,
+        )  # fmt: skip
+
+    return ListedModel(folder.name, whole.parent, load)
 
 
-def _single(path: Path) -> ModelFile:
+def _single(path: Path) -> ListedModel:
     """One .onnx; test data beside it is used where it is there."""
     whole = path.resolve()
     name = whole.parent.name if whole.stem == "model" else whole.stem
-    data = str(whole.parent) if find_test_sets(whole.parent) else None
-    is_it = identify_model(whole)
-    return ModelFile(
-        name, str(whole), is_it.sha256, str(whole.parent), data, problem=is_it.problem
-    )
+
+    def load() -> ModelFile:
+        data = str(whole.parent) if find_test_sets(whole.parent) else None
+        is_it = identify_model(whole)
+        return ModelFile(
+            name, str(whole), is_it.sha256, str(whole.parent), data, problem=is_it.problem
+        )
+
+    return ListedModel(name, whole.parent, load)
 
 
-def _single_form(text: str) -> ModelFile:
+def _single_form(text: str) -> ListedModel:
     """One model that is no ONNX file; test data beside it are used where they are there."""
     try:
         form = model_forms.read_form(text, Path())
     except model_forms.ModelFormError as e:
         raise ModelListError(str(e)) from e
     folder = Path(form.path).parent
-    return ModelFile(
+    model = ModelFile(
         model_forms.model_name(text), form.path, form.sha256, str(folder),
         str(folder) if find_test_sets(folder) else None, format=form.format, forms=(form,),
     )  # fmt: skip
+    return ListedModel(model.name, folder, lambda: model)
 
 
-def _unique(models: Sequence[ModelFile], source: Path) -> tuple[ModelFile, ...]:
+def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:
     """Equal names are told apart by their parent folder; equal names in a list are an error."""
-    names = [m.name for m in models]
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = {name for name, times in Counter(m.name for m in models).items() if times > 1}
     if not twice:
         return tuple(models)
     if source.is_dir():
-        longer = [
-            ModelFile(**{**m.__dict__, "name": f"{m.name}_{Path(m.folder).parent.name}"})
-            if m.name in twice
-            else m
-            for m in models
-        ]
+        longer = [_with_parent(m) if m.name in twice else m for m in models]
         if len({m.name for m in longer}) == len(longer):
             return tuple(longer)
-    raise ModelListError(f"{source}: two models are named {twice[0]!r}; names must differ")
+    raise ModelListError(f"{source}: two models are named {min(twice)!r}; names must differ")
+
+
+def _with_parent(model: ListedModel) -> ListedModel:
+    name = f"{model.name}_{model.folder.parent.name}"
+    return ListedModel(name, model.folder, lambda: replace(model.load(), name=name))
 
 
 def _number(name: str) -> int:

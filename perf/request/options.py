@@ -1,6 +1,7 @@
 """The command line of a run, parsed once into a frozen record of what was asked for."""
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -89,11 +90,22 @@ class Options:
     retry_throttled: int
     devices: str
     allow_pickle: bool
+    shard: str
+    shard_costs: str
+    map_path: Mapping[str, str]
+    host_canary: float | None
 
     @property
     def validates(self) -> bool:
         """Every set of every model is held against its reference."""
         return self.running_mode in ("validate", "both")
+
+    @property
+    def host_canary_every_s(self) -> float:
+        """How often the host's canary is measured; inf: first and last alone; 0: never."""
+        if self.host_canary is None:
+            return math.inf if self.shard else 0.0
+        return 60.0 * self.host_canary
 
     @property
     def benchmarks(self) -> bool:
@@ -188,6 +200,10 @@ def _refuse_conflicts(o: Options) -> None:
     if o.max_time < o.min_time:
         raise BadRequestError(
             f"--max_time {o.max_time:g} is less than --min_time {o.min_time:g}; raise one"
+        )
+    if o.shard and o.rerun:
+        raise BadRequestError(
+            f"--rerun {o.rerun} and --shard {o.shard}: a shard is of a whole plan; leave out one"
         )
     if o.ab and len(o.ab) != 2:
         raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")

@@ -50,6 +50,10 @@ VERBS = (
     Verb("results check", "what cannot be true in a published table, or in a run", "perf.honesty.__main__",
          "python -m perf.honesty"),
     Verb("env", "list, build and remove the environments that engines run in", "perf.cli.env"),
+    Verb("results merge", "make one run of runs of one plan from many hosts", "perf.fleet.merge"),
+    Verb("fleet slurm", "share a run out over hosts through Slurm", "perf.fleet.slurm"),
+    Verb("fleet k8s", "print a run as a Kubernetes Indexed Job", "perf.fleet.k8s"),
+    Verb("fleet ray", "share a run out over hosts through Ray", "perf.fleet.ray"),
 )  # fmt: skip
 
 

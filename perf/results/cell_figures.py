@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from perf.results.host_records import host_name
 from perf.results.latency import published_launches
 from perf.schema.cell import Cell, Precision
 from perf.schema.fold import Expectation, is_wrong
@@ -28,6 +29,12 @@ from perf.stats.summary import ratio, rounded
 UNPROVEN = "unproven"
 TOP_FRAMES = 8  # of a native stack, in a row; the record has more
 Memory = TypeVar("Memory", HostMemory, GpuMemory)
+
+
+def name_hosts(record: Record) -> str:
+    """Names of the hosts that its launches ran on; "" where they do not tell."""
+    names = dict.fromkeys(host_name(x.host) for x in record.launches if x.host)
+    return "+".join(names)
 
 
 def name_arithmetic(cell: Cell) -> str:

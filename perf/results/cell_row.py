@@ -56,6 +56,7 @@ def make_cell_row(
 ) -> "CellRow":
     """The long table's row of a record and one of its input shapes; `gain` is over the CPU EP."""
     latency = summarise_latency(shaped.record)
+    host = figures.name_hosts(shaped.record) or host
     return draw_row(CellRow, RowSubject(shaped, gain, latency, run_id, label, host))
 
 

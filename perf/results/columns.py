@@ -12,37 +12,48 @@ Subject = TypeVar("Subject")
 Inner = TypeVar("Inner")
 Drawn = TypeVar("Drawn")
 Row = TypeVar("Row")
+Found: TypeAlias = dict[object, Any]  # what each source holds, while one row is drawn
 
 
 class ColumnSource(Generic[Subject]):
     """Declares columns that are drawn from one kind of subject, and are unknown where there is none."""
 
-    def __init__(self, find: Callable[[Any], Subject | None] = lambda root: root) -> None:
+    def __init__(
+        self, find: Callable[[Any, Found], Subject | None] = lambda root, _found: root
+    ) -> None:
         self._find = find
 
     def __call__(
         self, meaning: str, draw: Callable[[Subject], Drawn | None], header: str = ""
     ) -> Drawn:
         """A column: what it means, its value, and its header where that is not the field's name."""
-        metadata = {"meaning": meaning, "header": header, "draw": self.through(draw)._find}
+        metadata = {"meaning": meaning, "header": header, "draw": self.through(draw).find_in}
         column: Drawn = field(metadata=metadata)
         return column
 
     def through(self, find: Callable[[Subject], Inner | None]) -> "ColumnSource[Inner]":
         """The source of something that this subject holds, and may lack."""
 
-        def find_inner(root: Any) -> Inner | None:
-            subject = self._find(root)
+        def find_inner(root: Any, found: Found) -> Inner | None:
+            subject = self.find_in(root, found)
             return None if subject is None else find(subject)
 
         return ColumnSource(find_inner)
+
+    def find_in(self, root: Any, found: Found) -> Subject | None:
+        """The subject that `root` holds; many columns share one, so it is found once a row."""
+        if self not in found:
+            found[self] = self._find(root, found)
+        subject: Subject | None = found[self]
+        return subject
 
 
 def draw_row(row: type[Row], root: object) -> Row:
     """A row of which every column is drawn from what `root` holds."""
     kind: Any = row  # a dataclass, which no type says
-    drawn = {f.name: f.metadata["draw"](root) for f in fields(kind)}
-    unknown = {name: unknown_value(hint) for name, hint in column_types(kind).items()}
+    found: Found = {}
+    drawn = {f.name: f.metadata["draw"](root, found) for f in fields(kind)}
+    unknown = unknown_values(kind)
     return row(**{k: unknown[k] if v is None else v for k, v in drawn.items()})
 
 
@@ -55,6 +66,12 @@ def column_names(row: type) -> tuple[str, ...]:
 def column_types(row: type) -> Mapping[str, Any]:
     """What each column of a row type holds, by the name of its field."""
     return typing.get_type_hints(row)
+
+
+@functools.cache
+def unknown_values(row: type) -> Mapping[str, Value]:
+    """What each column of a row type holds where nothing is known, by the name of its field."""
+    return {name: unknown_value(hint) for name, hint in column_types(row).items()}
 
 
 def row_values(row: Any) -> tuple[Value, ...]:

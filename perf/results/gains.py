@@ -93,11 +93,11 @@ def gain_between(base: Record, subject: Record) -> PairedGain | None:
         return None
     if first_signature(base.cell) != first_signature(subject.cell):
         return None
-    bases = {(boot, number): timed for boot, number, timed in _published(base)}
+    bases = dict(_published(base))
     pairs = [
         (statistics.median(partner.samples_ns), statistics.median(timed.samples_ns))
-        for boot, number, timed in _published(subject)
-        if (partner := bases.get((boot, number)))
+        for place, timed in _published(subject)
+        if (partner := bases.get(place))
         and (partner.io, partner.gpu_only) == (timed.io, timed.gpu_only)
     ]
     kept = [p for p in pairs if min(p) > 0]
@@ -109,12 +109,12 @@ def gain_between(base: Record, subject: Record) -> PairedGain | None:
 
 
 def _all_samples(record: Record) -> list[int]:
-    return [ns for _, _, timed in _published(record) for ns in timed.samples_ns]
+    return [ns for _, timed in _published(record) for ns in timed.samples_ns]
 
 
-def _published(record: Record) -> Iterator[tuple[str, int, Timed]]:
-    """Boot, round and samples of the launches that are published."""
-    return ((x.boot_id, x.round, x.timed) for x in published_launches(record) if x.timed)
+def _published(record: Record) -> Iterator[tuple[tuple[str, str, int], Timed]]:
+    """Host, boot and round of the launches that are published, and their samples."""
+    return (((x.host, x.boot_id, x.round), x.timed) for x in published_launches(record) if x.timed)
 
 
 def gains_over_baseline(records: Sequence[Record]) -> tuple[PairedGain | None, ...]:

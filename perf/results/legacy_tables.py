@@ -207,8 +207,15 @@ def lay_out_grid(cells: Sequence[CellResult]) -> Grid:
 def legacy_tables(cells: Sequence[CellResult], host: SystemInfo) -> tuple[Table, ...]:
     """Fail, success, latency, metrics, status, session and system_info; every cell in its place, with the
     figures of its first input shapes."""
-    cells = [c for c in cells if c.is_first]
-    grid = lay_out_grid(cells)
+    firsts = [c for c in cells if c.is_first]
+    return (
+        *tables_of_cells(firsts, lay_out_grid(firsts)),
+        make_table("system_info", SystemRow, system.list_specs(host)),
+    )
+
+
+def tables_of_cells(cells: Sequence[CellResult], grid: Grid) -> tuple[Table, ...]:
+    """All of them but system_info, the wide ones as the grid lays their cells out."""
     passed = [c for c in cells if c.row.status == outcomes.PASS]
     return (
         make_table("fail", FailRow, [c for c in cells if c.row.status != outcomes.PASS]),
@@ -217,7 +224,6 @@ def legacy_tables(cells: Sequence[CellResult], host: SystemInfo) -> tuple[Table,
         make_table("metrics", MetricsRow, [c for c in cells if c.row.placement_source]),
         status_table(grid),
         session_table(grid),
-        make_table("system_info", SystemRow, system.list_specs(host)),
     )
 
 

@@ -8,7 +8,7 @@ import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -18,7 +18,7 @@ from perf.results import gains
 from perf.results.build_spread import BuildsRow, measure_spreads
 from perf.results.cell_row import CellResult, CellRow, make_cell_row
 from perf.results.columns import Value, column_names, column_types, row_values, unknown_value
-from perf.results.legacy_tables import legacy_tables, make_table
+from perf.results.legacy_tables import Table, legacy_tables, make_table
 from perf.results.shapes import split_by_shapes
 from perf.results.trt_gap import GapRow, find_gaps
 from perf.schema import codec, strict_json
@@ -60,16 +60,21 @@ def write_all(
         result_folder / f"benchmark_{t.name}_{run_id}.csv": to_csv(t.header, t.rows)
         for t in legacy_tables(cells, host)
     }
-    for t in (
-        make_table("gap", GapRow, [(g, term) for g in find_gaps(firsts) for term in g.terms]),
-        make_table("builds", BuildsRow, measure_spreads(firsts)),
-    ):
+    for t in occasional_tables(firsts):
         if t.rows:
             texts[run_folder / f"{t.name}.csv"] = to_csv(t.header, t.rows)
     texts[run_folder / "cells.csv"] = to_csv(column_names(CellRow), list(map(row_values, rows)))
     texts[run_folder / "cells.jsonl"] = "".join(to_json(row) + "\n" for row in rows)
     _replace_all(texts)
     return tuple(texts)
+
+
+def occasional_tables(records: Sequence[Record]) -> tuple[Table, ...]:
+    """The tables that are there only where they have rows: gap and builds."""
+    return (
+        make_table("gap", GapRow, [(g, term) for g in find_gaps(records) for term in g.terms]),
+        make_table("builds", BuildsRow, measure_spreads(records)),
+    )
 
 
 def tabulate_cells(
@@ -99,7 +104,7 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
 
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
-    plain = {k: spell_not_finite(v) for k, v in asdict(row).items()}
+    plain = {f.name: spell_not_finite(getattr(row, f.name)) for f in fields(row)}
     return json.dumps(codec.encode(plain), separators=(",", ":"))
 
 

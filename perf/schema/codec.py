@@ -6,7 +6,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 PLAIN = (int, float, str)
@@ -17,6 +17,17 @@ _TAG_OF_CLASS = "_tag"
 
 class DecodeError(ValueError):
     """A JSON value does not fit the type it is read as; the message says where and why."""
+
+    def __init__(self, why: str, where: str = "") -> None:
+        super().__init__(why)
+        self.why, self.where = why, where  # the place is told on the way out, by who knows it
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}" if self.where else self.why
+
+    def inside(self, place: str) -> "DecodeError":
+        """The same, seen from one step further out."""
+        return DecodeError(self.why, place + self.where)
 
 
 def with_tag(tag: str) -> Callable[[type[T]], type[T]]:
@@ -55,18 +66,23 @@ def encode(value: Any, *, tag: bool = False) -> Any:
     return value
 
 
+Reader: TypeAlias = Callable[[Any], Any]  # a JSON value to the value it stands for
+
+
 def decode(kind: type[T], value: Any, where: str = "$") -> T:
     """Read a JSON value as `kind`; raises DecodeError with the place in the document."""
-    return typing.cast(T, _decode(kind, value, where))
+    try:
+        return typing.cast(T, _reader(typing.cast(Any, kind))(value))
+    except DecodeError as e:
+        raise e.inside(where) from None
 
 
 def decode_union(kinds: tuple[type[T], ...], value: Any, where: str = "$") -> T:
     """Read a tagged JSON object as one of `kinds`."""
-    by_name = {tag_of(k): k for k in kinds}
-    name = value.get(TAG) if isinstance(value, dict) else None
-    if not isinstance(name, str) or name not in by_name:
-        raise DecodeError(f"{where}: expected one of {', '.join(by_name)}, got {value!r:.80}")
-    return decode(by_name[name], {k: v for k, v in value.items() if k != TAG}, where)
+    try:
+        return typing.cast(T, _union_reader(kinds)(value))
+    except DecodeError as e:
+        raise e.inside(where) from None
 
 
 def learn_fields(*kinds: type) -> None:
@@ -74,7 +90,7 @@ def learn_fields(*kinds: type) -> None:
     for kind in kinds:
         _tagged_fields(kind)
         for hint in _hints(kind).values():
-            inside = (hint, *_parts(hint)[1])
+            inside = (hint, *typing.get_args(hint))
             learn_fields(
                 *(k for k in inside if isinstance(k, type) and dataclasses.is_dataclass(k))
             )
@@ -100,83 +116,154 @@ def _holds_union(hint: Any) -> bool:
 
 
 @functools.cache
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    return typing.get_origin(hint), typing.get_args(hint)
+def _reader(hint: Any) -> Reader:
+    """The reader of a type, made once: a run has millions of values of a few types."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return lambda value: value
+    if origin in (types.UnionType, typing.Union):
+        return _alternatives_reader(args)
+    if origin is tuple:
+        return _list_reader(args[0]) if args[1:] == (Ellipsis,) else _row_reader(args)
+    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
+        return _mapping_reader(args[1])
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _dataclass_reader(hint)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return _enum_reader(hint)
+    return _plain_reader(hint)
+
+
+def _plain_reader(kind: type) -> Reader:
+    def read(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return value
+        raise _misfit(kind.__name__, value)
+
+    return read
+
+
+def _enum_reader(kind: type[enum.Enum]) -> Reader:
+    def read(value: Any) -> Any:
+        try:
+            return kind(value)
+        except ValueError as e:
+            raise DecodeError(str(e)) from e
+
+    return read
+
+
+def _list_reader(hint: Any) -> Reader:
+    inner, plain = _reader(hint), hint if hint in PLAIN else None
+
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            raise _misfit("a list", value)
+        if plain is not None and set(map(type, value)) <= {plain}:
+            return tuple(value)  # samples by the hundred thousand, without a call for each
+        return tuple([_at(f"[{i}]", inner, v) for i, v in enumerate(value)])
+
+    return read
+
+
+def _row_reader(hints: tuple[Any, ...]) -> Reader:
+    inner = [_reader(h) for h in hints]
+
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            raise _misfit("a list", value)
+        if len(value) != len(inner):
+            raise _misfit(f"a list of {len(inner)}", value)
+        return tuple(
+            [_at(f"[{i}]", r, v) for i, (r, v) in enumerate(zip(inner, value, strict=True))]
+        )
+
+    return read
+
+
+def _mapping_reader(hint: Any) -> Reader:
+    inner = _reader(hint)
+
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _misfit("an object", value)
+        return {k: _at(f".{k}", inner, v) for k, v in value.items()}
+
+    return read
+
+
+def _dataclass_reader(kind: type) -> Reader:
+    readers: dict[str, Reader] = {}
+
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _misfit(f"an object ({kind.__name__})", value)
+        if not readers:  # filled on first use, for a type may hold itself
+            readers.update({k: _reader(h) for k, h in _hints(kind).items()})
+        given = {}
+        name = TAG
+        try:
+            for name, told in value.items():
+                if name in readers:
+                    given[name] = readers[name](told)
+                elif name != TAG:
+                    break
+            else:
+                return kind(**given)
+        except DecodeError as e:
+            raise e.inside(f".{name}") from None
+        except TypeError as e:
+            raise DecodeError(str(e)) from e
+        raise DecodeError(f"unknown field {name!r} of {kind.__name__}")
+
+    return read
+
+
+def _alternatives_reader(args: tuple[Any, ...]) -> Reader:
+    classes = tuple(a for a in args if isinstance(a, type) and dataclasses.is_dataclass(a))
+    if len(classes) > 1:
+        inner = [_union_reader(classes)]
+    else:
+        inner = [_reader(a) for a in args if a is not type(None)]
+    optional = type(None) in args
+
+    def read(value: Any) -> Any:
+        if value is None and optional:
+            return None
+        first: DecodeError | None = None
+        for reader in inner:
+            try:
+                return reader(value)
+            except DecodeError as e:
+                first = first or e
+        raise first or _misfit("nothing", value)
+
+    return read
 
 
 @functools.cache
-def _classes(args: tuple[Any, ...]) -> tuple[type, ...]:
-    return tuple(a for a in args if isinstance(a, type) and dataclasses.is_dataclass(a))
+def _union_reader(kinds: tuple[type, ...]) -> Reader:
+    by_tag = {tag_of(k): _reader(k) for k in kinds}
+
+    def read(value: Any) -> Any:
+        tag = value.get(TAG) if isinstance(value, dict) else None
+        if not isinstance(tag, str) or tag not in by_tag:
+            raise _misfit(f"one of {', '.join(by_tag)}", value)
+        return by_tag[tag](value)
+
+    return read
 
 
-def _decode(hint: Any, value: Any, where: str) -> Any:
-    if type(value) is hint or hint is Any:
-        return value
-    origin, args = _parts(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _decode_union(args, value, where)
-    if origin is tuple:
-        _expect(isinstance(value, list), "a list", value, where)
-        if len(args) == 2 and args[1] is Ellipsis:
-            if args[0] in PLAIN and set(map(type, value)) <= {args[0]}:
-                return tuple(value)  # samples by the hundred thousand, without a call for each
-            return tuple(_decode(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-        _expect(len(value) == len(args), f"a list of {len(args)}", value, where)
-        return tuple(
-            _decode(a, v, f"{where}[{i}]")
-            for i, (a, v) in enumerate(zip(args, value, strict=True))
-        )
-    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
-        _expect(isinstance(value, dict), "an object", value, where)
-        return {k: _decode(args[1], v, f"{where}.{k}") for k, v in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _decode_dataclass(hint, value, where)
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        try:
-            return hint(value)
-        except ValueError as e:
-            raise DecodeError(f"{where}: {e}") from e
-    return _decode_plain(hint, value, where)
-
-
-def _decode_plain(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    fits = isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
-    _expect(fits, hint.__name__, value, where)
-    return value
-
-
-def _decode_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in args:
-        return None
-    classes = _classes(args)
-    if len(classes) > 1:
-        return decode_union(classes, value, where)
-    rest = [a for a in args if a is not type(None)]
-    errors = []
-    for hint in rest:
-        try:
-            return _decode(hint, value, where)
-        except DecodeError as e:
-            errors.append(str(e))
-    raise DecodeError(errors[0] if errors else f"{where}: nothing fits {value!r:.80}")
-
-
-def _decode_dataclass(kind: type, value: Any, where: str) -> Any:
-    _expect(isinstance(value, dict), f"an object ({kind.__name__})", value, where)
-    hints = _hints(kind)
-    unknown = set(value) - set(hints) - {TAG}
-    if unknown:
-        raise DecodeError(f"{where}: unknown field {sorted(unknown)[0]!r} of {kind.__name__}")
+def _at(place: str, reader: Reader, value: Any) -> Any:
     try:
-        return kind(
-            **{k: _decode(hints[k], v, f"{where}.{k}") for k, v in value.items() if k != TAG}
-        )
-    except TypeError as e:
-        raise DecodeError(f"{where}: {e}") from e
+        return reader(value)
+    except DecodeError as e:
+        raise e.inside(place) from None
 
 
-def _expect(fits: bool, what: str, value: Any, where: str) -> None:
-    if not fits:
-        raise DecodeError(f"{where}: expected {what}, got {value!r:.80}")
+def _misfit(what: str, value: Any) -> DecodeError:
+    return DecodeError(f"expected {what}, got {value!r:.80}")

@@ -212,6 +212,7 @@ class Launch:
     boot_id: str = ""  # CLOCK_MONOTONIC times compare only within one boot
     round: int = 0  # launches of different cells with the same round ran as neighbours
     order: int = 0  # position in the run's launch order, so that neighbours in time can be paired
+    host: str = ""  # key of the host that it ran on, in the run's hosts/; "": not told
     isolation: str = ""  # host or spawn: how it was really started (a host may refuse to fork)
     cold: bool | None = None  # session creation met an empty cache, alone on the machine
     created: Created | None = None

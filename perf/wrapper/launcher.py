@@ -16,6 +16,7 @@ from perf.machine.nvml_sampler import Sampler
 from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
 from perf.request.options import Options, default_jobs
 from perf.results import run_folder
+from perf.results.host_records import host_name
 from perf.results.launch_folder import LaunchFolder
 from perf.results.run_folder import RunFolder
 from perf.schema import fold, journal
@@ -45,7 +46,7 @@ def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
     with Supervisor(session.plan.signals) as supervisor:
         yield ProcessLauncher(
             supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
-            session.folder, session.screen.notify,
+            session.folder, session.screen.notify, session.host_key,
         )  # fmt: skip
 
 
@@ -62,6 +63,7 @@ class ProcessLauncher:
         boot_id: str,
         run: RunFolder,
         notice: Callable[[str], None] = lambda _line: None,
+        host: str = "",
     ) -> None:
         self.jobs = options.jobs or default_jobs()
         self._signals = supervisor.signals
@@ -72,6 +74,7 @@ class ProcessLauncher:
         self._options = options
         self._gpus = gpus
         self._boot_id = boot_id
+        self._host = host
         self._flying: dict[int, _InFlight] = {}
         self._order = 0
         self._jobs: dict[Path, tuple[int, ...]] = {}
@@ -84,7 +87,7 @@ class ProcessLauncher:
     def start(self, request: LaunchRequest) -> LaunchResult | None:
         """Start a launch; answers at once where it need not or cannot run. Raises Interrupted."""
         self._signals.check_before_launch()
-        if not request.again and (result := _finished(request)):
+        if not request.again and (result := _finished(request, self._host)):
             return result
         self._write_job(request)
         run_folder.make_empty(self._run.root, request.folder)
@@ -151,7 +154,7 @@ class ProcessLauncher:
         self._order += 1
         launch = replace(
             launch, began_s=running.began_s, boot_id=self._boot_id, round=request.round, order=self._order,
-            isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
+            host=self._host, isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
         )  # fmt: skip
         if not self._options.track_memory:
             launch = replace(launch, host_memory=None)
@@ -226,16 +229,22 @@ def _cold(launch: Launch, *, accompanied: bool) -> bool | None:
     return not accompanied and not (launch.created and launch.created.cached)
 
 
-def _finished(request: LaunchRequest) -> LaunchResult | None:
-    """A launch that an earlier part of this run ended, if what it left can be read."""
+def _finished(request: LaunchRequest, host: str) -> LaunchResult | None:
+    """A launch that an earlier part of this run ended, on this host where that matters, if it can be read."""
     launch = run_folder.read_finished_launch(request.folder)
-    if launch is None:
+    if launch is None or (request.cell and _is_of_another(launch, host)):
         return None
     with contextlib.closing(LaunchFolder(request.folder, request.job)) as folder:
         account = folder.read_journal()
     return (
         None if account.problem else LaunchResult(request, account.events, launch.ending, launch)
     )
+
+
+def _is_of_another(launch: Launch, host: str) -> bool:
+    """Whether another host made a check or measure launch: a cell's times are all of one host."""
+    here, there = host_name(host), host_name(launch.host)
+    return launch.kind is not LaunchKind.REFERENCE and bool(here and there) and here != there
 
 
 def _energy(request: LaunchRequest) -> rapl_sampler.Sampler | None:

@@ -16,6 +16,7 @@ HEADER = "# By `make locks`: every file of these versions that the index has, fo
 NO_ADDRESSES = (
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"
 )  # fmt: skip
+# Of what .venv has; Ray's version is that of its users' cluster.
 EXTRAS = ("zoo", "half", "symbolic", "dev")
 
 

@@ -13,8 +13,8 @@ from perf.backends import ProbeResult
 from perf.machine.gpus import Gpu
 from perf.planning import plan as planning
 from perf.planning import targets
+from perf.planning.choose_models import choose_models
 from perf.planning.targets import Planned, ProbedEnvironment
-from perf.request import model_list as model_files
 from perf.request.environments import EnvironmentSpec
 from perf.request.options import BadRequestError, parse
 from perf.schema import codec
@@ -51,10 +51,10 @@ def planned(
     places: tuple[ProbedEnvironment, ...] = PLACES,
     gpus: tuple[Gpu, ...] = (),
 ) -> tuple[Planned, ...]:
-    options = parse(words)
+    options = parse(("-m", str(found), *words))
     offered = targets.make_offers(places, backends.discover_backends(), {})
     chosen = targets.choose_targets(offered, options.ep_list or ("cpu", "ov"), fp16=options.fp16)
-    return planning.plan_cells(model_files.load_models(found), chosen, options, gpus=gpus)
+    return planning.plan_cells(choose_models(options).models, chosen, options, gpus=gpus)
 
 
 def ids(found: Path, *words: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from perf.request.environments import EnvironmentSpec, load_environments
 from perf.request.locks import find_lock, lock_path, normalise
 from perf.wrapper import environments
+from perf.wrapper.write_locks import EXTRAS
 from tests.asking import ROOT
 from tests.docker.wheels import make_wheel
 
@@ -36,7 +37,7 @@ def test_the_harness_is_locked_at_the_versions_of_its_constraints() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned = dict(normalise(x).split("==") for x in text.splitlines() if "==" in x)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [p for extra in project["optional-dependencies"].values() for p in extra]
+    extras = [p for extra in EXTRAS for p in project["optional-dependencies"][extra]]
     names = {normalise(p + "==").removesuffix("==") for p in project["dependencies"]}
     run, dev = versions("harness"), versions("harness-dev")
     assert names <= set(run)
