@@ -31,20 +31,20 @@ last() { # a table of the run that ended last, whatever became of its own
     say "eager, script and compile x fp32, TF32, fp16, bf16"
     precise=()
     for target in torch torch_script torch_compile; do precise+=("$target" "${target}_tf32" "${target}_fp16" "${target}_bf16"); done
-    limit 210 -m perf.cli.batch_run -m "VGG16=$networks.classifiers:vgg16" --batch_sizes 32 -e "${precise[@]}" --iterations 100 --launches 2
+    limit 190 -m perf.cli.batch_run -m "VGG16=$networks.classifiers:vgg16" --batch_sizes 32 -e "${precise[@]}" --iterations 100 --launches 2
     last
     say "batches of DenseNet201"
-    limit 120 -m perf.cli.batch_run -m "DenseNet201=$networks.classifiers:densenet201" --batch_sizes 1,32,256 \
+    limit 105 -m perf.cli.batch_run -m "DenseNet201=$networks.classifiers:densenet201" --batch_sizes 1,32,256 \
         -e torch torch_fp16 torch_script torch_script_fp16 --iterations 30
     last
     say "batches until memory runs out, and a small one after them"
-    limit 80 -m perf.cli.batch_run -m "Outer=benchmarks.frameworks.out_of_memory:outer" --batch_sizes 1,256,4096,16 -e torch --iterations 10 --warmup 2
+    limit 75 -m perf.cli.batch_run -m "Outer=benchmarks.frameworks.out_of_memory:outer" --batch_sizes 1,256,4096,16 -e torch --iterations 10 --warmup 2
     say "a precision matrix"
-    timeout -k 10 60 "$python" -m scripts.export_tensorrt "out=$work/exported" image.height=512 image.width=512 "env=torch=$python"
-    limit 60 -m scripts.benchmark_gpu "compile_run_path=$work/exported" n_iter=100 \
+    timeout -k 10 40 "$python" -m scripts.export_tensorrt "out=$work/exported" image.height=512 image.width=512 "env=torch=$python"
+    limit 50 -m scripts.benchmark_gpu "compile_run_path=$work/exported" n_iter=100 \
         --precisions fp32,tf32,fp16,bf16,fp32+fp16,fp32+bf16,fp32+bf16+fp16
     say "a detection model"
-    limit 70 run_blade.py --model testRetinaNet --iterations 20 --warmup 5
+    limit 60 run_blade.py --model testRetinaNet --iterations 20 --warmup 5
     say "done"
 } 2>&1 | tee "$out/log.txt"
 status=${PIPESTATUS[0]}
