@@ -1,7 +1,7 @@
 .PHONY: setup setup-dev lint environments test test-frameworks native torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
-SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh
+SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh .github/actions/*.sh
 SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
 setup:
@@ -20,11 +20,12 @@ lint: setup-dev
 	.venv/bin/hadolint docker/Dockerfile
 	$(SCHEMA) vendor.azure-pipelines --data-transform azure-pipelines azure-pipelines/*.yml azure-pipelines/templates/*.yml
 	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.github-actions action.yml
 	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
 	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
-	.venv/bin/zizmor --offline --quiet .github
+	.venv/bin/zizmor --offline --quiet .github action.yml
 	$(PY) docker/versions.py check
 
 environments: setup-dev # what the tests run in, beside .venv

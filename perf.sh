@@ -11,7 +11,7 @@ venv=$here/.venv/bin/python
 
 give_up() { # what failed and what to do: the run cannot be completed
     echo "error: $1" >&2
-    exit 3
+    exit 2
 }
 
 packages_of_a_run="numpy, onnx, onnxruntime, rich, nvidia-ml-py, shtab (about 210 MiB on disk)"

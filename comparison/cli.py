@@ -1,17 +1,18 @@
 """The three commands: what each asks, its flags, and the exit status that a gate reads."""
 
 import argparse
+import contextlib
 import fnmatch
-import json
 import shutil
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from comparison import expected, load, noise, overview, report
+from comparison import expected, export, load, noise, overview, report
 from comparison.cell_summary import Metric, RunSummary, UnreadableError
 from comparison.confirm import RerunPlan, confirm_suspects
 from comparison.judge import Criteria, judge_cells
@@ -19,16 +20,19 @@ from comparison.legacy_csv import canonical_target
 from comparison.match import ACROSS, match_cells
 from comparison.noise import MEASURED
 from comparison.run_records import split_sides
-from comparison.verdict import Line
+from comparison.verdict import Line, verdict_word
 from perf.report import layout
 from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
+from perf.request.exit_status import BUG, CANNOT_SERVE, OK, SOMETHING_WRONG
+from perf.request.export_request import ExportRequest, parse_export, refuse_rivals
+from perf.request.fail_on import PASSED, WORSE, FailOn, make_fail_on, parse_names
+from perf.request.flag_types import argument
 from perf.request.programs import command_of
 from perf.results import tables
+from perf.results.run_names import is_run
 from perf.stats.sequential_test import StoppingRule
-
-NOTHING_WORSE, WORSE, CANNOT_COMPARE, INTERNAL_ERROR = 0, 1, 2, 3
 
 
 class Question(Enum):
@@ -47,8 +51,31 @@ METRICS = {
 ONLY = {"latency": Question.LATENCY, "failures": Question.FAILURES}
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What came of holding one run against another."""
+
+    lines: tuple[Line, ...]
+    head: Sequence[str]  # what came of it, and what differs
+    remarks: Sequence[str]
+    previous: str
+    current: RunSummary
+    expected: Mapping[str, expected.ExpectedFailure]
+
+    def is_red(self, fail_on: FailOn) -> bool:
+        """Whether a verdict, or an outcome of the current run, is one of those that fail it."""
+        if any(fail_on.is_red_verdict(verdict_word(x)) for x in self.lines if not x.expected):
+            return True
+        known = self.expected
+        return any(
+            fail_on.is_red(c.outcome) and not (c.id in known and known[c.id].outcome == c.outcome)
+            for c in self.current.cells
+            if c.outcome and c.outcome not in PASSED
+        )
+
+
 def main(question: Question, argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 something worse, 2 cannot compare, 3 a bug."""
+    """Run one command and return its exit status, as perf.request.exit_status has them."""
     with any_terminal():
         return _answer(question, sys.argv[1:] if argv is None else argv)
 
@@ -58,30 +85,52 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
         args = make_parser(question).parse_args(argv)
         if args.only:
             question = ONLY[args.only]
-        lines, head, remarks = compare_runs(question, args)
-        _print_report(question, lines, head, remarks, args)
+        fail_on = make_fail_on(args.fail_on, strict=args.strict, usual=WORSE)
+        refuse_rivals(args.export)
+        found = compare_runs(question, args)
+        _tell(question, found, args)
     except (UnreadableError, BadRequestError) as e:
-        print(f"cannot compare: {layout.printable(str(e))}", file=sys.stderr)
-        return CANNOT_COMPARE
+        return _refuse(layout.printable(str(e)))
+    except OSError as e:
+        return _refuse(f"{e.filename or 'this machine'}: {e.strerror}")
+    except KeyboardInterrupt:
+        print("cannot compare: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except Exception:
         traceback.print_exc()
         print("internal error in the comparison; please report the lines above", file=sys.stderr)
-        return INTERNAL_ERROR
-    if any(report.is_worse(x) for x in lines):
-        return WORSE
-    if why := report.describe_nothing_comparable(lines):
-        print(f"cannot compare: {layout.printable(why)}", file=sys.stderr)
-        return CANNOT_COMPARE
-    return NOTHING_WORSE
+        return BUG
+    if found.is_red(fail_on):
+        return SOMETHING_WRONG
+    if why := report.describe_nothing_comparable(found.lines):
+        return _refuse(layout.printable(why))
+    return OK
 
 
-def compare_runs(
-    question: Question, args: argparse.Namespace
-) -> tuple[tuple[Line, ...], list[str], list[str]]:
-    """A line per verdict on the two runs, what came of it and what differs, and remarks.
+def compare_at_end(previous: Path, current: Path, known: Path | None, fail_on: FailOn) -> bool:
+    """Hold a run that has just ended against an earlier one, and tell it on stderr; whether that is red.
 
-    Raises UnreadableError where it cannot compare.
+    Raises UnreadableError where they cannot be compared.
     """
+    words = ["-p", str(previous), "-c", str(current)]
+    args = make_parser(Question.ALL).parse_args(
+        [*words, *(["--expected", str(known)] if known else [])]
+    )
+    found = compare_runs(Question.ALL, args)
+    with contextlib.redirect_stdout(sys.stderr):
+        _tell(Question.ALL, found, args)
+    if not found.is_red(fail_on) and (why := report.describe_nothing_comparable(found.lines)):
+        raise UnreadableError(why)
+    return found.is_red(fail_on)
+
+
+def _refuse(line: str) -> int:
+    print(f"cannot compare: {line}", file=sys.stderr)
+    return CANNOT_SERVE
+
+
+def compare_runs(question: Question, args: argparse.Namespace) -> Comparison:
+    """A line per verdict on the two runs, and remarks; raises UnreadableError where it cannot compare."""
     _name_runs(args)
     previous, current, across = _read_runs(args)
     previous, current = _keep_targets(previous, args.ep), _keep_targets(current, args.ep)
@@ -104,14 +153,12 @@ def compare_runs(
         plan = RerunPlan(_find_run_to_repeat(args), args.results, criteria, args.max_minutes)
         lines = confirm_suspects(lines, matched, plan)
     remarks = _list_remarks(previous, current, criteria, lines)
-    found = overview.judge_whole_cells(lines)
-    head = [overview.describe_sides(previous.label, current.label, found)]
+    judged = overview.judge_whole_cells(lines)
+    head = [overview.describe_sides(previous.label, current.label, judged)]
     head += overview.list_differences(lines)
-    if args.expected:
-        known = expected.read_expected(args.expected)
-        lines, unexpected = expected.apply_expected(lines, known, current)
-        remarks += unexpected
-    return lines, head, remarks
+    known = expected.read_expected(args.expected) if args.expected else {}
+    lines, unexpected = expected.apply_expected(lines, known, current)
+    return Comparison(lines, head, remarks + unexpected, previous.label, current, known)
 
 
 def _name_runs(args: argparse.Namespace) -> None:
@@ -130,7 +177,7 @@ def _read_runs(args: argparse.Namespace) -> tuple[RunSummary, RunSummary, tuple[
         previous = load.read_source(args.previous, args.results)
         return previous, load.read_source(args.current, args.results), tuple(args.across)
     path = load.find_source(args.ab, args.results)
-    labels = load.read_ab_labels(path) if load.is_run(path) else None
+    labels = load.read_ab_labels(path) if is_run(path) else None
     if labels is None:
         program = command_of("perf.cli.benchmark_wrapper")
         raise UnreadableError(f"{path}: not an A/B run; make one with {program} --ab A B")
@@ -140,7 +187,7 @@ def _read_runs(args: argparse.Namespace) -> tuple[RunSummary, RunSummary, tuple[
 def _find_run_to_repeat(args: argparse.Namespace) -> Path:
     """The run folder whose cells --confirm runs again."""
     path = None if args.ab else load.find_source(args.current, args.results)
-    if path is None or not load.is_run(path):
+    if path is None or not is_run(path):
         raise UnreadableError(
             "--confirm asks a run's cells again; give a run folder as -c CURRENT"
         )
@@ -174,13 +221,8 @@ def _list_remarks(
     return out
 
 
-def _print_report(
-    question: Question,
-    lines: Sequence[Line],
-    head: Sequence[str],
-    remarks: Sequence[str],
-    args: argparse.Namespace,
-) -> None:
+def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> None:
+    lines, head, remarks = found.lines, found.head, found.remarks
     if question is not Question.ALL:
         lines = tuple(x for x in lines if report.is_worse(x) or x.expected)
     if args.output:
@@ -189,24 +231,15 @@ def _print_report(
             args.output.write_text(text, encoding="utf-8", newline="")
         except OSError as e:
             raise UnreadableError(f"{args.output}: {e.strerror}; choose another -o") from e
-    if args.json:
-        rows = [zip(report.HEADER, row, strict=True) for row in report.make_rows(lines)]
-        plain = [{k: tables.spell_not_finite(v) for k, v in row} for row in rows]
-        print(
-            json.dumps(
-                {"lines": plain, "remarks": [*head, *remarks]}, indent=1, ensure_ascii=False
-            )
-        )
-        return
-    if args.markdown:
-        print(
-            overview.format_markdown(overview.judge_whole_cells(lines), [*head, *remarks]), end=""
-        )
+    sides = f"{found.previous} → {found.current.label}"
+    for request in args.export:
+        export.write_comparison(request, lines, [*head, *remarks], sides)
+    if any(request.path is None for request in args.export):
         return
     width = shutil.get_terminal_size((100, 24)).columns
     print("\n".join(map(layout.printable, head)), end="\n\n")
-    found = overview.judge_whole_cells(lines)
-    if table := overview.format_cells(found, width, everything=args.all):
+    judged = overview.judge_whole_cells(lines)
+    if table := overview.format_cells(judged, width, everything=args.all):
         print("\n".join(table), end="\n\n")
     print("\n".join(layout.printable(r) for r in remarks))
     if args.output:
@@ -218,8 +251,8 @@ def make_parser(question: Question = Question.ALL) -> CommandParser:
     prog = command_of("comparison.__main__")
     out = CommandParser(
         prog, question.value,
-        often=("-p", "-c", "-o", "--only", "--ab", "--confirm", "--threshold", "--expected", "--markdown",
-               "--json"),
+        often=("-p", "-c", "-o", "--only", "--ab", "--confirm", "--threshold", "--expected", "--fail_on",
+               "--export"),
         examples=(
             f"{prog} latest~1 latest          the last two runs in ./result",
             f"{prog} latest~1 latest --only failures",
@@ -264,8 +297,18 @@ def make_parser(question: Question = Question.ALL) -> CommandParser:
     judged.add_argument("--max_minutes", type=float, default=30.0, metavar="M",
                         help="for each run that --confirm makes (default 30)")  # fmt: skip
     judged.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
-    printed.add_argument("--markdown", action="store_true", help="print for a pull request")
-    printed.add_argument("--json", action="store_true", help="print as JSON")
+    judged.add_argument("--fail_on", type=argument(parse_names), default=(), metavar="LIST",
+                        help="what exits 1: outcomes and verdicts as printed, any or none (default "
+                             f"{','.join(WORSE)})")  # fmt: skip
+    judged.add_argument("--strict", action="store_true", help="as --fail_on any")
+    printed.add_argument(
+        "--export", type=argument(lambda text: parse_export(text, export.FORMATS)), action="append",
+        default=[], metavar="FORMAT[=PATH]",
+        help=f"{', '.join(export.FORMATS)}; without PATH to stdout",
+    )  # fmt: skip
+    for name in ("markdown", "json"):
+        printed.add_argument(f"--{name}", action="append_const", dest="export", const=ExportRequest(name),
+                             help=f"as --export {name}")  # fmt: skip
     printed.add_argument("--all", action="store_true", help="show cells that stayed the same, too")
     compared.add_argument("--results", type=Path, default=Path("result"), metavar="DIR",
                      help="where run ids are looked for (default result)")  # fmt: skip

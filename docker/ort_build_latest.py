@@ -122,11 +122,11 @@ def main(argv: Sequence[str]) -> int:
                 f"ort_build_latest.py: another build works in {request.work}; wait for it",
                 file=sys.stderr,
             )
-            return 3
+            return 2
         except (BuildFailed, OSError) as error:
             kept = f"{request.environment} is as it was"
             print(f"ort_build_latest.py: {error}. {kept}", file=sys.stderr)
-            return 3
+            return 2
     return 0
 
 

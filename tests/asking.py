@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.results.run_folder import RunFolder
 from perf.schema.record import Record
 
@@ -32,7 +32,7 @@ class Said:
     @property
     def run(self) -> RunFolder:
         """The newest run there."""
-        return run_folder.find_run(self.results)
+        return run_names.find_run(self.results)
 
     @property
     def records(self) -> dict[str, Record]:

@@ -49,6 +49,7 @@ def test_the_wrapper_and_all_backends_load_no_engine_and_nothing_from_outside() 
         *sys.stdlib_module_names,
         "perf",
         "setup_models",  # of it the offline models' recipes by name
+        "comparison",  # with the run of --against, and known failures
         "__main__",
         "_distutils_hack",
         "sitecustomize",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.results.run_folder import RunFolder
 from perf.schema.record import Passed, Raised, Record
 
@@ -31,7 +31,7 @@ class Run:
     def __init__(self, results: Path, done: "subprocess.CompletedProcess[str]") -> None:
         self.done = done
         self.results = results
-        self.folder: RunFolder = run_folder.find_run(results)
+        self.folder: RunFolder = run_names.find_run(results)
         self.records: dict[str, Record] = {
             r.cell.id: r for r in run_folder.read_records(self.folder)
         }

@@ -10,6 +10,7 @@ from perf.backends._torch.compiled import CompiledSession, option_is_on
 from perf.backends._torch.session import feeds_by_shape
 from perf.backends._torch.setup import (
     compiler_caches,
+    keep_headers_out,
     missing,
     require_compiler,
     set_up,
@@ -38,6 +39,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     require_compiler()
     cache = Path(cell.cache) if cell.cache else launch_dir
     with translate_errors(), compiler_caches(cache):
+        keep_headers_out()
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
         loaded = loading.load(cell.form)

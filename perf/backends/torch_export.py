@@ -13,6 +13,7 @@ from perf.backends._torch.session import TorchSession
 from perf.backends._torch.setup import (
     TorchSetup,
     compiler_caches,
+    keep_headers_out,
     missing,
     require_compiler,
     set_up,
@@ -38,6 +39,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     cache = Path(cell.cache) if cell.cache else launch_dir
     cache.mkdir(parents=True, exist_ok=True)
     with translate_errors(), compiler_caches(cache):
+        keep_headers_out()
         loaded = loading.load(cell.form)
         with hold_engine_lock(cache / PACKAGE):
             cached = (cache / PACKAGE).exists()

@@ -11,7 +11,7 @@ from perf.report.framework_tables import BACKENDS, Row, format_batches, format_d
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.flag_types import batch_sizes
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.schema.record import Record
 
 MODULE = "perf.cli.batch_run"
@@ -115,7 +115,7 @@ def _rows(records: Sequence[Record]) -> list[Row]:
 
 def _read(path: str) -> Sequence[Record]:
     folder = Path(path).absolute()
-    records = run_folder.read_records(run_folder.find_run(folder.parent, folder.name))
+    records = run_folder.read_records(run_names.find_run(folder.parent, folder.name))
     if not records:
         raise BadRequestError(f"--runs {path}: no cell ended in that run")
     return records

@@ -8,6 +8,7 @@ from pathlib import Path
 from perf.cli import listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
+from perf.cli.run_end import conclude, plan_end
 from perf.execution.resume import original_words, rerun_filter, rerun_options
 from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
@@ -56,8 +57,10 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
     offers = current_environment.offer_targets(used, options)
     if options.list:
         return listing.show_targets([offers], gpus, options)
+    end = plan_end(options)
     made_by = original_words(words, options, Path(options.perf_result_path).absolute())
     plan = _make_plan(options, (program, *made_by), offers, gpus)
+    plan = replace(plan, expected=end.expected)
     if not plan.planned:
         return listing.show_empty_shard(options)
     if options.dry_run:
@@ -67,7 +70,7 @@ def run(words: Sequence[str], program: str = PROGRAM) -> int:
         session.run(InProcessLauncher(session.host.boot_id, session.folder.root, session.host_key))
         session.write_tables()
         session.show_summary()
-    return session.exit_status()
+    return conclude(session, end)
 
 
 def _instead() -> str:

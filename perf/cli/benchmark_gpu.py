@@ -12,7 +12,7 @@ from perf.cli.framework_run import Asked
 from perf.report.framework_tables import Row, format_precisions, format_runtimes
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.results.latency import summarise_latency
 from perf.schema.record import Record
 
@@ -145,9 +145,9 @@ def _previous(given: Any) -> dict[tuple[str, str], float]:
     """Mean latencies of an older run by the same two precisions; raises BadRequestError for no such run."""
     path = Path(given.with_previous)
     run = (
-        run_folder.find_run(path.parent, path.name)
+        run_names.find_run(path.parent, path.name)
         if (path / "run.json").is_file()
-        else run_folder.find_run(Path(given.perf_result_path), given.with_previous)
+        else run_names.find_run(Path(given.perf_result_path), given.with_previous)
     )
     pairs = {suffix: pair for pair, suffix in _TARGETS.items()}
     out = {}

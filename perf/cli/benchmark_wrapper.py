@@ -9,8 +9,10 @@ from pathlib import Path
 from perf.cli import benchmark, listing
 from perf.cli.exit_codes import run_and_report
 from perf.cli.requested_models import load_requested
+from perf.cli.run_end import RunEnd, conclude, plan_end
 from perf.execution.resume import original_words, rerun_filter, rerun_options, resume_options
 from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
+from perf.history.expected_time import read_times
 from perf.machine.gpus import find_gpus
 from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
@@ -51,7 +53,8 @@ def _run(words: Sequence[str], options: Options) -> int:
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)
-    plan = _make_plan(options, words)
+    end = plan_end(options)
+    plan = make_plan(options, words, end)
     if not plan.planned:
         return listing.show_empty_shard(options)
     if options.dry_run:
@@ -64,7 +67,7 @@ def _run(words: Sequence[str], options: Options) -> int:
         session.show_summary()
         if options.ab:
             _show_ab_verdict(session)
-    return session.exit_status()
+    return conclude(session, end)
 
 
 def _show_ab_verdict(session: RunSession) -> None:
@@ -94,7 +97,9 @@ def _check_debugger(options: Options) -> None:
         raise BadRequestError("--backtrace: no gdb here; install it, or leave the flag out")
 
 
-def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
+def make_plan(options: Options, words: Sequence[str], end: RunEnd | None = None) -> RunPlan:
+    """All that is known of a run before it begins; raises what `run_and_report` tells."""
+    end = end or RunEnd()
     results = Path(options.perf_result_path).absolute()
     found = load_requested(options)
     formats = formats_of(found.models)
@@ -108,7 +113,8 @@ def _make_plan(options: Options, words: Sequence[str]) -> RunPlan:
     refuse_options(planned, options)
     command = (PROGRAM, *original_words(words, options, results))
     whole = describe_whole_plan(found.names, chosen, planned, options)
-    return RunPlan(planned, offers, options, results, command, whole=whole)
+    times = {} if options.dry_run else read_times(results, planned)
+    return RunPlan(planned, offers, options, results, command, end.expected, times, whole=whole)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perf.cli.exit_codes import run_and_report
-from perf.execution.run_lifecycle import INCOMPLETE, OK
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.environments import (
@@ -21,6 +20,7 @@ from perf.request.environments import (
     override_environments,
     read_environments,
 )
+from perf.request.exit_status import CANNOT_SERVE, OK
 from perf.request.flag_types import environments
 from perf.request.locations import environments_folder
 from perf.request.programs import command_of
@@ -80,7 +80,7 @@ def _run(argv: Sequence[str] | None) -> int:
             for name in names:
                 if problem := build_environment(known[name], say):
                     print(f"error: {problem}", file=sys.stderr)
-                    return INCOMPLETE
+                    return CANNOT_SERVE
         case _:
             unused = [p.name for p in _unused(specs)] if args.unused else []
             for name in (*names, *unused):

@@ -5,17 +5,13 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from perf.execution.run_lifecycle import (
-    BAD_REQUEST,
-    INCOMPLETE,
-    OK,
-    RunCutShortError,
-    TablesNotWrittenError,
-)
+from comparison.cell_summary import UnreadableError
+from perf.execution.run_lifecycle import RunCutShortError, TablesNotWrittenError
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
 from perf.request.any_terminal import any_terminal
 from perf.request.environments import EnvironmentsError
+from perf.request.exit_status import BUG, CANNOT_SERVE, OK
 from perf.request.model_list import ModelListError
 from perf.request.options import BadRequestError
 from perf.schema.version import NewerSchemaError
@@ -32,19 +28,20 @@ def _status_of(work: Callable[[], int]) -> int:
         return work()
     except SystemExit as e:  # help was asked for
         return int(e.code or OK)
-    except (BadRequestError, ModelListError, EnvironmentsError, NewerSchemaError) as e:
-        return _error(str(e), BAD_REQUEST)
-    except (NothingMeasurableError, LockHeld, RunCutShortError) as e:
-        return _error(str(e), INCOMPLETE)
+    except (
+        BadRequestError, ModelListError, EnvironmentsError, NewerSchemaError, NothingMeasurableError,
+        LockHeld, RunCutShortError, UnreadableError,
+    ) as e:  # fmt: skip
+        return _error(str(e), CANNOT_SERVE)
     except TablesNotWrittenError as e:
         return _error(str(e), e.status)
     except OSError as e:
-        return _error(f"{e.filename or 'this machine'}: {e.strerror}", INCOMPLETE)
+        return _error(f"{e.filename or 'this machine'}: {e.strerror}", CANNOT_SERVE)
     except KeyboardInterrupt:
         return _error("interrupted before anything ran", 128 + signal.SIGINT)
     except Exception as e:
         traceback.print_exc()
-        return _error(f"internal: {type(e).__name__}: {e}; please report it", INCOMPLETE)
+        return _error(f"internal: {type(e).__name__}: {e}; please report it", BUG)
 
 
 def _error(line: str, status: int) -> int:

@@ -17,7 +17,7 @@ from perf.machine.system import gather_system
 from perf.report.framework_tables import BACKENDS, Row
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.schema.record import Record
 
 _ENDED = (0, 1)  # the wrapper's statuses of a run that came to its end
@@ -96,7 +96,7 @@ def run_cells(
         os._exit(status)  # it did the run; who guarded it goes on with the table
     if status not in _ENDED:
         raise SystemExit(status)
-    run = run_folder.find_run(results, run_id)
+    run = run_names.find_run(results, run_id)
     with contextlib.suppress(OSError):
         shutil.move(listed, run.root / "models.json")
     return run_folder.read_records(run)

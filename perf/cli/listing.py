@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from perf.history.expected_time import estimate_s, read_times
 from perf.machine.gpus import Gpu
 from perf.planning.targets import Offer, Planned
+from perf.report.live_display import format_minutes
 from perf.request.options import Options
 from perf.schema import codec
 
@@ -33,10 +36,13 @@ def show_targets(known: Iterable[Sequence[Offer]], gpus: Sequence[Gpu], options:
 
 
 def show_plan(planned: Sequence[Planned], options: Options) -> int:
-    """--dry_run: the cells, as lines or as JSON."""
+    """--dry_run: the cells, as lines or as JSON, and how long they should take."""
+    known = read_times(Path(options.perf_result_path), planned)
+    expected_s = estimate_s(planned, options, known)
     if options.json:
         rows = [{"id": p.cell.id, "skip": p.skip, "cell": codec.encode(p.cell)} for p in planned]
-        print(json.dumps({"cells": rows, "launches": options.launches}, indent=1))
+        told = {"cells": rows, "launches": options.launches, "expected_s": round(expected_s, 1)}
+        print(json.dumps(told, indent=1))
         return 0
     for p in planned:
         print(p.cell.id + (f"  (skipped: {p.skip})" if p.skip else ""))
@@ -49,6 +55,8 @@ def show_plan(planned: Sequence[Planned], options: Options) -> int:
     print(
         f"{len(planned)} cell{'' if len(planned) == 1 else 's'}, {able} can run here; {each} each"
     )
+    by_runs = f", {len(known)} cells as in earlier runs" if known else ""
+    print(f"about {format_minutes(expected_s)}{by_runs}")
     return 0
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from perf.conversion.errors import UserError
+from perf.conversion.half_precision import HalfRun
 from perf.request.model_list import digest_test_data
 from perf.request.programs import install_command
 
 Precision = Literal["fp16", "bf16", "int8"]
 Converter = Literal["onnxruntime", "onnxconverter-common"]
 # Raised when what this package does around the converters changes: old artefacts are then made anew.
-RECIPE = 2
+RECIPE = 3
 # Above this relative difference (and where it is more than rounding, RMS_FLOOR) the artefact
 # computes another function and is not offered. Whether a smaller one is right enough is for
 # validation to say, with the model's own tolerances.
@@ -59,6 +60,7 @@ class Check:
     relative_difference: float | None = None
     rms_difference: float | None = None
     outputs: dict[str, float | str] = field(default_factory=dict)
+    arithmetics: tuple[HalfRun, ...] = ()  # of an fp16 model, which the CPU EP computes in fp32
 
     def too_far(self, precision: Precision) -> bool:
         """Whether the artefact computes another function than fp32 does."""

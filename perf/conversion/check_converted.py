@@ -11,6 +11,7 @@ from perf.conversion.artifact import Check, ConversionError
 from perf.conversion.cpu_reference import open_session, output_distance, run_session
 from perf.conversion.data_sets import Tensors, read_inputs
 from perf.conversion.errors import UserError, describe_error, raise_as
+from perf.conversion.half_precision import run_in_half
 from perf.conversion.model_inputs import Overrides, fill_inputs, resolve_shapes
 from perf.conversion.signature import read_signature
 from perf.request.model_list import find_test_sets
@@ -41,6 +42,16 @@ def check_converted(source: Path, artefact: Path, calibration: Path | None) -> C
     with raise_as(ConversionError, "the converted model does not run"):
         found = run_session(converted, feed)
     return _compare(found, expected, inputs)
+
+
+def check_converted_fp16(source: Path, artefact: Path, calibration: Path | None) -> Check:
+    """The check of an fp16 artefact: on the CPU EP, which computes it in fp32, and in two arithmetics."""
+    found = check_converted(source, artefact, calibration)
+    feed, _ = _feed(source, calibration)
+    if feed is None or found.relative_difference is None:
+        return found
+    runs = run_in_half(artefact, feed, run_session(open_session(source), feed))
+    return replace(found, kind=f"{found.kind} (which computes in fp32 there)", arithmetics=runs)
 
 
 def check_converted_bf16(source: Path, artefact: Path, calibration: Path | None) -> Check:

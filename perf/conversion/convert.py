@@ -11,9 +11,14 @@ from typing import Any, get_args
 
 from perf.conversion import artifact
 from perf.conversion.artifact import ConversionError, ConversionRequest, Report, request_key
-from perf.conversion.check_converted import check_converted, check_converted_bf16
+from perf.conversion.check_converted import (
+    check_converted,
+    check_converted_bf16,
+    check_converted_fp16,
+)
 from perf.conversion.converters import to_half, to_int8
 from perf.conversion.errors import UserError, run_command
+from perf.conversion.half_precision import HalfRun
 from perf.conversion.scratch_dir import scratch_folder
 from perf.conversion.signature import read_signature
 from perf.request.command_parser import CommandParser
@@ -23,6 +28,7 @@ from perf.schema.atomic_file import write_json
 from perf.schema.file_lock import hold_lock
 
 REPORT = "report.json"
+CHECKS = {"fp16": check_converted_fp16, "bf16": check_converted_bf16, "int8": check_converted}
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def convert(source: Path, destination: Path, request: ConversionRequest) -> Repo
     source_sha256 = digest_model(source)
     began_s = time.monotonic()
     make = to_int8 if request.precision == "int8" else to_half
-    check_it = check_converted_bf16 if request.precision == "bf16" else check_converted
+    check_it = CHECKS[request.precision]
     destination.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(destination.parent, ".converting.") as folder:
         draft = folder / destination.name
@@ -116,7 +122,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{report.converter_version} in {report.seconds} s, {report.size_bytes / 2**20:.1f} MiB; "
         f"{report.check.kind}{found}"
     )
+    for run in report.check.arithmetics:
+        print(f"  {_describe_half(run)}")
     return 0
+
+
+def _describe_half(run: HalfRun) -> str:
+    """One arithmetic in a line: what it gives, and where it overflows."""
+    distance = run.relative_difference
+    found = [] if distance is None else [f"relative difference {distance:.2g}"]
+    found += [f"overflows at {', '.join(run.overflows)}"] if run.overflows else []
+    return f"{run.arithmetic}: {'; '.join(filter(None, (*found, run.note)))}"
 
 
 def make_parser() -> CommandParser:

@@ -18,10 +18,13 @@ import onnxruntime as ort
 from perf.measure import ort_values
 
 
-def open_session(model: Path | bytes, *, threads: int = 0) -> Any:
+def open_session(model: Path | bytes, *, threads: int = 0, optimised: bool = False) -> Any:
     """An InferenceSession; onnxruntime's own exceptions come through."""
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    )
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # its exceptions say what its log would
     source = model if isinstance(model, bytes) else str(model)

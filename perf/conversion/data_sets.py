@@ -71,6 +71,14 @@ def read_outputs(data_set: Path, signature: Signature, *, cast: bool = False) ->
     return _flat(signature.outputs, _match(data_set, "output", signature, cast))
 
 
+def name_of(path: Path) -> str:
+    """What a .pb file calls its tensor; "" where it says nothing, or is none."""
+    try:
+        return str(onnx.TensorProto.FromString(path.read_bytes()).name)
+    except (OSError, DecodeError):
+        return ""
+
+
 def write_set(data_set: Path, inputs: Tensors, outputs: Tensors) -> None:
     """Write one set; each file carries its tensor's name, so that order never matters."""
     data_set.mkdir(parents=True, exist_ok=True)  # an archive may hold the folder and no data

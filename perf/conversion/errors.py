@@ -4,11 +4,13 @@ import contextlib
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
+from perf.request.exit_status import BUG, CANNOT_SERVE, OK
 
 
 class UserError(Exception):
@@ -53,17 +55,19 @@ def describe_error(error: BaseException) -> str:
 def run_command(command: Callable[[Sequence[str] | None], int], arguments: Sequence[str]) -> int:
     """Run a command's main; a refusal or a signal becomes one line on stderr and a status.
 
-    Returns the exit status: main's own, 1 for a refusal, 2 for a wrong command line, 128 + a signal's number.
+    Returns the exit status: main's own, 2 for a refusal, 3 for a bug, 128 + a signal's number.
     """
     try:
         with _ended_by(signal.SIGTERM, signal.SIGHUP), any_terminal():
             return command(arguments)
-    except UserError as refusal:
+    except (UserError, BadRequestError) as refusal:
         print(f"error: {refusal}", file=sys.stderr)
-        return 1
-    except BadRequestError as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 2
+        return CANNOT_SERVE
+    except BrokenPipeError:
+        return OK  # who read our output has seen enough
+    except OSError as failed:
+        print(f"error: {failed.filename or 'this machine'}: {failed.strerror}", file=sys.stderr)
+        return CANNOT_SERVE
     except KeyboardInterrupt:
         print("error: interrupted; run the same command again to go on", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -71,6 +75,10 @@ def run_command(command: Callable[[Sequence[str] | None], int], arguments: Seque
         name = signal.Signals(ended.number).name
         print(f"error: ended by {name}; run the same command again to go on", file=sys.stderr)
         return 128 + ended.number
+    except Exception as bug:
+        traceback.print_exc()
+        print(f"error: internal: {describe_error(bug)}; please report it", file=sys.stderr)
+        return BUG
 
 
 @contextlib.contextmanager

@@ -72,14 +72,14 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
     made_by = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     sorter: TopologicalSorter[int] = TopologicalSorter({i: () for i in range(len(graph.node))})
     for i, node in enumerate(graph.node):
-        sorter.add(i, *({made_by[name] for name in _read_names(node) if name in made_by} - {i}))
+        sorter.add(i, *({made_by[name] for name in read_names(node) if name in made_by} - {i}))
     order = sorter.static_order()
     nodes = [onnx.NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
     del graph.node[:]
     graph.node.extend(nodes)
 
 
-def _read_names(node: onnx.NodeProto) -> set[str]:
+def read_names(node: onnx.NodeProto) -> set[str]:
     """Every value a node reads, those its subgraphs take from outside included."""
     names = {name for name in node.input if name}
     for attribute in node.attribute:

@@ -9,7 +9,7 @@ from perf.planning.targets import named_targets
 from perf.request import options as command_line
 from perf.request.flags import FLAGS
 from perf.request.options import BadRequestError, Options
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.results.run_folder import RunFolder
 from perf.schema import codec, outcomes
 
@@ -19,6 +19,7 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
     if not options.resume:
         return options
     run, stored, old = _stored_run(options, options.resume)
+    results = Path(options.perf_result_path).absolute()
     given = command_line.given_flags(words)
     for flag in FLAGS:
         if flag.plan and flag.name in given:
@@ -33,6 +34,9 @@ def resume_options(words: Sequence[str], options: Options) -> Options:
         "resume": run.run_id,
         "run_id": run.run_id,
         "label": options.label or old.label,
+        "perf_result_path": options.perf_result_path
+        if run.results == results
+        else str(run.results),
     }
     if not named_targets(
         old
@@ -55,12 +59,17 @@ def rerun_options(words: Sequence[str], options: Options) -> Options:
 
 def _stored_run(options: Options, run_id: str) -> tuple[RunFolder, Mapping[str, Any], Options]:
     """An earlier run, its description, and its options; raises BadRequestError where there is none."""
-    run = run_folder.find_run(Path(options.perf_result_path).absolute(), run_id)
+    run = run_names.find_run(Path(options.perf_result_path).absolute(), run_id)
+    return run, *stored_options(run)
+
+
+def stored_options(run: RunFolder) -> tuple[Mapping[str, Any], Options]:
+    """What an earlier run's run.json says, and its options; raises BadRequestError."""
     stored = run_folder.read_json(run.root / "run.json")
     if not isinstance(stored, dict) or not {"options", "targets", "cells"} <= set(stored):
         raise BadRequestError(f"{run.root}/run.json cannot be read; start a new run")
     old = {f.name: stored["options"].get(f.name, f.default) for f in FLAGS}
-    return run, stored, command_line.build_options(old)
+    return stored, command_line.build_options(old)
 
 
 def original_words(words: Sequence[str], options: Options, results: Path) -> list[str]:
@@ -68,7 +77,7 @@ def original_words(words: Sequence[str], options: Options, results: Path) -> lis
     again = options.rerun == "failed"
     if not options.resume and not again:
         return list(words)
-    run = run_folder.find_run(results, options.resume or "latest")
+    run = run_names.find_run(results, options.resume or "latest")
     told = run_folder.read_json(run.root / "run.json")
     old = [str(word) for word in told.get("command", ())[1:]]
     if options.resume:
@@ -91,8 +100,9 @@ def rerun_filter(options: Options, results: Path) -> Callable[[str], bool]:
     if not options.rerun:
         return lambda _id: True
     if options.rerun != "failed":
-        return lambda cell_id: cell_id == options.rerun
-    run = run_folder.find_run(results)
+        wanted = run_names.find_cell(options.rerun)
+        return lambda cell_id: cell_id == wanted
+    run = run_names.find_run(results)
     newest = {
         r.cell.id: r for r in sorted(run_folder.read_records(run), key=lambda r: r.finished_at)
     }

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,27 @@ from perf.machine import busyness, system
 from perf.machine.gpus import find_gpus
 from perf.machine.machine_lock import MachineLock
 from perf.machine.system import SystemInfo
+from perf.page.write import page_path, write_report
 from perf.planning import ab_sides
 from perf.planning.form_choice import eager_readers
 from perf.planning.launch import RunContext
 from perf.planning.targets import Offer, Planned, named_targets
+from perf.report.finished_run import FinishedRun, KnownFailure, explain_failure, finished_run
 from perf.report.screen import Screen
+from perf.request.exit_status import CANNOT_SERVE, OK, SOMETHING_WRONG
+from perf.request.fail_on import FailOn
 from perf.request.options import Options
 from perf.request.programs import from_here, script_command
 from perf.results import host_records, latency, run_folder, tables
 from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
-from perf.schema import atomic_file, codec
+from perf.schema import atomic_file, codec, outcomes
 from perf.schema.cell import Environment
-from perf.schema.record import EnvironmentFailed, Passed, Record, Skipped
+from perf.schema.record import EnvironmentFailed, Record, Skipped
 from perf.schema.untrusted_file import file_version
 from perf.schema.version import stamp
 from perf.schema.whole_plan import WholePlan
 
-OK, SOMETHING_WRONG, BAD_REQUEST, INCOMPLETE = 0, 1, 2, 3
 DAY_S = 24 * 3600.0  # how long a run waits for who holds a lock
 
 
@@ -66,6 +69,10 @@ class RunPlan:
     options: Options
     results: Path
     command: tuple[str, ...]  # the program and its words, for the command that runs a cell again
+    expected: Mapping[str, KnownFailure] = field(default_factory=dict)  # by cell id
+    expected_s: Mapping[str, float] = field(
+        default_factory=dict
+    )  # what cells took in earlier runs
     resumable: bool = True
     whole: WholePlan | None = None  # the plan over all shards; None: it is part of none
     signals: SignalWatch = field(default_factory=SignalWatch)
@@ -86,6 +93,7 @@ class RunSession:
     cpu_times: busyness.CpuTimes | None = None  # when the run began
     description: Any = None
     described: tuple[int, ...] = ()  # run.json as it was written
+    page: Path | None = None
 
     def run(self, launcher: Launcher) -> None:
         """Carry the plan out, with the machine's locks held; a signal ends it early."""
@@ -115,7 +123,7 @@ class RunSession:
         )
 
     def write_tables(self) -> None:
-        """The tables of what there is. One SIGINT waits; what ends the run at once raises an error."""
+        """The tables and the page. One SIGINT waits; what ends the run at once raises an error."""
         try:
             with self.plan.signals.raising():
                 self._restore()
@@ -123,6 +131,8 @@ class RunSession:
                     self.all_records, self.host, self.folder.root, self.folder.results,
                     self.folder.run_id, label=self.plan.options.label,
                 )  # fmt: skip
+                page = run_folder.make_place(self.folder.root, page_path(self.folder))
+                self.page = write_report(page, [self.finished])
         except Interrupted as e:
             raise TablesNotWrittenError(self.folder, int(e.args[0])) from None
 
@@ -160,13 +170,31 @@ class RunSession:
             )
         self.cpu_times = busyness.read_cpu_times()
 
+    @property
+    def finished(self) -> FinishedRun:
+        """The run as pages and exports take it."""
+        return finished_run(
+            self.folder, self.all_records, self.host, label=self.plan.options.label,
+            command=self.plan.command, expected=self.plan.expected,
+        )  # fmt: skip
+
     def show_summary(self) -> None:
         """The last lines on the terminal."""
         again = self._resume_command() if self.signal and self.plan.resumable else ""
         records = self.all_records
         seen = busyness.busyness_since(self.cpu_times)
         remarks = latency.describe_disturbance(records, str(seen) if seen else "")
-        self.screen.show_end(records, self.host, self.folder, self.tables, remarks, again)
+        known = sum(bool(explain_failure(r, self.plan.expected)) for r in records)
+        self.screen.show_end(
+            records,
+            self.host,
+            self.folder,
+            self.tables,
+            remarks,
+            again,
+            page=self.page,
+            known=known,
+        )
 
     def _resume_command(self) -> str:
         elsewhere = self.folder.results != (Path.cwd() / "result")
@@ -179,7 +207,7 @@ class RunSession:
         if self.signal:
             return 128 + self.signal
         unable = {p.cell.id for p in self.plan.planned if p.skip and not p.failed}
-        return exit_status(self.all_records, self.plan.options, unable)
+        return exit_status(self.all_records, self.plan.options, unable, self.plan.expected)
 
     def _context(self) -> RunContext:
         """What every launch graph needs; references come from the first environment that can make them."""
@@ -206,7 +234,7 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
         {name: p.found.libraries for name, p in used.items()},
     )  # fmt: skip
     with run_folder.own_run(folder, fresh=not options.resume):
-        screen = Screen(options, len(plan.planned), folder, plan.command)
+        screen = Screen(options, len(plan.planned), folder, plan.command, plan.expected_s)
         session = RunSession(plan, folder, host, screen, RecordStore(folder))
         plan.signals.on_first_interrupt = lambda: screen.notify(
             "interrupted: the run ends with the launches in flight, then writes its tables; "
@@ -217,6 +245,8 @@ def run_session(plan: RunPlan) -> Iterator[RunSession]:
             yield session
         except OSError as e:
             raise RunCutShortError(_cut_short(e, session)) from e
+        finally:
+            screen.close()
 
 
 def machine_locks(planned: Sequence[Planned], run_id: str) -> Sequence[MachineLock]:
@@ -230,7 +260,12 @@ def machine_locks(planned: Sequence[Planned], run_id: str) -> Sequence[MachineLo
     )
 
 
-def exit_status(records: Sequence[Record], options: Options, unable: Collection[str] = ()) -> int:
+def exit_status(
+    records: Sequence[Record],
+    options: Options,
+    unable: Collection[str] = (),
+    expected: Mapping[str, KnownFailure] | None = None,
+) -> int:
     """The exit status of a run that reached its end; `unable` are ids of cells that planning had to skip.
 
     A target could not run at all where each of its cells is one of those, or found no environment; a model
@@ -243,14 +278,23 @@ def exit_status(records: Sequence[Record], options: Options, unable: Collection[
         could = r.cell.id not in unable and not isinstance(r.outcome, EnvironmentFailed)
         by_target[r.cell.target.label] = by_target.get(r.cell.target.label, False) or could
     if not any(by_target.values()):
-        return SOMETHING_WRONG if named else INCOMPLETE
+        return SOMETHING_WRONG if named else CANNOT_SERVE
     if named and not all(by_target.values()):
         return SOMETHING_WRONG
     if all(isinstance(r.outcome, Skipped) for r in records):
-        return INCOMPLETE  # nothing was measurable
-    if options.strict and not all(isinstance(r.outcome, Passed) for r in records):
-        return SOMETHING_WRONG
-    return OK
+        return CANNOT_SERVE  # nothing was measurable
+    return SOMETHING_WRONG if find_red(records, options.red, expected or {}) else OK
+
+
+def find_red(
+    records: Sequence[Record], fail_on: FailOn, expected: Mapping[str, KnownFailure]
+) -> tuple[Record, ...]:
+    """Records whose outcome fails the run, and is not one that was expected."""
+    return tuple(
+        r
+        for r in records
+        if fail_on.is_red(outcomes.name(r.outcome)) and not explain_failure(r, expected)
+    )
 
 
 def _describe(session: RunSession) -> Any:

@@ -10,7 +10,7 @@ from perf.honesty.rules import Finding, Severity, find_all
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 
 MODULE = "perf.honesty.__main__"
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _find(source: Path) -> tuple[tuple[Finding, ...], str]:
     if (source / "run.json").is_file():
         absolute = source.absolute()
-        records = run_folder.read_records(run_folder.find_run(absolute.parent, absolute.name))
+        records = run_folder.read_records(run_names.find_run(absolute.parent, absolute.name))
         return measured.find_in_records(records), f"{len(records)} cells"
     if source.is_dir() or not source.exists():
         raise BadRequestError(f"{source}: no run there (no run.json), and no CSV file")

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perf.execution.run_lifecycle import OK, SOMETHING_WRONG
 from perf.inprocess import current_environment
 from perf.inprocess.launcher import InProcessLauncher
 from perf.machine import system
 from perf.machine.gpus import find_gpus
 from perf.planning.launch import LaunchRequest
 from perf.report import terminal
+from perf.request.exit_status import OK, SOMETHING_WRONG
 from perf.request.locations import CODE, IN_CLONE
 from perf.request.options import BadRequestError
 from perf.schema import cell as cells

@@ -128,6 +128,11 @@ def load_expected(test_set: TestSet) -> Feed:
     return {t.name: _read(t) for t in test_set.outputs}
 
 
+def load_exact(test_set: TestSet) -> Feed:
+    """Read a set's outputs in fp64, where they were computed."""
+    return {t.name: _read(t) for t in test_set.exact}
+
+
 def names_without(tensors: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     """Those of `names` that no tensor is of, neither as itself nor as an element of a sequence."""
     held = {n for name in tensors for n in (name, base_name(name))}

@@ -10,7 +10,7 @@ from perf.page.plane import Plane, percent_of
 from perf.page.scale import scale_of
 from perf.page.subject import Subject
 from perf.page.wording import short, trimmed
-from perf.schema.cell import Cell
+from perf.results.legacy_tables import find_batch
 from perf.schema.record import OutOfMemory
 
 
@@ -38,18 +38,11 @@ class Sweep:
         return tuple(p for p in self.points if p.items_per_s and p.slow_ms)
 
 
-def batch_of(cell: Cell) -> int | None:
-    """The leading dimension that all inputs share; None where they share none."""
-    inputs = cell.sets[0].inputs if cell.sets else ()
-    leading = {t.shape[0] if t.shape else None for t in inputs}
-    return leading.pop() if len(leading) == 1 else None
-
-
 def find_sweeps(subjects: Sequence[Subject]) -> tuple[Sweep, ...]:
     """Targets whose cells differ in nothing but the batch, from one model's cells."""
     groups: dict[tuple[object, ...], dict[int, Subject]] = {}
     for s in subjects:
-        if (batch := batch_of(s.cell)) is not None:
+        if (batch := find_batch(s.cell)) is not None:
             groups.setdefault(_question(s), {}).setdefault(batch, s)
     return tuple(_sweep(g) for g in groups.values() if len(g) > 1)
 

@@ -14,7 +14,7 @@ from perf.results.run_folder import RunFolder, make_place
 from perf.schema import atomic_file, codec
 from perf.schema.cell import Cell, Environment, write_cell
 from perf.schema.fold import Expectation
-from perf.schema.jobs import ArtefactJob, PrepareJob
+from perf.schema.jobs import ArtefactJob, PrepareJob, StudyJob
 from perf.schema.journal import MOST_RUNS, Event
 from perf.schema.record import (
     Crashed,
@@ -43,7 +43,9 @@ class LaunchRequest:
     gpu: bool = False
     round: int = 0
     writable: tuple[Path, ...] = ()  # folders besides its own that it may write in
-    described: PrepareJob | ArtefactJob | None = None  # what `job` holds, where it holds no cell
+    described: PrepareJob | ArtefactJob | StudyJob | None = (
+        None  # what `job` holds, where it holds no cell
+    )
     sources: tuple["MadeFiles", ...] = ()  # what it reads of other launches
     prefix: tuple[str, ...] = ()  # words before its command; --exec_prefix where there are none
     again: bool = (
@@ -99,6 +101,7 @@ class CellState:
     launches: list[Launch] = field(default_factory=list)
     done: bool = False
     sources: tuple[MadeFiles, ...] = ()
+    overflows: str | None = None  # of its converted model, as the converter's check found them
 
     @property
     def alive(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from perf.planning.arbitrate import arbitrate, study_chance
 from perf.planning.launch import (
     PREPARE_PRELOAD,
     WORKER_PRELOAD,
@@ -18,6 +19,7 @@ from perf.planning.launch import (
     cache_of,
     trace_requests,
 )
+from perf.planning.reference_cell import make_reference_cell
 from perf.schema import cell as cells
 from perf.schema import codec, fold, outcomes
 from perf.schema.cell import Cell, ModelFile, TestSet, base_name, safe_name
@@ -61,6 +63,9 @@ def set_up_model(
     for p, result in zip(alive, results, strict=True):
         p.add(result)
     yield from retry_with_inferred_shapes(context, model, alive)
+    for half in (False, True):
+        mine = [p for p in alive if _uses_half_data(p) is half]
+        yield from arbitrate(context, model, mine, half=half)
     if traces := trace_requests(context, alive):
         yield traces  # what they found lies in their folders
 
@@ -116,6 +121,8 @@ def _prepare_inputs(
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
+    alive = [p for p in mine if p.alive]
+    yield from study_chance(context, model, alive, prepared.random_ops, half=half)
 
 
 def _make_references(
@@ -138,14 +145,7 @@ def _make_references(
     made_from = _key(*parts, *([eager.sha256] if eager else ()))
     folder = context.run.reference(model.name, made_from)
     like = mine[0].cell
-    fed = model.path_fp16 if half and model.path_fp16 else model.path  # the one the inputs are for
-    cell = replace(
-        like, id=f"{model.name}::reference", provider="", environment=environment, options={}, sets=sets,
-        target=replace(like.target, name=backend.targets[0].name, precision=backend.targets[0].precision),
-        graph_optimization="disable", plugin={}, variant="reference", io=cells.Io.HOST,
-        model=replace(model, path=fed), form=eager, gpu="", gpu_name="", tf32=like.tf32 and not eager,
-        protocol=replace(like.protocol, instrumented=""),
-    )  # fmt: skip
+    cell = make_reference_cell(backend, environment, model, like, sets, half=half)
     request = LaunchRequest(
         LaunchKind.REFERENCE, "reference", folder / "cell.json", folder / "launch", environment,
         WORKER_PRELOAD + backend.preload, cell, sources=mine[0].sources,
@@ -205,6 +205,7 @@ def _convert_models(
             if made is not None:
                 p.cell = replace(p.cell, model=replace(p.cell.model, path_fp16=made.path))
                 p.sources += (MadeFiles(request, (Path(made.path),)),)
+                p.overflows = made.report.get("overflows")
             elif p.backend.half_artefact:
                 why = result.failed or _describe_outcome(result.launch.outcome)
                 p.end(ArtefactFailed(f"{precision.value} model: {why}"))

@@ -52,9 +52,7 @@ class FinishedRun:
 
     def expected_failure(self, record: Record) -> str:
         """Why a record's failure is no surprise; "" where it is one, or passed."""
-        known = self.expected.get(record.cell.id)
-        fits = known is not None and known.outcome == outcomes.name(record.outcome)
-        return known.text if known and fits and not _passed(record) else ""
+        return explain_failure(record, self.expected)
 
     def unexpected_pass(self, record: Record) -> str:
         """What was expected to make a record fail that passed; "" for the usual."""
@@ -62,6 +60,13 @@ class FinishedRun:
         if known is None or known.outcome in ("", "Passed", "Pass") or not _passed(record):
             return ""
         return known.text
+
+
+def explain_failure(record: Record, expected: Mapping[str, KnownFailure]) -> str:
+    """Why a record's failure is no surprise; "" where it is one, or passed."""
+    known = expected.get(record.cell.id)
+    fits = known is not None and known.outcome == outcomes.name(record.outcome)
+    return known.text if known and fits and not _passed(record) else ""
 
 
 def finished_run(

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TextIO
 
 from perf.report import sections
@@ -16,7 +17,7 @@ from perf.results.latency import published_launches
 from perf.results.shapes import split_by_shapes
 from perf.schema import outcomes
 from perf.schema.engine_message import lead_with_reason
-from perf.schema.record import Record
+from perf.schema.record import Mismatched, Outcome, Record
 from perf.stats.summary import PairedGain
 
 USUAL_WIDTH = 80  # where no terminal tells its own
@@ -33,7 +34,7 @@ def format_cell(record: Record, gain: PairedGain | None) -> str:
     row = make_cell_row(part, gain, run_id=record.run_id)
     parts = [row.cell, row.exact_outcome]
     if row.status != outcomes.PASS and row.detail:
-        parts.append(sections.one_line(outcomes.reason(record.outcome)))
+        parts.append(sections.one_line(outcomes.reason(_without_cause(record.outcome))))
     marks = f"({', '.join(row.marks)})" if row.marks else ""
     parts += [
         _describe_time(part.record, row),
@@ -44,6 +45,11 @@ def format_cell(record: Record, gain: PairedGain | None) -> str:
     return printable("  ".join(p for p in parts if p))
 
 
+def _without_cause(outcome: Outcome) -> Outcome:
+    """A mismatch without its sentence, which stands on a line of its own."""
+    return replace(outcome, cause="") if isinstance(outcome, Mismatched) else outcome
+
+
 def format_further_shapes(cell: CellResult) -> str:
     """The line below a finished cell for further shapes that it was fed."""
     parts = [cell.shapes, _describe_time(cell.record, cell.row), _describe_gain(cell.gain)]
@@ -51,7 +57,7 @@ def format_further_shapes(cell: CellResult) -> str:
 
 
 def format_failure(record: Record, rerun_command: str, gdb_command: str = "") -> list[str]:
-    """Three lines for a failure: id and outcome with its stage; its log's last words; how to run it again.
+    """Lines for a failure: id and outcome; whose fault; its log's last words; how to run it again.
 
     Of a crash also its native stack, where it is known, and how to see it in gdb. What was skipped or not
     run has nothing to say but its reason: one line.
@@ -61,18 +67,21 @@ def format_failure(record: Record, rerun_command: str, gdb_command: str = "") ->
         return [head]
     last = [lead_with_reason(t)[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
     tail = printable(" | ".join(last)) or "(its log holds no line of the engine's own)"
+    cause = record.outcome.cause if isinstance(record.outcome, Mismatched) else ""
     stack = " < ".join(describe_frame(f) for f in record.native_stack[:TOP_FRAMES])
-    more = [f"native stack: {printable(stack)}"] if stack else []
-    again = [rerun_command, *([gdb_command] if gdb_command else [])]
-    return [head, *(f"    {line}" for line in (tail, *more, *again))]
+    native = f"native stack: {printable(stack)}" if stack else ""
+    below = (printable(cause), tail, native, rerun_command, gdb_command)
+    return [head, *(f"    {line}" for line in below if line)]
 
 
-def format_summary(records: Sequence[Record]) -> str:
-    """The last line: outcomes counted, and what `--strict` makes of them."""
+def format_summary(records: Sequence[Record], known: int = 0) -> str:
+    """The last line: outcomes counted, and what `--strict` makes of them; `known` failed as expected."""
     counts = Counter(outcomes.name(r.outcome) for r in records)
     counted = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "nothing was planned"
-    wrong = sum(outcomes.status(r.outcome) != outcomes.PASS for r in records)
+    wrong = sum(outcomes.status(r.outcome) != outcomes.PASS for r in records) - known
     line = f"{len(records)} cell{'' if len(records) == 1 else 's'}: {counted}."
+    if known:
+        line += f" {known} failed as expected."
     if wrong:
         them = "1 cell that did not pass" if wrong == 1 else f"{wrong} cells that did not pass"
         line += f" With --strict, {them} would make the exit status 1."

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import perf
 from perf.request.bad_request import BadRequestError
+from perf.request.exit_status import format_exit_statuses
 from perf.request.locations import read_commit
 
 
@@ -66,6 +67,10 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
         raise BadRequestError(f"{message} (see --help)")
+
+    def format_help(self) -> str:
+        """All flags, and what the exit status means."""
+        return f"{super().format_help()}\n{format_exit_statuses()}"
 
     def format_short_help(self) -> str:
         """The sentence, the flags that most people need, the examples."""

@@ -1,5 +1,6 @@
 """Each flag of the command line: its spelling, its default, its help, and how its text becomes a value."""
 
+import argparse
 import math
 import re
 import shlex
@@ -222,6 +223,18 @@ def batch_sizes(value: Iterable[Any]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(sizes))
 
 
+def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A conversion as argparse takes it, whose refusal keeps its own words."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as e:
+            raise argparse.ArgumentTypeError(str(e)) from e
+
+    return parse
+
+
 def integers(value: Any) -> tuple[int, ...]:
     """`0,1,4-6`."""
     if not isinstance(value, str):
@@ -278,6 +291,13 @@ def prefix(value: str) -> str:
     """A command line that shlex can split."""
     shlex.split(value)
     return value
+
+
+def check_baseline(name: str) -> str:
+    """A name for a run: letters, digits, '.', '_' and '-', and no other word for one; raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.startswith("latest"):
+        raise ValueError("use letters, digits, '.', '_' and '-', and another word than latest")
+    return name
 
 
 def shard(value: str) -> str:

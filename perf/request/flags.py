@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+from perf.request.export_request import RUN_FORMATS, run_exports
+from perf.request.fail_on import parse_names
 from perf.request.flag_types import (
     MOST_RUNS,
     Flag,
     at_least,
     batch_sizes,
     below,
+    check_baseline,
     environments,
     ep_options,
     flat,
@@ -29,9 +32,9 @@ from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 
 GROUPS = (
     "models and their inputs", "targets and their options", "checking outputs", "measuring", "worker processes",
-    "environments and engines", "the run and its results",
+    "environments and engines", "the run and its results", "when it has ended",
 )  # fmt: skip
-_MODELS, _TARGETS, _CHECKING, _MEASURING, _WORKERS, _ENVIRONMENTS, _RUN = GROUPS
+_MODELS, _TARGETS, _CHECKING, _MEASURING, _WORKERS, _ENVIRONMENTS, _RUN, _END = GROUPS
 
 
 def _share(value: object) -> float:
@@ -124,6 +127,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("plugin", "a plug-in EP by its library, run as target NAME, in environment NAME where there is one", (), "",
          _ENVIRONMENTS, plugins, "NAME=LIBRARY[:EP_NAME]", "+", repeated=True),
     Flag("check", "hold one run against the reference before timing", True, "", _CHECKING, bool, switch=True),
+    Flag("explain", "for every mismatch try all that can tell whose fault it is, however long it takes", False, "", _CHECKING,
+         bool, switch=True, plan=False),
     Flag("force", "benchmark cells that failed validation too", False, "", _CHECKING, bool, switch=True),
     Flag("install", "build missing environments", True, "", _ENVIRONMENTS, bool, switch=True, plan=False),
     Flag("keep_cache", "share engine caches and converted models between runs in this folder", "", "", _TARGETS, str, "DIR"),
@@ -148,13 +153,24 @@ FLAGS: tuple[Flag, ...] = (
          const="latest", plan=False),
     Flag("run_id", "name of the run's folder", "", "", _RUN, str, "ID", plan=False),
     Flag("label", "a word for this run, in every table", "", "", _RUN, str, "TEXT", plan=False),
-    Flag("strict", "exit 1 where a cell did not pass", False, "", _RUN, bool, switch=True, plan=False),
+    Flag("fail_on", "what exits 1: outcomes as printed, verdicts of --against, any or none, Crashed,Slower (default none)", (),
+         "", _END, parse_names, "LIST", plan=False),
+    Flag("strict", "as --fail_on any", False, "", _END, bool, switch=True, plan=False),
+    Flag("expected", "known failures, which are not red; a pass in their place is told", "", "", _END, str, "TOML", plan=False),
+    Flag("against", "compare with this earlier run at the end: latest, latest~1, an id, a folder, a saved name", "", "", _END,
+         str, "RUN", plan=False),
+    Flag("save_baseline", "let this name mean this run from now on, if it was not red", "", "", _END,
+         lambda name: check_baseline(name) if name else "", "NAME", plan=False),
+    Flag("export", f"{', '.join(RUN_FORMATS)}; without PATH to stdout", (), "", _END, run_exports, "FORMAT[=PATH]",
+         repeated=True, plan=False),
     Flag("dry_run", "print the plan, run nothing", False, "", _RUN, bool, switch=True, plan=False),
     Flag("in_process", "run everything in this one process, for a debugger, as benchmark.py does", False, "", _WORKERS, bool,
          switch=True, plan=False),
     Flag("json", "JSON on stdout: results; with --dry_run the plan, with --list the table", False, "", _RUN, bool, switch=True, plan=False),
     Flag("list", "targets, why each can or cannot run here, what would fix it", False, "", _ENVIRONMENTS, bool,
          switch=True, plan=False),
+    Flag("color", "colours of outcomes: auto (on a terminal, unless NO_COLOR is set), always or never", "auto", "", _RUN,
+         _chosen("auto", "always", "never"), "WHEN", plan=False),
     Flag("verbose", "a line for every launch as it begins", 0, "v", _RUN, int, counted=True, plan=False),
     Flag("quiet", "no line per cell; twice: the last line alone", 0, "q", _RUN, int, counted=True, plan=False),
 )  # fmt: skip

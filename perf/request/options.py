@@ -11,6 +11,8 @@ from typing import Any
 
 from perf.request.bad_request import BadRequestError as BadRequestError
 from perf.request.command_parser import CommandParser
+from perf.request.export_request import RUN_FORMATS, ExportRequest, parse_export, refuse_rivals
+from perf.request.fail_on import FailOn, make_fail_on
 from perf.request.flag_types import EpOptions, Flag, Shapes, Timeouts
 from perf.request.flags import FLAGS, GROUPS
 from perf.request.programs import command_of
@@ -69,16 +71,23 @@ class Options:
     env: Mapping[str, str]
     plugin: Mapping[str, str]
     check: bool
+    explain: bool
     force: bool
     install: bool
     resume: str
     run_id: str
     label: str
+    fail_on: tuple[str, ...]
     strict: bool
+    expected: str
+    against: str
+    save_baseline: str
+    export: tuple[str, ...]
     dry_run: bool
     in_process: bool
     json: bool
     list: bool
+    color: str
     verbose: int
     quiet: int
     ab: tuple[str, ...]
@@ -99,6 +108,16 @@ class Options:
     def validates(self) -> bool:
         """Every set of every model is held against its reference."""
         return self.running_mode in ("validate", "both")
+
+    @property
+    def red(self) -> FailOn:
+        """What makes the exit status 1."""
+        return make_fail_on(self.fail_on, strict=self.strict)
+
+    @property
+    def exports(self) -> tuple[ExportRequest, ...]:
+        """What is written of the run for other programs."""
+        return tuple(parse_export(text, RUN_FORMATS) for text in self.export)
 
     @property
     def host_canary_every_s(self) -> float:
@@ -204,6 +223,11 @@ def _refuse_conflicts(o: Options) -> None:
     if o.shard and o.rerun:
         raise BadRequestError(
             f"--rerun {o.rerun} and --shard {o.shard}: a shard is of a whole plan; leave out one"
+        )
+    refuse_rivals(o.exports, as_json=o.json)
+    if o.red.verdicts and o.fail_on and "any" not in o.fail_on and not o.against:
+        raise BadRequestError(
+            f"--fail_on {','.join(sorted(o.red.verdicts))}: a verdict needs --against RUN"
         )
     if o.ab and len(o.ab) != 2:
         raise BadRequestError(f"--ab takes two targets, got {len(o.ab)}")

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from perf.results.host_records import host_name
 from perf.results.latency import published_launches
+from perf.schema.cause import cause_of
 from perf.schema.cell import Cell, Precision
 from perf.schema.fold import Expectation, is_wrong
 from perf.schema.journal import Compared, Created, HostMemory, Placement
@@ -18,7 +19,9 @@ from perf.schema.record import (
     GpuMemory,
     Launch,
     LaunchKind,
+    Mismatched,
     NativeFrame,
+    Outcome,
     Passed,
     Record,
     check_launch,
@@ -230,6 +233,11 @@ def name_placement_source(record: Record) -> str:
 def collect_compared(record: Record) -> tuple[Compared, ...] | None:
     """Every output that was held against a reference; None where none was."""
     return tuple(c for x in record.launches for c in x.compared) or None
+
+
+def name_cause(outcome: Outcome) -> str:
+    """Whose fault a mismatch is, in a word or two; "" for other outcomes."""
+    return cause_of(outcome.cause) if isinstance(outcome, Mismatched) else ""
 
 
 def count_compared(compared: tuple[Compared, ...]) -> int:

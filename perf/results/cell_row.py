@@ -264,6 +264,13 @@ class CellRow:
                                             lambda c: 100 * figures.mismatched_share(c))
     worst_output: str = of_worst("set/output with that share", lambda c: f"{c.set}/{c.output}")
     worst_index: tuple[int, ...] = of_worst("index of its worst element", lambda c: c.worst_index)
+    reference_noise: float | None = of_compared("what rounding moves a reference by (fp64, inputs one ulp away), share of the output's scale, largest; where a cell mismatched",
+                                                lambda x: figures.find_largest(c.reference_noise for c in x))
+    from_fp64: float | None = of_worst("worst output's greatest difference from fp64, share of its scale", lambda c: c.from_fp64)
+    reference_from_fp64: float | None = of_worst("the same of its reference: the larger of the two is the outlier", lambda c: c.reference_from_fp64)
+    not_reproducible: tuple[str, ...] = of_compared("outputs that differ on equal inputs, compared by shape and range alone",
+                                                    lambda x: tuple(dict.fromkeys(c.output for c in x if not c.reproducible)))
+    cause: str = of_outcome("whose fault a mismatch is, in a word or two; the sentence ends `detail`", figures.name_cause)
     rtol: float | None = of_tolerance("relative tolerance: |got - ref| <= atol + rtol |ref|", lambda t: t.rtol)
     atol: float | None = of_tolerance("absolute tolerance", lambda t: t.atol)
     atol_scaled: bool | None = of_tolerance("whether atol is times the output's largest |reference|", lambda t: t.atol_scaled)

@@ -203,7 +203,8 @@ def collect_marks(record: Record) -> tuple[str, ...]:
             "unchecked": record.cell.checked
             and describe_check(record) in ("unchecked", "unreferenced"),
         }
-        return tuple(mark for mark, is_true in unpublished.items() if is_true)
+        told = tuple(mark for mark, is_true in unpublished.items() if is_true)
+        return (*told, *mark_references(record))
     launches = published_launches(record)
     counters = [x.gpu_counters for x in launches]
     crowded = sum(map(was_oversubscribed, launches))
@@ -219,4 +220,22 @@ def collect_marks(record: Record) -> tuple[str, ...]:
         "gpu compute only": any(t.gpu_only for t in found.timed),
         "not synchronised": not all(t.synchronised for t in found.timed),
     }
-    return tuple(mark for mark, is_true in marks.items() if is_true)
+    return (*(mark for mark, is_true in marks.items() if is_true), *mark_references(record))
+
+
+def mark_references(record: Record) -> tuple[str, ...]:
+    """What the comparisons of a cell that passed rest on, where it is less than a firm reference."""
+    compared = [c for x in record.launches for c in x.compared]
+    if not isinstance(record.outcome, Passed) or not compared:
+        return ()
+    loose = {c.output for c in compared if not c.reproducible}
+    why: dict[str, str] = {}  # of the first set, whose run is the first of its session
+    for quality in (q for s in record.cell.sets for q in s.quality if q.output in loose):
+        why.setdefault(quality.output, quality.why)
+    marks = [f"{name} not reproducible ({w}): by shape and range only" for name, w in why.items()]
+    if any(c.within_noise for c in compared):
+        worst = max(c.reference_noise or 0.0 for c in compared)
+        marks.append(
+            f"passes within the noise of its reference ({100 * worst:.2g} % of the scale)"
+        )
+    return tuple(marks)

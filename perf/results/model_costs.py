@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from perf.request.options import BadRequestError
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.schema import atomic_file
 
 
@@ -19,7 +19,7 @@ def read_model_costs(given: str, results: Path) -> Mapping[str, float]:
     if path.is_file():
         return _read_kept(path)
     folder = path if (path / "run.json").is_file() else results / given
-    run = run_folder.find_run(folder.absolute().parent, folder.name)
+    run = run_names.find_run(folder.absolute().parent, folder.name)
     costs_s: dict[str, float] = {}
     for model, wall_s in _cells(run.root / "cells.jsonl"):
         costs_s[model] = costs_s.get(model, 0.0) + wall_s

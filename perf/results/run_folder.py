@@ -62,19 +62,6 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{host}-{secrets.token_hex(2)}"
 
 
-def find_run(results: Path, run_id: str = "latest") -> RunFolder:
-    """An earlier run by id, or the newest; raises BadRequestError where there is none."""
-    folder = results / run_id
-    if run_id == "latest" and not folder.exists():
-        runs = sorted(p for p in results.glob("*/run.json"))
-        folder = runs[-1].parent if runs else folder
-    if not (folder / "run.json").is_file():
-        raise BadRequestError(
-            f"{folder}: no run there (no run.json); -o names the folder of results"
-        )
-    return RunFolder(results, folder.resolve().name)
-
-
 @contextmanager
 def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
     """Make or reopen a run's folder, and hold it: two processes never write one run."""

@@ -73,6 +73,22 @@ class TensorFile:
 
 
 @dataclass(frozen=True)
+class ReferenceQuality:
+    """What the reference of one output is worth, told by running it again; differences are the greatest."""
+
+    output: str
+    reproducible: bool = True  # False: equal inputs gave other values
+    why: str = ""  # it is not: what draws at random
+    shape_varies: bool = False  # even shapes differ
+    low: float | None = None  # of all values that it took, where it is not reproducible
+    high: float | None = None
+    noise: float | None = None  # fp64 less fp32, and fp32 on inputs one ulp away; unoptimised all
+    optimiser: float | None = None  # optimised less unoptimised: EPs share its faults, so no noise
+    flushed: float | None = None  # with subnormals flushed to zero, less without
+    flush_breaks: bool = False  # flushing them makes what is not finite, or takes it away
+
+
+@dataclass(frozen=True)
 class TestSet:
     """Inputs to feed and, where known, the outputs to expect."""
 
@@ -81,6 +97,8 @@ class TestSet:
     outputs: tuple[TensorFile, ...] = ()
     # outputs of the model with nothing to hold them against; None: nobody said (earlier versions)
     unreferenced: tuple[str, ...] | None = None
+    exact: tuple[TensorFile, ...] = ()  # the outputs in fp64, where they could be had
+    quality: tuple[ReferenceQuality, ...] = ()  # of outputs, where it was asked for
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from perf.schema.cell import ModelFile
+from perf.schema.cell import Cell, ModelFile, TestSet
 from perf.schema.model_form import ModelForm
 
 
@@ -27,6 +27,22 @@ class PrepareJob:
     half: bool = False
     batch: int = 0  # 0: as the inputs have it
     form: ModelForm | None = None  # asked what it takes where there is no ONNX file
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """A model's reference to be run again and again, to tell how far it can be trusted.
+
+    `cell` is the reference's; `earlier` and `flushed` are outputs of studies in other processes, the latter
+    with subnormals flushed to zero, which the first session of a process decides for all.
+    """
+
+    cell: Cell
+    destination: str
+    arbitrate: bool = False  # the noise of fp32 too, and fp64 where it ends in `budget_s`
+    budget_s: float = 10.0
+    earlier: tuple[TestSet, ...] = ()
+    flushed: tuple[TestSet, ...] = ()
 
 
 @dataclass(frozen=True)

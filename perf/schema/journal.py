@@ -131,6 +131,7 @@ class Prepared:
     """Test sets as arrays on disk, and the digest of the inputs fed."""
 
     sets: tuple[TestSet, ...]
+    random_ops: tuple[str, ...] = ()  # ops that draw at random, or are nobody knows whose
 
 
 @with_tag("Compared")
@@ -150,11 +151,31 @@ class Compared:
     worst_index: tuple[int, ...] = ()
     reference: str = ""  # what it was held against: stored, or the engine that made it
     timed_run: str = ""  # first or last: the timed run whose output it is; "": the checked run's
+    reproducible: bool = True  # False: shape and range alone were compared
+    reference_noise: float | None = None  # shares of the output's scale, as the next two
+    from_fp64: float | None = None
+    reference_from_fp64: float | None = None
+    beyond_noise: int | None = None  # elements that neither tolerance nor noise explains
+    within_noise: int = 0  # elements that pass by the noise of the reference alone
+    fits: str = ""  # the other output of the set whose reference a mismatched one equals
+    subnormal: int = 0  # mismatched elements too small for a normal number on both sides
 
     @property
     def has_content(self) -> bool:
         """Whether anything was compared: an output of no elements is right and proves nothing."""
         return bool(self.total or self.problem)
+
+
+@with_tag("ReferenceStudied")
+@dataclass(frozen=True)
+class ReferenceStudied:
+    """The reference run again: what each output of each set is worth, and how stored ones compare."""
+
+    sets: tuple[TestSet, ...]  # with quality, and fp64 where it could be had
+    made: tuple[TestSet, ...]  # with the outputs of this process's first run
+    stored: tuple[Compared, ...] = ()  # this process's outputs held against the sets' own
+    fp64: str = ""  # what computed it, or why nothing did; "" where it was not asked for
+    by_position: tuple[str, ...] = ()  # outputs whose stored files do not carry their names
 
 
 @with_tag("Unreferenced")
@@ -257,7 +278,8 @@ class Finished:
 
 Event: TypeAlias = (
     Began | WorkerStarted | Versions | CellUnsupported | ExceptionRaised | Created | FirstRun
-    | Probed | Prepared | Compared | Unreferenced | Placed | PrecisionEvidence | Timed | HostMemory
+    | Probed | Prepared | Compared | ReferenceStudied | Unreferenced | Placed | PrecisionEvidence | Timed
+    | HostMemory
     | OutputsSaved | Artefact | Note | Finished
 )  # fmt: skip
 EVENTS: tuple[type, ...] = typing.get_args(Event)

@@ -120,8 +120,8 @@ def detail(outcome: Outcome) -> str:
     match outcome:
         case Passed():
             return ""
-        case Mismatched(output=output, detail=text):
-            return f"{output}: {text}"
+        case Mismatched(output=output, detail=text, cause=cause):
+            return f"{output}: {text}" + (f"; {cause}" if cause else "")
         case Raised(kind=kind, message=message):
             return f"{kind}: {message}"
         case Crashed(signal=signal):

@@ -60,6 +60,7 @@ class Mismatched:
 
     output: str
     detail: str
+    cause: str = ""  # whose fault it is, in one sentence; it begins with one of perf.schema.cause
 
 
 @with_tag("Raised")
@@ -160,6 +161,7 @@ class LaunchKind(StrEnum):
     PREPARE = "prepare"
     ARTEFACT = "artefact"
     REFERENCE = "reference"
+    STUDY = "study"
     CHECK = "check"
     MEASURE = "measure"
     PROBE = "probe"

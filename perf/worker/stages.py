@@ -19,7 +19,7 @@ from perf.measure import timing
 from perf.schema import cell as cells
 from perf.schema import codec, version
 from perf.schema.cell import Cell, TestSet
-from perf.schema.jobs import ArtefactJob, PrepareJob
+from perf.schema.jobs import ArtefactJob, PrepareJob, StudyJob
 from perf.schema.journal import (
     EVENTS,
     Artefact,
@@ -135,6 +135,8 @@ def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> Non
             _prepare(codec.decode(PrepareJob, _json(job)), account)
         case LaunchKind.ARTEFACT:
             _convert(codec.decode(ArtefactJob, _json(job)), account)
+        case LaunchKind.STUDY:
+            _study(codec.decode(StudyJob, _json(job)), folder, account)
         case LaunchKind.REFERENCE:
             _reference(cells.read_cell(job), folder, account)
         case LaunchKind.CHECK:
@@ -150,11 +152,12 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
 
     account.begin(Stage.PREPARE)
     described = backends.describe_form(job.form) if job.form else None
-    account.emit(Prepared(prepare.prepare_sets(job, described)))
+    random_ops = () if described else prepare.find_random_ops(job)
+    account.emit(Prepared(prepare.prepare_sets(job, described), random_ops))
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:
-    from perf.conversion import artifact, convert, infer_shapes
+    from perf.conversion import artifact, convert, half_precision, infer_shapes
 
     account.begin(Stage.CONVERT)
     if job.precision == "shapes":
@@ -170,7 +173,17 @@ def _convert(job: ArtefactJob, account: _Account) -> None:
     )
     kept = convert.get_or_make(Path(job.model.path), Path(job.destination), request)
     told = {k: str(v) for k, v in kept.report.items() if not isinstance(v, dict)}
+    arithmetics = kept.report["check"].get("arithmetics", ())
+    if arithmetics:
+        told["overflows"] = half_precision.describe_overflows(arithmetics)
     account.emit(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
+
+
+def _study(job: StudyJob, folder: Path, account: _Account) -> None:
+    from perf.worker import reference_study
+
+    account.begin(Stage.RUN)
+    account.emit(reference_study.study(job, folder))
 
 
 def _reference(cell: Cell, folder: Path, account: _Account) -> None:

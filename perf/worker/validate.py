@@ -11,6 +11,7 @@ from perf.measure import tensor_io
 from perf.schema.cell import Cell, Comparison, Precision, Tolerance, base_name
 from perf.schema.journal import Compared
 from perf.worker import row_matching
+from perf.worker.reference_trust import NO_TRUST, Trust, hold_range, trust_of
 
 
 class _Distances(TypedDict, total=False):
@@ -27,6 +28,7 @@ class _Pair:
     got: np.ndarray
     reference: np.ndarray
     onnx_type: int
+    trust: Trust = NO_TRUST
 
 
 def compare_set(
@@ -38,10 +40,18 @@ def compare_set(
     A target of reduced precision may give another float type than the reference; its values are compared.
     """
     any_float = cell.target.precision is not Precision.FP32
-    tolerance = cell.tolerance
+    tolerance, trust = cell.tolerance, trust_of(set_name, cell)
+    by_chance = [n for n in expected if n in trust and not trust[n].quality.reproducible]
+    drawn = tuple(hold_range(set_name, n, got.get(n), expected[n], trust[n]) for n in by_chance)
+    expected = {n: r for n, r in expected.items() if n not in by_chance}
     problems = {n: _problem(got.get(n), r, any_float) for n, r in expected.items()}
     pairs = {
-        n: _Pair(tensor_io.decode(got[n]), tensor_io.decode(r), tensor_io.onnx_type_of(r))
+        n: _Pair(
+            tensor_io.decode(got[n]),
+            tensor_io.decode(r),
+            tensor_io.onnx_type_of(r),
+            trust.get(n, NO_TRUST),
+        )
         for n, r in expected.items()
         if not problems[n]
     }
@@ -53,7 +63,23 @@ def compare_set(
         else Compared(set_name, name, problems[name], reference.size, reference.size)
         for name, reference in expected.items()
     ]
-    return (*told, *_too_long(set_name, got, expected))
+    told = [_name_swap(c, pairs, tolerance) for c in told]
+    return (*told, *drawn, *_too_long(set_name, got, expected))
+
+
+def _name_swap(told: Compared, pairs: Mapping[str, _Pair], tolerance: Tolerance) -> Compared:
+    """A mismatched output with the name of the other one whose reference it equals, if there is one."""
+    mine = pairs.get(told.output)
+    if mine is None or not told.mismatched:
+        return told
+    for name, other in pairs.items():
+        alike = mine.got.shape == other.reference.shape and mine.onnx_type == other.onnx_type
+        if name != told.output and alike:
+            swapped = replace(other, got=mine.got)
+            found = _facts(told.set, name, swapped, tolerance)
+            if not found.problem and not found.mismatched:
+                return replace(told, fits=name)
+    return told
 
 
 def _too_long(
@@ -149,7 +175,8 @@ def _facts(set_name: str, name: str, pair: _Pair, tolerance: Tolerance) -> Compa
     wide = _wide(reference)
     with np.errstate(all="ignore"):
         difference = np.where(both, np.abs(got.astype(wide) - reference.astype(wide)), 0.0)
-        excess = difference - allowed_difference(reference, pair.onnx_type, tolerance)
+        asked = allowed_difference(reference, pair.onnx_type, tolerance)
+        excess = difference - pair.trust.widen(asked, reference)
         wrong = (excess > 0) | (
             (got != reference) & ~both & ~(np.isnan(got) & np.isnan(reference))
         )
@@ -160,6 +187,7 @@ def _facts(set_name: str, name: str, pair: _Pair, tolerance: Tolerance) -> Compa
             int(wrong.sum()),
             total,
             **_distances(got[both].astype(wide), reference[both].astype(wide)),
+            **pair.trust.describe(got, reference, difference, asked, wrong),
             worst_index=_index(np.argmax(np.where(both, excess, -np.inf)), reference.shape),
         )
 
@@ -226,7 +254,9 @@ def _limit(pair: _Pair, tolerance: Tolerance) -> np.ndarray | float:
     return (
         0.0
         if pair.reference.dtype.kind in "OUS"
-        else allowed_difference(pair.reference, pair.onnx_type, tolerance)
+        else pair.trust.widen(
+            allowed_difference(pair.reference, pair.onnx_type, tolerance), pair.reference
+        )
     )
 
 

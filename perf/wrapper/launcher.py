@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import shlex
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from perf.machine.gpus import Gpu
 from perf.machine.machine_lock import MachineLock
 from perf.machine.nvml_sampler import Sampler
 from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
+from perf.report.live_display import LiveDisplay
 from perf.request.options import Options, default_jobs
 from perf.results import run_folder
 from perf.results.host_records import host_name
@@ -44,10 +46,19 @@ class _InFlight:
 def open_process_launcher(session: RunSession) -> Iterator["ProcessLauncher"]:
     """A launcher for one run; at its end no process of it is left."""
     with Supervisor(session.plan.signals) as supervisor:
+        if live := session.screen.live:
+            supervisor.on_look = functools.partial(_show, live)
         yield ProcessLauncher(
             supervisor, session.plan.options, session.host.gpus, session.host.boot_id,
             session.folder, session.screen.notify, session.host_key,
         )  # fmt: skip
+
+
+def _show(live: LiveDisplay, running: Running) -> None:
+    """Tell a display of the launch in flight, no oftener than it draws."""
+    if live.is_due():
+        stage, _ = running.folder.stage_now()
+        live.tell_stage(stage.value, running.began_s, running.spec.timeouts.launch_s)
 
 
 class ProcessLauncher:

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -54,6 +54,7 @@ class Supervisor:
         self._starter = Starter(self._wait_readable)
         self._running: list[Running] = []
         self._looked_s = 0.0
+        self.on_look: Callable[[Running], None] | None = None  # who shows the launch in flight
 
     def __enter__(self) -> Self:
         """Become the reaper of all descendants."""
@@ -155,6 +156,8 @@ class Supervisor:
                 r.kill_at_s = now + GRACE_S
             elif r.killed_for is None and (limit := _overdue(r, now)):
                 self._kill(r, KilledFor.DEADLINE, limit, grace=True)
+        if self.on_look and self._running:
+            self.on_look(self._running[0])
 
     def _kill(self, r: Running, why: KilledFor, limit: float | None, *, grace: bool) -> None:
         if r.killed_for is None:

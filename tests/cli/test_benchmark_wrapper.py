@@ -208,14 +208,17 @@ def test_a_failing_cell_is_a_finding_and_strict_makes_it_status_1(home: Path) ->
     assert ask(home, *QUICK, "--strict", "--models", "relu", "linear").status == 0
 
 
-def test_a_failure_is_three_lines_with_a_command_that_runs_just_that_cell(home: Path) -> None:
+def test_a_mismatch_says_whose_fault_it_is_and_ends_in_a_command_that_runs_just_that_cell(
+    home: Path,
+) -> None:
     models.linear(home / "models" / "wrong", error=1.0)
     said = ask(home, *QUICK, "--ep_options", "cpu[v]:use_arena=0", "--atol", "0.5")
     lines = said.out.splitlines()
     at = next(i for i, x in enumerate(lines) if "wrong::CPUExecutionProvider[v]" in x)
     assert "Mismatched(test_data_set_0/y)" in lines[at]
+    assert lines[at + 1].strip().startswith("stored data: ")
     done = subprocess.run(  # pasted as it stands, to the letter
-        ["bash", "-c", lines[at + 2] + " --run_id pasted"], cwd=home, capture_output=True, text=True,
+        ["bash", "-c", lines[at + 3] + " --run_id pasted"], cwd=home, capture_output=True, text=True,
         check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -92,7 +92,7 @@ def test_what_no_file_names_is_listed_and_removed_when_no_run_holds_it(
 def test_what_cannot_be_built_says_why_and_leaves_nothing(
     shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert env.main(["build", "mine=no-such-package==9"]) == 3
+    assert env.main(["build", "mine=no-such-package==9"]) == 2
     assert "environment mine could not be built: ERROR: No matching" in capsys.readouterr().err
     assert [p for p in shared.iterdir() if p.is_dir()] == []
     assert env.main(["build", "mine=gone.whl"]) == 2

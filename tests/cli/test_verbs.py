@@ -34,7 +34,7 @@ def test_every_verb_has_its_help_under_its_own_name(
         (["models", "ad"], "ep-perf models has no 'ad'; nearest is add"),
         (["--versoin"], "nearest is --version"),
         (["models"], "which verb? add, check, fetch, offline, packages, convert, infer_shapes"),
-        ([], "which verb? run, compare, models, env"),
+        ([], "which verb? run, diagnose, compare, report, results, models, env"),
         (["run", "--lauches", "3"], "nearest to --lauches is --launches"),
         (["env", "lst"], "invalid choice: 'lst'"),
         (["--print_completion", "fish"], "--print_completion takes one of bash, zsh, tcsh"),
@@ -52,7 +52,7 @@ def test_what_is_not_understood_is_one_line_and_status_2(
 def test_a_refusal_keeps_its_program_s_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verbs.main(["models", "add", str(tmp_path / "none.onnx")]) == 1
+    assert verbs.main(["models", "add", str(tmp_path / "none.onnx")]) == 2
     assert verbs.main(["compare", "a"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
 

@@ -1,5 +1,6 @@
 """Whole comparisons: golden output and exit status for every verdict, and one clear line for bad input."""
 
+import json
 import os
 import random
 import subprocess
@@ -13,8 +14,9 @@ from comparison import noise
 from comparison.cli import Question
 from perf.results.run_folder import RunFolder, read_records
 from perf.results.tables import write_all
+from perf.schema import outcomes
 from tests.comparison.cases import BASE, CASES, FAILS, scaled
-from tests.comparison.runs import Made, compare, record_of, write_run, write_two
+from tests.comparison.runs import Made, cell_of, compare, record_of, write_run, write_two
 from tests.results.hand_made import host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +102,7 @@ def test_latest_and_the_run_before_it() -> None:
     [
         (
             "-p a -c nowhere",
-            "nowhere: no such file, folder or run id below result/; known runs: a",
+            "nowhere: no such file, folder, run id or saved name below result/; known runs: a",
         ),
         ("", "give -p PREV and -c CURRENT"),
         ("-p a -c a --across moon", "invalid choice: 'moon'"),
@@ -155,3 +157,32 @@ def test_markdown_survives_what_names_hold() -> None:
         x for x in compare(*words, "--markdown").out.splitlines() if x.startswith("| Broke")
     )
     assert row.replace("\\|", "").count("|") == 8
+
+
+def test_a_comparison_is_exported_as_a_page_and_for_programs() -> None:
+    words = write_two((BASE,), (scaled(1.6),))
+    found = compare(*words, "--export", "html=changes.html", "--export", "json")
+    assert found.status == 1
+    assert json.loads(found.out)["lines"]
+    page = Path("changes.html").read_text(encoding="utf-8")
+    assert "a → b" in page
+    assert "Slower (suspect)" in page
+    assert compare(*words, "--export", "pdf").status == 2
+    assert compare(*words, "--json", "--markdown").status == 2
+
+
+def test_what_fails_a_comparison_is_chosen_by_name() -> None:
+    slower = write_two((BASE,), (scaled(1.6),))
+    assert compare(*slower, "--fail_on", "Broke,Mismatched").status == 0
+    assert compare(*slower, "--fail_on", "slower").status == 1
+    assert compare(*slower, "--fail_on", "none").status == 0
+    write_run(Path("result/wrong"), [FAILS])
+    same = ("-p", "wrong", "-c", "wrong")
+    assert compare(*same).status == 0
+    assert compare(*same, "--strict").status == 1
+    outcome = outcomes.name(FAILS.outcome)
+    assert compare(*same, "--fail_on", outcome).status == 1
+    Path("known.toml").write_text(
+        f'["{cell_of(FAILS).id}"]\noutcome = "{outcome}"\nreason = "known"\n'
+    )
+    assert compare(*same, "--strict", "--expected", "known.toml").status == 0

@@ -93,7 +93,7 @@ def test_a_failed_conversion_is_one_line_and_no_file(body: bytes | None, tmp_pat
     done = command(
         "perf.conversion.convert", source, tmp_path / "out" / "a.onnx", "--report", report
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert ("not an ONNX model" if body is not None else "No such file") in done.stderr
     why = done.stderr.removeprefix("error: ").strip()

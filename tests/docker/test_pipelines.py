@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.docker.recorded import HOME, Programs, Run
 TOOLS = Path(sys.executable).parent
 AZURE = sorted((HOME / "azure-pipelines").rglob("*.yml"))
 GITHUB = sorted((HOME / ".github/workflows").glob("*.yml"))
+ACTION = [HOME / "action.yml"]
 
 
 def tool(name: str, *arguments: str, given: str = "") -> str:
@@ -39,7 +41,9 @@ def inline_shell(node: object) -> Iterator[str]:
             yield from inline_shell(value)
 
 
-@pytest.mark.parametrize("file", [*AZURE, *GITHUB], ids=lambda p: str(p.relative_to(HOME)))
+@pytest.mark.parametrize(
+    "file", [*AZURE, *GITHUB, *ACTION], ids=lambda p: str(p.relative_to(HOME))
+)
 def test_inline_shell_is_clean_and_short(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     shells = list(inline_shell(YAML(typ="safe").load(text)))
@@ -208,3 +212,84 @@ def test_the_gate_compares_real_runs(
     for record in current.rglob("record.json"):
         record.unlink()
     assert gate().returncode == 2
+
+
+# The action and the template for other people's pipelines
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> dict[str, str]:
+    """What a workflow gives the action's script."""
+    return {
+        "MODELS": "models net.onnx", "TARGETS": "cpu ov", "FLAGS": "-r both -k 'relu and not fp16'",
+        "FAIL_ON": "any", "EXPECTED": "", "RESULTS": "result", "AGAINST": "good", "SAVE_BASELINE": "good",
+        "OUT": str(tmp_path / "the out"),
+    }  # fmt: skip
+
+
+def test_the_action_hands_its_inputs_on_and_ends_as_the_run_ends(
+    script: Run, tmp_path: Path, exports: dict[str, str]
+) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(HOME / ".github/actions", checkout / ".github/actions")
+    fake = checkout / "perf.sh"
+    fake.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\necho told >"$OUT/summary.md"\nexit 1\n')
+    fake.chmod(0o755)
+    summary, output = tmp_path / "summary.md", tmp_path / "output"
+    told = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
+    done = script(checkout / ".github/actions/run.sh", env={**exports, **told})
+    assert done.returncode == 1
+    words = done.stdout.splitlines()
+    assert words[:12] == [
+        "-r", "both", "-k", "relu and not fp16", "-m", "models", "-m", "net.onnx", "-e", "cpu", "ov", "--against",
+    ]  # fmt: skip
+    assert f"junit={exports['OUT']}/cells.xml" in words
+    assert summary.read_text() == "told\n"
+    assert output.read_text() == "status=1\n"
+
+
+def test_the_action_runs_the_harness_and_leaves_what_ci_reads(
+    script: Run, tmp_path: Path, exports: dict[str, str]
+) -> None:
+    small = {
+        "MODELS": "", "TARGETS": "cpu", "FLAGS": "--no_install --models loop_if --launches 1 -t 5 -i zoo",
+        "RESULTS": str(tmp_path / "result"),
+    }  # fmt: skip
+    done = script(HOME / ".github/actions/run.sh", env={**exports, **small})
+    assert done.returncode == 0, done.stderr
+    left = {p.name for p in Path(exports["OUT"]).iterdir()}
+    assert left == {
+        "cells.xml", "cells.sarif", "report.html", "cells.csv", "comment.md", "summary.md",
+    }  # fmt: skip
+    assert (tmp_path / "result/baselines/good").is_symlink()
+
+
+def test_one_comment_is_edited_however_often_a_pull_request_is_run(
+    script: Run, programs: Programs, tmp_path: Path
+) -> None:
+    programs.add(
+        "gh", "print(os.environ.get('FAKE_COMMENT', '') if '--paginate' in sys.argv else '')"
+    )
+    comment, text = HOME / ".github/actions/comment.sh", tmp_path / "comment.md"
+    words = ("7", "ep-perf", str(text))
+    repository = {"GH_REPO": "me/mine"}
+    assert script(comment, *words, env=repository).returncode == 0
+    assert programs.calls() == []  # a run that left nothing changes nothing
+    text.write_text("| matrix |\n")
+    assert script(comment, *words, env=repository).returncode == 0
+    assert script(comment, *words, env={**repository, "FAKE_COMMENT": "4711"}).returncode == 0
+    _, first, _, second = programs.calls()
+    body = "body=<!-- ep-perf -->\n| matrix |"
+    assert first[2:6] == ["--method", "POST", "repos/me/mine/issues/7/comments", "--raw-field"]
+    assert second[2:5] == ["--method", "PATCH", "repos/me/mine/issues/comments/4711"]
+    assert first[6] == second[6] == body
+
+
+def test_without_an_image_models_run_on_the_machine_itself(
+    pipeline: Path, script: Run, programs: Programs, checkout: Path
+) -> None:
+    replace(programs, folder=checkout).add("perf.sh")
+    done = script(pipeline / "run_models.sh", "", "offline", "", "cpu", "20261126.1")
+    assert programs.calls() == [
+        ["perf.sh", "-o", str(checkout / "result/offline"), "--label", "20261126.1", "-e", "cpu"]
+    ], done.stderr

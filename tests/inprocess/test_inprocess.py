@@ -84,7 +84,7 @@ def test_a_full_disk_ends_the_run_with_one_line(home: Path) -> None:
         [sys.executable, "-c", LIMITED, "-m", "models", *CELLS], cwd=home, capture_output=True,
         text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert done.returncode == 3
-    line = one_line(Said(3, done.stdout, done.stderr, home / "result"))
+    assert done.returncode == 2
+    line = one_line(Said(2, done.stdout, done.stderr, home / "result"))
     assert "File too large" in line
     assert "run it again" in line  # --resume is the wrapper's

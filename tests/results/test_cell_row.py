@@ -61,7 +61,8 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
                 gpu_memory=GpuMemory(900.0, 100.0, "process", {"time": 900.0}), created=Created(0.5, True),
                 timed=replace(x.timed, parts_ns={"h2d": (made.MS,)}))
         if x.timed
-        else replace(x, notes=(Note("k", "v"),), created=Created(0.5, True), placement=Placement(
+        else replace(x, notes=(Note("k", "v"),), compared=(replace(x.compared[0], reproducible=False,
+                reference_noise=1e-6, from_fp64=2e-6, reference_from_fp64=1e-7),), created=Created(0.5, True), placement=Placement(
             "profile", {made.CUDA: 3, made.CPU: 1}, {made.CPU: {"Conv": 1}}, {made.CUDA: 2},
             {made.CUDA: 3.0, made.CPU: 1.0}, {made.CUDA: (2, 1)}, {made.CUDA: {"a": 1.5}},
         ), attested=PrecisionEvidence("fp32", 0.9, 0.95, "inspector", "by the model's types"))
@@ -95,13 +96,14 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         attested_time_share=0.95, attested_source="inspector", precision_regime="by the model's types",
         engine_cached=True, creation_second_s=0.5, first_run_ms=12.5, first_run_second_ms=10.0, notes=("k: v",),
         references={"stored": 1}, unreferenced_outputs=0, timed_outputs_compared=0, native_stack=("f (lib.so)",),
+        reference_noise=1e-6, from_fp64=2e-6, reference_from_fp64=1e-7, not_reproducible=("y",),
     )  # fmt: skip
     assert {k: getattr(found, k) for k in wanted} == wanted
     kinds = column_types(CellRow)
     empty = {
         f.name for f in fields(CellRow) if getattr(found, f.name) == unknown_value(kinds[f.name])
     }
-    assert empty == {"instrumented"}
+    assert empty == {"instrumented", "cause"}  # it would carry no latency; it did not mismatch
 
 
 def test_session_creation_is_cold_only_where_it_was_cold_and_alone() -> None:

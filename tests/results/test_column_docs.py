@@ -38,7 +38,8 @@ def test_a_figure_of_the_long_table_carries_its_unit() -> None:
     units = r"_(ms|s|mib|us|w|j_per_run|mhz|c|pct)s?$"
     plain = {
         "launch_level", "throttled_share", "ratio_of_ops_on_ep", "ratio_of_time_on_ep", "min_ep_share", "attested_layer_share", "attested_time_share", "max_abs",
-        "max_rel", "relative_norm", "cosine", "rtol", "atol", "percent_mismatch",
+        "max_rel", "relative_norm", "cosine", "rtol", "atol", "percent_mismatch", "reference_noise", "from_fp64",
+        "reference_from_fp64",
     }  # fmt: skip
     figures = {name for name, hint in column_types(CellRow).items() if "float" in str(hint)}
     assert {name for name in figures if not re.search(units, name)} == plain

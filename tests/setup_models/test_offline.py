@@ -130,7 +130,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
         ),
         (run("--out", tmp_path, start=bare), f"{sys.executable} lacks "),
     ):
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.startswith(f"error: {says}")
         assert done.stderr.count("\n") == 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.schema.record import Passed
 from tests.asking import ask, command
 from tests.leftovers import MARK
@@ -83,7 +83,7 @@ def test_a_run_that_is_killed_again_and_again_ends_whole(
             words = (*WORDS, "--run_id", run_id)  # killed before it had begun
         said = ask(home, *words)
         assert said.status == 0, said
-        records = run_folder.read_records(run_folder.find_run(said.results, run_id))
+        records = run_folder.read_records(run_names.find_run(said.results, run_id))
         assert {r.cell.id for r in records} == CELLS
         for record in records:
             assert record.outcome == Passed(), record.outcome

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from perf.results import run_folder
+from perf.results import run_names
 from perf.worker.engine_libraries import digest_file, digest_libraries
 from tests.asking import ask
 
@@ -30,7 +30,7 @@ def installed(folder: Path) -> Path:
 
 def test_a_run_names_the_digest_of_its_engines_library(home: Path) -> None:
     said = ask(home, "-i", "zoo", "-r", "validate", "--models", "relu")
-    host = json.loads((run_folder.find_run(said.results).root / "host.json").read_text())
+    host = json.loads((run_names.find_run(said.results).root / "host.json").read_text())
     assert host["libraries"]["current"][NAME] == digest_file(CAPI / NAME)
     rows = {r["Spec"]: r["Version"] for r in said.table("system_info")}
     assert rows[f"current: sha256 of {NAME}"] == digest_file(CAPI / NAME)

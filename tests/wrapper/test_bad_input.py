@@ -30,9 +30,9 @@ def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
         (["-e", "CUDAExecutionProvidr"], "unknown EP 'CUDAExecutionProvidr'; nearest are CUDAExecution"),
         (["-k", "(relu"], "-k '(relu': a ')' is missing"),
         (["--run_id", "../up"], "--run_id '../up': use letters"),
-        (["--resume"], "no run there (no run.json); -o names the folder of results"),
-        (["--resume", "never"], "no run there (no run.json)"),
-        (["--rerun", "failed"], "no run there (no run.json)"),
+        (["--resume"], "holds 0 runs (no run.json); run "),
+        (["--resume", "never"], "never: no such file, folder, run id or saved name below"),
+        (["--rerun", "failed"], "holds 0 runs (no run.json); run "),
         (["--cpu_affinity", "999"], "--cpu_affinity 999: this machine's cores are"),
         (["--run_id", "latest"], "--run_id latest: the folder of results means something else"),
         (["--env", "x=/nowhere/python"], "--env x=/nowhere/python: no interpreter /nowhere/python can be"),
@@ -221,7 +221,7 @@ def test_a_run_whose_only_environment_is_not_there_cannot_be_completed(home: Pat
     (home / "environments.toml").write_text(
         'drop = ["*"]\n[a]\npython = "/no/python"\n', encoding="utf-8"
     )
-    refused(home, says="environment a: no interpreter /no/python", status=3)
+    refused(home, says="environment a: no interpreter /no/python", status=2)
 
 
 def test_an_interpreter_without_its_packages_gets_the_command_that_fixes_it(home: Path) -> None:
@@ -230,7 +230,7 @@ def test_an_interpreter_without_its_packages_gets_the_command_that_fixes_it(home
     (home / "environments.toml").write_text(
         'drop = ["*"]\n[a]\npython = "bare/bin/python"\n', encoding="utf-8"
     )
-    refused(home, says="--env a='numpy==VERSION onnxruntime==VERSION'", status=3)
+    refused(home, says="--env a='numpy==VERSION onnxruntime==VERSION'", status=2)
 
 
 def test_an_interpreter_of_the_wrapper_without_onnx_gets_the_command_that_fixes_it(
@@ -239,7 +239,7 @@ def test_an_interpreter_of_the_wrapper_without_onnx_gets_the_command_that_fixes_
     without = str(ROOT / ".envs" / "openvino" / "bin" / "python")  # an engine and numpy, no onnx
     (home / "environments.toml").write_text(CURRENT, encoding="utf-8")
     said = ask(home, *QUICK, "-e", "ov", python=without)
-    assert (said.status, said.out) == (3, "")
+    assert (said.status, said.out) == (2, "")
     assert one_line(said).endswith("`./perf.sh --setup` fixes it")
     assert not said.results.exists()
     assert ask(home, "--list", python=without).status == 0

@@ -56,10 +56,10 @@ def run_in(room: int, home: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("room", [1300, 2560, 5140])
-def test_a_full_disk_ends_the_run_with_status_3_and_a_way_to_go_on(home: Path, room: int) -> None:
+def test_a_full_disk_ends_the_run_with_status_2_and_a_way_to_go_on(home: Path, room: int) -> None:
     """What the wrapper writes fails early, later and last."""
     done = run_in(room, home)
-    assert done.returncode == 3, done.stderr
+    assert done.returncode == 2, done.stderr
     line = one_line(Said(done.returncode, done.stdout, done.stderr, home))
     assert "File too large" in line
     assert "make room" in line
@@ -72,7 +72,7 @@ def test_a_full_disk_ends_the_run_with_status_3_and_a_way_to_go_on(home: Path, r
 
 def test_after_a_full_disk_the_run_is_finished_by_resume(home: Path) -> None:
     done = run_in(2000, home)
-    assert done.returncode == 3
+    assert done.returncode == 2
     said = ask(home, "--resume")
     assert said.status == 0, said.err
     assert {r.outcome for r in said.records.values()} == {Passed()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.schema.record import LaunchKind
 from tests.asking import ROOT
 
@@ -73,7 +73,7 @@ def test_joules_of_the_timed_window_by_run(home: Path) -> None:
         package.stopped.set()
         drawing.join()
     assert done.returncode == 0, done.stdout + done.stderr
-    run = run_folder.find_run(home / "result")
+    run = run_names.find_run(home / "result")
     (record,) = run_folder.read_records(run)
     joules, runs = 0.0, 0
     for launch in record.launches:
@@ -99,6 +99,6 @@ def test_where_no_counter_can_be_read_it_is_empty(home: Path) -> None:
         check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    row = json.loads((run_folder.find_run(home / "result").root / "cells.jsonl").read_text())
+    row = json.loads((run_names.find_run(home / "result").root / "cells.jsonl").read_text())
     assert row["cpu_energy_j_per_run"] is None
     assert row["p50_ms"] > 0

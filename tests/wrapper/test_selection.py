@@ -34,8 +34,7 @@ def test_what_failed_in_the_latest_run_is_run_again_and_nothing_else(first: Said
     assert cells(again) == failed
     digests = {i: first.records[i].cell.digest for i in failed}
     assert {i: r.cell.digest for i, r in again.records.items()} == digests
-    script = again.out.splitlines()[2].strip()
-    assert "--running_mode both" in script
+    assert any("--running_mode both" in line for line in again.out.splitlines())
     better = ask(home, "--rerun", "failed", "--atol", "2")  # what is given stands above it
     assert cells(better) == failed
     assert {c["status"] for c in better.cells.values()} == {"Pass"}
@@ -98,7 +97,7 @@ def test_integers_without_a_range_are_declined_with_the_override_to_write(home: 
     (row,) = said.cells.values()
     assert row["status"] == "Skipped"
     assert "range" in row["detail"]
-    assert said.status == 3  # nothing could be measured
+    assert said.status == 2  # nothing could be measured
 
 
 def test_batch_sizes_are_a_cell_each_and_what_cannot_be_fed_is_skipped(home: Path) -> None:

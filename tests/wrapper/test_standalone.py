@@ -12,7 +12,7 @@ import pytest
 from onnx import helper
 
 from perf.machine.machine_lock import MachineLock
-from perf.results import run_folder
+from perf.results import run_folder, run_names
 from perf.schema.record import Passed, PrecisionNotAttained, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask, command
@@ -295,7 +295,7 @@ def test_benchmark_py_finds_trtexec_too_and_holds_the_named_device_alone(home: P
         env={**os.environ, **boards, "FAKE_TRTEXEC_LOG": str(log)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (record,) = run_folder.read_records(run_folder.find_run(home / "result"))
+    (record,) = run_folder.read_records(run_names.find_run(home / "result"))
     assert record.outcome == Passed()
     assert record.cell.gpu == "GPU-1000"
     lines = [json.loads(line) for line in log.read_text().splitlines()]

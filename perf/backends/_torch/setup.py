@@ -182,7 +182,6 @@ def compiler_caches(folder: Path) -> Iterator[None]:
     os.environ.update(settings)
     tempfile.tempdir = None  # it may have been asked for before
     try:
-        _keep_headers_out()
         yield
     finally:
         for name, value in before.items():
@@ -192,7 +191,7 @@ def compiler_caches(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _keep_headers_out() -> None:
+def keep_headers_out() -> None:
     """Have Inductor compile no headers beforehand: it keeps those in the system's folder for all users."""
     from torch._inductor import config
 

@@ -1,0 +1,1 @@
+"""Runs over time: an index of their folders, steps in their figures, and what may go."""

@@ -1,0 +1,1 @@
+"""`python -m perf.post`: the name by which the predecessor posted."""
