@@ -108,6 +108,10 @@ class ProbeResult:
     libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
 
 
+def _fits(_compute_capability: str) -> str:
+    return ""
+
+
 def _registers_nothing(_cell: Cell) -> None:
     """An engine that is whole once it is imported."""
 
@@ -149,6 +153,8 @@ class Backend:
     watched: bool = (
         False  # its sessions have a `runner` whose runs a device's trace can be taken of
     )
+    # why a device of a compute capability ("9.0"; "": unknown) cannot run it, "" where it may
+    unfit_for: Callable[[str], str] = _fits
     serves_plugins: bool = False  # its targets are declared in environments.toml
     formats: tuple[Format, ...] = (Format.ONNX,)  # what it loads, what it likes best first
     # what a form takes, and so whose eager outputs in fp32 on the CPU all targets of that model are held to

@@ -152,9 +152,11 @@ def _place_on_device(
     ):
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    failed = None if options.force else offer.probed.failed
-    why = offer.missing if not options.force else ""
-    return Planned(seal(cell), offer, why or form_choice.reason(cell.model, backend), failed)
+    form = form_choice.reason(cell.model, backend)
+    if options.force:
+        return Planned(seal(cell), offer, form)
+    unfit = backend.unfit_for(board.compute_capability) if board else ""
+    return Planned(seal(cell), offer, offer.missing or unfit or form, offer.probed.failed)
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:

@@ -10,6 +10,7 @@ from perf.schema.record import Launch, LaunchKind, Mismatched, Passed, Skipped
 from tests import models
 from tests.asking import ROOT, Said, ask, one_line
 
+pytestmark = pytest.mark.needs("cc", "gcc libc6-dev")
 QUICK = ("-i", "zoo", "-r", "both", "-t", "4", "--launches", "2", "--warmup", "0")
 CELL, GRAPH = "m::Watched", "m::Watched[cuda_graph=on]"
 
@@ -20,7 +21,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cupti")
     source = ROOT / "tests" / "fakes" / "libcupti.c"
     subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", folder / "libcupti.so.13", source],
+        ["cc", "-shared", "-fPIC", "-o", folder / "libcupti.so.13", source],
         check=True,
         timeout=60,
     )

@@ -18,10 +18,13 @@ from perf.backends._ort.session import (
     translate_errors,
 )
 from perf.schema.cell import Cell, Io
+from perf.schema.engine_message import lead_with_reason
 
 if TYPE_CHECKING:
     import numpy as np
 
+_CAPTURING = re.compile(r"stream ?is ?capturing|StreamCapture")
+MOST_TEXT = 600  # characters of an engine's reason
 _NOT_CAPTURED = re.compile(r"cannot use the graph capture feature", re.I)
 
 
@@ -129,9 +132,10 @@ class GraphSession(OrtSession):
         try:  # the same feed has just run without a graph: what fails now is the capture
             with translate_errors(where):
                 self._session.run_with_iobinding(binding, captured.options)
-        except (DeviceMemoryExhausted, MemoryError):
-            raise
-        except Exception as e:
+        except Exception as e:  # ORT's kernels tell a refused capture as std::bad_alloc, too
+            is_memory = isinstance(e, DeviceMemoryExhausted | MemoryError)
+            if is_memory and not _CAPTURING.search(str(e)):
+                raise
             raise Unsupported(_describe_refusal(e)) from e
         return captured
 
@@ -154,4 +158,4 @@ def vary_feed(feed: Tensors) -> tuple[dict[str, Any], ...]:
 
 
 def _describe_refusal(error: Exception) -> str:
-    return f"it cannot be captured as a CUDA graph: {' '.join(str(error).split())[:600]}"
+    return f"it cannot be captured as a CUDA graph: {lead_with_reason(str(error))[:MOST_TEXT]}"
