@@ -56,7 +56,7 @@ say "records of activities; replays against runs without the graph, and planted 
 PYTHONPATH=$work/ort:$root LD_LIBRARY_PATH=$libraries:$driver ORT_DISABLE_TELEMETRY=1 NVIDIA_TF32_OVERRIDE=0 \
     timeout 60 "$python" benchmarks/gpu/record.py activity "$out/recorded/activity.json" models/squeezenet models/resnet50 2>&1 | tail -n 30
 say "both io modes, with and without graphs"
-limit "${MAIN_S:-220}" --run_id graphs -r both -i zoo -t 200 --warmup 50 --launches 5 -b both --cuda_graph both -e cuda \
+limit "${MAIN_S:-400}" --run_id graphs -r both -i zoo -t 200 --warmup 50 --launches 5 -b both --cuda_graph both -e cuda \
     --models squeezenet shufflenet inception_v1 resnet50 --timeout 60
 say "models that cannot be captured"
 limit 40 --run_id declined -r validate -i zoo --cuda_graph on -e cuda --jobs 4 \
@@ -82,7 +82,7 @@ for run in sorted(Path(sys.argv[1]).glob("*/run.json")):
     if told["label"].startswith("fence"):
         launches = [json.loads(p.read_text()) for p in run.parent.glob("cells/*/*/*/measure_*/launch.json")]
         walls = sorted(x["ending"]["wall_s"] for x in launches)
-        print(told["label"], "wall s of a launch, median", statistics.median(walls), walls)
+        print(told["label"], "wall s of a launch", walls, "median", statistics.median(walls or [float("nan")]))
 PY
 say "pack"
 "$python" benchmarks/gpu/summary.py "$out"/result/*/cells.csv

@@ -122,7 +122,7 @@ def record_nvml(out: Path, command: Sequence[str]) -> None:
         "baseline": codec.encode(sampler._baseline),
         "samples": [codec.encode(s) for s in sampler._samples],
     }
-    out.write_text(json.dumps(told), encoding="utf-8")
+    out.write_text(json.dumps(told, default=sorted), encoding="utf-8")
     print(len(sampler._samples), "samples", sampler.notes)
 
 
