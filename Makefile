@@ -36,8 +36,8 @@ environments: setup-dev # what the tests run in, beside .venv
 	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 
 test: environments # side by side, then those that nothing may run beside
-	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone and not torture"
-	$(PY) -m pytest -q -m "alone and not torture"
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone and not torture and not frameworks"
+	$(PY) -m pytest -q -m "alone and not torture and not frameworks"
 
 torture: environments # minutes of attacks, kills and damage; the figures at the end
 	$(PY) -m pytest -q -m torture tests/torture

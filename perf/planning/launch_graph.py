@@ -99,8 +99,9 @@ def _prepare_inputs(
     if reader:
         environment, preload = reader[1], (*reader[0].preload, "perf.worker.prepare")
     fed = mine[0].cell
+    given = str(Path(o.inputs).absolute()) if o.inputs else ""
     job = PrepareJob(
-        model, o.input_data, o.seed, 2, fed.shapes, str(folder), half, fed.batch, form
+        model, o.input_data, o.seed, 2, fed.shapes, str(folder), half, given, fed.batch, form
     )
     request = LaunchRequest(
         LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", environment,

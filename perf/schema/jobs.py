@@ -25,6 +25,7 @@ class PrepareJob:
     shapes: Mapping[str, tuple[int, ...]]
     destination: str
     half: bool = False
+    given: str = ""  # the user's own data, a folder or .npz; "": the model's, or drawn at random
     batch: int = 0  # 0: as the inputs have it
     form: ModelForm | None = None  # asked what it takes where there is no ONNX file
 
