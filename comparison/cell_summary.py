@@ -86,6 +86,7 @@ class CellSummary:
         True  # of several shapes, the first: what is told of the whole cell is told with it
     )
     disturbed: float = 0.0  # share of its measure launches that others, or throttling, held up
+    impossible: str = ""  # why its latency cannot be true, and is withheld
 
     @property
     def name(self) -> str:

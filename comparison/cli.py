@@ -66,6 +66,8 @@ class Comparison:
         """Whether a verdict, or an outcome of the current run, is one of those that fail it."""
         if any(fail_on.is_red_verdict(verdict_word(x)) for x in self.lines if not x.expected):
             return True
+        if fail_on.impossible and any(c.impossible for c in self.current.cells):
+            return True
         known = self.expected
         return any(
             fail_on.is_red(c.outcome) and not (c.id in known and known[c.id].outcome == c.outcome)
@@ -298,8 +300,8 @@ def make_parser(question: Question = Question.ALL) -> CommandParser:
                         help="for each run that --confirm makes (default 30)")  # fmt: skip
     judged.add_argument("--expected", type=Path, metavar="TOML", help="known failures")
     judged.add_argument("--fail_on", type=argument(parse_names), default=(), metavar="LIST",
-                        help="what exits 1: outcomes and verdicts as printed, any or none (default "
-                             f"{','.join(WORSE)})")  # fmt: skip
+                        help="what exits 1: outcomes and verdicts as printed, impossible, any or "
+                             f"none (default {','.join(WORSE)})")  # fmt: skip
     judged.add_argument("--strict", action="store_true", help="as --fail_on any")
     printed.add_argument(
         "--export", type=argument(lambda text: parse_export(text, export.FORMATS)), action="append",

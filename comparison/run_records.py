@@ -18,7 +18,7 @@ from comparison.cell_summary import (
     RunSummary,
     UnreadableError,
 )
-from perf.results import cell_figures, latency, run_folder
+from perf.results import cell_figures, findings, latency, run_folder
 from perf.results.cell_row import CellRow, format_signature
 from perf.results.device_time import launch_median_ms
 from perf.results.host_records import host_name
@@ -192,6 +192,7 @@ def summarise_record(
         placement=_summarise_placement(cell.provider, check.placement) if check else None,
         disturbances=(*disturbances, *flagged), disturbed=disturbed,
         shapes=format_signature(shapes) if part.count > 1 else "", is_first=part.number == 1,
+        impossible=findings.impossible_reason(found),
     )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ from typing import Any
 from perf.cli import framework_run
 from perf.cli.exit_codes import run_and_report
 from perf.cli.framework_run import Asked
+from perf.machine.gpus import find_gpus
 from perf.report.framework_tables import BACKENDS, Row, format_batches, format_devices
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.flag_types import batch_sizes
-from perf.results import run_folder, run_names
+from perf.results import batch_memory, run_folder, run_names
+from perf.schema import outcomes
 from perf.schema.record import Record
 
 MODULE = "perf.cli.batch_run"
@@ -45,6 +47,14 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--runs", nargs="+", metavar="RUN", help="finished runs to lay beside each other instead"
     )
+    parser.add_argument(
+        "--find_max_batch", action="store_true",
+        help="fit memory over batch, and try the batch that should just fit the board, or --memory_limit",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory_limit", type=float, default=0.0, metavar="MIB",
+        help="host memory that a cell may hold; one that holds more is OOM",
+    )  # fmt: skip
     framework_run.add_flags(parser)
     return parser
 
@@ -67,19 +77,80 @@ def _run(argv: Sequence[str] | None) -> int:
         sizes = batch_sizes([given.batch_sizes])
     except ValueError as e:
         raise BadRequestError(f"--batch_sizes {given.batch_sizes}: {e}") from e
-    rows = _rows(_measure(given, targets, sizes))
+    limit_mib = _memory_limit_mib(given) if given.find_max_batch else 0.0
+    records = _measure(given, targets, sizes)
+    told: list[str] = []
+    if given.find_max_batch:
+        probed, told = _find_max_batches(given, records, limit_mib)
+        records = (*records, *probed)
+    rows = _rows(records)
     print(format_batches(rows, heading=framework_run.describe_device().removeprefix("@")))
+    print(*told, sep="\n", end="\n" if told else "")
     return 0 if any(not r.reason for r in rows) else 1
 
 
-def _measure(given: Any, targets: Sequence[str], sizes: Sequence[int]) -> tuple[Record, ...]:
+def _memory_limit_mib(given: Any) -> float:
+    """What a cell may hold: the first board's memory, or on a CPU what was given."""
+    boards = find_gpus()
+    if boards:
+        return boards[0].memory_mib
+    if not given.memory_limit:
+        raise BadRequestError(
+            "--find_max_batch: no GPU here, and filling the host's memory would harm others; "
+            "say with --memory_limit MIB what a cell may hold"
+        )
+    return float(given.memory_limit)
+
+
+def _find_max_batches(
+    given: Any, records: Sequence[Record], limit_mib: float
+) -> tuple[tuple[Record, ...], list[str]]:
+    """Records of one probe for each model and target of a sweep, and a line on what each came to."""
+    probed: list[Record] = []
+    lines = []
+    for model, target in dict.fromkeys((r.cell.model.name, r.cell.target.label) for r in records):
+        mine = [r for r in records if (r.cell.model.name, r.cell.target.label) == (model, target)]
+        fit = batch_memory.fit_memory(mine)
+        if fit is None:
+            lines.append(
+                f"{model} {target}: no largest batch, for memory does not rise over two batches that passed; "
+                "give larger ones"
+            )
+            continue
+        line = f"{model} {target}: {fit.base_mib:.0f} MiB and {fit.item_mib:.3g} MiB an item"
+        size, passed = (
+            batch_memory.choose_probe(mine, fit, limit_mib),
+            batch_memory.largest_passed(mine),
+        )
+        if not size:
+            lines.append(f"{line}; the largest batch is {passed}")
+            continue
+        (made,) = _measure(given, [target.partition("@")[0]], [size], only=model)
+        probed.append(made)
+        outcome = outcomes.name(made.outcome)
+        found = (
+            f"{size}, and it passed"
+            if batch_memory.largest_passed([made])
+            else (f"{size}, but that ended as {outcome}: {passed} is the largest that passed")
+        )
+        lines.append(f"{line}; {limit_mib:.0f} MiB should hold {found}")
+    return tuple(probed), lines
+
+
+def _measure(
+    given: Any, targets: Sequence[str], sizes: Sequence[int], only: str = ""
+) -> tuple[Record, ...]:
     named = dict(_named(word) for word in given.models or ()) or TASKS
+    if only:
+        named = {only: named[only]}
     rows = [
         {"model_name": name, "working_directory": str(Path.cwd()), **_keys(model)}
         for name, model in named.items()
     ]
     words = ["-t", str(given.iterations), "--warmup", str(given.warmup)]
     words += ["--batch_sizes", ",".join(map(str, sizes))]
+    if given.memory_limit:
+        words += ["--memory_limit", str(given.memory_limit)]
     return framework_run.run_cells(rows, targets, words, Asked.of(given))
 
 

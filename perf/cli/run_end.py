@@ -12,9 +12,11 @@ from perf.cli.run_export import write_run
 from perf.execution.run_lifecycle import RunSession, find_red
 from perf.report.layout import printable
 from perf.request.exit_status import OK, SOMETHING_WRONG
+from perf.request.fail_on import IMPOSSIBLE, FailOn
 from perf.request.options import BadRequestError, Options
 from perf.results import run_names
 from perf.schema import outcomes
+from perf.schema.record import Record
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def conclude(session: RunSession, end: RunEnd) -> int:
     if session.signal:
         return status
     if red := find_red(run.records, options.red, end.expected):
-        counts = Counter(outcomes.name(r.outcome) for r in red)
+        counts = Counter(_why_red(r, options.red) for r in red)
         _tell(f"red: {', '.join(f'{n} {name}' for name, n in counts.most_common())}")
     if end.against:
         known_failures = Path(options.expected) if options.expected else None
@@ -58,6 +60,12 @@ def conclude(session: RunSession, end: RunEnd) -> int:
     elif options.save_baseline:
         _tell(f"not saved as {options.save_baseline}: the run is red")
     return status
+
+
+def _why_red(record: Record, fail_on: FailOn) -> str:
+    """Its outcome where that is red; else what is wrong with its latency."""
+    name = outcomes.name(record.outcome)
+    return name if fail_on.is_red(name) else IMPOSSIBLE
 
 
 def _find_earlier(options: Options) -> Path | None:

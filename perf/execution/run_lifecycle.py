@@ -32,7 +32,7 @@ from perf.request.exit_status import CANNOT_SERVE, OK, SOMETHING_WRONG
 from perf.request.fail_on import FailOn
 from perf.request.options import Options
 from perf.request.programs import from_here, script_command
-from perf.results import host_records, latency, run_folder, tables
+from perf.results import findings, host_records, latency, run_folder, tables
 from perf.results.record_store import RecordStore
 from perf.results.run_folder import RunFolder
 from perf.schema import atomic_file, codec, outcomes
@@ -289,11 +289,12 @@ def exit_status(
 def find_red(
     records: Sequence[Record], fail_on: FailOn, expected: Mapping[str, KnownFailure]
 ) -> tuple[Record, ...]:
-    """Records whose outcome fails the run, and is not one that was expected."""
+    """Records whose outcome fails the run, and is not one that was expected, or whose latency cannot be."""
     return tuple(
         r
         for r in records
-        if fail_on.is_red(outcomes.name(r.outcome)) and not explain_failure(r, expected)
+        if (fail_on.is_red(outcomes.name(r.outcome)) and not explain_failure(r, expected))
+        or (fail_on.impossible and findings.impossible_reason(r))
     )
 
 

@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _find(source: Path) -> tuple[tuple[Finding, ...], str]:
-    if (source / "run.json").is_file():
-        absolute = source.absolute()
+    absolute = source.absolute()
+    if (source / "run.json").is_file() or source.name.startswith("latest"):
         records = run_folder.read_records(run_names.find_run(absolute.parent, absolute.name))
         return measured.find_in_records(records), f"{len(records)} cells"
     if source.is_dir() or not source.exists():

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from perf.honesty.rules import Finding, Point, Severity, find_all
 from perf.results.findings import impossible_reason
 from perf.results.latency import published_launches, summarise_latency
-from perf.schema.record import Launch, Record
+from perf.schema.cell import Precision
+from perf.schema.journal import Compared
+from perf.schema.record import Launch, Record, check_launch
 
 COARSE = 0.01  # share of a sample that reading the clock may take
 WARMING = 1.2  # first tenth of the samples over the rest
 GAP = 0.1  # of the median, between two humps
+FLOAT_TYPES = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}  # as ONNX numbers them
+HALF_TYPES = {Precision.FP16: 10, Precision.BF16: 16}
 
 
 def find_in_records(records: Sequence[Record]) -> tuple[Finding, ...]:
@@ -47,8 +51,32 @@ def _of_record(record: Record) -> Iterator[Finding]:
     where = record.cell.id
     if why := impossible_reason(record):
         yield Finding(where, Severity.IMPOSSIBLE, why)
+    check = check_launch(record)
+    for text in _of_outputs(check.compared if check else (), record):
+        yield Finding(where, Severity.DOUBTFUL, text)
     for launch in published_launches(record):
         yield from _of_samples(f"{where} {launch.name}", launch)
+
+
+def _of_outputs(compared: Sequence[Compared], record: Record) -> Iterator[str]:
+    """Outputs that a net would not give, though the reference may have the same."""
+    for c in compared:
+        if c.uniform == "nan":
+            yield f"every element of {c.output} is NaN ({c.set})"
+    told = [c for c in compared if c.onnx_type and c.total > 1]
+    if told and all(c.uniform and c.uniform != "nan" for c in told):
+        values = ", ".join(dict.fromkeys(f"{c.output} is {c.uniform} throughout" for c in told))
+        yield f"its outputs are constant: {values}"
+    later = [c for c in told if c.set != told[0].set]
+    if later and all(c.repeats for c in later) and not all(c.uniform for c in told):
+        yield f"two inputs gave one output ({later[0].repeats} and {later[0].set})"
+    asked = HALF_TYPES.get(record.cell.target.precision)
+    floats = [c for c in told if c.onnx_type in FLOAT_TYPES]
+    if record.cell.form and asked and floats and all(c.onnx_type != asked for c in floats):
+        yield (
+            f"{record.cell.target.precision.value} was asked for, and no output is of that type: "
+            f"{floats[0].output} is {FLOAT_TYPES[floats[0].onnx_type]}"
+        )
 
 
 def _of_samples(where: str, launch: Launch) -> Iterator[Finding]:

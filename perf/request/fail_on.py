@@ -16,6 +16,7 @@ VERDICTS = (
 )  # fmt: skip
 SUSPECT = " (suspect)"
 ANY, NONE = "any", "none"
+IMPOSSIBLE = "impossible"  # a latency that cannot be true, whatever the outcome: it is withheld
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class FailOn:
     outcomes: frozenset[str] = frozenset()
     verdicts: frozenset[str] = frozenset()
     every_failure: bool = False  # any outcome but a pass, whatever it is called
+    impossible: bool = False  # a number that cannot be true, of any outcome
 
     def is_red(self, outcome: str) -> bool:
         """Whether an outcome of this name is red."""
@@ -39,7 +41,7 @@ class FailOn:
 def parse_names(value: str | Collection[str]) -> tuple[str, ...]:
     """Names as they are printed, of any case, between commas; raises ValueError for one that is none."""
     words = value.split(",") if isinstance(value, str) else value
-    known = {_plain(n): n for n in (*OUTCOMES, *VERDICTS, ANY, NONE)}
+    known = {_plain(n): n for n in (*OUTCOMES, *VERDICTS, IMPOSSIBLE, ANY, NONE)}
     known |= {_plain(n + SUSPECT): n for n in ("Slower", "Larger", "Faster", "Smaller")}
     out = []
     for word in filter(None, (w.strip() for w in words)):
@@ -61,6 +63,7 @@ def make_fail_on(
         outcomes=frozenset(given & set(OUTCOMES)),
         verdicts=frozenset((given & set(VERDICTS)) | (set(WORSE) if every else set())),
         every_failure=every,
+        impossible=every or IMPOSSIBLE in given,
     )
 
 

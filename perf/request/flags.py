@@ -161,7 +161,7 @@ FLAGS: tuple[Flag, ...] = (
          const="latest", plan=False),
     Flag("run_id", "name of the run's folder", "", "", _RUN, str, "ID", plan=False),
     Flag("label", "a word for this run, in every table", "", "", _RUN, str, "TEXT", plan=False),
-    Flag("fail_on", "what exits 1: outcomes as printed, verdicts of --against, any or none, Crashed,Slower (default none)", (),
+    Flag("fail_on", "what exits 1: outcomes as printed, verdicts of --against, impossible (a latency that cannot be), any or none, Crashed,Slower (default none)", (),
          "", _END, parse_names, "LIST", plan=False),
     Flag("strict", "as --fail_on any", False, "", _END, bool, switch=True, plan=False),
     Flag("expected", "known failures, which are not red; a pass in their place is told", "", "", _END, str, "TOML", plan=False),

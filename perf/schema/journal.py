@@ -159,6 +159,9 @@ class Compared:
     within_noise: int = 0  # elements that pass by the noise of the reference alone
     fits: str = ""  # the other output of the set whose reference a mismatched one equals
     subnormal: int = 0  # mismatched elements too small for a normal number on both sides
+    onnx_type: int = 0  # of the output as it was given; 0: not told
+    uniform: str = ""  # what every element is, where two or more are all one: nan, 0.5
+    repeats: str = ""  # the earlier set that was fed something else and gave this very output
 
     @property
     def has_content(self) -> bool:

@@ -8,7 +8,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -209,8 +209,11 @@ def _reference(cell: Cell, folder: Path, account: _Account) -> None:
 
 def _check(cell: Cell, folder: Path, account: _Account) -> None:
     """A cold session; outputs of the very inputs that will be timed; placement; never timed."""
+    from perf.worker import output_facts
+
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
+    seen = output_facts.SeenOutputs()
     baseline = _status_mib("VmRSS")
     account.begin(Stage.CREATE)
     began = time.monotonic()
@@ -225,7 +228,9 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
             if not cell.checked:
                 continue
             account.begin(Stage.VALIDATE)
-            _tell_compared(account, cell, given, got)
+            _tell_compared(
+                account, cell, given, got, repeats=seen.find_repeats(given.name, feed, got)
+            )
         if cell.cuda_graph:
             account.begin(Stage.VALIDATE)
             _tell_replays(account, cell, session, feeds[0])
@@ -305,11 +310,16 @@ def _tell_timed_outputs(account: _Account, cell: Cell, runs: timing.TimedRuns) -
 
 
 def _tell_compared(
-    account: _Account, cell: Cell, given: TestSet, got: Tensors, timed_run: str = ""
+    account: _Account,
+    cell: Cell,
+    given: TestSet,
+    got: Tensors,
+    timed_run: str = "",
+    repeats: Mapping[str, str] | None = None,
 ) -> None:
     """Every output of one set that has a reference, held against it; the others by their names."""
     from perf.measure import tensor_io
-    from perf.worker import validate
+    from perf.worker import output_facts, validate
 
     made_by = {t.name: t.made_by or "stored" for t in given.outputs}
     compared = list(validate.compare_set(given.name, got, tensor_io.load_expected(given), cell))
@@ -323,7 +333,10 @@ def _tell_compared(
             account.emit(Unreferenced(given.name, name))
     for one in compared:
         reference = made_by.get(one.output, "")
-        account.emit(replace(one, reference=reference, timed_run=timed_run))
+        one = replace(one, reference=reference, timed_run=timed_run)
+        if repeats is not None and one.output in got:
+            one = output_facts.add_facts(one, got[one.output], repeats.get(one.output, ""))
+        account.emit(one)
 
 
 def _load_feeds(cell: Cell) -> list[Tensors]:

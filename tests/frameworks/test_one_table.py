@@ -1,6 +1,7 @@
 """The same weights as ONNX and in PyTorch's forms: one table, all held to the eager model."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_an_onnx_file_of_other_weights_is_found_out(workplace: Workplace) -> Non
 def test_without_pytorch_a_row_that_is_held_to_it_says_so(workplace: Workplace) -> None:
     workplace.convert("nets:small_cnn", "onnx", "small.onnx")
     model = listed(workplace, model_path="small.onnx", test_data_path=".", torch="nets:small_cnn")
-    said = workplace.run("-m", model, "-e", "cpu", "--env", "torch=/gone/python")
+    said = workplace.run("-m", model, "-e", "cpu", "--env", f"torch={sys.executable}")
     (row,) = said.cells.values()
     assert row["outcome"] == "ArtefactFailed"
     assert "no environment here runs an entry point" in str(row["detail"])

@@ -35,9 +35,13 @@ class Workplace:
 
     def python(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run PyTorch's interpreter with the harness to import from."""
+        here = {
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(self.home),
+        }  # it leaves a folder in the latter
         return subprocess.run(
             [interpreter("torch"), *words], cwd=self.home, capture_output=True, text=True,
-            timeout=300, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=300, check=False, env={**os.environ, **here},
         )  # fmt: skip
 
     def convert(self, entry: str, to: str, name: str, *more: str) -> Path:

@@ -1,15 +1,25 @@
 """Our own records: a latency that cannot be is withheld, and samples that tell against themselves are named."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import helper
 
+from perf.execution.run_lifecycle import find_red
 from perf.honesty import measured
 from perf.honesty.rules import Severity
+from perf.request.fail_on import make_fail_on
 from perf.results.findings import impossible_reason
 from perf.results.latency import collect_marks, summarise_latency
-from perf.schema.cell import TensorFile, TestSet
-from perf.schema.record import Record
+from perf.schema.cell import Precision, TensorFile, TestSet
+from perf.schema.journal import Compared
+from perf.schema.model_form import Format, ModelForm
+from perf.schema.record import LaunchKind, Record
+from tests import models
+from tests.asking import ask
 from tests.results import hand_made
 
 
@@ -73,3 +83,47 @@ def test_samples_that_tell_against_themselves(
 def test_quiet_samples_have_no_finding() -> None:
     record = with_samples(tuple(1_000_000 + 100 * (i % 7) for i in range(100)))
     assert measured.find_in_records([record]) == ()
+
+
+def test_a_run_is_red_by_a_latency_that_cannot_be_and_only_where_that_was_asked_for() -> None:
+    records = (with_batch(32, 1), with_batch(32, 32))
+    assert find_red(records, make_fail_on(("impossible",)), {}) == records[:1]
+    assert find_red(records, make_fail_on(("Crashed",)), {}) == ()
+
+
+def test_outputs_in_fp32_of_a_form_that_was_to_run_in_fp16_are_told() -> None:
+    record = timed_record()
+    form = ModelForm(Format.ENTRY_POINT, "nets:small", "")
+    target = replace(record.cell.target, precision=Precision.FP16)
+    record = replace(record, cell=replace(record.cell, form=form, target=target))
+    for onnx_type, says in ((1, True), (10, False)):
+        told = (Compared("s", "y", "", 0, 8, onnx_type=onnx_type),)
+        found = measured.find_in_records(
+            [hand_made.with_launches(record, LaunchKind.CHECK, compared=told)]
+        )
+        assert any("no output is of that type: y is float32" in f.text for f in found) is says
+
+
+@pytest.mark.parametrize(
+    ("factor", "says"),
+    [
+        (0.0, "its outputs are constant: y is 0 throughout"),
+        (np.nan, "every element of y is NaN (random_1)"),
+        (1.0, ""),
+    ],
+)
+def test_a_run_whose_net_gives_the_same_whatever_it_is_fed_is_told_so(
+    tmp_path: Path, factor: float, says: str
+) -> None:
+    feeds: list[Mapping[str, np.ndarray]] = [{"x": models.noise(n, (2, 8))} for n in range(2)]
+    models.write(
+        tmp_path / "models" / "net",
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        {"x": [2, 8]},
+        {"y": [2, 8]},
+        [(x, {"y": np.float32(factor) * np.abs(x["x"]) * np.sign(x["x"])}) for x in feeds],
+        parameters={"factor": np.float32(factor).reshape(1)},
+    )
+    said = ask(tmp_path, "-r", "validate")
+    texts = [f.text for f in measured.find_in_records(list(said.records.values()))]
+    assert (says in texts) if says else (texts == []), said.err

@@ -36,6 +36,9 @@ def test_what_is_red() -> None:
     assert not usual.is_red_verdict("Added")
     assert not make_fail_on(("none",), usual=("Broke",)).is_red_verdict("Broke")
     strict = make_fail_on((), strict=True)
+    assert strict.impossible
+    assert make_fail_on(parse_names("Impossible")).impossible
+    assert not by_name.impossible
     assert strict.is_red("Skipped")
     assert strict.is_red("Fail")  # as the predecessor's tables have it
     assert not strict.is_red("Pass")
