@@ -128,6 +128,11 @@ def test_outputs_stored_under_other_names_in_another_order_are_told(home: Path) 
             (data_set / f"output_{number}.pb").write_bytes(tensor.SerializeToString())
     (record,) = run(home, targets="cpu").records.values()
     assert cause(record).startswith("pairing: it was taken by position")
+    own = home / "test_data_set_0.npz"  # named as a stored one, whose names are not its own
+    x = {name: models.noise(0, (3, 5)) for name in ("a", "b")}
+    np.savez(own, **x, total=x["a"], difference=x["a"] - x["b"])  # type: ignore[arg-type]
+    (record,) = run(home, targets="cpu", more=("--inputs", own.name)).records.values()
+    assert cause(record).startswith("stored data")
 
 
 def test_subnormals_are_told_where_flushing_them_makes_the_fault(home: Path) -> None:
