@@ -55,12 +55,12 @@ def _diagnose(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="ep-perf-diagnose-") as scratch:
         options = replace(
             old, rerun=asked.cell, running_mode="validate", explain=True, perf_result_path=scratch,
-            resume="", run_id="", strict=False, json=False, quiet=2, verbose=0, ab=(), canary=False,
+            resume="", run_id="", strict=False, json=False, quiet=1, verbose=0, ab=(), canary=False,
             exec_prefix="",
         )  # fmt: skip
         plan = make_plan(options, ())
         require_onnx()
-        with run_session(plan) as session:
+        with plan.signals, run_session(plan) as session:
             with hold_environments(plan.planned), open_process_launcher(session) as launcher:
                 session.run(launcher)
             (record,) = session.all_records

@@ -27,6 +27,7 @@ class Paired:
 
     tensors: Tensors
     notes: tuple[str, ...] = ()
+    by_position: tuple[str, ...] = ()  # those whose stored names, if any, are not the model's
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def pair_outputs(data_set: Path, signature: Signature, *, cast: bool = False) ->
     Their shapes are not held against the declared ones, since no engine does that.
     """
     found, notes = _match(data_set, "output", signature, cast)
-    return Paired(_flat(signature.outputs, found), notes)
+    unnamed = tuple(name for name, stored in found.items() if stored.name != name)
+    return Paired(_flat(signature.outputs, found), notes, unnamed)
 
 
 def read_inputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
@@ -76,14 +78,6 @@ def read_inputs(data_set: Path, signature: Signature, *, cast: bool = False) -> 
 def read_outputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
     """The tensors of `pair_outputs`."""
     return pair_outputs(data_set, signature, cast=cast).tensors
-
-
-def name_of(path: Path) -> str:
-    """What a .pb file calls its tensor; "" where it says nothing, or is none."""
-    try:
-        return str(onnx.TensorProto.FromString(path.read_bytes()).name)
-    except (OSError, DecodeError):
-        return ""
 
 
 def write_set(

@@ -20,7 +20,7 @@ from perf.planning.launch import (
 from perf.planning.reference_cell import make_reference_cell
 from perf.request.programs import command_of
 from perf.schema.cause import Findings, find_cause
-from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality
+from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality, base_name
 from perf.schema.fold import is_wrong
 from perf.schema.jobs import StudyJob
 from perf.schema.journal import Compared, ReferenceStudied
@@ -191,7 +191,7 @@ def _known_facts(p: CellState, wrong: Compared, found: ReferenceStudied | None) 
         wrong,
         reference_disagrees=None if stored is None else is_wrong(stored, expectation_of(p.cell)),
         swapped_with=wrong.fits,
-        by_position=wrong.output in (found.by_position if found else ()),
+        by_position=base_name(wrong.output) in (found.by_position if found else ()),
         reproducible=quality.reproducible if quality else None,
         flushed=quality.flushed if quality else None,
         flush_breaks=bool(quality and quality.flush_breaks),

@@ -100,6 +100,7 @@ class TestSet:
     exact: tuple[TensorFile, ...] = ()  # the outputs in fp64, where they could be had
     quality: tuple[ReferenceQuality, ...] = ()  # of outputs, where it was asked for
     origin: str = ""  # of the inputs: stored, given or random, and what a user should know of that
+    by_position: tuple[str, ...] = ()  # outputs whose files do not carry their names
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 

@@ -114,7 +114,8 @@ def _read_set(
         (f"given: {job.given}" if job.given else "stored", *fed.notes, *expected.notes)
     )
     name = folder.stem if folder.is_file() else folder.name
-    return _write(Path(job.destination) / name, fed.tensors, expected.tensors, outputs, origin)
+    made = _write(Path(job.destination) / name, fed.tensors, expected.tensors, outputs, origin)
+    return replace(made, by_position=expected.by_position)
 
 
 def _set_folders(data: Path) -> tuple[Path, ...]:

@@ -12,9 +12,7 @@ import numpy as np
 
 from perf import backends
 from perf.backends import Backend, Tensors
-from perf.conversion import data_sets
 from perf.conversion.double_precision import DoubleModel
-from perf.conversion.errors import UserError
 from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.node_evaluator import CannotEvaluate
 from perf.conversion.random_ops import read_random_ops
@@ -81,7 +79,8 @@ def study(job: StudyJob, folder: Path) -> ReferenceStudied:
         sets.append(replace(given, quality=_judge(found, ops), exact=exact))
         made.append(replace(given, outputs=tensor_io.save_tensors(found.first, home)))
     stored = tuple(_against_stored(cell, sets, runs))
-    return ReferenceStudied(tuple(sets), tuple(made), stored, fp64, _named_otherwise(cell))
+    unnamed = dict.fromkeys(name for given in cell.sets for name in given.by_position)
+    return ReferenceStudied(tuple(sets), tuple(made), stored, fp64, tuple(unnamed))
 
 
 def _run_first(
@@ -97,23 +96,6 @@ def _run_first(
                 found.nudged = session.infer({n: _nudge(a, rng) for n, a in feed.items()})
             runs.append(found)
     return runs
-
-
-def _named_otherwise(cell: Cell) -> tuple[str, ...]:
-    """Outputs whose stored files do not carry the model's names: position alone paired them."""
-    if not cell.model.test_data:
-        return ()
-    try:
-        names = [v.name for v in signature_of(read_structure(Path(cell.model.path))).outputs]
-    except UserError:  # a format that onnx does not read, outputs of which no name is known
-        return ()
-    out: list[str] = []
-    for given in cell.sets:
-        files = data_sets.tensor_files(Path(cell.model.test_data) / given.name, "output")
-        inside = [data_sets.name_of(path) for path in files]
-        free = [n for n in names if n not in inside]
-        out += free[: sum(name not in names for name in inside)]
-    return tuple(dict.fromkeys(out))
 
 
 def _run_variant(

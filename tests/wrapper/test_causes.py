@@ -1,5 +1,6 @@
 """A run says of wrong outputs whose fault they are, and lets no fault by where its reference is shaky."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -127,6 +128,11 @@ def test_outputs_stored_under_other_names_in_another_order_are_told(home: Path) 
             (data_set / f"output_{number}.pb").write_bytes(tensor.SerializeToString())
     (record,) = run(home, targets="cpu").records.values()
     assert cause(record).startswith("pairing: it was taken by position")
+    own = home / "test_data_set_0.npz"  # named as a stored one, whose names are not its own
+    x = {name: models.noise(0, (3, 5)) for name in ("a", "b")}
+    np.savez(own, **x, total=x["a"], difference=x["a"] - x["b"])  # type: ignore[arg-type]
+    (record,) = run(home, targets="cpu", more=("--inputs", own.name)).records.values()
+    assert cause(record).startswith("stored data")
 
 
 def test_subnormals_are_told_where_flushing_them_makes_the_fault(home: Path) -> None:
@@ -156,15 +162,18 @@ def test_diagnose_says_whose_fault_a_cell_of_the_latest_run_is(home: Path) -> No
         "diagnose",
         "pair::FaultyExecutionProvider[optimised]",
     ]
+    bare = {
+        "PYTHONPATH": str(ROOT), "PATH": "", "EP_PERF_LEASES": os.environ["EP_PERF_LEASES"],
+    }  # fmt: skip
     done = subprocess.run(words, cwd=home, capture_output=True, text=True, check=False, timeout=120,
-                          env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
+                          env=bare)  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert done.stdout.splitlines()[-1].startswith("optimiser: it passes at -g basic")
     assert {p.resolve().parent for p in said.results.glob("*/run.json")} == {
         said.run.root
     }  # none was added
     done = subprocess.run([*words[:-1], "pare::X"], cwd=home, capture_output=True, text=True, check=False,
-                          timeout=120, env={"PYTHONPATH": str(ROOT), "PATH": ""})  # fmt: skip
+                          timeout=120, env=bare)  # fmt: skip
     assert done.returncode == 2
     assert "has no cell 'pare::X'; nearest is pair::" in done.stderr
 

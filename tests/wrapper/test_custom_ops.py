@@ -68,7 +68,7 @@ def test_a_model_of_custom_ops_runs_and_is_checked_with_their_library(home: Path
 
 def test_a_model_of_custom_ops_is_added_with_their_library_in_its_row(home: Path) -> None:
     done = added(home)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "acme.ops:Shift is not a registered function/op: give the library" in done.stderr
     done = added(home, "--custom_ops", str(home / "shift.so"))
     assert done.returncode == 0, done.stderr
