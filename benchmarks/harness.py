@@ -59,14 +59,18 @@ def bare(job: Path, runs: int, warmup: int) -> Bare:
 class Launches:
     """Measure launches of one cell, by the harness's own launcher on its own Supervisor."""
 
-    def __init__(self, supervisor: Supervisor, job: Path, folder: Path, isolation: str) -> None:
+    def __init__(
+        self, supervisor: Supervisor, job: Path, folder: Path, isolation: str, *flags: str
+    ) -> None:
         given = cells.read_cell(job)
         self.cell: Cell = replace(given, protocol=replace(given.protocol, isolation=isolation))
-        self._job = folder / f"{isolation}.json"
+        self._job = folder.parent / f"{isolation}.json"
         folder.mkdir(parents=True, exist_ok=True)
         cells.write_cell(self.cell, self._job)
-        options = command_line.parse(["--isolation", isolation])
-        run = RunFolder(folder.parent, folder.name)
+        options = command_line.parse(["--isolation", isolation, *flags])
+        run = RunFolder(
+            folder.parent.parent, folder.parent.name
+        )  # what it is given lies there too
         self._launcher = ProcessLauncher(supervisor, options, (), "", run)
         self._folder = folder
         self._preload = WORKER_PRELOAD + backends.backend_of_cell(self.cell).preload

@@ -2,8 +2,8 @@
 
     python -m benchmarks.isolation [--rounds 40] [--write]
 
-In each round, in random order: a launch forked by a host, a launch spawned afresh, and a bare script that
-imports numpy and onnxruntime, makes the same session and the same runs. A launch's wall time is from its
+In each round, in random order: a launch forked by a host, the same without the write fence, a launch spawned
+afresh, and a bare script that imports numpy and onnxruntime, makes the same session and the same runs. A launch's wall time is from its
 start to its end as the wrapper saw them; its cost is that time less the session and the runs that it told
 of. Beyond the floor is less those of the bare script of the same round: the difference of the two is what a
 session and its runs cost more in a process that shares its host's pages.
@@ -24,7 +24,7 @@ from perf.stats.summary import median_interval
 from perf.wrapper.supervisor import Supervisor
 
 RUNS = 3
-BARS_MS = {"host": 10, "spawn": 130}
+BARS_MS = {"host": 10, "host, --no_fence": 10, "spawn": 130}
 
 
 def main() -> None:
@@ -51,8 +51,11 @@ def _measured(job: Path, scratch: Path, rounds: int) -> dict[str, list[float]]:
     out: dict[str, list[float]] = defaultdict(list)
     rng = random.Random(0)
     with harness.quiet(), Supervisor() as supervisor:
-        launches = {how: harness.Launches(supervisor, job, scratch / how, how) for how in BARS_MS}
-        launches["host"].one()  # starts the host: once per environment, not per launch
+        launches = {}
+        for how in BARS_MS:
+            isolation, *flags = how.split(", ")
+            launches[how] = harness.Launches(supervisor, job, scratch / how, isolation, *flags)
+            launches[how].one()  # starts the host: once per environment, not per launch
         for _ in range(rounds):
             for how in rng.sample([*BARS_MS, "bare"], len(BARS_MS) + 1):
                 began = time.monotonic()
@@ -92,6 +95,7 @@ def _table(models: dict[str, dict[str, list[float]]], rounds: int) -> page.Table
                 page.ms(statistics.median(cost)),
                 page.ms((interval.low, interval.high)) if interval else "",
                 f"<= {BARS_MS[how]}" if how in BARS_MS else "",
+                f"{statistics.median(cost) / statistics.median(found['bare cost']):.3f}",
                 page.ms(statistics.median(over)),
                 page.ms(statistics.median(found[f"{how} books"])) if how in BARS_MS else "",
             )
@@ -101,7 +105,7 @@ def _table(models: dict[str, dict[str, list[float]]], rounds: int) -> page.Table
         "isolation",
         f"python -m benchmarks.isolation --rounds {rounds}",
         ("model", "launched by", "wall ms", "beyond session and runs ms", "95 % interval", "bar ms",
-         "beyond the floor ms", "folder, journal, launch.json ms"),
+         "of the bare one's", "beyond the floor ms", "folder, journal, launch.json ms"),
         tuple(rows),
         (f"1 + {RUNS} runs, medians of {rounds} interleaved rounds; floors in ms: {floors}. bare: a "
          "script that imports numpy and onnxruntime and does the same, with no journal and no verdict.",),

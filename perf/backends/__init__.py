@@ -1,5 +1,6 @@
 """The seam between the harness and engines: what a backend is, and how its one file is found."""
 
+import functools
 import importlib
 import importlib.util
 import pkgutil
@@ -208,11 +209,16 @@ def backend_of_cell(cell: Cell) -> Backend:
 
 def _iter_backends(extra: Sequence[Path]) -> Iterator[Backend]:
     """Backends one by one, each imported when it is reached: a worker pays for few of them."""
-    for name in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-        if not name.startswith("_"):
-            yield _backend_of_module(importlib.import_module(f"{__name__}.{name}"))
+    for name in _module_names():
+        yield _backend_of_module(importlib.import_module(f"{__name__}.{name}"))
     for path in extra:
         yield load_backend_file(path)
+
+
+@functools.cache
+def _module_names() -> tuple[str, ...]:
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__))
+    return tuple(n for n in names if not n.startswith("_"))
 
 
 def _backend_of_module(module: ModuleType) -> Backend:

@@ -2,10 +2,15 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
+from perf.schema.untrusted_file import read_regular
+
+_OOM_KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+_UNIFIED = re.compile(r"^0::/*(.*)$", re.MULTILINE)
 PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
@@ -50,29 +55,24 @@ def time_since_start_s() -> float:
 
 
 def count_oom_kills() -> int:
-    """The cgroup's count of out-of-memory kills; 0 where it does not tell."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in (
-            _own_cgroup().joinpath("memory.events").read_text(encoding="ascii").splitlines()
-        ):
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # outside a memory cgroup: the machine's own count
-        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
+    """The cgroup's count of out-of-memory kills; outside a memory cgroup, or where it does not tell, the
+    machine's own; 0 for neither."""
+    for path in (f"{_own_cgroup()}/memory.events", "/proc/vmstat"):
+        if found := _OOM_KILLS.search(_kernel_text(path)):
+            return int(found[1])
     return 0
 
 
-def _own_cgroup() -> Path:
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-        if line.startswith("0::"):
-            return Path("/sys/fs/cgroup") / line[3:].lstrip("/")
-    return Path("/nonexistent")
+def _own_cgroup() -> str:
+    found = _UNIFIED.search(_kernel_text("/proc/self/cgroup"))
+    return f"/sys/fs/cgroup/{found[1]}" if found else ""
+
+
+def _kernel_text(path: str) -> str:
+    try:
+        return read_regular(path, 1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def kill_children(spared: frozenset[int], within_s: float) -> tuple[int, ...]:

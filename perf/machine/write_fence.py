@@ -7,7 +7,9 @@ engine needs: /dev/null and its like, /dev/shm, the GPUs' device files. From ABI
 outside either. What a process once gave up, none of its children can get back.
 """
 
+import contextlib
 import ctypes
+import errno
 import functools
 import os
 from collections.abc import Iterable
@@ -16,6 +18,7 @@ from pathlib import Path
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _PATH_BENEATH, _GET_VERSION = 1, 1
 _PR_SET_NO_NEW_PRIVS = 38
+_LIBC = ctypes.CDLL(None, use_errno=True)
 # LANDLOCK_ACCESS_FS_*: write a file, and remove, make and (ABI 2) link or move, (3) truncate
 _WRITE_FILE, _REFER, _TRUNCATE = 1 << 1, 1 << 13, 1 << 14
 _MAKE_AND_REMOVE = sum(1 << bit for bit in range(4, 13))
@@ -53,51 +56,63 @@ class _Beneath(ctypes.Structure):
 
 def landlock_abi() -> int:
     """The version that this kernel offers to a process like this; 0 for none."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    return max(0, int(libc.syscall(_CREATE, None, 0, _GET_VERSION)))
+    return max(0, int(_LIBC.syscall(_CREATE, None, 0, _GET_VERSION)))
 
 
-def confine_writes(folders: Iterable[Path]) -> str:
-    """Give up writing anywhere but beneath these folders; why it could not be done, "" where it was."""
-    libc = ctypes.CDLL(None, use_errno=True)
+def confine_writes(folders: Iterable[Path]) -> None:
+    """Give up writing anywhere but beneath these folders; raises OSError, whose `strerror` says why not."""
+    ruleset = _make_ruleset(folders)
+    try:
+        if _LIBC.syscall(_RESTRICT, ruleset, 0) == 0:
+            return  # with the right to: set-user-id programs (nvidia-modprobe) go on working
+        if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _LIBC.syscall(_RESTRICT, ruleset, 0):
+            raise _error_of("landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+
+
+def rehearse() -> None:
+    """Do what `confine_writes` does, and give up nothing."""
+    with contextlib.suppress(OSError):
+        os.close(_make_ruleset(()))
+
+
+def _make_ruleset(folders: Iterable[Path]) -> int:
+    """A descriptor of what stays allowed; raises OSError as above."""
     abi = landlock_abi()
     if not abi:
-        return "the kernel has no Landlock, or does not let us use it"
+        raise OSError(errno.ENOSYS, "the kernel has no Landlock, or does not let us use it")
     rights = _WRITE_FILE | _MAKE_AND_REMOVE
     rights |= _REFER if abi >= 2 else 0
     rights |= _TRUNCATE if abi >= 3 else 0
     rules = _Ruleset(rights, 0, _SCOPE_SIGNAL if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    ruleset = libc.syscall(_CREATE, ctypes.byref(rules), size, 0)
+    ruleset = int(_LIBC.syscall(_CREATE, ctypes.byref(rules), size, 0))
     if ruleset < 0:
-        return _why("landlock_create_ruleset")
+        raise _error_of("landlock_create_ruleset")
     try:
         for path in (*folders, *_devices(), Path(_OWN_THREADS)):
-            if problem := _allow(libc, ruleset, path, rights):
-                return problem
-        if libc.syscall(_RESTRICT, ruleset, 0) == 0:
-            return ""  # with the right to: set-user-id programs (nvidia-modprobe) go on working
-        if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.syscall(_RESTRICT, ruleset, 0):
-            return _why("landlock_restrict_self")
-    finally:
+            _allow(ruleset, path, rights)
+    except BaseException:
         os.close(ruleset)
-    return ""
+        raise
+    return ruleset
 
 
-def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> str:
+def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return ""  # it is not there: nothing to allow
+        return  # it is not there: nothing to allow
     try:
         allowed = rights if path.is_dir() else rights & (_WRITE_FILE | _TRUNCATE)
         rule = _Beneath(allowed, parent)
-        if libc.syscall(_ADD, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0):
-            return _why(f"landlock_add_rule {path}")
+        if _LIBC.syscall(_ADD, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0):
+            raise _error_of(f"landlock_add_rule {path}")
     finally:
         os.close(parent)
-    return ""
 
 
-def _why(call: str) -> str:
-    return f"{call}: {os.strerror(ctypes.get_errno())}"
+def _error_of(call: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, f"{call}: {os.strerror(number)}")

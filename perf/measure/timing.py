@@ -3,13 +3,14 @@
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from perf.schema.cell import Cell, Protocol
 from perf.schema.journal import Timed
+from perf.schema.untrusted_file import read_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ Result = TypeVar("Result")
 
 FEWEST, MOST = 20, 1000  # runs of a launch, where their number is not asked for
 _EMPTY_PAIRS = 201
+_KERNEL_FILE_LIMIT = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -123,41 +125,23 @@ def empty_clock_ns() -> int:
     return sorted(pairs)[_EMPTY_PAIRS // 2]
 
 
-def rehearse() -> None:
-    """Read once, with nothing to time, all that is read around a timed loop."""
-    empty_clock_ns()
-    run_delay_ns()
-    throttled_us()
-    usable_cpus()
-
-
 def run_delay_ns() -> int | None:
     """Time that this thread was runnable and not running; None where the kernel does not say."""
-    try:
-        fields = Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()
-    except OSError:
-        return None
-    return int(fields[1])  # time on the CPU, time waiting for it, time slices (proc(5))
+    fields = _words("/proc/thread-self/schedstat")
+    return (
+        int(fields[1]) if len(fields) > 1 else None
+    )  # on the CPU, waiting for it, slices (proc(5))
 
 
 def throttled_us(
     proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> int | None:
     """Time for which the container's CPU quota stopped this process's group; None if none is told."""
-    try:
-        lines = proc.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":  # cgroup v2; in a container's own namespace the group may read "/"
-            for folder in (root / group.lstrip("/"), root):
-                if (value := _stat(folder / "cpu.stat", "throttled_usec")) is not None:
-                    return value
-        elif "cpu" in controllers.split(","):
-            for folder in (root / controllers / group.lstrip("/"), root / "cpu"):
-                if (value := _stat(folder / "cpu.stat", "throttled_time")) is not None:
-                    return value // 1000  # v1 counts nanoseconds
+    for unified, folder in _cpu_groups(proc, root):
+        words = _words(f"{folder}/cpu.stat")  # a name and a number, in turn
+        told = dict(zip(words[::2], words[1::2], strict=False))
+        if value := told.get("throttled_usec" if unified else "throttled_time"):
+            return int(value) if unified else int(value) // 1000  # v1 counts nanoseconds
     return None
 
 
@@ -165,22 +149,26 @@ def usable_cpus(
     proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> float:
     """CPUs that this process can use at once: its cores, or its container's quota where that is less."""
-    cores = float(len(os.sched_getaffinity(0)))
-    try:
-        lines = proc.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return cores
-    quotas = [cores]
-    for line in lines:
+    quotas = [float(len(os.sched_getaffinity(0)))]
+    for unified, folder in _cpu_groups(proc, root):
+        names = ("cpu.max",) if unified else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        quotas += _quota([w for name in names for w in _words(f"{folder}/{name}")])
+    return min(quotas)
+
+
+def _cpu_groups(proc: Path, root: Path) -> Iterator[tuple[bool, str]]:
+    """Folders that may tell of this process's CPU quota, and whether each is of cgroup v2.
+
+    In a container's own namespace the group may read "/": the folder above is looked into too.
+    """
+    for line in _text(proc).splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers == "":
-            for folder in (root / group.lstrip("/"), root):
-                quotas += _quota(_words(folder / "cpu.max"))
+            below = group.strip("/")
+            yield from ((True, f"{root}/{name}") for name in dict.fromkeys((below, "")))
         elif "cpu" in controllers.split(","):
-            for folder in (root / controllers / group.lstrip("/"), root / "cpu"):
-                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-                quotas += _quota([w for name in names for w in _words(folder / name)])
-    return min(quotas)
+            yield False, f"{root}/{controllers}/{group.lstrip('/')}"
+            yield False, f"{root}/cpu"
 
 
 def _quota(words: Sequence[str]) -> list[float]:
@@ -190,19 +178,16 @@ def _quota(words: Sequence[str]) -> list[float]:
     return [int(words[0]) / int(words[1])]
 
 
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
-    except OSError:
-        return []
+def _words(path: str) -> list[str]:
+    return _text(path).split()
 
 
-def _stat(path: Path, key: str) -> int | None:
+def _text(path: str | Path) -> str:
+    """A file of the kernel's; "" where it is not there."""
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        return read_regular(path, _KERNEL_FILE_LIMIT, follow=True).decode("utf-8", "replace")
     except OSError:
-        return None
-    return next((int(v) for k, _, v in (x.partition(" ") for x in lines) if k == key), None)
+        return ""
 
 
 def _grown(before: int | None, after: int | None) -> int | None:

@@ -1,5 +1,6 @@
 """One question, a model on a target under a protocol, with all that can change its answer."""
 
+import functools
 import hashlib
 import json
 import re
@@ -286,6 +287,9 @@ def write_cell(cell: Cell, path: Path) -> None:
 
 def read_cell(path: Path) -> Cell:
     """Read cell.json; raises ValueError, NewerSchemaError or OSError."""
-    return codec.decode(
-        Cell, without_version(strict_json.parse(read_whole(path, CELL_LIMIT, follow=True)), path)
-    )
+    return _decode_cell(read_whole(path, CELL_LIMIT, follow=True), path)
+
+
+@functools.lru_cache(maxsize=1)  # a worker that waits for its cell has mostly read it already
+def _decode_cell(data: bytes, path: Path) -> Cell:
+    return codec.decode(Cell, without_version(strict_json.parse(data), path))

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from perf.worker import stages
 from perf.worker.launch_process import carry_out
+from perf.worker.rehearsal import rehearse
 from perf.worker.worker_process import get_ready
 
 
@@ -67,7 +67,7 @@ def _fork_worker(wrapper: int, request: int, told: int, like: bytes) -> NoReturn
     os.close(told)
     _become_the_wrappers(wrapper, middle)
     if like:
-        stages.rehearse(Path(json.loads(like)["job"]))
+        rehearse(Path(json.loads(like)["job"]))
     given = os.read(request, 1 << 16)
     os.close(request)
     if not given:

@@ -1,21 +1,21 @@
 """What a worker does with one launch, stage by stage, each begun in the journal before it is tried."""
 
 import codecs
-import contextlib
 import json
 import os
 import platform
+import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from perf import backends
 from perf.backends import Backend, DeviceMemoryExhausted, Session, Tensors, Unsupported
-from perf.measure import timing
+from perf.measure.timing import TimedRuns
 from perf.schema import cell as cells
 from perf.schema import codec, version
 from perf.schema.cell import Cell, TestSet
@@ -38,33 +38,27 @@ from perf.schema.journal import (
     Placed,
     Prepared,
     Stage,
-    Timed,
     Unreferenced,
     Versions,
     WorkerStarted,
 )
 from perf.schema.record import LaunchKind
+from perf.schema.untrusted_file import read_regular
 
-# One of each event that a measure launch tells, for a worker that rehearses
-_SAMPLES: tuple[Event, ...] = (
-    WorkerStarted(1, "3.11.7", 0.5), Began(Stage.LOAD, 0.5), Versions({"numpy": "2.4.6"}), Created(0.5),
-    FirstRun(0.5), Timed((1_000_000,) * 20, "host", 1, 3, 50, 0, 0, True), HostMemory(50.5, 60.5),
-    Finished(0.5),
-)  # fmt: skip
-_SMALL_BYTES = 1 << 20
 DEVICE_NOTE = "device time"  # key of a note on why it is not known
 WITHOUT_GRAPH = "without the graph"
 
 
-class _Account:
+class Account:
     """The journal of one launch, and the stage it is in."""
 
-    def __init__(self, folder: Path) -> None:
-        self._journal = Journal(folder / "journal.jsonl")
+    def __init__(self, journal: Path) -> None:
+        self._journal = Journal(journal)
         self.stage = Stage.START
         self.emit = self._journal.emit
 
     def begin(self, stage: Stage) -> None:
+        """A stage begins, before anything of it is tried."""
         self.stage = stage
         self.emit(Began(stage, time.monotonic()))
 
@@ -77,37 +71,16 @@ def warm_fork_server() -> None:
     codec.learn_fields(Cell, PrepareJob, *EVENTS)
 
 
-def rehearse(job: Path) -> None:
-    """What a launch like the one of `job` does before its engine, done once while a worker waits for its own.
-
-    A page that a worker shares with its fork server is copied at the first write to it, and Python writes
-    to all that it reads (reference counts): so 2 ms of a launch are paid before it begins.
-    """
-    with contextlib.suppress(
-        Exception
-    ):  # nothing is at stake: the launch itself will say what is wrong
-        cell = cells.read_cell(job)
-        if "file" not in cell.plugin:  # somebody's code, which may hang, is for the launch to load
-            backends.backend_of_cell(cell)
-        if sum(Path(t.path).stat().st_size for s in cell.sets for t in s.inputs) < _SMALL_BYTES:
-            _load_feeds(cell)
-        for event in _SAMPLES:
-            json.dumps(codec.encode(event, tag=True))
-        _loaded_versions()
-        _status_mib("VmRSS")
-        timing.rehearse()
-
-
 def run_launch(kind: str, job: Path, folder: Path) -> int:
     """Do one launch and tell of it; returns the exit status. Nothing here says that it passed."""
-    account = _Account(folder)
+    account = Account(folder / "journal.jsonl")
     account.emit(
         WorkerStarted(os.getpid(), platform.python_version(), time.monotonic(), version.VERSION)
     )
     return _guarded(account, lambda: _launch(LaunchKind(kind), job, folder, account))
 
 
-def _guarded(account: _Account, work: Callable[[], None]) -> int:
+def _guarded(account: Account, work: Callable[[], None]) -> int:
     """Turn every way of failing that Python can see into a fact."""
     try:
         work()
@@ -131,7 +104,7 @@ def _guarded(account: _Account, work: Callable[[], None]) -> int:
     return 1
 
 
-def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> None:
+def _launch(kind: LaunchKind, job: Path, folder: Path, account: Account) -> None:
     match kind:
         case LaunchKind.PREPARE:
             _prepare(codec.decode(PrepareJob, _json(job)), account)
@@ -144,14 +117,15 @@ def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> Non
         case LaunchKind.CHECK:
             _check(cells.read_cell(job), folder, account)
         case LaunchKind.MEASURE:
-            _measure(replace(cells.read_cell(job), profile=False), folder, account)
+            cell = replace(cells.read_cell(job), profile=False)
+            measure(_load(cell, account), cell, folder, account)
         case LaunchKind.DEVICE:
             _watch_device(replace(cells.read_cell(job), profile=False), account, folder)
         case LaunchKind.PROBE:
             raise AssertionError("perf.worker.probe does these: it needs no numpy")
 
 
-def _prepare(job: PrepareJob, account: _Account) -> None:
+def _prepare(job: PrepareJob, account: Account) -> None:
     from perf.worker import prepare
 
     account.begin(Stage.PREPARE)
@@ -160,7 +134,7 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
     account.emit(Prepared(prepare.prepare_sets(job, described), random_ops))
 
 
-def _convert(job: ArtefactJob, account: _Account) -> None:
+def _convert(job: ArtefactJob, account: Account) -> None:
     from perf.conversion import artifact, convert, half_precision, infer_shapes
 
     account.begin(Stage.CONVERT)
@@ -184,14 +158,14 @@ def _convert(job: ArtefactJob, account: _Account) -> None:
     account.emit(Artefact(str(kept.path), told | {"kept": "before" if kept.before else "now"}))
 
 
-def _study(job: StudyJob, folder: Path, account: _Account) -> None:
+def _study(job: StudyJob, folder: Path, account: Account) -> None:
     from perf.worker import reference_study
 
     account.begin(Stage.RUN)
     account.emit(reference_study.study(job, folder))
 
 
-def _reference(cell: Cell, folder: Path, account: _Account) -> None:
+def _reference(cell: Cell, folder: Path, account: Account) -> None:
     from perf.measure import tensor_io
 
     backend = _load(cell, account)
@@ -207,7 +181,7 @@ def _reference(cell: Cell, folder: Path, account: _Account) -> None:
     account.emit(OutputsSaved(tuple(made)))
 
 
-def _check(cell: Cell, folder: Path, account: _Account) -> None:
+def _check(cell: Cell, folder: Path, account: Account) -> None:
     """A cold session; outputs of the very inputs that will be timed; placement; never timed."""
     from perf.worker import output_facts
 
@@ -240,9 +214,8 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
         account.begin(Stage.CLOSE)
 
 
-def _measure(cell: Cell, folder: Path, account: _Account) -> None:
+def measure(backend: Backend, cell: Cell, folder: Path, account: Account) -> None:
     """A warm cache, no placement, no profile: warm-up, then timed runs, the first and last compared."""
-    backend = _load(cell, account)
     feeds = _load_feeds(cell)
     baseline = _status_mib("VmRSS")
     account.begin(Stage.CREATE)
@@ -263,7 +236,7 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
         account.begin(Stage.CLOSE)
 
 
-def _watch_device(cell: Cell, account: _Account, folder: Path) -> None:
+def _watch_device(cell: Cell, account: Account, folder: Path) -> None:
     """The runs of a measure launch in a trace of the device, which slows them: none is timed."""
     from perf.measure import cupti, device_time
 
@@ -283,7 +256,7 @@ def _watch_device(cell: Cell, account: _Account, folder: Path) -> None:
         account.emit(Note(DEVICE_NOTE, str(e)))
 
 
-def _tell_replays(account: _Account, cell: Cell, session: Session, feed: Tensors) -> None:
+def _tell_replays(account: Account, cell: Cell, session: Session, feed: Tensors) -> None:
     """What replays of a captured graph give, where it is not what the same session gives without it."""
     from perf.worker import validate
 
@@ -299,44 +272,78 @@ def _tell_replays(account: _Account, cell: Cell, session: Session, feed: Tensors
     )
 
 
-def _tell_timed_outputs(account: _Account, cell: Cell, runs: timing.TimedRuns) -> None:
-    """Outputs of the first and the last timed run: state, reused buffers and bindings show there."""
+def _tell_timed_outputs(account: Account, cell: Cell, runs: TimedRuns) -> None:
+    """Outputs of the first and the last timed run: state, reused buffers and bindings show there.
+
+    Where a run gave the same bytes for the same set as the first did, what is told of them is the same.
+    """
     if runs.no_outputs:
         account.emit(Note("outputs of timed runs are not checked", runs.no_outputs))
         return
-    last = max(0, len(runs.timed.samples_ns) - 1)
-    for which, number, got in (("first", 0, runs.first), ("last", last, runs.last)):
-        _tell_compared(account, cell, cell.sets[number % len(cell.sets)], got, which)
+    last = cell.sets[max(0, len(runs.timed.samples_ns) - 1) % len(cell.sets)]
+    compared = _compare(cell, cell.sets[0], runs.first)
+    _tell(account, (replace(x, timed_run="first") for x in compared))
+    if last is not cell.sets[0] or not _same_bytes(runs.first, runs.last):
+        compared = _compare(cell, last, runs.last)
+    _tell(account, (replace(x, timed_run="last") for x in compared))
+
+
+def _same_bytes(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(
+        a.dtype == b.dtype != object and a.shape == b.shape and a.tobytes() == b.tobytes()
+        for a, b in ((one[name], other[name]) for name in one)
+    )
+
+
+def _tell(account: Account, events: Iterable[Event]) -> None:
+    for event in events:
+        account.emit(event)
 
 
 def _tell_compared(
-    account: _Account,
+    account: Account,
     cell: Cell,
     given: TestSet,
     got: Tensors,
-    timed_run: str = "",
     repeats: Mapping[str, str] | None = None,
 ) -> None:
     """Every output of one set that has a reference, held against it; the others by their names."""
-    from perf.measure import tensor_io
-    from perf.worker import output_facts, validate
-
-    made_by = {t.name: t.made_by or "stored" for t in given.outputs}
-    compared = list(validate.compare_set(given.name, got, tensor_io.load_expected(given), cell))
-    outputs = dict.fromkeys(cells.base_name(name) for name in got)
-    for name in tensor_io.names_without(made_by, outputs):
-        if given.unreferenced is not None and name not in given.unreferenced:
-            compared.append(
-                Compared(given.name, name, "not absent or empty as it should be", 1, 1)
-            )
-        elif not timed_run:
+    for name in _names_without_reference(given, got):
+        if given.unreferenced is None or name in given.unreferenced:
             account.emit(Unreferenced(given.name, name))
-    for one in compared:
-        reference = made_by.get(one.output, "")
-        one = replace(one, reference=reference, timed_run=timed_run)
-        if repeats is not None and one.output in got:
-            one = output_facts.add_facts(one, got[one.output], repeats.get(one.output, ""))
-        account.emit(one)
+    compared = _compare(cell, given, got)
+    if repeats is not None:
+        from perf.worker import output_facts
+
+        compared = tuple(
+            output_facts.add_facts(x, got[x.output], repeats.get(x.output, ""))
+            if x.output in got
+            else x
+            for x in compared
+        )
+    _tell(account, compared)
+
+
+def _compare(cell: Cell, given: TestSet, got: Tensors) -> tuple[Compared, ...]:
+    from perf.measure import tensor_io
+    from perf.worker import validate
+
+    expected = tensor_io.load_expected(given)
+    made_by = {t.name: t.made_by or "stored" for t in given.outputs}
+    unforeseen = (
+        Compared(given.name, name, "not absent or empty as it should be", 1, 1)
+        for name in _names_without_reference(given, got)
+        if given.unreferenced is not None and name not in given.unreferenced
+    )
+    compared = (*validate.compare_set(given.name, got, expected, cell), *unforeseen)
+    return tuple(replace(x, reference=made_by.get(x.output, "")) for x in compared)
+
+
+def _names_without_reference(given: TestSet, got: Tensors) -> tuple[str, ...]:
+    from perf.measure import tensor_io
+
+    outputs = dict.fromkeys(cells.base_name(name) for name in got)
+    return tensor_io.names_without((t.name for t in given.outputs), outputs)
 
 
 def _load_feeds(cell: Cell) -> list[Tensors]:
@@ -345,25 +352,25 @@ def _load_feeds(cell: Cell) -> list[Tensors]:
     return [tensor_io.load_inputs(s) for s in cell.sets]
 
 
-def _load(cell: Cell, account: _Account) -> Backend:
+def _load(cell: Cell, account: Account) -> Backend:
     account.begin(Stage.LOAD)
     if cell.protocol.affinity:
         os.sched_setaffinity(0, cell.protocol.affinity)
     backend = backends.backend_of_cell(cell)
-    account.emit(Versions(_loaded_versions()))
+    tell_versions(account)
     if cell.plugin:
         account.begin(Stage.REGISTER)
         backend.register(cell)
     return backend
 
 
-def _tell_created(account: _Account, began_s: float, session: Session) -> None:
+def _tell_created(account: Account, began_s: float, session: Session) -> None:
     account.emit(Created(time.monotonic() - began_s, session.cached))
     if told := getattr(session, "versions", None):  # of an engine that is no module, or loads late
         account.emit(Versions(told))
 
 
-def _tell_where(account: _Account, placement: Any, attested: Any) -> None:
+def _tell_where(account: Account, placement: Any, attested: Any) -> None:
     if placement is not None:
         account.emit(Placed(placement))
     if attested is not None:
@@ -371,21 +378,21 @@ def _tell_where(account: _Account, placement: Any, attested: Any) -> None:
         account.emit(event)
 
 
-def _loaded_versions() -> dict[str, str]:
+def tell_versions(account: Account) -> None:
     """Versions of the engines that are really loaded, as they name themselves."""
     names = ("numpy", "onnxruntime", "torch", "tensorrt")
     found = {n: getattr(sys.modules.get(n), "__version__", "") for n in names}
-    return {n: str(v) for n, v in found.items() if v}
+    account.emit(Versions({n: str(v) for n, v in found.items() if v}))
 
 
-def _tell_memory(account: _Account, baseline_mib: float) -> None:
+def _tell_memory(account: Account, baseline_mib: float) -> None:
     account.emit(HostMemory(baseline_mib, _status_mib("VmHWM")))
 
 
 def _status_mib(key: str) -> float:
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) / 1024
+    text = read_regular("/proc/self/status", 1 << 16).decode("utf-8", "replace")
+    if found := re.search(rf"^{key}:\s+(\d+)", text, re.MULTILINE):
+        return int(found[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

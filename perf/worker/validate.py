@@ -164,25 +164,29 @@ def _facts(set_name: str, name: str, pair: _Pair, tolerance: Tolerance) -> Compa
         return Compared(set_name, name, "", int(unequal.sum()), total, worst_index=_first(unequal))
     if not total:
         return Compared(set_name, name, "", 0, 0)
-    problem = _special_values(got, reference)
     both = np.isfinite(got) & np.isfinite(reference)
-    wide = _wide(reference)
+    finite = bool(np.all(both))  # most are, and cost less
     with np.errstate(all="ignore"):
-        difference = np.where(both, np.abs(got.astype(wide) - reference.astype(wide)), 0.0)
+        mine, theirs = got.astype(_wide(reference)), reference.astype(_wide(reference))
+        difference = np.abs(mine - theirs)
+        if not finite:
+            difference = np.where(both, difference, 0.0)
         asked = allowed_difference(reference, pair.onnx_type, tolerance)
         excess = difference - pair.trust.widen(asked, reference)
-        wrong = (excess > 0) | (
-            (got != reference) & ~both & ~(np.isnan(got) & np.isnan(reference))
-        )
+        wrong = excess > 0
+        if not finite:
+            wrong |= (got != reference) & ~both & ~(np.isnan(got) & np.isnan(reference))
+            excess = np.where(both, excess, -np.inf)
+            mine, theirs = mine[both], theirs[both]
         return Compared(
             set_name,
             name,
-            problem,
+            "" if finite else _special_values(got, reference),
             int(wrong.sum()),
             total,
-            **_distances(got[both].astype(wide), reference[both].astype(wide)),
+            **_distances(np.ravel(mine), np.ravel(theirs)),
             **pair.trust.describe(got, reference, difference, asked, wrong),
-            worst_index=_index(np.argmax(np.where(both, excess, -np.inf)), reference.shape),
+            worst_index=_index(np.argmax(excess), reference.shape),
         )
 
 

@@ -41,8 +41,10 @@ def enter_folder(folder: Path, writable: Sequence[str] | None) -> None:
     os.chdir(folder)
     with contextlib.suppress(
         OSError
-    ):  # in some containers: the peak then holds the fork server's imports
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM from now on
+    ):  # in some containers: the peak then holds its host's imports
+        clear = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(clear, b"5")  # VmHWM from now on
+        os.close(clear)
     if writable is not None:
         _confine(folder, writable)
 
@@ -60,5 +62,7 @@ def _confine(folder: Path, more: Sequence[str]) -> None:
     temporary = folder / TMP
     temporary.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-    if problem := write_fence.confine_writes((folder, *map(Path, more))):
-        print(f"no write fence: {problem}", file=sys.stderr)
+    try:
+        write_fence.confine_writes((folder, *map(Path, more)))
+    except OSError as e:
+        print(f"no write fence: {e.strerror}", file=sys.stderr)

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import ml_dtypes
@@ -92,6 +93,17 @@ def test_saved_outputs_are_read_back_as_they_were(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read[name], array)
         assert tensor_io.onnx_type_of(read[name]) == tensor_io.onnx_type_of(array)
     assert tensor_io.decode(read["bf16"]).tolist() == [1.0, -2.0]
+
+
+def test_a_file_that_was_read_before_is_read_as_it_is_now(tmp_path: Path) -> None:
+    """Whoever changed what was read, or the file, changed nothing for the next who reads it."""
+    zeros = np.zeros(3, np.float32)
+    given = TestSet("set_0", tensor_io.save_tensors({"x": zeros}, tmp_path))
+    time.sleep(1.1)  # a younger file is never taken from memory
+    tensor_io.load_inputs(given)["x"][:] = 7
+    assert tensor_io.load_inputs(given)["x"].tolist() == [0, 0, 0]
+    tensor_io.save_tensors({"x": zeros + 1}, tmp_path)
+    assert tensor_io.load_inputs(given)["x"].tolist() == [1, 1, 1]
 
 
 def test_a_torn_npy_is_named(tmp_path: Path) -> None:
