@@ -55,7 +55,7 @@ def _matrix(cases: Sequence[Case]) -> list[str]:
     for model, mine in suites_of(cases).items():
         at = {c.name: c for c in mine}
         rows.append([escaped(model), *(_entry(at[n]) if n in at else "" for n in columns)])
-    remark = "p50 ± half the range of the launches' medians, in ms; then the time saved over the CPU EP."
+    remark = "p50 ± half the range of the launches' medians, in ms; then how that compares with the CPU EP."
     return [table(["model", *map(escaped, columns)], rows), remark]
 
 
