@@ -41,6 +41,7 @@ class ConversionRequest:
     op_block_list: tuple[str, ...] = ()
     node_block_list: tuple[str, ...] = ()
     calibration: Path | None = None
+    custom_ops: bool = False  # the model needs a library of them
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):

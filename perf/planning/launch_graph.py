@@ -88,7 +88,8 @@ def _prepare_inputs(
     folder = context.run.inputs(model.name, key)
     o = context.options
     shapes = mine[0].cell.shapes
-    job = PrepareJob(model, o.input_data, o.seed, 2, shapes, str(folder), half)
+    given = str(Path(o.inputs).absolute()) if o.inputs else ""
+    job = PrepareJob(model, o.input_data, o.seed, 2, shapes, str(folder), half, given)
     request = LaunchRequest(
         LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", context.own,
         PREPARE_PRELOAD, writable=(folder,), described=job,

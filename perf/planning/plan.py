@@ -13,7 +13,7 @@ from perf.backends import FALLBACK_EP_PREFIX
 from perf.machine.gpus import Gpu, gpus_to_use
 from perf.planning import ab_sides
 from perf.planning.targets import Offer, Planned
-from perf.request import cell_filter, tolerances
+from perf.request import cell_filter, given_data, tolerances
 from perf.request import model_list as model_files
 from perf.request.flag_types import EpOptions, Shapes, spell_shape
 from perf.request.locations import models_folder
@@ -96,6 +96,8 @@ def _refuse_contradictions(
     offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]
 ) -> None:
     """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
+    if options.inputs:
+        given_data.require_given(options.inputs)
     for given in options.ep_options:
         if not any(_applies_to(given, o) for o in offers):
             named = ", ".join(o.label for o in offers)
@@ -281,12 +283,15 @@ def _choose_tolerance(model: ModelFile, precision: Precision, o: Options) -> Tol
 
 
 def _inputs_digests(model: ModelFile, options: Options, shapes: Shapes) -> dict[bool, str]:
-    """Digest of what will be fed: stored data's bytes, or all that random data is made from."""
+    """Digest of what will be fed: given or stored data's bytes, or all that random data is made from."""
     out = {}
     for half in (False, True):
         folder = model.test_data_fp16 if half else model.test_data
+        if options.inputs:
+            out[half] = given_data.digest_given(Path(options.inputs))
+            continue
         stored = model_files.digest_test_data(Path(folder) if folder else None)
-        if options.input_data == "random":
+        if options.input_data == "random" or not model.test_data:
             made_from = {
                 "stored": stored,  # shapes and integer ranges come from it
                 "seed": options.seed,

@@ -59,6 +59,8 @@ FLAGS: tuple[Flag, ...] = (
          ("model_list.json",), "m", _MODELS, paths, "PATH", "+", repeated=True),
     Flag("input_data", "random, or zoo (fix): the models' own test data", "random", "i", _MODELS,
          lambda v: "zoo" if v == "fix" else _chosen("random", "zoo")(v), "SOURCE"),
+    Flag("inputs", "your own data in place of -i: an .npz of arrays by input name (outputs too, if it holds them), a folder "
+         "of test sets or of .npz, or one with such a folder for each model", "", "", _MODELS, str, "FOLDER|FILE.npz"),
     Flag("test_times", "timed runs per measure launch, rotated over the sets; left out: 20, then as many as "
          "fit --min_time, at most 1,000", None, "t", _MEASURING, optional(at_least(1, int, MOST_RUNS)), "N"),
     Flag("workspace", "TensorRT and trtexec are looked for below it", "./", "w", _ENVIRONMENTS, str, "DIR"),
@@ -86,6 +88,8 @@ FLAGS: tuple[Flag, ...] = (
          _MODELS, str, "EXPR"),
     Flag("rerun", "only cells that failed in the latest run, as they were asked for there; or one cell id", "", "", _RUN, str, "failed|ID"),
     Flag("shape", "an input's shape, name=8x3x224x224; several of one input are a cell each", (), "", _MODELS, shapes, "NAME=DIMS", "+", repeated=True),
+    Flag("custom_ops", "libraries of custom ops, registered in every ONNX Runtime session of the run", (), "", _MODELS, paths,
+         "LIB", "+", repeated=True),
     Flag("ep_options", "options of one target, or with [name] a variant of it: TARGET[name]:key=value,…", (), "",
          _TARGETS, ep_options, "TARGET:K=V,…", "+", repeated=True),
     Flag("session_config", "ORT session configuration entry", {}, "", _TARGETS, merged_pairs, "K=V", repeated=True),

@@ -5,14 +5,14 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from perf.request.locations import MODEL_LIST, models_folder
-from perf.request.model_file import Identity, digest_file, identify_model
+from perf.request.model_file import Identity, digest_file, identify_model, lacks_external_data
 from perf.request.programs import command_of
 from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
@@ -28,6 +28,7 @@ OPTIONAL: Mapping[str, type] = {
     "sha256": str,
     "about": str,
     "half": dict,
+    "custom_ops": list,
 }
 LIST_LIMIT = 64 << 20  # bytes
 
@@ -41,7 +42,7 @@ class ListedModel:
     """A model by name, before its files are read: `load` digests them."""
 
     name: str
-    folder: Path
+    path: Path  # "." of a row that could not be read
     load: Callable[[], ModelFile]
 
 
@@ -69,7 +70,7 @@ def list_models(
 ) -> tuple[ListedModel, ...]:
     """The same by name, none of them read yet; `read_at` says where a path of the list lies here."""
     if source.is_dir():
-        found = tuple(_of_folder(source))
+        found = tuple(_of_folder(source, {}, read_at))
         if not found:
             raise ModelListError(
                 f"{source}: no model below it (expected NAME/model.onnx with NAME/test_data_set_0/ beside it)"
@@ -80,12 +81,28 @@ def list_models(
             f"{source}: no such model list, folder or .onnx file; "
             f"`{command_of('setup_models.offline')}` makes the offline set, which runs where -m is left out"
         )
-    if source.suffix == ".onnx":
+    if is_model_file(source):
         return (_single(source),)
     listed = tuple(_of_list(source, read_at))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
     return _unique(listed, source)
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a name is that of a model: of an ONNX file, or of one in ONNX Runtime's own format."""
+    return path.suffix.lower() == ".onnx" or is_ort_format(path)
+
+
+def is_ort_format(path: Path) -> bool:
+    """Whether a file is in ONNX Runtime's own format, as that tells it: by its name."""
+    return path.suffix.lower() == ".ort"
+
+
+def model_files(paths: Iterable[Path]) -> list[Path]:
+    """The models among them; what was converted to .ort beside its .onnx is none of its own."""
+    found = sorted(p for p in paths if is_model_file(p) and not p.name.startswith("."))
+    return [p for p in found if not is_ort_format(p)] or found
 
 
 def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...]:
@@ -107,7 +124,8 @@ def digest_test_data(folder: Path | None) -> str:
     total = hashlib.sha256()
     seen = False
     for one in find_test_sets(folder) if folder else ():
-        for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
+        files = [one] if one.is_file() else sorted(p for p in one.iterdir() if p.suffix == ".pb")
+        for file in files:
             seen = True
             total.update(f"{one.name}/{file.name}:".encode("utf-8", "surrogateescape"))
             with suppress(UntrustedFileError):
@@ -116,10 +134,12 @@ def digest_test_data(folder: Path | None) -> str:
 
 
 def find_test_sets(folder: Path) -> tuple[Path, ...]:
-    """The test_data* folders of a model, sorted by their number."""
+    """The test_data* folders of a model, sorted by their number; without any, its test_data*.npz files."""
     if not folder.is_dir():
         return ()
-    found = [p for p in folder.iterdir() if p.is_dir() and p.name.startswith("test_data")]
+    named = [p for p in folder.iterdir() if p.name.startswith("test_data")]
+    found = [p for p in named if p.is_dir()]
+    found = found or [p for p in named if p.suffix == ".npz" and p.is_file()]
     return tuple(sorted(found, key=lambda p: (_number(p.name), p.name)))
 
 
@@ -206,6 +226,10 @@ def _entry(
     path = read_at(folder / entry["model_path"])
     half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
+    libraries = [
+        read_at(folder / text)
+        for text in _words(entry.get("custom_ops", []), f"{where}.custom_ops")
+    ]
     model = ModelFile(
         name=entry["model_name"],
         path=str(path),
@@ -231,12 +255,13 @@ def _entry(
             model,
             sha256=whole.sha256,
             sha256_fp16=reduced.sha256,
+            custom_ops={str(p.absolute()): digest_file(p) for p in libraries if p.is_file()},
             problem=whole.problem
             or reduced.problem
-            or _absent_or_changed(path, half, whole.sha256, entry.get("sha256", "")),
+            or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
         )
 
-    return ListedModel(model.name, path.parent, load)
+    return ListedModel(model.name, path, load)
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
@@ -250,17 +275,17 @@ def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
         )
     for key, kind in OPTIONAL.items():
         if key in entry and not isinstance(entry[key], kind):
-            what = "a string" if kind is str else "an object"
+            what = {"str": "a string", "dict": "an object", "list": "a list"}[kind.__name__]
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
 
 
-def _absent_or_changed(path: Path, half: Path | None, sha256: str, declared: str) -> str:
-    for file in filter(None, (path, half)):
+def _absent_or_changed(files: Sequence[Path | None], sha256: str, declared: str) -> str:
+    for file in filter(None, files):
         if not file.is_file():
             return f"no file {file}; `{command_of('setup_models.check')}` says how to get it"
     if declared and declared.lower() != sha256:
         return (
-            f"{path} has sha256 {sha256} (external data included), the list says {declared}; "
+            f"{files[0]} has sha256 {sha256} (external data included), the list says {declared}; "
             "fetch it again, or correct the list"
         )
     return ""
@@ -358,55 +383,77 @@ def _comparison(value: str, where: str) -> Comparison:
         raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
 
 
-def _of_folder(folder: Path) -> Iterator[ListedModel]:
-    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
+def _of_folder(
+    folder: Path, rows: Mapping[Path, ListedModel], read_at: Callable[[Path], Path]
+) -> Iterator[ListedModel]:
+    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout.
+
+    `rows` are those of the model lists above, by the model's path: what they say of a model found holds.
+    """
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
+    if (listed := folder / MODEL_LIST.name).is_file():
+        rows = {**rows, **{_key_of_row(m): m for m in _of_list(listed, read_at)}}
     if find_test_sets(folder):
-        yield _in_folder(folder)
+        model = _in_folder(folder)
+        yield rows.get(_key_of_row(model)) or rows.get(Path(model.name), model)
         return
     try:
         children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except PermissionError as e:
         raise ModelListError(f"{folder}: {e.strerror}") from e
     for child in children:
-        yield from _of_folder(child)
+        yield from _of_folder(child, rows, read_at)
+
+
+def _key_of_row(model: ListedModel) -> Path:
+    """The model's file; of a row that could not be read, which has none, its name."""
+    return model.path.resolve() if model.path.name else Path(model.name)
 
 
 def _in_folder(folder: Path) -> ListedModel:
-    found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
-    if not found:
-        found = sorted(folder.glob("*/*.onnx"))
+    found = model_files(folder.iterdir()) or model_files(folder.glob("*/*"))
     if len(found) != 1:
         what = "no .onnx file" if not found else f"{len(found)} .onnx files ({found[0].name}, …)"
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
-    whole = found[0].resolve()
-
-    def load() -> ModelFile:
-        is_it = identify_model(whole)
-        return ModelFile(
-            folder.name, str(whole), is_it.sha256, str(whole.parent), str(folder.resolve()),
-            problem=is_it.problem,
-        )  # fmt: skip
-
-    return ListedModel(folder.name, whole.parent, load)
+    return _listed(folder.name, found[0].absolute(), folder.absolute())
 
 
 def _single(path: Path) -> ListedModel:
-    """One .onnx; test data beside it is used where it is there."""
-    whole = path.resolve()
-    name = whole.parent.name if whole.stem == "model" else whole.stem
+    """One .onnx or .ort; test data beside it is used where it is there.
 
+    The path is used as it is given, since a hub's cache keeps models as links that lie beside links to their
+    external data; where they do not, it is followed until they do.
+    """
+    whole = path.absolute()
+    while whole.is_symlink() and lacks_external_data(whole):  # one that exists leads to an end
+        whole = whole.parent / whole.readlink()
+    data = whole.parent if find_test_sets(whole.parent) else None
+    return _listed(_name_of_file(path), whole, data)
+
+
+def _listed(name: str, path: Path, test_data: Path | None) -> ListedModel:
     def load() -> ModelFile:
-        data = str(whole.parent) if find_test_sets(whole.parent) else None
-        is_it = identify_model(whole)
+        is_it = identify_model(path)
         return ModelFile(
-            name, str(whole), is_it.sha256, str(whole.parent), data, problem=is_it.problem
-        )
+            name, str(path), is_it.sha256, str(path.parent), str(test_data) if test_data else None,
+            problem=is_it.problem,
+        )  # fmt: skip
 
-    return ListedModel(name, whole.parent, load)
+    return ListedModel(name, path, load)
+
+
+def _name_of_file(path: Path) -> str:
+    """The file's own name; of a model.onnx its folder's, or in a Hugging Face cache its repository's."""
+    if path.stem.lower() != "model":
+        return path.stem
+    folder = path.absolute().parent
+    for above in folder.parents:
+        if above.name == "snapshots" and above.parent.name.startswith("models--"):
+            return above.parent.name.rpartition("--")[2]
+    return folder.resolve().name
 
 
 def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:
@@ -422,8 +469,8 @@ def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, .
 
 
 def _with_parent(model: ListedModel) -> ListedModel:
-    name = f"{model.name}_{model.folder.parent.name}"
-    return ListedModel(name, model.folder, lambda: replace(model.load(), name=name))
+    name = f"{model.name}_{model.path.parent.parent.name}"
+    return ListedModel(name, model.path, lambda: replace(model.load(), name=name))
 
 
 def _number(name: str) -> int:

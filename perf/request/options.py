@@ -29,6 +29,7 @@ class Options:
     running_mode: str
     model_source: tuple[str, ...]
     input_data: str
+    inputs: str
     test_times: int | None
     workspace: str
     perf_result_path: str
@@ -48,6 +49,7 @@ class Options:
     select: str
     rerun: str
     shape: tuple[Shapes, ...]
+    custom_ops: tuple[str, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
     min_ep_share: float

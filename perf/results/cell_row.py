@@ -129,6 +129,8 @@ class CellRow:
     shape_number: int | None = of_shaped("which of the cell's input shapes this row is of; 1: the first test set's",
                                          lambda x: x.number)
     shape_count: int | None = of_shaped("input shapes of the cell: so many rows have its id", lambda x: x.count)
+    inputs_from: tuple[str, ...] = of_cell("where the inputs came from: stored; given (--inputs); random, with seed and range; "
+                                           "and what was assumed of them", figures.find_origins)
     # what came out
     status: str = of_outcome("Pass, Fail, Skipped or NotRun", outcomes.status)
     outcome: str = of_outcome("the exact outcome's name", outcomes.name)

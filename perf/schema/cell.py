@@ -19,7 +19,7 @@ BUILD_OPTION = (
 )
 
 
-_ELEMENT = re.compile(r"(.+)\[\d+\]", re.DOTALL)
+_PART = re.compile(r"(.+)(\[\d+\]|\{(?:counts|keys|values)\})", re.DOTALL)
 
 
 class Precision(StrEnum):
@@ -93,6 +93,7 @@ class TestSet:
     unreferenced: tuple[str, ...] | None = None
     exact: tuple[TensorFile, ...] = ()  # the outputs in fp64, where they could be had
     quality: tuple[ReferenceQuality, ...] = ()  # of outputs, where it was asked for
+    origin: str = ""  # of the inputs: stored, given or random, and what a user should know of that
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 
@@ -131,6 +132,7 @@ class ModelFile:
     comparison: Comparison = Comparison.ELEMENTWISE
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     half: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # op/node block lists
+    custom_ops: Mapping[str, str] = field(default_factory=dict)  # libraries by path: their sha256
     problem: str = (
         ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
     )
@@ -204,9 +206,9 @@ class Cell:
 
 
 def base_name(name: str) -> str:
-    """The input or output that a tensor belongs to: of `name[0]`, an element of a sequence, `name`."""
-    element = _ELEMENT.fullmatch(name)
-    return element[1] if element else name
+    """The input or output that a tensor belongs to: of `name[0]`, and of `name{keys}` of a map, `name`."""
+    part = _PART.fullmatch(name)
+    return part[1] if part else name
 
 
 def safe_name(name: str) -> str:
@@ -242,6 +244,8 @@ def digest_of(cell: Cell) -> str:
         "checked": cell.checked,
         "benchmarked": cell.benchmarked,
     }
+    if cell.model.custom_ops:  # left out where there are none, as it was before there could be any
+        identity["custom_ops"] = sorted(cell.model.custom_ops.values())
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

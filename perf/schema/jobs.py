@@ -24,6 +24,7 @@ class PrepareJob:
     shapes: Mapping[str, tuple[int, ...]]
     destination: str
     half: bool = False
+    given: str = ""  # the user's own data, a folder or .npz; "": the model's, or drawn at random
 
 
 @dataclass(frozen=True)

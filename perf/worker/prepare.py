@@ -1,7 +1,8 @@
 """Test data of one model, stored as .pb or drawn at random, made into .npy files that any worker reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from perf.backends import Unsupported
 from perf.conversion import data_sets, model_inputs, random_ops
 from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed
+from perf.conversion.model_inputs import BatchProof, OpenDims, Override, Overrides
 from perf.conversion.signature import Signature, Value, read_signature
 from perf.measure import tensor_io
-from perf.request.model_list import find_test_sets
-from perf.schema.cell import InputOverride, TestSet
+from perf.request.given_data import find_given_sets
+from perf.request.model_list import find_test_sets, is_ort_format
+from perf.schema.cell import TestSet
 from perf.schema.jobs import PrepareJob
 
 
@@ -38,82 +41,114 @@ def _model_path(job: PrepareJob) -> str:
 
 
 def _prepare(job: PrepareJob) -> Iterator[TestSet]:
-    model, destination = job.model, Path(job.destination)
+    model = job.model
+    path = Path(_model_path(job))
+    signature = _read_signature(path, model.custom_ops)
     data = model.test_data_fp16 if job.half and model.test_data_fp16 else model.test_data
-    signature = read_signature(Path(_model_path(job)))
-    folders = _set_folders(Path(data)) if data else ()
-    if job.input_data == "random":
+    if job.given:
+        folders = find_given_sets(Path(job.given), model.name)
+    else:
+        folders = _set_folders(Path(data)) if data else ()
+    if job.input_data == "random" and not job.given:
         stored = data_sets.read_inputs(folders[0], signature, cast=job.half) if folders else {}
-        for number in range(job.sets):
-            fed = _draw(job, signature.inputs, stored, number)
-            yield _write(destination / f"random_{number}", fed, {}, signature)
-        return
-    if not folders and not signature.inputs:
-        yield _write(destination / "no_inputs", {}, {}, signature)
-        return
-    if not folders:
-        raise BadModel(f"{data or model.folder}: no test_data_set_N/input_M.pb; use -i random")
-    if folders and (name := next(iter(job.shapes), None)):
-        raise CannotFeed(
-            f"--shape {name} needs random inputs (-i random): stored data have their own shape"
-        )
-    for folder in folders:
-        fed = data_sets.read_inputs(folder, signature, cast=job.half)
-        expected = data_sets.read_outputs(folder, signature, cast=job.half)
-        yield _write(destination / folder.name, fed, expected, signature)
+        yield from _draw_sets(job, path, signature, stored)
+    elif not folders and not signature.inputs:
+        yield _write(Path(job.destination) / "no_inputs", {}, {}, signature, "none")
+    elif not folders:
+        if data or job.given:
+            where = job.given or data
+            raise BadModel(f"{where}: no test_data_set_N/input_M.pb and no .npz; use -i random")
+        yield from _draw_sets(job, path, signature, {})
+    else:
+        if folders and (name := next(iter(job.shapes), None)):
+            raise CannotFeed(
+                f"--shape {name} needs random inputs (-i random): stored data have their own shape"
+            )
+        for folder in folders:
+            yield _read_set(folder, signature, job)
+
+
+def _read_signature(path: Path, custom_ops: Iterable[str]) -> Signature:
+    if not is_ort_format(path):
+        return read_signature(path)
+    from perf.conversion.ort_format import read_ort_signature  # an engine, as in _prover
+
+    return read_ort_signature(path, custom_ops)
+
+
+def _read_set(folder: Path, signature: Signature, job: PrepareJob) -> TestSet:
+    fed = data_sets.pair_inputs(folder, signature, cast=job.half)
+    expected = data_sets.pair_outputs(folder, signature, cast=job.half)
+    origin = "; ".join(
+        (f"given: {job.given}" if job.given else "stored", *fed.notes, *expected.notes)
+    )
+    name = folder.stem if folder.is_file() else folder.name
+    return _write(Path(job.destination) / name, fed.tensors, expected.tensors, signature, origin)
 
 
 def _set_folders(data: Path) -> tuple[Path, ...]:
     """The test_data* folders below `data` (or `data` itself, if it is one), sorted by number."""
     if not data.is_dir():
         raise BadModel(f"{data}: no such folder of test data")
-    alone = (data,) if next(data.glob("input*.pb"), None) else ()
+    alone = (data,) if list(data.glob("input*.pb")) else ()
     return find_test_sets(data) or alone
 
 
-def _overrides(job: PrepareJob, inputs: Sequence[Value]) -> dict[str, InputOverride]:
+def _overrides(job: PrepareJob) -> Overrides:
     """The model list's overrides, with the command line's shapes over them."""
-    overrides = dict(job.model.inputs)
+    overrides = {n: Override(**vars(o)) for n, o in job.model.inputs.items()}
     for name, shape in job.shapes.items():
-        overrides[name] = replace(overrides.get(name, InputOverride()), shape=shape)
-    known = [v.name for v in inputs]
-    for name in overrides.keys() - known:
-        what = f"no input {name!r} to override; it has {', '.join(known)}"
-        raise BadModel(f"{job.model.path}: {what}")
-    return overrides
+        overrides[name] = replace(overrides.get(name, Override()), shape=shape)
+    return Overrides(overrides)
 
 
-def _draw(job: PrepareJob, values: Sequence[Value], stored: Tensors, number: int) -> Tensors:
-    """Set `number` of a run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
-    out, overrides = {}, _overrides(job, values)
-    for place, value in enumerate(values):
-        model_inputs.require_drawable(value)
-        rng = np.random.default_rng((job.seed, number, place))
-        override, like = overrides.get(value.name, InputOverride()), stored.get(value.name)
-        shape = _shape(value, like) if override.shape is None else override.shape
-        model_inputs.require_fit(value, shape)
-        out[value.name] = model_inputs.draw(value, shape, override, rng, like=like)
-    return out
+def _draw_sets(
+    job: PrepareJob, path: Path, signature: Signature, stored: Tensors
+) -> Iterator[TestSet]:
+    """A run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
+    values, overrides = signature.inputs, _overrides(job)
+    try:
+        prover = _prover(job, path, values, overrides)
+        shapes = model_inputs.resolve_shapes(values, overrides, stored, prover)
+    except OpenDims as e:
+        raise CannotFeed(f"{e}; or store test data beside the model") from e
+    given = [(v, overrides.inputs.get(v.name, Override()), stored.get(v.name)) for v in values]
+    drawn = ", ".join(model_inputs.describe_values(*one) for one in given)
+    assumed = model_inputs.assumed_batches(values, overrides, stored)
+    origin = "; ".join(filter(None, (f"random, seed {job.seed}: {drawn}", assumed)))
+    for number in range(job.sets):
+        fed = {}
+        for place, (value, override, like) in enumerate(given):
+            rng = np.random.default_rng((job.seed, number, place))
+            ranged = model_inputs.with_usual_range(value, override, like)
+            fed[value.name] = model_inputs.draw(value, shapes[value.name], ranged, rng, like=like)
+        yield _write(Path(job.destination) / f"random_{number}", fed, {}, signature, origin)
 
 
-def _shape(value: Value, like: np.ndarray | None) -> tuple[int, ...]:
-    if like is not None:
-        return like.shape
-    dims = value.dims or ()
-    fixed = tuple(d for d in dims if isinstance(d, int))
-    if value.dims is None or len(fixed) != len(dims):
-        spelled = "x".join(str(d) if isinstance(d, int) else "1" for d in dims) or "1x3x224x224"
-        raise CannotFeed(
-            f"input {value.name!r} is {value.shape_text} and no data are stored: give its shape, "
-            f"as in --shape {value.name}={spelled}"
-        )
-    return fixed
+def _prover(
+    job: PrepareJob, path: Path, values: Sequence[Value], overrides: Overrides
+) -> BatchProof:
+    """Proof by a session, which is opened where it is asked for: few models need one here."""
+
+    def prove(shapes: Mapping[str, model_inputs.Shape], axes: Mapping[str, int]) -> bool:
+        try:
+            from perf.conversion import batch_proof, cpu_reference  # an engine
+        except ImportError:
+            return False
+        session = cpu_reference.open_session(path, custom_ops=job.model.custom_ops)
+        run = partial(cpu_reference.run_session, session)
+        return batch_proof.batch_prover(run, values, overrides)(shapes, axes)
+
+    return prove
 
 
-def _write(folder: Path, fed: Tensors, expected: Tensors, signature: Signature) -> TestSet:
+def _write(
+    folder: Path, fed: Tensors, expected: Tensors, signature: Signature, origin: str
+) -> TestSet:
     return TestSet(
         folder.name,
         tensor_io.save_tensors(fed, folder, "input"),
         tensor_io.save_tensors(expected, folder, "output"),
         tensor_io.names_without(expected, [v.name for v in signature.outputs]),
+        origin=origin,
     )

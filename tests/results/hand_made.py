@@ -58,7 +58,7 @@ def cell(
         environment=cells.Environment("default", "/opt/python", {}, {"onnxruntime": "1.31.1"}),
         options={}, session_config={}, graph_optimization="all", io=cells.Io.HOST, tf32=False,
         protocol=cells.Protocol(), tolerance=cells.Tolerance(1e-3, 1e-4), inputs_digest="cd" * 32,
-        sets=(cells.TestSet("set_0", (cells.TensorFile("x", "x.npy", 1, (1, 3, 224, 224)),)),),
+        sets=(cells.TestSet("set_0", (cells.TensorFile("x", "x.npy", 1, (1, 3, 224, 224)),), origin="stored"),),
     )  # fmt: skip
     # not the cell's real digest, which changes with what a digest is made of
     digest = hashlib.sha256(made.id.encode("utf-8", "replace")).hexdigest()[:8]

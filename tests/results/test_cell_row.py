@@ -84,7 +84,7 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
     )
     found = row(known, PairedGain(12.34567, Interval(1.0, 20.0, 0.95), 15))
     wanted = dict(
-        run_id="RUN", label="a label", host="box", options={"a": "b"}, session_config={"c": "d"},
+        inputs_from=("stored",), run_id="RUN", label="a label", host="box", options={"a": "b"}, session_config={"c": "d"},
         cpu_affinity=(0, 1), isolation="spawn", seed=7, samples=300, launches=15, sets=2, warmup=3, min_ms=7.821,
         p90_ms=8.2, p95_ms=8.241, p99_ms=8.282, launch_low_ms=8.0, launch_high_ms=8.1, launch_level=0.96484375,
         floor_us=0.05, parts_p50_ms={"h2d": 1.0}, cpu_gain_pct=12.3457, cpu_gain_low_pct=1.0,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values
-from perf.measure import layer_precision, ort_values, placement
+from perf.conversion import engine_errors
+from perf.measure import flat_values, layer_precision, ort_values, placement
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
@@ -33,14 +34,12 @@ _ANY_MEMORY = re.compile(
 )
 
 
-_TOO_NEW = (
-    re.compile(r"Unsupported model (IR version): (\d+), max supported IR version: (\d+)"),
-    re.compile(r"(Opset) (\d+) is under development.* for domain \S+ is till opset (\d+)", re.S),
-)
-
-
 class ModelTooNew(Exception):
     """A model of a later ONNX than this ONNX Runtime reads; the message says what to do."""
+
+
+class UnknownOp(Exception):
+    """An op that no library registers; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ def session_options(cell: Cell) -> Any:
         options.enable_cpu_mem_arena = cell.options.get(ARENA, "1") != "0"
     for key, value in cell.session_config.items():
         options.add_session_config_entry(key, value)
+    for library in cell.model.custom_ops:
+        options.register_custom_ops_library(library)
     if cell.profile and hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
         options.add_session_config_entry(placement.RECORD, "1")
     return options
@@ -121,7 +122,7 @@ class OrtSession:
         yield cls(session, cell, launch_dir, spec)
 
     def infer(self, feed: Tensors) -> Tensors:
-        """One run, host to host; a sequence output comes as its elements, `name[0]`, `name[1]`, …"""
+        """One run, host to host; sequences and maps come as flat_values tells them."""
         self._last_feed = feed
         with translate_errors(self._spec.device):
             return self._name_outputs(self._host_runner([feed])(0))
@@ -153,8 +154,13 @@ class OrtSession:
             if recorded is None:
                 raise
             return recorded  # no room for a second session: shares of nodes, none of time
+        if (
+            recorded is None or not recorded.nodes
+        ):  # ORT records no assignment of its own .ort format
+            profiled = placement.placement_from_profile(profile)
+            recorded = recorded if recorded and not profiled.nodes else profiled
         return replace(
-            recorded or placement.placement_from_profile(profile),
+            recorded,
             host_time_us=placement.host_times(profile),
             partition_us=placement.partition_times(profile),
         )
@@ -232,32 +238,18 @@ class OrtSession:
         return self._name_outputs(binding.get_outputs())
 
     def _group_sequences(self, feed: Tensors) -> dict[str, Any]:
-        """The feed as ORT takes it: sequences as lists, an absent optional as None."""
-        out: dict[str, Any] = {}
-        for name, kind in self._input_types.items():
-            if "seq(" in kind:
-                element = re.compile(re.escape(name) + r"\[\d+\]")
-                held = [a for n, a in feed.items() if element.fullmatch(n)]
-                out[name] = held if held or kind.startswith("seq(") else None
-            elif name in feed:
-                out[name] = feed[name]
-            elif kind.startswith("optional("):
-                out[name] = None
-        return out | {n: a for n, a in feed.items() if n not in out and not n.endswith("]")}
+        return flat_values.group_inputs(self._input_types, feed)
 
     def _name_outputs(self, outputs: Sequence[Any]) -> dict[str, "np.ndarray"]:
-        out: dict[str, np.ndarray] = {}
-        for name, value in zip(self._output_types, outputs, strict=True):
-            if isinstance(value, list):
-                out.update({f"{name}[{i}]": element for i, element in enumerate(value)})
-            elif value is not None:  # an absent optional
-                out[name] = ort_values.to_array(value)
-        return out
+        try:
+            return flat_values.name_outputs(self._output_types, outputs, ort_values.to_array)
+        except flat_values.NotFlatError as e:
+            raise Unsupported(str(e)) from e
 
 
 @contextlib.contextmanager
 def translate_errors(device: str) -> Iterator[None]:
-    """Tell an engine's errors by their class: memory of the device or the host, a model that is too new."""
+    """Tell an engine's errors by their class: memory of device or host, a model too new, an unknown op."""
     try:
         yield
     except Exception as e:  # ORT's exceptions have no common base but this one
@@ -266,10 +258,8 @@ def translate_errors(device: str) -> Iterator[None]:
             raise DeviceMemoryExhausted(text) from e
         if _ANY_MEMORY.search(text):
             raise MemoryError(text) from e
-        if too_new := next(filter(None, (p.search(text) for p in _TOO_NEW)), None):
-            what, its, most = too_new.groups()
-            raise ModelTooNew(
-                f"the model is of ONNX {what} {its}, and this onnxruntime reads up to {most}: "
-                f"use a newer onnxruntime, or export the model with an older one"
-            ) from e
+        if too_new := engine_errors.explain_too_new(text):
+            raise ModelTooNew(too_new) from e
+        if unknown := engine_errors.explain_unknown_op(text):
+            raise UnknownOp(unknown) from e
         raise
