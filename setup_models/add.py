@@ -88,7 +88,7 @@ def _parse_range(text: str) -> tuple[float, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 with the model added, 1 with one line on stderr and nothing changed."""
+    """The command line; 0 with the model added, 2 with one line on stderr and nothing changed."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = make_parser().parse_args(words)
     if args.sets < 1:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
+from perf.schema.model_form import Format, InputSpec, ModelForm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,7 @@ class TargetSpec:
     name: str  # seed 004's spelling without the precision: CUDAExecutionProvider
     precision: Precision
     aliases: tuple[str, ...] = ()
+    default: bool = True  # runs where no target was named, as far as its backend does
 
     @property
     def label(self) -> str:
@@ -95,6 +97,14 @@ def _registers_nothing(_cell: Cell) -> None:
 
 
 @dataclass(frozen=True)
+class ModelInputs:
+    """What a form of a model takes, in its own order, and the example inputs that came with it, if any."""
+
+    specs: tuple[InputSpec, ...]
+    examples: Tensors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Backend:
     """One engine's way of loading and running models; a module ends with BACKEND = Backend(…)."""
 
@@ -120,6 +130,11 @@ class Backend:
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
     serves_plugins: bool = False  # its targets are declared in environments.toml
+    formats: tuple[Format, ...] = (Format.ONNX,)  # what it loads, what it likes best first
+    # what a form takes, and so whose eager outputs in fp32 on the CPU all targets of that model are held to
+    describe: Callable[[ModelForm], ModelInputs] | None = None
+    # it uses a GPU where there is one; needs_gpu: it uses nothing else
+    takes_gpu: Callable[[ProbeResult], bool] = lambda _found: False
     register: Callable[[Cell], None] = (
         _registers_nothing  # loads what an engine takes in as a plug-in
     )
@@ -147,6 +162,14 @@ def backend_serving(name: str, backends: Iterable[Backend]) -> Backend:
         if any(t.name == name for t in backend.targets):
             return backend
     raise KeyError(name)
+
+
+def describe_form(form: ModelForm) -> ModelInputs:
+    """What a form of a model takes, by the backend that reads its format; raises KeyError for none."""
+    for backend in _iter_backends(()):
+        if backend.describe is not None and form.format in backend.formats:
+            return backend.describe(form)
+    raise KeyError(form.format.value)
 
 
 def backend_of_cell(cell: Cell) -> Backend:

@@ -14,6 +14,7 @@ from perf.request.model_list import is_model_file
 from perf.request.options import BadRequestError, Options
 from perf.request.programs import child_command, child_variables
 from perf.schema.cell import ModelFile
+from perf.schema.model_form import Format
 
 LIMIT_S = 60.0  # after which a run starts, and its own launches tell
 
@@ -35,6 +36,8 @@ def refuse_misnamed(
     for model in (m for m in asked if m.problem and m.path in files):
         where = "" if model.path in model.problem else f"{model.path}: "
         raise BadRequestError(f"{where}{model.problem}")
+    if any(m.format is not Format.ONNX for m in asked):
+        return  # what another form takes, its own environment says
     readable = [m for m in asked if not m.problem]
     told = _ask(readable, options.shape)
     if not told:

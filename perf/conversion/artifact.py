@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from perf.conversion.errors import UserError
 from perf.conversion.half_precision import HalfRun
-from perf.request.model_list import digest_test_data
 from perf.request.programs import install_command
+from perf.request.stored_data import digest_test_data
 
 Precision = Literal["fp16", "bf16", "int8"]
 Converter = Literal["onnxruntime", "onnxconverter-common"]

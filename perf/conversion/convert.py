@@ -113,7 +113,7 @@ def stored_precisions(source_sha256: str, folders: Iterable[Path]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 with the artefact there, 1 with one line on stderr, and in the report."""
+    """The command line: 0 with the artefact there, 2 with one line on stderr, and in the report."""
     args = make_parser().parse_args(arguments)
     blocks = tuple(args.op_block_list), tuple(args.node_block_list)
     request = ConversionRequest(args.precision, args.converter, *blocks, args.calibration)

@@ -129,7 +129,7 @@ def measure_request(
     return LaunchRequest(
         LaunchKind.MEASURE, name, context.run.cell(cell) / "cell.json", context.run.launch(cell, name),
         cell.environment, WORKER_PRELOAD + state.backend.preload, cell, alone=True,
-        gpu=state.backend.needs_gpu,round=number, writable=cache_of(cell),
+        gpu=state.backend.needs_gpu or bool(cell.gpu), round=number, writable=cache_of(cell),
         sources=state.sources,
     )  # fmt: skip
 

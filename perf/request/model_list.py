@@ -1,22 +1,22 @@
 """Model lists, folders and single files read into models, with errors that name the place and the fix."""
 
-import hashlib
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from perf.request import model_forms
 from perf.request.locations import MODEL_LIST, models_folder
 from perf.request.model_file import Identity, digest_file, identify_model, lacks_external_data
 from perf.request.programs import command_of
 from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
-from perf.schema.untrusted_file import UntrustedFileError, read_whole
+from perf.schema.model_form import Format, ModelForm
+from perf.schema.untrusted_file import read_whole
 
 REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
 OPTIONAL: Mapping[str, type] = {
@@ -29,7 +29,9 @@ OPTIONAL: Mapping[str, type] = {
     "about": str,
     "half": dict,
     "custom_ops": list,
+    **model_forms.ROW_KEYS,
 }
+_KINDS: Mapping[type, str] = {str: "a string", dict: "an object", list: "a list"}
 LIST_LIMIT = 64 << 20  # bytes
 
 
@@ -61,14 +63,19 @@ class _ValueOfRowError(ModelListError):
 
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
-    """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    """Models of a JSON list, a directory in seed 004's layout, or one model; raises ModelListError."""
     return tuple(m.load() for m in list_models(source))
 
 
 def list_models(
     source: Path, read_at: Callable[[Path], Path] = lambda path: path
 ) -> tuple[ListedModel, ...]:
-    """The same by name, none of them read yet; `read_at` says where a path of the list lies here."""
+    """The same by name, none of them read yet; `read_at` says where a path of the list lies here.
+
+    One model is an .onnx file, a form of model_forms, or an entry point `module:function`.
+    """
+    if model_forms.is_form(str(source)):
+        return (_single_form(str(source)),)
     if source.is_dir():
         found = tuple(_of_folder(source, {}, read_at))
         if not found:
@@ -114,23 +121,6 @@ def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...
     if found == [Path(MODEL_LIST.name)] and not found[0].exists():
         return (MODEL_LIST,)
     return tuple(found)
-
-
-def digest_test_data(folder: Path | None) -> str:
-    """sha256 over the names and bytes of every test set's files below a folder; "" without any.
-
-    A file that is no regular file is known by that alone: whoever prepares it says so.
-    """
-    total = hashlib.sha256()
-    seen = False
-    for one in find_test_sets(folder) if folder else ():
-        files = [one] if one.is_file() else sorted(p for p in one.iterdir() if p.suffix == ".pb")
-        for file in files:
-            seen = True
-            total.update(f"{one.name}/{file.name}:".encode("utf-8", "surrogateescape"))
-            with suppress(UntrustedFileError):
-                total.update(bytes.fromhex(digest_file(file)))
-    return total.hexdigest() if seen else ""
 
 
 def find_test_sets(folder: Path) -> tuple[Path, ...]:
@@ -223,7 +213,11 @@ def _entry(
     for key in (k for k in entry if isinstance(entry[k], str)):
         _check_name(entry[key], f"{where}.{key}")
     folder = root / entry["working_directory"]
-    path = read_at(folder / entry["model_path"])
+    forms, unusable = model_forms.read_row(entry, folder)
+    onnx = "model_path" in entry
+    first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
+    path = read_at(folder / entry["model_path"]) if onnx else Path(first.path)
+    data = entry.get("test_data_path")
     half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     libraries = [
@@ -235,7 +229,7 @@ def _entry(
         path=str(path),
         sha256="",
         folder=str(path.parent),
-        test_data=str(read_at(folder / entry["test_data_path"])),
+        test_data=str(read_at(folder / data)) if data is not None else None,
         path_fp16=str(half) if half else None,
         test_data_fp16=str(read_at(folder / half_data)) if half_data else None,
         inputs={
@@ -247,16 +241,20 @@ def _entry(
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
+        format=Format.ONNX if onnx else first.format,
+        forms=forms,
     )
 
     def load() -> ModelFile:
-        whole, reduced = identify_model(path), identify_model(half) if half else Identity("")
+        whole = identify_model(path) if onnx else Identity(first.sha256)
+        reduced = identify_model(half) if half else Identity("")
         return replace(
             model,
             sha256=whole.sha256,
             sha256_fp16=reduced.sha256,
             custom_ops={str(p.absolute()): digest_file(p) for p in libraries if p.is_file()},
-            problem=whole.problem
+            problem=unusable
+            or whole.problem
             or reduced.problem
             or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
         )
@@ -265,7 +263,8 @@ def _entry(
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
-    for key in REQUIRED:
+    elsewhere = "torch" in entry or "engine" in entry  # the model is there without an ONNX file
+    for key in REQUIRED[:2] if elsewhere and "model_path" not in entry else REQUIRED:
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ModelListError(f"{where}: {key!r} is missing or not a string")
     known = {*REQUIRED, *OPTIONAL, "root_working_directory"}
@@ -275,7 +274,7 @@ def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
         )
     for key, kind in OPTIONAL.items():
         if key in entry and not isinstance(entry[key], kind):
-            what = {"str": "a string", "dict": "an object", "list": "a list"}[kind.__name__]
+            what = _KINDS[kind]
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
 
 
@@ -312,15 +311,16 @@ def _precision(name: str, where: str) -> str:
 
 def read_override(value: Any, where: str) -> InputOverride:
     """What a list says of one input; raises ModelListError with the place and an example."""
-    known = ("shape", "range", "value")
+    known = ("shape", "range", "value", "type")
     if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
         raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     try:
-        shape, bounds, fixed = (value.get(k) for k in known)
+        shape, bounds, fixed, kind = (value.get(k) for k in known)
         return InputOverride(
             shape=None if shape is None else tuple(_size(d) for d in shape),
             range=None if bounds is None else read_range(*bounds),
             value=fixed if fixed is None or isinstance(fixed, str) else read_number(fixed),
+            type=str(kind or ""),
         )
     except (AttributeError, TypeError, ValueError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
@@ -454,6 +454,20 @@ def _name_of_file(path: Path) -> str:
         if above.name == "snapshots" and above.parent.name.startswith("models--"):
             return above.parent.name.rpartition("--")[2]
     return folder.resolve().name
+
+
+def _single_form(text: str) -> ListedModel:
+    """One model that is no ONNX file; test data beside it are used where they are there."""
+    try:
+        form = model_forms.read_form(text, Path())
+    except model_forms.ModelFormError as e:
+        raise ModelListError(str(e)) from e
+    folder = Path(form.path).parent
+    model = ModelFile(
+        model_forms.model_name(text), form.path, form.sha256, str(folder),
+        str(folder) if find_test_sets(folder) else None, format=form.format, forms=(form,),
+    )  # fmt: skip
+    return ListedModel(model.name, folder, lambda: model)
 
 
 def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:

@@ -50,6 +50,7 @@ class Options:
     rerun: str
     shape: tuple[Shapes, ...]
     custom_ops: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
     min_ep_share: float
@@ -99,6 +100,7 @@ class Options:
     builds: int
     retry_throttled: int
     devices: str
+    allow_pickle: bool
     shard: str
     shard_costs: str
     map_path: Mapping[str, str]

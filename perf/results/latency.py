@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perf.results.findings import impossible_reason
 from perf.schema.journal import Stage, Timed
 from perf.schema.record import (
     Crashed,
@@ -40,9 +41,12 @@ class Latency:
 def is_published(record: Record) -> bool:
     """A latency is for a cell that passed, or whose only fault came after its last word, in close.
 
-    One that was to be checked and of which no element was compared has none: see `describe_check`.
+    One that was to be checked and of which no element was compared has none: see `describe_check`; nor has
+    one that cannot be true.
     """
     if record.cell.protocol.instrumented or (record.cell.checked and not was_checked(record)):
+        return False
+    if impossible_reason(record):
         return False
     return _ran_to_its_end(record)
 
@@ -196,6 +200,7 @@ def collect_marks(record: Record) -> tuple[str, ...]:
     if found is None:
         unpublished = {
             "instrumented": record.cell.protocol.instrumented,
+            f"impossible: {impossible_reason(record)}": impossible_reason(record),
             **dict.fromkeys(_prefix_statuses(record), True),
             "unchecked": record.cell.checked
             and describe_check(record) in ("unchecked", "unreferenced"),

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from perf.schema import atomic_file, codec, strict_json
+from perf.schema import atomic_file, codec, model_form, strict_json
+from perf.schema.model_form import Format, ModelForm
 from perf.schema.untrusted_file import read_whole
 from perf.schema.version import stamp, without_version
 
@@ -26,9 +28,13 @@ class Precision(StrEnum):
     """The arithmetic a target is asked to run in."""
 
     FP32 = "fp32"
+    TF32 = "tf32"  # fp32 whose products may be rounded to 11 bits
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+    FP32_FP16 = "fp32+fp16"  # weights in fp32, and each operator in what its engine chooses
+    FP32_BF16 = "fp32+bf16"
+    FP32_BF16_FP16 = "fp32+bf16+fp16"
 
 
 class Io(StrEnum):
@@ -114,6 +120,7 @@ class InputOverride:
     shape: tuple[int, ...] | None = None
     range: tuple[int | float, int | float] | None = None  # ints: what no float holds
     value: int | float | str | None = None
+    type: str = field(default="", repr=False)  # for models that do not tell; numpy's name
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,13 @@ class ModelFile:
     problem: str = (
         ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
     )
+    format: Format = Format.ONNX  # of `path`
+    forms: tuple[ModelForm, ...] = ()  # the same weights as something else than ONNX
+
+    @property
+    def eager_form(self) -> ModelForm | None:
+        """What its outputs are held to: the model as PyTorch runs it eagerly, where it has such a form."""
+        return model_form.first_of(self.forms, model_form.EAGER)
 
 
 @dataclass(frozen=True)
@@ -197,6 +211,8 @@ class Cell:
     workspace: str = ""
     trtexec: str = ""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of --shape, by input
+    batch: int = 0  # of --batch_sizes: items fed at once; 0: as many as its inputs have
+    form: ModelForm | None = None  # what the target loads; None: the ONNX file
 
     @property
     def folder(self) -> Path:
@@ -223,7 +239,7 @@ def safe_name(name: str) -> str:
 
 def digest_of(cell: Cell) -> str:
     """8 hex of everything that can change a cell's answer, and of nothing that cannot."""
-    identity = {
+    identity: dict[str, Any] = {
         "model": cell.model.sha256,
         "model_fp16": cell.model.sha256_fp16,
         "comparison": cell.model.comparison.value,
@@ -246,6 +262,10 @@ def digest_of(cell: Cell) -> str:
     }
     if cell.model.custom_ops:  # left out where there are none, as it was before there could be any
         identity["custom_ops"] = sorted(cell.model.custom_ops.values())
+    if cell.form:
+        identity["form"] = [cell.form.format.value, cell.form.sha256, cell.form.entry]
+    if eager := cell.model.eager_form:
+        identity["reference"] = eager.sha256
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

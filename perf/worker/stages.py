@@ -151,7 +151,9 @@ def _prepare(job: PrepareJob, account: _Account) -> None:
     from perf.worker import prepare
 
     account.begin(Stage.PREPARE)
-    account.emit(Prepared(prepare.prepare_sets(job), prepare.find_random_ops(job)))
+    described = backends.describe_form(job.form) if job.form else None
+    random_ops = () if described else prepare.find_random_ops(job)
+    account.emit(Prepared(prepare.prepare_sets(job, described), random_ops))
 
 
 def _convert(job: ArtefactJob, account: _Account) -> None:

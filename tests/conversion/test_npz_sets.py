@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 from perf.conversion import data_sets
 from perf.conversion.errors import BadModel
 from perf.conversion.signature import Signature, read_signature
-from perf.request.model_list import digest_test_data, find_test_sets
+from perf.request.model_list import find_test_sets
+from perf.request.stored_data import digest_test_data
 from tests import models
 from tests.inprocess.asking import f32
 

@@ -14,6 +14,7 @@ from perf.conversion.errors import BadModel, UserError
 from perf.measure import tensor_io
 from perf.schema.cell import InputOverride, ModelFile
 from tests import models
+from tests.backends import trial_cells
 from tests.inprocess.asking import f32, model_file, prepared, put, stored_sets
 
 RANDOM: dict[str, Any] = {"input_data": "random", "seed": 3, "sets": 2}
@@ -188,3 +189,33 @@ def test_a_users_folder_of_data_may_be_sets_npz_or_one_such_for_each_model(tmp_p
     (tmp_path / "none").mkdir()
     with pytest.raises(BadModel, match=r"no test_data_set_N/input_M.pb and no .npz"):
         prepared(model, tmp_path / "p", given=str(tmp_path / "none"))
+
+
+def test_a_batch_is_fed_where_the_model_leaves_it_open_and_other_inputs_keep_their_shape(
+    tmp_path: Path,
+) -> None:
+    folder = trial_cells.small(tmp_path / "m")  # x ["batch", 8] and ids [2]
+    (one,) = prepared(model_file(folder), tmp_path / "out", **{**RANDOM, "sets": 1, "batch": 7})
+    assert {n: a.shape for n, a in tensor_io.load_inputs(one).items()} == {
+        "x": (7, 8),
+        "ids": (2,),
+    }
+    (alone,) = drawn(bare(models.linear(tmp_path / "open")), tmp_path / "b", sets=1, batch=5)
+    assert alone.shape == (5, 8)
+
+
+def test_a_batch_that_the_model_fixes_or_that_is_stored_is_declined(tmp_path: Path) -> None:
+    fixed = model_file(models.relu(tmp_path / "fixed", shape=(2, 8)))
+    with pytest.raises(Unsupported, match="its batch is fixed; to feed 4, export"):
+        drawn(fixed, tmp_path / "a", batch=4)
+    assert drawn(fixed, tmp_path / "same", batch=2)[0].shape == (2, 8)
+    with pytest.raises(Unsupported, match="--batch_sizes needs random inputs"):
+        prepared(fixed, tmp_path / "b", batch=4)
+
+
+def test_an_input_may_be_named_by_its_place(tmp_path: Path) -> None:
+    model = bare(models.linear(tmp_path / "m"), inputs={"@0": InputOverride(shape=(3, 8))})
+    assert drawn(model, tmp_path / "a")[0].shape == (3, 8)
+    wrong = dataclasses.replace(model, inputs={"@1": InputOverride(shape=(3, 8))})
+    with pytest.raises(UserError, match="no input is called '@1'"):
+        drawn(wrong, tmp_path / "b")

@@ -95,3 +95,29 @@ def test_integers_without_a_range_are_zero_and_one_and_that_is_told(home: Path) 
     (row,) = said.cells.values()
     assert (row["status"], row["check"]) == ("Pass", "checked")
     assert row["inputs_from"] == ["random, seed 0: ids in [0, 1]"]
+
+
+def test_batch_sizes_are_a_cell_each_and_what_cannot_be_fed_is_skipped(home: Path) -> None:
+    models.linear(home / "models" / "open")
+    words = (
+        "--models",
+        "open",
+        "relu",
+        "-i",
+        "random",
+        "-t",
+        "3",
+        "--launches",
+        "1",
+        "--batch_sizes",
+        "1,6",
+    )
+    said = ask(home, *words, "-r", "both")
+    assert said.status == 0, said.err
+    shapes = {c: row["input_shapes"] for c, row in said.cells.items() if row["status"] == "Pass"}
+    assert shapes == {
+        f"open::{CPU}[batch=1]": {"x": "1x8"}, f"open::{CPU}[batch=6]": {"x": "6x8"},
+    }  # fmt: skip
+    skipped = [row["detail"] for row in said.cells.values() if row["status"] == "Skipped"]
+    assert len(skipped) == 2
+    assert all("its batch is fixed" in str(d) for d in skipped)
