@@ -34,6 +34,13 @@ GROUPS = {  # a verb of two words: what its group does, and examples
             "ep-perf models convert net.onnx net_fp16.onnx",
         ),
     ),
+    "frameworks": (
+        "Run the published benchmarks of frameworks beside ONNX Runtime, by their own flags.",
+        (
+            "ep-perf frameworks batches --batch_sizes 1,4,32 -e torch torch_script",
+            "ep-perf frameworks backends --config=config/vgg16.yml",
+        ),
+    ),
     "fleet": (
         "Share one run out over many hosts.",
         (
