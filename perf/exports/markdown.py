@@ -44,7 +44,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _counted(cases: Sequence[Case]) -> str:
     found = Counter(c.result for c in cases)
     told = ", ".join(f"{SIGNS[r]} {found[r]} {r.value}" for r in Result if found[r])
-    return f"{len(cases)} cells: {told or 'nothing was planned'}."
+    return f"{len(cases)} cell{'' if len(cases) == 1 else 's'}: {told or 'nothing was planned'}."
 
 
 def _matrix(cases: Sequence[Case]) -> list[str]:

@@ -96,7 +96,7 @@ def test_prune_is_dry_takes_what_can_be_made_again_and_keeps_what_is_named_new_o
     (results / "run0001" / "cells" / "m" / "t" / "d" / "record.json").unlink()
     before = snapshot(results)
     assert PRUNE(["--keep", "2"]) == 0
-    assert "0.3 MiB in 1 runs would go; --yes removes it" in capsys.readouterr().out
+    assert "0.3 MiB in 1 run would go; --yes removes it" in capsys.readouterr().out
     assert snapshot(results) == before
     assert PRUNE(["--keep", "2", "--yes"]) == 0
     gone = before.keys() - snapshot(results).keys()
