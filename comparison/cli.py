@@ -29,7 +29,7 @@ from perf.request.exit_status import BUG, CANNOT_SERVE, OK, SOMETHING_WRONG
 from perf.request.export_request import ExportRequest, parse_export, refuse_rivals
 from perf.request.fail_on import PASSED, WORSE, FailOn, make_fail_on, parse_names
 from perf.request.flag_types import argument
-from perf.request.programs import command_of
+from perf.request.programs import by_ep_perf, command_of
 from perf.results import tables
 from perf.results.run_names import is_run
 from perf.stats.sequential_test import StoppingRule
@@ -39,10 +39,14 @@ class Question(Enum):
     """What a command asks; the value is its one-line help."""
 
     ALL = "What changed between two runs: speed, memory, outputs, placement, failures."
-    LATENCY = "Any regressions in average latencies."
-    FAILURES = "Any new failures."
+    LATENCY = "Which latencies got worse between two runs."
+    FAILURES = "Which cells fail in the later of two runs that did not fail in the earlier."
 
 
+SCRIPTS = {
+    Question.ALL: "comparison_script.py", Question.LATENCY: "compare_latency.py",
+    Question.FAILURES: "new_failures.py",
+}  # fmt: skip
 METRICS = {
     Question.ALL: frozenset(Metric),
     Question.LATENCY: frozenset({Metric.MEAN, Metric.P50}),
@@ -251,6 +255,8 @@ def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> No
 def make_parser(question: Question = Question.ALL) -> CommandParser:
     """The flags of a comparison."""
     prog = command_of("comparison.__main__")
+    if not by_ep_perf():  # the predecessor's scripts, each a question
+        prog = f"python comparison/{SCRIPTS[question]}"
     out = CommandParser(
         prog, question.value,
         often=("-p", "-c", "-o", "--only", "--ab", "--confirm", "--threshold", "--expected", "--fail_on",

@@ -99,7 +99,7 @@ def test_flags_that_the_readme_names_exist() -> None:
         "only",
         "calibrate",
     }
-    known |= {"print_completion"}
+    known |= {"print_completion", "config"}
     named = {w.replace("-", "_") for w in re.findall(r"(?<![\w-])--([a-z][a-z_-]+)", README)}
     assert {n for n in named if n not in known and n.removeprefix("no_") not in known} <= {
         "downloads", "make_test_data", "shape", "range", "value", "no_",

@@ -30,10 +30,15 @@ def make_parser() -> CommandParser:
         prog, "Say whose fault a cell's wrong outputs are: the stored data's, the optimiser's, the EP's, …",
         examples=(f"{prog} resnet50::CUDAExecutionProvider_fp16",),
     )  # fmt: skip
-    parser.add_argument("cell", metavar="CELL", help="an id of that run, model::target[variant]")
-    parser.add_argument("-o", "--perf_result_path", default="result", metavar="DIR",
+    parser.add_argument("cell", metavar="CELL", help="model::target[variant], of that run")
+    parser.add_argument("-o", "--results", "--perf_result_path", default="result", metavar="DIR",
                         help="folder of results (default result)")  # fmt: skip
-    parser.add_argument("--run", default="latest", metavar="RUN", help="its id (default latest)")
+    parser.add_argument(
+        "--run",
+        default="latest",
+        metavar="RUN",
+        help="latest, latest~1, an id, a folder or a saved name (default latest)",
+    )
     return parser
 
 
@@ -45,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _diagnose(words: Sequence[str]) -> int:
     asked = make_parser().parse_args(words)
-    run = run_names.find_run(Path(asked.perf_result_path).absolute(), asked.run)
+    run = run_names.find_run(Path(asked.results).absolute(), asked.run)
     stored, old = stored_options(run)
     if asked.cell not in stored["cells"]:
         near = difflib.get_close_matches(asked.cell, stored["cells"], n=1, cutoff=0.0)
@@ -63,6 +68,8 @@ def _diagnose(words: Sequence[str]) -> int:
         with plan.signals, run_session(plan) as session:
             with hold_environments(plan.planned), open_process_launcher(session) as launcher:
                 session.run(launcher)
+            if session.signal:
+                return session.exit_status()
             (record,) = session.all_records
     print(_describe(record))
     return OK if outcomes.status(record.outcome) == outcomes.PASS else SOMETHING_WRONG

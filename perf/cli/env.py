@@ -27,6 +27,8 @@ from perf.request.programs import command_of
 from perf.schema.file_lock import LockTaken, hold_lock
 from perf.wrapper.environments import build_environment, say
 
+ACTIONS = ("list", "build", "remove")
+
 
 def make_parser() -> CommandParser:
     """The flags of environments."""
@@ -35,7 +37,7 @@ def make_parser() -> CommandParser:
         prog, "List, build or remove the environments that engines run in.",
         examples=(f"{prog} list", f"{prog} build openvino", f"{prog} build new='onnxruntime==1.32.0'"),
     )  # fmt: skip
-    parser.add_argument("action", choices=("list", "build", "remove"), help="what to do")
+    parser.add_argument("action", nargs="?", choices=ACTIONS, help="what to do")
     parser.add_argument(
         "name",
         nargs="*",
@@ -62,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     args = make_parser().parse_args(argv)
+    if args.action is None:
+        raise BadRequestError(f"which action? {', '.join(ACTIONS)} (-h shows examples)")
     given = environments([n for n in args.name if "=" in n])
     specs = load_environments(args.file) if args.file else read_environments()
     specs = override_environments(specs, given, {})

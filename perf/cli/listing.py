@@ -25,12 +25,13 @@ def show_targets(known: Iterable[Sequence[Offer]], gpus: Sequence[Gpu], options:
         ]  # fmt: skip
         print(json.dumps({"gpus": [codec.encode(g) for g in gpus], "targets": rows}, indent=1))
         return 0
-    named = ", ".join(f"{g.name} ({g.memory_mib:.0f} MiB)" for g in gpus)
-    print(f"GPUs: {named or 'none seen by NVML'}\n")
+    seen = ", ".join(f"{g.name} ({g.memory_mib:.0f} MiB)" for g in gpus)
+    print(f"GPUs: {seen or 'none seen by NVML'}\n")
     for o in (o for some in known for o in some):
         aliases = " ".join(o.target.aliases)
         state = "runs here" if not o.missing else f"cannot run: {o.missing}"
-        more = f"aliases: {aliases or '-'}; environment {o.probed.spec.name}"
+        named = f"aliases: {aliases}; " if aliases else ""
+        more = f"{named}environment {o.probed.spec.name}"
         print(f"{o.label:<{_WIDTH}}  {state}\n{'':<{_WIDTH}}  {more}", flush=True)
     return 0
 

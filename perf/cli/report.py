@@ -27,11 +27,12 @@ from perf.results.run_folder import RunFolder, read_json
 from perf.schema.file_lock import LockTaken, hold_lock
 
 
-def make_parser() -> CommandParser:
-    """The flags of a report."""
-    prog = command_of("perf.cli.report")
+def make_parser(prog: str = "") -> CommandParser:
+    """The flags of a report; `prog` is another name that it is started by."""
+    prog = prog or command_of("perf.cli.report")
     parser = CommandParser(
         prog, "The page of a run, or of several; its exports; and its tables, where they were not written.",
+        often=("-o", "--export", "--history", "--expected", "--results", "--post"),
         examples=(
             f"{prog}                                  the latest run's page, anew",
             f"{prog} latest~1 latest -o both.html     one page for two runs",
@@ -78,13 +79,13 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "") -> int:
     """Write what was asked for; the exit status."""
-    return run_and_report(lambda: _run(argv))
+    return run_and_report(lambda: _run(argv, prog))
 
 
-def _run(argv: Sequence[str] | None) -> int:
-    args = make_parser().parse_args(argv)
+def _run(argv: Sequence[str] | None, prog: str) -> int:
+    args = make_parser(prog).parse_args(argv)
     exports: list[ExportRequest] = args.export
     refuse_rivals(exports)
     if args.history:

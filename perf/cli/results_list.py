@@ -55,9 +55,8 @@ def _run(argv: Sequence[str] | None) -> int:
     columns = (
         Column("run", firm=True), Column("begun (UTC)"), Column("label"), *counted, Column("remarks"),
     )  # fmt: skip
-    section = Section(
-        f"{len(runs)} runs in {args.results}", columns, tuple(_row(r, saved) for r in shown)
-    )
+    title = f"{len(runs)} run{'' if len(runs) == 1 else 's'} in {args.results}"
+    section = Section(title, columns, tuple(_row(r, saved) for r in shown))
     print("\n".join(format_section(section, WIDTH)))
     if len(shown) < len(runs):
         print(f"({len(runs) - len(shown)} older runs: --all)")

@@ -55,7 +55,8 @@ def _run(argv: Sequence[str] | None) -> int:
     if not args.yes:
         for removal in removals:
             print(_describe(removal))
-        print(f"{_mib(removals)} in {len(removals)} runs would go; --yes removes it")
+        runs = f"{len(removals)} run{'' if len(removals) == 1 else 's'}"
+        print(f"{_mib(removals)} in {runs} would go; --yes removes it")
         return OK
     sweep(args.results)
     done = []

@@ -81,9 +81,11 @@ def _describe_cell(record: Record, run: FinishedRun, folder: RunFolder) -> list[
         if failed
         else [terminal.format_cell(record, None)]
     )
-    for launch in record.launches:
-        place = from_here(folder.launch(record.cell, launch.name))
-        out.append(f"    {launch.name:<12} {outcomes.exact(launch.outcome):<28} {place}")
+    told = [(x.name, outcomes.exact(x.outcome)) for x in record.launches]
+    names, endings = (max((len(t[i]) for t in told), default=0) for i in (0, 1))
+    for name, ending in told:
+        place = from_here(folder.launch(record.cell, name))
+        out.append(f"    {name:<{names}}  {ending:<{endings}}  {place}")
     return [*out, *(f"    | {printable(line)}" for line in (record.log_tail if failed else ()))]
 
 

@@ -74,7 +74,8 @@ def _describe(trend: Trend) -> str:
     values = trend.medians_ms[-DRAWN:]
     known = [v for v in values if v is not None]
     last = f"p50 {format_ms(known[-1])} ms" if known else "never timed"
-    return f"{trend.cell}  {draw_bars(values)}  {last}  {len(trend.points)} runs"
+    runs = "1 run" if len(trend.points) == 1 else f"{len(trend.points)} runs"
+    return f"{trend.cell}  {draw_bars(values)}  {last}  {runs}"
 
 
 def draw_bars(values: Sequence[float | None]) -> str:

@@ -11,7 +11,7 @@ from comparison.expected import ExpectedFailure, read_expected
 from perf.cli.run_export import write_run
 from perf.execution.run_lifecycle import RunSession, find_red
 from perf.report.layout import printable
-from perf.request.exit_status import OK, SOMETHING_WRONG
+from perf.request.exit_status import CANNOT_SERVE, OK, SOMETHING_WRONG
 from perf.request.fail_on import IMPOSSIBLE, FailOn
 from perf.request.options import BadRequestError, Options
 from perf.results import run_names
@@ -50,6 +50,10 @@ def conclude(session: RunSession, end: RunEnd) -> int:
     if red := find_red(run.records, options.red, end.expected):
         counts = Counter(_why_red(r, options.red) for r in red)
         _tell(f"red: {', '.join(f'{n} {name}' for name, n in counts.most_common())}")
+    elif status == CANNOT_SERVE:
+        _tell("error: nothing was measurable; each cell's line says why it was skipped")
+    elif status:
+        _tell("error: a target that was named cannot run here; --list says what would fix it")
     if end.against:
         known_failures = Path(options.expected) if options.expected else None
         if compare_at_end(end.against, session.folder.root, known_failures, options.red):

@@ -17,6 +17,38 @@ EXAMPLES = (
     "ep-perf run net.onnx -e cpu ov    one file on two targets",
     "ep-perf compare latest~1 latest   what changed between the last two runs",
 )
+GROUPS = {  # a verb of two words: what its group does, and examples
+    "results": (
+        "Show, follow, merge and remove the runs that were made before.",
+        (
+            "ep-perf results list",
+            "ep-perf results show latest                  the latest run as it ended",
+            "ep-perf results trend --steps                cells that changed over the runs",
+        ),
+    ),
+    "models": (
+        "Get models, check them and convert them.",
+        (
+            "ep-perf models add net.onnx --shape x=1x3x224x224   one file, with inputs and reference outputs",
+            "ep-perf models check                         what each model has and lacks",
+            "ep-perf models convert net.onnx net_fp16.onnx",
+        ),
+    ),
+    "frameworks": (
+        "Run the published benchmarks of frameworks beside ONNX Runtime, by their own flags.",
+        (
+            "ep-perf frameworks batches --batch_sizes 1,4,32 -e torch torch_script",
+            "ep-perf frameworks backends --config=config/vgg16.yml",
+        ),
+    ),
+    "fleet": (
+        "Share one run out over many hosts.",
+        (
+            "ep-perf fleet slurm --nodes 8 --run_id night -e cuda cpu",
+            "ep-perf fleet k8s --image IMAGE --shards 8 --run_id night -e cuda",
+        ),
+    ),
+}
 BY_WORDS = {v.words: v for v in VERBS if "--" not in v.words}
 FLAGS = ("-h", "--help", "--version", "--print_completion")
 SHELLS = ("bash", "zsh", "tcsh")
@@ -46,7 +78,7 @@ def _run(words: list[str]) -> int:
         case ["--print_completion" | "--print-completion", *_]:
             raise BadRequestError(f"--print_completion takes one of {', '.join(SHELLS)}")
         case [word, *_]:
-            near = difflib.get_close_matches(word, [*known, *FLAGS], n=1, cutoff=0.4)
+            near = difflib.get_close_matches(word, [*known, *FLAGS], n=1, cutoff=0.6)
             nearest = f"; nearest is {near[0]}" if near else ""
             raise BadRequestError(
                 f"ep-perf {group} has no {word!r}{nearest} (see -h)".replace("  ", " ")
@@ -59,13 +91,14 @@ def _run(words: list[str]) -> int:
 
 
 def _help(group: str) -> str:
+    about, examples = GROUPS.get(group, (ABOUT, EXAMPLES))
     shown = {w: v.about for w, v in BY_WORDS.items() if w.startswith(group)}
     lines = [
-        f"usage: {' '.join(filter(None, ('ep-perf', group)))} VERB [flags]", "", ABOUT, "", "verbs:",
-        *(f"  {words:<22} {about}" for words, about in shown.items()), "",
+        f"usage: {' '.join(filter(None, ('ep-perf', group)))} VERB [flags]", "", about, "", "verbs:",
+        *(f"  {words:<22} {what}" for words, what in shown.items()), "",
         "flags:", "  -h, --help             this, and after a verb what it takes", "  --version",
         f"  --print_completion     for a shell to read: one of {', '.join(SHELLS)}", "",
-        "examples:", *(f"  {x}" for x in EXAMPLES),
+        "examples:", *(f"  {x}" for x in examples),
     ]  # fmt: skip
     return "\n".join(lines)
 

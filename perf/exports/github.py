@@ -48,7 +48,8 @@ def _of(level: str, cases: Sequence[Case], words: Callable[[Case], str]) -> Iter
 
 def _counted(cases: Sequence[Case]) -> str:
     told = {r: sum(c.result is r for c in cases) for r in Result}
-    return f"{len(cases)} cells: " + ", ".join(f"{n} {r.value}" for r, n in told.items() if n)
+    cells = f"{len(cases)} cell{'' if len(cases) == 1 else 's'}"
+    return f"{cells}: " + ", ".join(f"{n} {r.value}" for r, n in told.items() if n)
 
 
 def _command(level: str, title: str, message: str) -> str:

@@ -44,7 +44,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _counted(cases: Sequence[Case]) -> str:
     found = Counter(c.result for c in cases)
     told = ", ".join(f"{SIGNS[r]} {found[r]} {r.value}" for r in Result if found[r])
-    return f"{len(cases)} cells: {told or 'nothing was planned'}."
+    return f"{len(cases)} cell{'' if len(cases) == 1 else 's'}: {told or 'nothing was planned'}."
 
 
 def _matrix(cases: Sequence[Case]) -> list[str]:
@@ -55,7 +55,7 @@ def _matrix(cases: Sequence[Case]) -> list[str]:
     for model, mine in suites_of(cases).items():
         at = {c.name: c for c in mine}
         rows.append([escaped(model), *(_entry(at[n]) if n in at else "" for n in columns)])
-    remark = "p50 ± half the range of the launches' medians, in ms; then the time saved over the CPU EP."
+    remark = "p50 ± half the range of the launches' medians, in ms; then how that compares with the CPU EP."
     return [table(["model", *map(escaped, columns)], rows), remark]
 
 

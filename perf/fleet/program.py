@@ -19,6 +19,7 @@ class FleetParser(CommandParser):
 
     def split(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
         """What a command line says of the fleet, and its other words; raises BadRequestError."""
+        self.begin()
         return self.parse_known_args(underscored(sys.argv[1:] if argv is None else argv))
 
 

@@ -16,7 +16,7 @@ from perf.fleet.gather import gather, make_dispatcher, prepare, wait
 from perf.fleet.program import FleetParser, report, say
 from perf.fleet.ray_queue import RayQueue, Share, whole_node
 from perf.request.options import BadRequestError
-from perf.request.programs import child_command
+from perf.request.programs import child_command, install_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _connect(address: str) -> Any:
         ray = importlib.import_module("ray")  # large, and not everybody's
     except ImportError as e:
         raise BadRequestError(
-            f"no Ray in this environment ({e}): pip install 'ep-perf[ray]'"
+            f"no Ray in this environment ({e}); `{install_command('ray', locked=False)}` brings it"
         ) from e
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)

@@ -18,7 +18,7 @@ from perf.schema import outcomes
 from perf.schema.version import NewerSchemaError
 
 INDEX = "history.sqlite"
-LAYOUT = 2  # another one is made anew
+LAYOUT = 3  # another one is made anew
 WAIT_S = 30.0  # for another process that writes the index
 TABLES = """
 CREATE TABLE runs (
@@ -166,7 +166,9 @@ def _forget(connection: sqlite3.Connection, run_id: str) -> None:
 def _take_in(connection: sqlite3.Connection, folder: Path, stamp: str) -> None:
     rows, problem = _read_rows(folder)
     told, host = _read(folder / run_names.RUN_MARK), _read(folder / "host.json")
-    count = {s: sum(r.status == s for r in rows) for s in outcomes.STATUSES}
+    count = Counter(
+        {r.cell: r.status for r in rows}.values()
+    )  # a cell's rows have its one outcome
     planned = told.get("cells")
     facts = {"commit": host.get("harness_commit"), "kernel": host.get("kernel"),
              "driver": ", ".join(_of_gpus(host, "driver"))}  # fmt: skip

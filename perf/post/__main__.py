@@ -5,4 +5,4 @@ import sys
 from perf.cli import report
 
 if __name__ == "__main__":
-    raise SystemExit(report.main([*sys.argv[1:], "--no_page"]))
+    raise SystemExit(report.main([*sys.argv[1:], "--no_page"], prog="python -m perf.post"))

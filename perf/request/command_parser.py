@@ -51,18 +51,22 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """What a command line says; raises BadRequestError, which names the flag nearest to a typo."""
-        self._given.clear()
-        words = [
-            self._get_formatter()._format_args(a, a.dest.upper())
-            for a in self._get_positional_actions()
-        ]
-        self.usage = " ".join(["%(prog)s", *words, "[flags]"])
+        self.begin()
         given, unknown = self.parse_known_intermixed_args(
             underscored(sys.argv[1:] if args is None else args), namespace
         )
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self._nearest(unknown)}")
         return given
+
+    def begin(self) -> None:
+        """Before each command line: no flag has been given, and the usage names what is no flag."""
+        self._given.clear()
+        words = [
+            self._get_formatter()._format_args(a, a.dest.upper())
+            for a in self._get_positional_actions()
+        ]
+        self.usage = " ".join(["%(prog)s", *words, "[flags]"])
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""

@@ -51,6 +51,7 @@ class Flag:
     counted: bool = False
     repeated: bool = False
     plan: bool = True
+    also: str = ""  # the spelling that all our programs share
 
 
 def words(value: str | Iterable[Any]) -> tuple[str, ...]:
@@ -178,7 +179,10 @@ MOST_CORES = 8192  # that Linux can be built for
 
 def positive(value: Any) -> float:
     """A number above zero."""
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(f"{str(value)!r} is no number") from None
     if not 0 < number <= MOST:
         raise ValueError("must be above 0" if not number > 0 else f"must be at most {MOST}")
     return number

@@ -67,7 +67,7 @@ FLAGS: tuple[Flag, ...] = (
          "fit --min_time, at most 1,000", None, "t", _MEASURING, optional(at_least(1, int, MOST_RUNS)), "N"),
     Flag("workspace", "TensorRT and trtexec are looked for below it", "./", "w", _ENVIRONMENTS, str, "DIR"),
     Flag("perf_result_path", "folder for results; it may hold many runs", "result", "o", _RUN, str, "DIR",
-         plan=False),
+         plan=False, also="results"),
     Flag("fp16", "include fp16 targets", True, "", _TARGETS, bool, switch=True),
     Flag("trtexec", "path of trtexec", "", "", _ENVIRONMENTS, str, "PATH"),
     Flag("track_memory", "host and GPU memory", True, "z", _MEASURING, bool, switch=True),

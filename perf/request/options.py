@@ -242,7 +242,8 @@ def _refuse_conflicts(o: Options) -> None:
 
 
 def _spellings(flag: Flag) -> list[str]:
-    return [*([f"-{flag.short}"] if flag.short else []), f"--{flag.name}"]
+    longer = [f"--{name}" for name in (flag.name, flag.also) if name]
+    return [*([f"-{flag.short}"] if flag.short else []), *longer]
 
 
 def _help(flag: Flag) -> str:

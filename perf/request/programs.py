@@ -32,6 +32,9 @@ VERBS = (
     Verb("results show", "an earlier run as it ended, or one cell of it", "perf.cli.results_show"),
     Verb("results trend", "each cell's history, its steps, and what differed", "perf.cli.results_trend"),
     Verb("results first-bad", "the run since which a cell is slower, or fails", "perf.cli.results_first_bad"),
+    Verb("results check", "what cannot be true in a published table, or in a run", "perf.honesty.__main__",
+         "python -m perf.honesty"),
+    Verb("results merge", "make one run of runs of one plan from many hosts", "perf.fleet.merge"),
     Verb("results prune", "make room among old runs", "perf.cli.results_prune"),
     Verb("models add", "make one ONNX file a model that can be run", "setup_models.add"),
     Verb("models check", "what each model has, what it lacks, and what mends that", "setup_models.check"),
@@ -43,21 +46,18 @@ VERBS = (
     Verb("models infer_shapes", "write a model with inferred shapes", "perf.conversion.infer_shapes"),
     Verb("models export", "write a PyTorch model as ONNX, TorchScript or an exported program",
          "perf.backends._torch.convert"),
-    Verb("frameworks backends", "one model on PyTorch's and TensorRT's backends, as a YAML file says",
+    Verb("frameworks backends", "one model on several backends, as a YAML file says",
          "perf.cli.perf_run", "python perf_run.py"),
-    Verb("frameworks detection", "a detection model, eager against each optimiser", "perf.cli.run_blade",
+    Verb("frameworks detection", "a detection model, run eagerly and by each optimiser", "perf.cli.run_blade",
          "python run_blade.py"),
-    Verb("frameworks batches", "throughput over batch sizes, and across devices", "perf.cli.batch_run"),
-    Verb("frameworks export", "a model exported to a folder", "perf.cli.export_tensorrt",
+    Verb("frameworks batches", "throughput over batch sizes, by backend and device", "perf.cli.batch_run"),
+    Verb("frameworks export", "export the detection model to a folder", "perf.cli.export_tensorrt",
          "python -m scripts.export_tensorrt"),
-    Verb("frameworks weights", "weights for it", "perf.cli.download_model",
+    Verb("frameworks weights", "make the weights of the detection model", "perf.cli.download_model",
          "python -m scripts.download_model"),
-    Verb("frameworks precisions", "an exported model by its precision and its operators'",
+    Verb("frameworks precisions", "time an exported model in several precisions",
          "perf.cli.benchmark_gpu", "python -m scripts.benchmark_gpu"),
-    Verb("results check", "what cannot be true in a published table, or in a run", "perf.honesty.__main__",
-         "python -m perf.honesty"),
     Verb("env", "list, build and remove the environments that engines run in", "perf.cli.env"),
-    Verb("results merge", "make one run of runs of one plan from many hosts", "perf.fleet.merge"),
     Verb("fleet slurm", "share a run out over hosts through Slurm", "perf.fleet.slurm"),
     Verb("fleet k8s", "print a run as a Kubernetes Indexed Job", "perf.fleet.k8s"),
     Verb("fleet ray", "share a run out over hosts through Ray", "perf.fleet.ray"),
@@ -95,11 +95,15 @@ def is_set_up() -> bool:
     return not IN_CLONE or (CODE / ".venv" / "bin" / "python").exists()
 
 
-def install_command(package: str, *, extra: bool = False) -> str:
+def install_command(package: str, *, extra: bool = False, locked: bool = True) -> str:
     """The command that adds a package to the Python that our programs run in; `extra`: few users need it.
 
-    It never names a Python that is the user's own.
+    It never names a Python that is the user's own. What is not `locked`, no set-up of a clone brings.
     """
+    if IN_CLONE and not locked:
+        return (
+            f"{shlex.quote(from_here(CODE / '.venv' / 'bin' / 'python'))} -m pip install {package}"
+        )
     if IN_CLONE:
         return "./perf.sh --setup=dev" if extra else "./perf.sh --setup"
     if (Path(sys.prefix) / "pipx_metadata.json").is_file():

@@ -188,9 +188,11 @@ def _describe_host_bound(records: Sequence[Record]) -> list[str]:
 
 
 def _share_waited(launches: Sequence[Launch]) -> str:
+    """Of all that threads waited for a CPU and had one, for many can wait longer than the loop took."""
     timed = [x.timed for x in launches if x.timed]
     waited_ns = sum((t.run_delay_ns or 0) + 1000 * (t.throttled_us or 0) for t in timed)
-    return f"{100 * waited_ns / max(1, sum(sum(t.samples_ns) for t in timed)):.0f} %"
+    had_ns = sum(sum(t.samples_ns) if t.cpu_ns is None else t.cpu_ns for t in timed)
+    return f"{100 * waited_ns / max(1, waited_ns + had_ns):.0f} %"
 
 
 def mark_kind(mark: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import junitparser
 import pytest
+from onnx import helper
 
 from tests import models
 from tests.asking import QUICK, ask, one_line
@@ -93,6 +94,19 @@ def test_stdout_takes_one_document(wrong_home: Path) -> None:
     said = ask(wrong_home, *words, "--export", "json", "--json", out="stdout")
     assert said.status == 2
     assert "--export json and --json both want stdout" in one_line(said)
+
+
+def test_a_run_in_which_nothing_was_measurable_ends_in_a_line_that_says_so(home: Path) -> None:
+    dims: models.Shape = ["a", 3, "b"]
+    models.write(
+        home / "any", [helper.make_node("Identity", ["x"], ["y"])], {"x": dims}, {"y": dims}, []
+    )
+    said = ask(home, "-m", "any/model.onnx", "-i", "random")
+    assert said.status == 2
+    assert said.err.endswith(
+        "error: nothing was measurable; each cell's line says why it was skipped\n"
+    )
+    assert said.out.endswith(": 1 Skipped.\n")  # and nothing of --strict
 
 
 @pytest.mark.parametrize(

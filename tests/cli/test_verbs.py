@@ -34,9 +34,12 @@ def test_every_verb_has_its_help_under_its_own_name(
         (["models", "ad"], "ep-perf models has no 'ad'; nearest is add"),
         (["--versoin"], "nearest is --version"),
         (["models"], "which verb? add, check, fetch, offline, packages, convert, infer_shapes"),
-        ([], "which verb? run, diagnose, compare, report, results, models, env"),
+        ([], "which verb? run, diagnose, compare, report, results, models, frameworks, env"),
         (["run", "--lauches", "3"], "nearest to --lauches is --launches"),
         (["env", "lst"], "invalid choice: 'lst'"),
+        (["env"], "error: which action? list, build, remove"),
+        (["bisect"], "ep-perf has no 'bisect' (see -h)"),
+        (["run", "--timeout", "abc"], "--timeout abc: 'abc' is no number"),
         (["--print_completion", "fish"], "--print_completion takes one of bash, zsh, tcsh"),
     ],
 )
@@ -63,6 +66,50 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"  {words} " in told for words in verbs.BY_WORDS)
     assert verbs.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("ep-perf 0.")
+
+
+@pytest.mark.parametrize("group", verbs.GROUPS)
+def test_a_group_shows_its_own_verbs_and_examples_that_can_be_typed(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verbs.main([group, "-h"]) == 0
+    told = capsys.readouterr().out
+    verbs_told, examples = told.split("\nexamples:\n")
+    assert verbs_told.startswith(
+        f"usage: ep-perf {group} VERB [flags]\n\n{verbs.GROUPS[group][0]}\n"
+    )
+    for line in examples.splitlines():
+        program, *words = line.strip().split()
+        assert (program, words[0]) == ("ep-perf", group)
+        assert f"{group} {words[1]}" in verbs.BY_WORDS
+
+
+def test_results_is_the_folder_in_every_verb_that_reads_or_writes_runs(tmp_path: Path) -> None:
+    done = ep_perf("run", "--results", "there", "--rerun", "failed", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there" in done.stderr
+    done = ep_perf("diagnose", "a::b", "--results", "there", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["-m", "perf.post"], "python -m perf.post [RUN ...] [flags]"),
+        (
+            ["comparison/compare_latency.py"],
+            "python comparison/compare_latency.py [RUN ...] [flags]",
+        ),
+        (["comparison/new_failures.py"], "python comparison/new_failures.py [RUN ...] [flags]"),
+        (["-m", "perf.fleet.slurm"], "python -m perf.fleet.slurm [flags]"),
+    ],
+)
+def test_a_program_calls_itself_what_was_typed(words: list[str], usage: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *words, "-h"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0] == f"usage: {usage}"
 
 
 def test_bash_completes_verbs_and_flags(tmp_path: Path) -> None:

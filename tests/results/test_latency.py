@@ -116,7 +116,7 @@ def test_the_end_of_a_run_says_what_a_busy_machine_cost() -> None:
     others, own = waiting(cpu, 0.4), waiting(cuda, 0.98)
     busy, crowded = latency.describe_disturbance([others, own], "90 % of 2 cores in use")
     assert busy == (
-        "busy machine: others took the CPU in 5 of 10 launches, 10 % of whose time was waiting"
+        "busy machine: others took the CPU in 5 of 10 launches, 11 % of whose time was waiting"
         " (90 % of 2 cores in use)"
     )
     assert crowded.startswith("oversubscribed: 5 of 10 launches had more threads than CPUs")

@@ -12,7 +12,7 @@ import pytest
 
 from perf.results.run_folder import RunFolder, read_records
 from perf.schema.record import LaunchKind, Passed, Record
-from tests.asking import ROOT, ask, command
+from tests.asking import QUICK, ROOT, ask, command
 
 RUN = ("-m", "models", "-o", "result", "-i", "zoo", "-t", "50", "--launches", "3", "-r", "both")
 HOLD = (
@@ -73,6 +73,20 @@ def test_two_runs_into_one_folder_take_turns_and_both_are_right(home: Path) -> N
             assert record.outcome == Passed()
             assert record.run_id == name
             assert [len(x.timed.samples_ns) for x in record.launches if x.timed] == [50] * 3
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_diagnosis_waits_for_a_run_that_measures(home: Path) -> None:
+    ask(home, *QUICK, "--models", "relu")
+    with busy():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ep_perf", "diagnose", "relu::CPUExecutionProvider"], cwd=home,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert waiting(process).startswith("waiting for run other (pid ")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (0, "relu::CPUExecutionProvider  Passed\n", "")
 
 
 def spanned(of: tuple[Record, ...]) -> tuple[float, float]:
@@ -136,5 +150,9 @@ def test_a_signal_reaches_a_run_that_waits(home: Path) -> None:
 def test_a_run_of_which_nothing_can_run_waits_for_nobody(home: Path) -> None:
     with busy():
         said = ask(home, "-e", "CUDAExecutionProvider")
-    assert (said.status, said.err) == (1, "")
+    assert said.status == 1
+    assert (
+        said.err
+        == "error: a target that was named cannot run here; --list says what would fix it\n"
+    )
     assert {r["CUDAExecutionProvider"] for r in said.table("status")} == {"Skipped"}
