@@ -190,9 +190,16 @@ def _broken(name: str, problem: str) -> ListedModel:
     return ListedModel(name, Path(), lambda: ModelFile(name, "", "", "", problem=problem))
 
 
+def _misnamed(name: str, path: Path) -> ListedModel:
+    shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _broken(shown, f"{str(path)!a}: no UTF-8 name, which engines ask for; rename it")
+
+
 def _name_of_row(entry: Any, number: int) -> str:
     named = entry.get("model_name") if isinstance(entry, dict) else None
-    return named if isinstance(named, str) and named else f"row_{number}"
+    if not isinstance(named, str) or not named:
+        return f"row_{number}"
+    return named if _is_name(named) else f"row_{number}"
 
 
 def _entry(
@@ -204,6 +211,7 @@ def _entry(
         _check_name(entry[key], f"{where}.{key}")
     folder = root / entry["working_directory"]
     path = read_at(folder / entry["model_path"])
+    _check_name(str(path), where)
     half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     model = ModelFile(
@@ -268,8 +276,12 @@ def _absent_or_changed(path: Path, half: Path | None, sha256: str, declared: str
 
 def _check_name(text: str, where: str) -> None:
     """Raise for what no file system takes as a name and no terminal shows."""
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    if not _is_name(text):
         raise _ValueOfRowError(f"{where}: {text!a:.60} holds a NUL or half a character")
+
+
+def _is_name(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _words(value: Any, where: str) -> tuple[str, ...]:
@@ -294,11 +306,19 @@ def read_override(value: Any, where: str) -> InputOverride:
         shape, bounds, fixed = (value.get(k) for k in known)
         return InputOverride(
             shape=None if shape is None else tuple(_size(d) for d in shape),
-            range=None if bounds is None else read_range(*bounds),
-            value=fixed if fixed is None or isinstance(fixed, str) else read_number(fixed),
+            range=None if bounds is None else read_range(*_two(bounds)),
+            value=fixed
+            if fixed is None or isinstance(fixed, str)
+            else _stored(read_number(fixed)),
         )
     except (AttributeError, TypeError, ValueError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
+
+
+def _two(bounds: Any) -> tuple[Any, Any]:
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        raise ValueError(f"{bounds!r:.40} is no [lowest, highest]")
+    return bounds[0], bounds[1]
 
 
 def read_range(low: Any, high: Any) -> tuple[int | float, int | float]:
@@ -306,12 +326,16 @@ def read_range(low: Any, high: Any) -> tuple[int | float, int | float]:
     bounds = read_number(low), read_number(high)
     if bounds[0] > bounds[1]:
         raise ValueError(f"{low} is above {high}")
+    if beyond := [b for b in bounds if isinstance(_stored(b), str)]:
+        raise ValueError(f"{beyond[0]} is beyond int64")
     return bounds
 
 
 def read_number(given: Any) -> int | float:
     """A finite number or its text; an integer that no float holds stays one. Raises ValueError, TypeError."""
     whole = _whole(given)
+    if not isinstance(given, (int, float, str)):
+        raise TypeError(f"{given!r:.40} is no number")
     try:
         number = float(given if whole is None else whole)
     except OverflowError as e:
@@ -319,6 +343,11 @@ def read_number(given: Any) -> int | float:
     if not math.isfinite(number):
         raise ValueError(f"{given} is not finite")
     return number if whole is None or number == whole else whole
+
+
+def _stored(number: int | float) -> int | float | str:
+    """As a record can hold it: an integer beyond int64 as its text."""
+    return number if isinstance(number, float) or -(2**63) <= number < 2**63 else str(number)
 
 
 def _whole(given: Any) -> int | None:
@@ -383,6 +412,8 @@ def _in_folder(folder: Path) -> ListedModel:
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
     whole = found[0].resolve()
+    if not _is_name(str(whole)):
+        return _misnamed(folder.name, whole)
 
     def load() -> ModelFile:
         is_it = identify_model(whole)
@@ -398,6 +429,8 @@ def _single(path: Path) -> ListedModel:
     """One .onnx; test data beside it is used where it is there."""
     whole = path.resolve()
     name = whole.parent.name if whole.stem == "model" else whole.stem
+    if not _is_name(str(whole)):
+        return _misnamed(name, whole)
 
     def load() -> ModelFile:
         data = str(whole.parent) if find_test_sets(whole.parent) else None
