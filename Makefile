@@ -1,7 +1,7 @@
-.PHONY: setup setup-dev lint environments test torture locks image-test clean distclean
+.PHONY: setup setup-dev lint environments test test-frameworks native torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
-SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh setup_models/*.sh docker/*.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh .github/actions/*.sh
+SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh .github/actions/*.sh
 SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
 setup:
@@ -36,8 +36,8 @@ environments: setup-dev # what the tests run in, beside .venv
 	$(PY) -m perf.cli.env build --file tests/environments.toml ort_before ort_gpu
 
 test: environments # side by side, then those that nothing may run beside
-	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone and not torture"
-	$(PY) -m pytest -q -m "alone and not torture"
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "not alone and not torture and not frameworks"
+	$(PY) -m pytest -q -m "alone and not torture and not frameworks"
 
 torture: environments # minutes of attacks, kills and damage; the figures at the end
 	$(PY) -m pytest -q -m torture tests/torture
@@ -47,6 +47,16 @@ locks: setup-dev # after a change of versions: the digests of what may be instal
 	.locks/bin/python -m perf.wrapper.write_locks
 	.locks/bin/python -m perf.wrapper.write_locks --file tests/environments.toml
 	rm -r .locks
+
+test-frameworks: setup-dev # real PyTorch, OpenVINO and IREE: 1.9 GB of environments on first use
+	$(PY) -m perf.cli.env build torch openvino_alone iree
+	$(MAKE) native
+	$(PY) -m pytest -q -m frameworks tests/frameworks
+
+TORCH_PY = $(or $(TORCH_PYTHON),$(or $(EP_PERF_ENVS),.envs)/torch/bin/python)
+native: # build/benchmark: the C++ runtime, against the libtorch of the environment torch; needs CMake and g++
+	cmake -S perf/native -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$$($(TORCH_PY) -c 'import torch; print(torch.utils.cmake_prefix_path)')"
+	cmake --build build --target benchmark
 
 image-test: # the CPU image for real, with buildah on a debootstrap base; over 4 minutes, as root
 	docker/image_test.sh

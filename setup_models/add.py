@@ -1,5 +1,6 @@
 """`python -m setup_models.add MODEL.onnx`: any single ONNX file made a model the harness can run."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -8,11 +9,13 @@ from typing import TypeVar
 
 from perf.conversion.errors import UserError, run_command
 from perf.conversion.external_data import copy_sparse, external_files, read_structure
-from perf.conversion.model_inputs import Override, Overrides, list_entries
-from perf.conversion.signature import signature_of
+from perf.conversion.model_inputs import OpenDims, Override, Overrides, list_entries
 from perf.request.command_parser import CommandParser
+from perf.request.custom_ops import find_libraries
+from perf.request.given_data import find_given_sets, require_given
+from perf.request.input_numbers import read_range
 from perf.request.locations import new_models_folder
-from perf.request.model_list import read_range
+from perf.request.model_list import is_ort_format
 from perf.request.programs import command_of
 from setup_models import model_list_rows as rows
 from setup_models.model_list_rows import FILE_NAME, Addition, Row
@@ -35,13 +38,14 @@ def stage(path: Path, staged: Path, options: SetOptions) -> tuple[Row, SetReport
     """Build the model's folder at `staged`; the row that will describe it, and what was made."""
     report = make_sets(path, staged, options)
     copy = shutil.copyfile(path, staged / path.name)
-    model = read_structure(path)
-    for file in external_files(path, model):
-        copy_sparse(file, staged / file.relative_to(path.parent))
+    if not is_ort_format(path):
+        for file in external_files(path, read_structure(path)):
+            copy_sparse(file, staged / file.relative_to(path.parent))
     row = rows.make_row(staged.name, f"./{staged.name}/", f"./{path.name}", "./", copy)
-    inputs = signature_of(model).inputs
-    if entries := list_entries(inputs, report.input_shapes, options.overrides):
+    if entries := list_entries(report.inputs, report.input_shapes, options.overrides):
         row["inputs"] = entries
+    if options.custom_ops:
+        row["custom_ops"] = list(options.custom_ops)
     return row, report
 
 
@@ -85,14 +89,28 @@ def _parse_range(text: str) -> tuple[float, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 with the model added, 1 with one line on stderr and nothing changed."""
-    args = make_parser().parse_args(arguments)
+    """The command line; 0 with the model added, 2 with one line on stderr and nothing changed."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = make_parser().parse_args(words)
     if args.sets < 1:
         raise UserError("--sets: at least one test set is needed")
     overrides = parse_overrides(args.shape, args.range, args.value, args.dim)
     name = args.name or args.model.stem
-    options = SetOptions(overrides, args.sets, args.seed, not args.no_cross_check)
-    print_report(args.models / name, add_model(args.model, args.models, name, options))
+    given = find_given_sets(require_given(args.inputs), name) if args.inputs else ()
+    if args.inputs and not given:
+        raise UserError(f"--inputs {args.inputs}: no test_data_set_N/input_M.pb and no .npz there")
+    libraries = tuple(find_libraries(args.custom_ops))
+    options = SetOptions(
+        overrides, args.sets, args.seed, not args.no_cross_check, libraries, given
+    )
+    try:
+        report = add_model(args.model, args.models, name, options)
+    except OpenDims as error:
+        at = words.index("--shape") + 1 if "--shape" in words else len(words)
+        shape = (*(() if "--shape" in words else ("--shape",)), *error.words)
+        again = shlex.join((*words[:at], *shape, *words[at:]))
+        raise UserError(f"{error.what}; try {command_of('setup_models.add')} {again}") from error
+    print_report(args.models / name, report)
     run = command_of("perf.cli.benchmark_wrapper")
     print(f"run it: {run} -m {args.models / FILE_NAME} -i fix -r both")
     return 0
@@ -111,6 +129,12 @@ def make_parser() -> CommandParser:
     parser.add_argument("model", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--name", help="default: the file's name")
     add_models_flag(parser)
+    parser.add_argument(
+        "--custom_ops", metavar="LIB", nargs="+", default=[], help="libraries of its custom ops"
+    )
+    parser.add_argument(
+        "--inputs", metavar="FOLDER|FILE.npz", help="your own data, with outputs if it holds them"
+    )
     for flag, metavar, what in (
         ("--shape", "NAME=1x3x224x224", "an input's shape"),
         ("--dim", "SYMBOL=4", "a symbolic dim's size"),

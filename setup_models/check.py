@@ -7,14 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from perf.conversion.convert import stored_precisions
-from perf.conversion.data_sets import tensor_files
+from perf.conversion.data_sets import pair_inputs, pair_outputs
 from perf.conversion.errors import UserError, run_command
 from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.op_schemas import opset_of
-from perf.conversion.signature import Value, signature_of
+from perf.conversion.ort_format import read_ort_signature
+from perf.conversion.signature import Signature, Value, signature_of
 from perf.request.command_parser import CommandParser
 from perf.request.model_file import digest_model
-from perf.request.model_list import ModelListError, find_sources, find_test_sets, list_all
+from perf.request.model_list import (
+    ModelListError,
+    find_sources,
+    find_test_sets,
+    is_ort_format,
+    list_all,
+)
 from perf.request.programs import command_of
 from perf.schema.cell import ModelFile
 from setup_models import offline, packages
@@ -36,6 +43,9 @@ class Finding:
     sets_with_outputs: int = 0
     artefacts: tuple[str, ...] = ()
     sha256: str = ""
+    notes: tuple[
+        str, ...
+    ] = ()  # what a user should know of the stored data, which can be used all the same
 
 
 def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding:
@@ -44,9 +54,7 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
     try:
         if not path.is_file():
             raise UserError(f"no file {path}")
-        structure = read_structure(path)
-        data_files = external_files(path, structure)
-        inputs = tuple(map(_spell, signature_of(structure).inputs))
+        signature, opset, data_files = _read_model(path, model)
     except UserError as refusal:
         return Finding(model.name, ((str(refusal), _fetch_command(model)),))
     lacks = []
@@ -60,18 +68,36 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
     if not sets:
         mend = f"{command_of('setup_models.add')} {path} --name {model.name}-with-data"
         lacks.append(("no test data (it runs with -i random only)", mend))
+    with_outputs, notes = 0, list[str]()
+    for data_set in sets:
+        try:
+            fed, expected = pair_inputs(data_set, signature), pair_outputs(data_set, signature)
+            with_outputs += bool(expected.tensors)
+            notes += (f"{data_set.name}: {note}" for note in (*fed.notes, *expected.notes))
+        except UserError as refusal:
+            lacks.append((str(refusal), "repair or remove that set"))
     sha256, own = digest_model(path), ("fp16 (own)",) if model.path_fp16 else ()
     return Finding(
         model.name,
         tuple(lacks),
         sum(file.stat().st_size for file in (path, *data_files)),
-        f"{opset_of(structure)}/{structure.ir_version}",
-        inputs,
+        opset,
+        tuple(map(_spell, signature.inputs)),
         len(sets),
-        sum(bool(tensor_files(data_set, "output")) for data_set in sets),
+        with_outputs,
         (*own, *stored_precisions(sha256, artefact_folders)),
         sha256,
+        tuple(notes),
     )
+
+
+def _read_model(path: Path, model: ModelFile) -> tuple[Signature, str, list[Path]]:
+    """What a model declares, its opset and IR version, and its data files; raises UserError."""
+    if is_ort_format(path):
+        return read_ort_signature(path, model.custom_ops), ".ort", []
+    structure = read_structure(path)
+    opset = f"{opset_of(structure)}/{structure.ir_version}"
+    return signature_of(structure), opset, external_files(path, structure)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +147,7 @@ def _describe(findings: Sequence[Finding]) -> list[str]:
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
     lacks = [f"{found.name}: {what}; {mend}" for found in findings for what, mend in found.lacks]
-    return rows + lacks
+    return rows + lacks + [f"{found.name}: {note}" for found in findings for note in found.notes]
 
 
 def _cells(found: Finding) -> tuple[str, ...]:

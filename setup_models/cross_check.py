@@ -11,10 +11,12 @@ from onnx.reference import ReferenceEvaluator
 
 from perf.conversion import external_data, graph_repair
 from perf.conversion.cpu_reference import open_session, output_distance, run_session
-from perf.conversion.data_sets import Tensors, uncarry
+from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import describe_error
 from perf.conversion.node_evaluator import CannotEvaluate, Node, NodeEvaluator, check_kernel
 from perf.conversion.random_ops import find_random_ops
+from perf.conversion.value_protos import uncarry
+from perf.measure import flat_values
 from perf.measure.tensor_io import decode
 
 # onnx.reference runs node by node in Python: past these it takes minutes.
@@ -34,10 +36,22 @@ class CrossCheck:
 
 
 def cross_check(
-    path: Path, model: onnx.ModelProto, session: Any, feed: Tensors, expected: Tensors
+    path: Path,
+    model: onnx.ModelProto | None,
+    session: Any,
+    feed: Tensors,
+    expected: Tensors,
+    custom_ops: Sequence[str] = (),
 ) -> CrossCheck:
-    """Hold the unoptimised CPU EP's outputs against two other opinions; a model is never refused."""
-    if drawn := _by_chance(path, session, feed, expected):
+    """Hold the unoptimised CPU EP's outputs against two other opinions; a model is never refused.
+
+    None is the model of an .ort file, which holds no ONNX.
+    """
+    if model is None:
+        return CrossCheck(
+            "not cross-checked: an .ort file holds no ONNX, which onnx.reference reads"
+        )
+    if drawn := _by_chance(path, session, feed, expected, custom_ops):
         ops = ", ".join(find_random_ops(model)) or "no op that is known to draw"
         names = ", ".join(map(repr, drawn))
         return CrossCheck(
@@ -50,14 +64,15 @@ def cross_check(
     if why := _too_large(path, model, feed):
         return CrossCheck(f"not cross-checked: {why}")
     try:
-        optimised = open_session(path, optimised=True)
+        optimised = open_session(path, optimised=True, custom_ops=custom_ops)
         other = run_session(optimised, feed)
     except Exception as error:  # onnxruntime's exceptions share no public base
         return CrossCheck(
             f"not cross-checked: the CPU EP fails optimised ({describe_error(error)[:120]})"
         )
     engines = _distance(other, expected)
-    third, why = _ask_reference(model, feed, expected)
+    types = {output.name: str(output.type) for output in session.get_outputs()}
+    third, why = _ask_reference(model, feed, types)
     if third is None:
         if engines <= DIFFERENCE:
             return CrossCheck(f"cross-checked by the CPU EP optimised alone: onnx.reference {why}")
@@ -95,14 +110,15 @@ def judge_opinions(engines: float, plain: float, tuned: float) -> tuple[str, boo
     return f"undecided: {what}: its outputs are no sure reference", False
 
 
-def _by_chance(path: Path, session: Any, feed: Tensors, expected: Tensors) -> list[str]:
+def _by_chance(
+    path: Path, session: Any, feed: Tensors, expected: Tensors, custom_ops: Sequence[str]
+) -> list[str]:
     """Outputs that differ when the same is fed again, in the same session or in another."""
-    again = [run_session(session, feed), run_session(open_session(path), feed)]
-    return [
-        n
-        for n in expected
-        if any(_distance({n: a[n]}, {n: expected[n]}) > DIFFERENCE for a in again)
+    again = [
+        run_session(session, feed),
+        run_session(open_session(path, custom_ops=custom_ops), feed),
     ]
+    return [n for n in expected if any(_distance(a, {n: expected[n]}) > DIFFERENCE for a in again)]
 
 
 def _too_large(path: Path, model: onnx.ModelProto, feed: Tensors) -> str:
@@ -116,25 +132,23 @@ def _too_large(path: Path, model: onnx.ModelProto, feed: Tensors) -> str:
 
 
 def _ask_reference(
-    model: onnx.ModelProto, feed: Tensors, expected: Tensors
+    model: onnx.ModelProto, feed: Tensors, types: Mapping[str, str]
 ) -> tuple[Tensors | None, str]:
     try:
         with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(model).run(
-                list(expected), {name: uncarry(array) for name, array in feed.items()}
-            )
+            plain = {name: uncarry(array) for name, array in feed.items()}
+            found = ReferenceEvaluator(model).run(list(types), plain)
+        return flat_values.name_outputs(types, found, np.asarray), ""
     except Exception as error:  # an op it lacks, or a bug of its own: no opinion
         return None, f"cannot run it ({describe_error(error)[:120]})"
-    return dict(zip(expected, found, strict=True)), ""
 
 
 def _distance(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float:
     """The greatest relative difference of any output; infinite for another shape or type of value."""
     worst = 0.0
     for name, want in expected.items():
-        if not isinstance(want, np.ndarray):
-            continue  # sequences and maps: their elements are compared in runs
-        distance = output_distance(decode(np.asarray(found[name])), decode(want))
+        got = found.get(name)
+        distance = None if got is None else output_distance(decode(np.asarray(got)), decode(want))
         worst = max(worst, float("inf") if distance is None else distance.relative)
     return worst
 

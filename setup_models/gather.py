@@ -12,7 +12,7 @@ from pathlib import Path
 from perf.conversion.data_sets import tensor_files
 from perf.conversion.errors import UserError
 from perf.conversion.signature import read_signature
-from perf.request.model_list import find_test_sets
+from perf.request.model_list import find_test_sets, is_ort_format, model_files
 from perf.request.programs import command_of, install_command
 from setup_models.fetch import archives, zoo
 from setup_models.fetch.zoo import Pin
@@ -143,7 +143,7 @@ def _resolve_folder(path: Path) -> list[ModelSource]:
     if packed:
         return [ModelSource(archives.stem(child.name), child) for child in packed]
     folders = [child for child in children if child.is_dir() and not child.name.startswith(".")]
-    if not folders or any(child.suffix == ".onnx" for child in children):
+    if not folders or model_files(children):
         folders = [path]
     return [ModelSource(folder.name, folder) for folder in folders]
 
@@ -256,7 +256,8 @@ def _find_models(root: Path, name: str) -> list[FoundModel]:
 
 def _make_row(found: FoundModel, root: Path, folder: str) -> Row:
     """The row of a model that has test data; raises UserError if its files are not whole."""
-    read_signature(found.model)
+    if not is_ort_format(found.model):
+        read_signature(found.model)
     assert found.test_data is not None
     places = _relative(found.model, root), _relative(found.test_data, root)
     return make_row(found.name, folder, *places, found.model)
@@ -267,11 +268,7 @@ def _onnx_files(root: Path) -> list[Path]:
     for folder, folders, names in os.walk(root):
         # Hidden entries are not models: macOS archives carry a `._model.onnx` beside each file.
         folders[:] = [f for f in folders if not f.startswith((".", "test_data"))]
-        found += [
-            Path(folder) / name
-            for name in names
-            if name.endswith(".onnx") and not name.startswith(".")
-        ]
+        found += model_files(Path(folder) / name for name in names)
     return sorted(found)
 
 
@@ -283,7 +280,7 @@ def _own_name(root: Path, name: str, file: Path) -> str:
 
 def _test_data(root: Path, file: Path) -> Path | None:
     for folder in file.parents:
-        if any(tensor_files(data_set, "input") for data_set in find_test_sets(folder)):
+        if any(s.is_file() or tensor_files(s, "input") for s in find_test_sets(folder)):
             return folder
         if folder == root:
             return None

@@ -32,7 +32,7 @@ class Addition:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a model list; [] if there is no such file; UserError for anything else."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return []
     except OSError as error:

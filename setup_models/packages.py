@@ -117,7 +117,7 @@ def choose_models(table: dict[str, PackagedModel], patterns: Iterable[str]) -> l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 with the models added, 1 with one line on stderr and nothing changed."""
+    """The command line; 0 with the models added, 2 with one line on stderr and nothing changed."""
     args = make_parser().parse_args(arguments)
     table = read_table()
     if not args.names:

@@ -10,20 +10,22 @@ if __package__ in {None, ""}:  # called by its path, as the predecessor's users 
 from perf.conversion.errors import UserError, run_command
 from perf.request.command_parser import CommandParser
 from perf.request.locations import xdg_folder
+from perf.request.model_list import load_models
 from perf.request.programs import command_of, install_command
 
 try:
     from setup_models import gather, model_list_rows
     from setup_models.add import add_models_flag
+    from setup_models.check import examine_model
     from setup_models.fetch import zoo
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: {sys.executable} lacks {error.name}; `{install_command(str(error.name))}` brings it"
-    ) from None
+    mend = install_command(str(error.name))
+    print(f"error: {sys.executable} lacks {error.name}; `{mend}` brings it", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 with every model set up, 1 with one line on stderr and nothing changed."""
+    """The command line; 0 with every model set up, 2 with one line on stderr and nothing changed."""
     args = make_parser().parse_args(arguments)
     pins = zoo.load_pins(args.models)
     if args.list:
@@ -40,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         update_lock=args.update_lock,
         make_test_data=args.make_test_data,
     )
-    for name in gather.set_up(args.what or ["links.txt"], context):
-        print(f"{name}: ready")
+    names = gather.set_up(args.what or ["links.txt"], context)
+    for model in (m for m in load_models(context.list_path) if m.name in names):
+        lacks = "; ".join(what for what, _ in examine_model(model, ()).lacks)
+        print(f"{model.name}: {lacks or 'ready'}")
     run = command_of("perf.cli.benchmark_wrapper")
     print(f"run them: {run} -m {context.list_path} -i fix -r both")
     return 0

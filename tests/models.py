@@ -57,6 +57,16 @@ def linear(path: Path, *, sets: int = 2, error: float = 0.0) -> Path:
     )
 
 
+def with_weights_listed(folder: Path, ir_version: int) -> Path:
+    """The folder's model with its weights among its inputs, first, as IR 3 wants it; the folder."""
+    model = onnx.load(folder / "model.onnx")
+    model.ir_version = ir_version
+    for t in model.graph.initializer:
+        model.graph.input.insert(0, helper.make_tensor_value_info(t.name, t.data_type, t.dims))
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
 def two_outputs(path: Path) -> Path:
     """total = a + b, difference = a - b: one shape, so that a swap shows in values only."""
     nodes = [

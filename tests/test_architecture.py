@@ -163,10 +163,13 @@ def test_what_the_page_points_to_is_there() -> None:
 
 
 def test_no_room_holds_more_than_its_share() -> None:
-    sizes = dict.fromkeys(ROOMS_IN_TREE, 0)
+    """perf/backends is as wide as there are engines: what one of them shares counts as a room of its own."""
+    sizes: dict[str, int] = {}
     for path in CODE:
-        if room_of(path) in sizes:
-            sizes[room_of(path)] += len(path.read_text(encoding="utf-8").splitlines())
+        parts = path.relative_to(ROOT).parts
+        of_engine = parts[:2] == ("perf", "backends") and len(parts) > 3
+        room = "/".join(parts[:3]) if of_engine else room_of(path)
+        sizes[room] = sizes.get(room, 0) + len(path.read_text(encoding="utf-8").splitlines())
     most = max(sizes, key=lambda r: sizes[r])
     assert sizes[most] <= 0.15 * sum(sizes.values()), most
 

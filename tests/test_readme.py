@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import helper
 
@@ -62,9 +63,11 @@ def test_a_run_can_be_planned_as_written(command: str, tmp_path: Path) -> None:
     same = helper.make_node("Identity", ["x"], ["y"])
     fed = {"x": models.noise(0, (1, 3, 4, 4))}
     models.write(tmp_path / "net", [same], {"x": dims}, {"y": dims}, [(fed, {"y": fed["x"]})])
+    np.savez(tmp_path / "mine.npz", **fed)  # type: ignore[arg-type]
     words = typed(command)
     swapped = {
         "net.onnx": str(tmp_path / "net" / "model.onnx"),
+        "mine.npz": str(tmp_path / "mine.npz"),
         "mine=/path/to/python": f"mine={sys.executable}",
     }
     words = [swapped.get(w, w) for w in words]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
+from perf.schema.model_form import Format, InputSpec, ModelForm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,22 @@ class Session(Protocol):
         ...
 
 
+class Watched(Session, Protocol):
+    """A session of a backend that is `watched`: its runs can be had one by one."""
+
+    def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], object]:
+        """run(i), as `time` times it: of feed i, ended on the device when it returns."""
+        ...
+
+
+class Captured(Session, Protocol):
+    """A session of a cell with `cuda_graph`."""
+
+    def compare_replays(self, feed: Tensors) -> Iterator[tuple[str, Tensors, Tensors]]:
+        """For several inputs: a name, the outputs of a replay, and those of a run without the graph."""
+        ...
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """A name and a precision that a backend serves, and what else users call it."""
@@ -64,6 +81,7 @@ class TargetSpec:
     name: str  # seed 004's spelling without the precision: CUDAExecutionProvider
     precision: Precision
     aliases: tuple[str, ...] = ()
+    default: bool = True  # runs where no target was named, as far as its backend does
 
     @property
     def label(self) -> str:
@@ -90,8 +108,20 @@ class ProbeResult:
     libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
 
 
+def _fits(_compute_capability: str) -> str:
+    return ""
+
+
 def _registers_nothing(_cell: Cell) -> None:
     """An engine that is whole once it is imported."""
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """What a form of a model takes, in its own order, and the example inputs that came with it, if any."""
+
+    specs: tuple[InputSpec, ...]
+    examples: Tensors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +149,18 @@ class Backend:
     takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
+    cuda_graphs: bool = False  # a cell's cuda_graph reaches it
+    watched: bool = (
+        False  # its sessions have a `runner` whose runs a device's trace can be taken of
+    )
+    # why a device of a compute capability ("9.0"; "": unknown) cannot run it, "" where it may
+    unfit_for: Callable[[str], str] = _fits
     serves_plugins: bool = False  # its targets are declared in environments.toml
+    formats: tuple[Format, ...] = (Format.ONNX,)  # what it loads, what it likes best first
+    # what a form takes, and so whose eager outputs in fp32 on the CPU all targets of that model are held to
+    describe: Callable[[ModelForm], ModelInputs] | None = None
+    # it uses a GPU where there is one; needs_gpu: it uses nothing else
+    takes_gpu: Callable[[ProbeResult], bool] = lambda _found: False
     register: Callable[[Cell], None] = (
         _registers_nothing  # loads what an engine takes in as a plug-in
     )
@@ -147,6 +188,14 @@ def backend_serving(name: str, backends: Iterable[Backend]) -> Backend:
         if any(t.name == name for t in backend.targets):
             return backend
     raise KeyError(name)
+
+
+def describe_form(form: ModelForm) -> ModelInputs:
+    """What a form of a model takes, by the backend that reads its format; raises KeyError for none."""
+    for backend in _iter_backends(()):
+        if backend.describe is not None and form.format in backend.formats:
+            return backend.describe(form)
+    raise KeyError(form.format.value)
 
 
 def backend_of_cell(cell: Cell) -> Backend:

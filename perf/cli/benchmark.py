@@ -14,6 +14,7 @@ from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.inprocess import current_environment, replay
 from perf.inprocess.launcher import ISOLATION, InProcessLauncher
 from perf.machine.gpus import Gpu, find_gpus, gpus_to_use
+from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
 from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
@@ -98,7 +99,7 @@ def _make_plan(
 ) -> RunPlan:
     results = Path(options.perf_result_path).absolute()
     found = load_requested(options)
-    chosen = choose_offers(offers, options)
+    chosen = choose_offers(offers, options, formats_of(found.models))
     planned = plan_cells(found.models, chosen, options, rerun_filter(options, results), gpus)
     refuse_ignored_options(planned)
     whole = describe_whole_plan(found.names, chosen, planned, options)

@@ -14,6 +14,7 @@ from perf.execution.resume import original_words, rerun_filter, rerun_options, r
 from perf.execution.run_lifecycle import RunPlan, RunSession, run_session
 from perf.history.expected_time import read_times
 from perf.machine.gpus import find_gpus
+from perf.planning.form_choice import formats_of
 from perf.planning.plan import plan_cells
 from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
@@ -101,8 +102,10 @@ def make_plan(options: Options, words: Sequence[str], end: RunEnd | None = None)
     end = end or RunEnd()
     results = Path(options.perf_result_path).absolute()
     found = load_requested(options)
-    offers = offer_targets(options, build=options.install and not options.dry_run)
-    chosen = choose_offers(offers, options)
+    formats = formats_of(found.models)
+    build = options.install and not options.dry_run
+    offers = offer_targets(options, build=build, formats=formats)
+    chosen = choose_offers(offers, options, formats)
     planned = plan_cells(
         found.models, chosen, options, rerun_filter(options, results), find_gpus()
     )

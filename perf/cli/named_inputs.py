@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.flag_types import Shapes, spell_shape
+from perf.request.model_list import is_model_file
 from perf.request.options import BadRequestError, Options
 from perf.request.programs import child_command, child_variables
 from perf.schema.cell import ModelFile
+from perf.schema.model_form import Format
 
 LIMIT_S = 60.0  # after which a run starts, and its own launches tell
 
@@ -24,15 +26,18 @@ def refuse_misnamed(
 
     One that fits some of several models is a cell's own matter, and so is a broken model of a list.
     """
-    files = {str(s.resolve()) for s in sources if s.is_file() and s.suffix == ".onnx"}
+    named = [s for s in sources if s.is_file() and is_model_file(s)]
+    files = {str(path) for s in named for path in (s.absolute(), s.resolve())}
     chosen = [
         m for m in models
         if not options.models or any(fnmatchcase(m.name, glob) for glob in options.models)
     ]  # fmt: skip
     asked = [m for m in chosen if options.shape or m.path in files]
     for model in (m for m in asked if m.problem and m.path in files):
-        named = "" if model.path in model.problem else f"{model.path}: "
-        raise BadRequestError(f"{named}{model.problem}")
+        where = "" if model.path in model.problem else f"{model.path}: "
+        raise BadRequestError(f"{where}{model.problem}")
+    if any(m.format is not Format.ONNX for m in asked):
+        return  # what another form takes, its own environment says
     readable = [m for m in asked if not m.problem]
     told = _ask(readable, options.shape)
     if not told:

@@ -1,10 +1,12 @@
 """The models that a run asks for; the offline ones are made first where they are meant and missing."""
 
 import subprocess
+import sys
 
 from perf.cli.named_inputs import refuse_misnamed
 from perf.planning.choose_models import ChosenModels, choose_models
 from perf.planning.targets import NothingMeasurableError
+from perf.request.custom_ops import add_custom_ops
 from perf.request.locations import MODEL_LIST
 from perf.request.model_list import find_sources
 from perf.request.options import Options
@@ -21,8 +23,16 @@ def load_requested(options: Options) -> ChosenModels:
     if not options.dry_run and any(s.is_file() and s.samefile(MODEL_LIST) for s in sources):
         _make_offline_models()
     chosen = choose_models(options)
-    refuse_misnamed(chosen.models, sources, options)
-    return chosen
+    models = add_custom_ops(chosen.models, options.custom_ops)
+    refuse_misnamed(models, sources, options)
+    if options.input_data == "zoo" and not options.inputs:
+        for model in (m for m in models if not m.test_data and not m.problem):
+            print(
+                f"{model.name}: no test data beside {model.path}, so random inputs are fed, of seed "
+                f"{options.seed}; --inputs FILE.npz feeds your own",
+                file=sys.stderr,
+            )
+    return ChosenModels(models, chosen.names)
 
 
 def _make_offline_models() -> None:

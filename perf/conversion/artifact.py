@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from perf.conversion.errors import UserError
 from perf.conversion.half_precision import HalfRun
-from perf.request.model_list import digest_test_data
 from perf.request.programs import install_command
+from perf.request.stored_data import digest_test_data
 
 Precision = Literal["fp16", "bf16", "int8"]
 Converter = Literal["onnxruntime", "onnxconverter-common"]
@@ -41,6 +41,7 @@ class ConversionRequest:
     op_block_list: tuple[str, ...] = ()
     node_block_list: tuple[str, ...] = ()
     calibration: Path | None = None
+    custom_ops: bool = False  # the model needs a library of them
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):

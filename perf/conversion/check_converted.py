@@ -1,13 +1,16 @@
 """The check an artefact passes before it is offered: loaded, run and compared with fp32."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import onnx
 
 from perf.conversion import bfloat16, external_data
 from perf.conversion.artifact import Check, ConversionError
+from perf.conversion.batch_proof import batch_prover
 from perf.conversion.cpu_reference import open_session, output_distance, run_session
 from perf.conversion.data_sets import Tensors, read_inputs
 from perf.conversion.errors import UserError, describe_error, raise_as
@@ -29,7 +32,7 @@ def check_converted(source: Path, artefact: Path, calibration: Path | None) -> C
     fp32 = open_session(source)
     with raise_as(ConversionError, "the converted model does not load"):
         converted = open_session(artefact)
-    feed, inputs = _feed(source, calibration)
+    feed, inputs = _feed(source, calibration, partial(run_session, fp32))
     if feed is None:
         return Check("loaded on the CPU EP", inputs)
     try:
@@ -47,10 +50,11 @@ def check_converted(source: Path, artefact: Path, calibration: Path | None) -> C
 def check_converted_fp16(source: Path, artefact: Path, calibration: Path | None) -> Check:
     """The check of an fp16 artefact: on the CPU EP, which computes it in fp32, and in two arithmetics."""
     found = check_converted(source, artefact, calibration)
-    feed, _ = _feed(source, calibration)
+    run = partial(run_session, open_session(source))
+    feed, _ = _feed(source, calibration, run)
     if feed is None or found.relative_difference is None:
         return found
-    runs = run_in_half(artefact, feed, run_session(open_session(source), feed))
+    runs = run_in_half(artefact, feed, run(feed))
     return replace(found, kind=f"{found.kind} (which computes in fp32 there)", arithmetics=runs)
 
 
@@ -90,14 +94,17 @@ def _compare(found: Tensors, expected: Tensors, inputs: str) -> Check:
     return check
 
 
-def _feed(source: Path, calibration: Path | None) -> tuple[Tensors | None, str]:
+def _feed(
+    source: Path, calibration: Path | None, run: Callable[[Tensors], Tensors]
+) -> tuple[Tensors | None, str]:
     """What both are fed, and what to call it; None with the reason where nothing can be made."""
     signature = read_signature(source)
     sets = find_test_sets(calibration) if calibration else ()
     if sets:
         return read_inputs(sets[0], signature), sets[0].name
     try:
-        shapes = resolve_shapes(signature.inputs, Overrides())
+        proof = batch_prover(run, signature.inputs, Overrides())
+        shapes = resolve_shapes(signature.inputs, Overrides(), prove_batch=proof)
         feed = fill_inputs(signature.inputs, shapes, Overrides(), CHECK_SEED)
     except UserError as refusal:
         return None, f"not run: {refusal}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from perf.conversion import artifact
+from perf.conversion import artifact, external_data
 from perf.conversion.artifact import ConversionError, ConversionRequest, Report, request_key
 from perf.conversion.check_converted import (
     check_converted,
@@ -23,6 +23,7 @@ from perf.conversion.scratch_dir import scratch_folder
 from perf.conversion.signature import read_signature
 from perf.request.command_parser import CommandParser
 from perf.request.model_file import digest_model
+from perf.request.model_list import is_ort_format
 from perf.request.programs import command_of
 from perf.schema.atomic_file import write_json
 from perf.schema.file_lock import hold_lock
@@ -42,6 +43,15 @@ class StoredArtefact:
 
 def convert(source: Path, destination: Path, request: ConversionRequest) -> Report:
     """Make the artefact (and `<destination>.data`) atomically, or raise UserError and leave nothing."""
+    if is_ort_format(source):
+        raise ConversionError(
+            f"{source}: no .ort can be converted: take the ONNX that it was made of"
+        )
+    if request.custom_ops:
+        raise ConversionError(
+            f"nobody knows the {request.precision} form of its custom ops: give the model's own as "
+            "model_path_fp16 in its row"
+        )
     version = artifact.converter_version(request.converter)
     read_signature(source)  # refuses what is not whole
     source_sha256 = digest_model(source)
@@ -51,8 +61,9 @@ def convert(source: Path, destination: Path, request: ConversionRequest) -> Repo
     destination.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(destination.parent, ".converting.") as folder:
         draft = folder / destination.name
-        conversion = make(source, draft, request)
-        check = check_it(source, draft, request.calibration)
+        with external_data.without_links(source, folder) as plain:
+            conversion = make(plain, draft, request)
+            check = check_it(plain, draft, request.calibration)
         if check.too_far(request.precision):
             raise ConversionError(
                 f"the {request.precision} model's outputs differ from fp32's by "
@@ -102,7 +113,7 @@ def stored_precisions(source_sha256: str, folders: Iterable[Path]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 with the artefact there, 1 with one line on stderr, and in the report."""
+    """The command line: 0 with the artefact there, 2 with one line on stderr, and in the report."""
     args = make_parser().parse_args(arguments)
     blocks = tuple(args.op_block_list), tuple(args.node_block_list)
     request = ConversionRequest(args.precision, args.converter, *blocks, args.calibration)

@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,17 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from perf.measure import ort_values
+from perf.measure import flat_values, ort_values
 
 
-def open_session(model: Path | bytes, *, threads: int = 0, optimised: bool = False) -> Any:
-    """An InferenceSession; onnxruntime's own exceptions come through."""
+def open_session(
+    model: Path | bytes,
+    *,
+    threads: int = 0,
+    custom_ops: Iterable[str] = (),
+    optimised: bool = False,
+) -> Any:
+    """An InferenceSession, with these libraries of custom ops; onnxruntime's own exceptions come through."""
     options = ort.SessionOptions()
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = (
@@ -27,6 +33,8 @@ def open_session(model: Path | bytes, *, threads: int = 0, optimised: bool = Fal
     )
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # its exceptions say what its log would
+    for library in custom_ops:
+        options.register_custom_ops_library(library)
     source = model if isinstance(model, bytes) else str(model)
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
@@ -38,14 +46,19 @@ def silence_engine() -> None:
 
 
 def run_session(session: Any, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The outputs by name, of types that numpy lacks too; onnxruntime's own exceptions come through."""
-    names = [output.name for output in session.get_outputs()]
-    types = [str(value.type) for value in (*session.get_inputs(), *session.get_outputs())]
-    if not any(map(ort_values.NO_NUMPY.search, types)):
-        return dict(zip(names, session.run(names, dict(feed)), strict=True))
-    values = {name: ort_values.to_ort_value(array) for name, array in feed.items()}
-    outputs = session.run_with_ort_values(names, values)
-    return dict(zip(names, map(ort_values.to_array, outputs), strict=True))
+    """The outputs by name, as flat_values tells them, of types that numpy lacks too.
+
+    onnxruntime's own exceptions come through.
+    """
+    types = {output.name: str(output.type) for output in session.get_outputs()}
+    input_types = {i.name: str(i.type) for i in session.get_inputs()}
+    given = flat_values.group_inputs(input_types, feed)
+    if not any(map(ort_values.NO_NUMPY.search, (*types.values(), *input_types.values()))):
+        outputs = session.run(list(types), given)
+    else:
+        values = {name: ort_values.to_ort_value(array) for name, array in given.items()}
+        outputs = session.run_with_ort_values(list(types), values)
+    return flat_values.name_outputs(types, outputs, ort_values.to_array)
 
 
 @dataclass(frozen=True)

@@ -1,74 +1,81 @@
-"""Test data sets in the zoo's layout: test_data_set_N/{input,output}_M.pb, read and written."""
+"""Test data sets, in the zoo's layout or as one .npz a set, paired with a model's inputs and outputs."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import numpy_helper
 
+from perf.conversion import npz_sets, value_protos
 from perf.conversion.errors import BadModel
 from perf.conversion.signature import Signature, Value, type_name
 from perf.measure import tensor_io
 
-Tensors: TypeAlias = Mapping[str, np.ndarray]  # a sequence's elements as `name[0]`, `name[1]`, …
+Tensors: TypeAlias = Mapping[
+    str, np.ndarray
+]  # what is no tensor as perf.measure.flat_values tells it
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 @dataclass(frozen=True)
-class _Pb:
-    """One .pb file, read: its tensors (several for a sequence) and what it is called inside."""
+class Paired:
+    """A set's inputs or outputs by the model's names, and what a user should know of the pairing."""
 
-    path: Path
+    tensors: Tensors
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """One value of a set: where it lies, its name there, and its tensors by the end of their names."""
+
+    where: str
     name: str
-    tensors: tuple[np.ndarray, ...]
-    sequence: bool
-
-
-def carry(array: np.ndarray, onnx_type: int) -> np.ndarray:
-    """An array of numpy's types or of ml_dtypes as it is fed and compared: of the latter, its codes."""
-    if onnx_type not in tensor_io.CODED_BITS:
-        return array
-    bits = tensor_io.CODED_BITS[onnx_type]
-    codes = array.view(np.uint16 if bits == 16 else np.uint8).astype(np.uint16)
-    codes &= np.uint16((1 << bits) - 1)  # sub-byte types may fill the byte with their sign
-    return tensor_io.as_coded(codes if bits == 16 else codes.astype(np.uint8), onnx_type)
-
-
-def uncarry(array: np.ndarray) -> np.ndarray:
-    """The inverse of `carry`: what onnx's own functions take."""
-    onnx_type = tensor_io.onnx_type_of(array)
-    if onnx_type not in tensor_io.CODED_BITS:
-        return np.asarray(array)
-    values: np.ndarray = tensor_io.decode(array)
-    return values.astype(onnx.helper.tensor_dtype_to_np_dtype(onnx_type))
+    tensors: Mapping[str, np.ndarray]
+    loose: bool = False  # of numpy's making, whose default types are 64 bits wide
+    notes: tuple[str, ...] = field(default=())
 
 
 def tensor_files(data_set: Path, kind: str) -> list[Path]:
-    """The set's `input*.pb` or `output*.pb` files; input_10 comes after input_9."""
+    """The set's `input*.pb` or `output*.pb` files; input_10 comes after input_9. An .npz has none."""
     return sorted(data_set.glob(f"{kind}*.pb"), key=lambda p: (_number(p.stem), p.name))
 
 
-def read_inputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
+def pair_inputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Paired:
     """The set's inputs by name, in the model's order; `cast` takes floats to the model's own float type.
 
-    Raises BadModel for files that cannot be read, that fit no input, and for inputs that have none.
+    Data of weights that no engine takes is left out. Raises BadModel for files that cannot be read, that fit
+    no input, and for inputs that have none.
     """
-    fed = _match(data_set, "input", signature, cast)
+    fed, notes = _match(data_set, "input", signature, cast)
     missing = [v.name for v in signature.inputs if v.name not in fed and not v.optional]
     if missing:
         given = f"{len(fed)} of {len(signature.inputs)} given"
         raise BadModel(f"{data_set}: no data for input {missing[0]!r} ({given})")
-    return _flat(signature.inputs, fed)
+    return Paired(_flat(signature.inputs, fed), notes)
+
+
+def pair_outputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Paired:
+    """The set's outputs, as many as are stored; else as `pair_inputs`.
+
+    Their shapes are not held against the declared ones, since no engine does that.
+    """
+    found, notes = _match(data_set, "output", signature, cast)
+    return Paired(_flat(signature.outputs, found), notes)
+
+
+def read_inputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
+    """The tensors of `pair_inputs`."""
+    return pair_inputs(data_set, signature, cast=cast).tensors
 
 
 def read_outputs(data_set: Path, signature: Signature, *, cast: bool = False) -> Tensors:
-    """The set's outputs, as many as are stored; else as `read_inputs`."""
-    return _flat(signature.outputs, _match(data_set, "output", signature, cast))
+    """The tensors of `pair_outputs`."""
+    return pair_outputs(data_set, signature, cast=cast).tensors
 
 
 def name_of(path: Path) -> str:
@@ -79,13 +86,20 @@ def name_of(path: Path) -> str:
         return ""
 
 
-def write_set(data_set: Path, inputs: Tensors, outputs: Tensors) -> None:
-    """Write one set; each file carries its tensor's name, so that order never matters."""
+def write_set(
+    data_set: Path, inputs: Tensors, outputs: Tensors, signature: Signature | None = None
+) -> None:
+    """Write one set; each file carries its value's name, so that order never matters.
+
+    A signature says which tensors are parts of a sequence, a map or an optional; without one none are.
+    """
     data_set.mkdir(parents=True, exist_ok=True)  # an archive may hold the folder and no data
     for kind, tensors in (("input", inputs), ("output", outputs)):
-        for position, (name, array) in enumerate(tensors.items()):
-            tensor = numpy_helper.from_array(uncarry(array), name)
-            (data_set / f"{kind}_{position}.pb").write_bytes(tensor.SerializeToString())
+        values: tuple[Value, ...] = ()
+        if signature is not None:
+            values = signature.inputs if kind == "input" else signature.outputs
+        for position, proto in enumerate(value_protos.write_values(tensors, values)):
+            (data_set / f"{kind}_{position}.pb").write_bytes(proto)
 
 
 def _number(name: str) -> int:
@@ -93,87 +107,116 @@ def _number(name: str) -> int:
     return int(digits[-1]) if digits else -1
 
 
-def _match(data_set: Path, kind: str, signature: Signature, cast: bool) -> dict[str, _Pb]:
-    """Pair files with the graph's values: by the tensor's own name, the rest by position."""
+def _match(
+    data_set: Path, kind: str, signature: Signature, cast: bool
+) -> tuple[dict[str, _Stored], tuple[str, ...]]:
+    """Pair what is stored with the graph's values: by its own name, the rest by position."""
     values = signature.inputs if kind == "input" else signature.outputs
     more = signature.overridable if kind == "input" else ()
     by_name = {v.name: v for v in (*values, *more)}
-    files = tensor_files(data_set, kind)
-    read = [_read(p, position, values, by_name) for position, p in enumerate(files)]
-    out = {pb.name: pb for pb in read if pb.name in by_name}
-    if len(out) != sum(pb.name in by_name for pb in read):
+    unfed = signature.weights - by_name.keys()
+    read = [s for s in _read_all(data_set, kind, signature) if s.name not in unfed]
+    named = [s for s in read if s.name in by_name]
+    out = {s.name: s for s in named}
+    if len(out) != len(named):
         raise BadModel(f"{data_set}: two {kind}*.pb files hold the same tensor name")
+    notes = list[str]()
     free = iter([v for v in values if v.name not in out])
-    for pb in (pb for pb in read if pb.name not in by_name):
+    for stored in (s for s in read if s.name not in by_name):
         value = next(free, None)
         if value is None:
-            raise BadModel(f"{pb.path}: the model has only {len(values)} {kind}s")
-        out[value.name] = pb
-    return {name: _fitted(pb, by_name[name], cast) for name, pb in out.items()}
+            raise BadModel(f"{stored.where}: the model has only {len(values)} {kind}s")
+        if stored.name:
+            notes.append(f"{kind} {value.name!r} is stored as {stored.name!r}, paired by position")
+        out[value.name] = stored
+    fitted = {
+        name: _fitted(s, by_name[name], cast, checked=kind == "input") for name, s in out.items()
+    }
+    return fitted, (*notes, *(note for s in fitted.values() for note in s.notes))
 
 
-def _read(path: Path, position: int, values: Sequence[Value], by_name: Mapping[str, Value]) -> _Pb:
-    """Read a TensorProto; or, where the model says so, a SequenceProto or OptionalProto."""
+def _read_all(data_set: Path, kind: str, signature: Signature) -> Iterator[_Stored]:
+    values = signature.inputs if kind == "input" else signature.outputs
+    if data_set.suffix.lower() == ".npz":
+        for entry in npz_sets.read_entries(data_set, kind, signature):
+            yield _Stored(entry.where, entry.name, entry.tensors, loose=True)
+        return
+    more = signature.overridable if kind == "input" else ()
+    by_name = {v.name: v for v in (*values, *more)}
+    for position, path in enumerate(tensor_files(data_set, kind)):
+        yield _read(path, position, values, by_name)
+
+
+def _read(
+    path: Path, position: int, values: Sequence[Value], by_name: Mapping[str, Value]
+) -> _Stored:
+    """Read a TensorProto; or, where the model says so, a SequenceProto, OptionalProto or MapProto."""
     data = path.read_bytes()
+    value = value_protos.find_value(data, by_name)
+    if value is None and position < len(values):
+        value = values[position]
     try:
-        name = onnx.TensorProto.FromString(data).name
-    except DecodeError:
-        name = ""
-    value = by_name.get(name) or (values[position] if position < len(values) else None)
-    kind = value.kind if value else "tensor"
-    try:
-        match kind:
-            case "sequence":
-                proto = onnx.SequenceProto.FromString(data)
-                held = tuple(proto.tensor_values)
-            case "optional":
-                proto = onnx.OptionalProto.FromString(data)
-                held = (proto.tensor_value,) if proto.HasField("tensor_value") else ()
-            case "optional sequence":
-                proto = onnx.OptionalProto.FromString(data)
-                held = tuple(proto.sequence_value.tensor_values)
-            case _:
-                proto = onnx.TensorProto.FromString(data)
-                held = (proto,)
+        name, held = value_protos.read_value(data, value.kind if value else "tensor")
     except DecodeError as e:
         raise BadModel(f"{path}: truncated, or not a TensorProto ({e})") from e
-    return _Pb(path, proto.name, tuple(_array(t, path) for t in held), "sequence" in kind)
-
-
-def _array(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = numpy_helper.to_array(tensor)
     except Exception as e:  # numpy's errors and those of onnx's checker share no other base
         raise BadModel(f"{path}: the tensor's data do not fit its type and shape ({e})") from e
-    return carry(array, tensor.data_type)
+    return _Stored(str(path), name, held)
 
 
-def _fitted(pb: _Pb, value: Value, cast: bool) -> _Pb:
-    """The data as the model takes them; raises BadModel where type, rank or a fixed dimension differ."""
-    tensors = pb.tensors
-    if cast and value.onnx_type in FLOATS:
-        to = tensor_io.NUMPY_OF[value.onnx_type]
-        tensors = tuple(t.astype(to) if t.dtype.kind == "f" else t for t in tensors)
-    for t in tensors:
-        if tensor_io.onnx_type_of(t) != value.onnx_type:
-            raise BadModel(
-                f"{pb.path}: {value.name!r} is {value.type_name} in the model, "
-                f"{type_name(tensor_io.onnx_type_of(t))} in the test data"
-            )
-        if not value.fits(t.shape):
-            raise BadModel(
-                f"{pb.path}: {value.name!r} is {value.shape_text} in the model, "
-                f"[{','.join(map(str, t.shape))}] in the test data"
-            )
-    return replace(pb, tensors=tensors)
+def _fitted(stored: _Stored, value: Value, cast: bool, *, checked: bool) -> _Stored:
+    """The data as the model takes them; raises BadModel for another type or, if `checked`, shape."""
+    tensors, notes = dict(stored.tensors), list(stored.notes)
+    for end, tensor in tensors.items():
+        if end in ("{keys}", "{counts}"):  # of a map: its values alone have the declared type
+            continue
+        if cast and value.onnx_type in FLOATS and tensor.dtype.kind == "f":
+            tensors[end] = tensor.astype(tensor_io.NUMPY_OF[value.onnx_type])
+        elif stored.loose:
+            tensors[end] = _narrowed(tensor, value)
+            if tensors[end].dtype != tensor.dtype:
+                notes.append(f"{value.name!r} cast from {tensor.dtype.name} to {value.type_name}")
+        _require_fit(stored.where, tensors[end], value, checked=checked)
+    return replace(stored, tensors=tensors, notes=tuple(dict.fromkeys(notes)))
 
 
-def _flat(values: Sequence[Value], matched: Mapping[str, _Pb]) -> Tensors:
+def _narrowed(array: np.ndarray, value: Value) -> np.ndarray:
+    """The array in the value's type, where that is of the same kind and, for integers, holds every number."""
+    if value.onnx_type in tensor_io.CODED_BITS:
+        wide = tensor_io.CODED_BITS[value.onnx_type] == 16
+        carrier = np.dtype(np.uint16 if wide else np.uint8)
+        return tensor_io.as_coded(array, value.onnx_type) if array.dtype == carrier else array
+    wanted = np.dtype(tensor_io.NUMPY_OF.get(value.onnx_type, array.dtype))
+    kinds = {array.dtype.kind, wanted.kind}
+    if kinds == {"f"}:
+        return array.astype(wanted)
+    if kinds <= {"i", "u"} and array.dtype != wanted:
+        narrow = array.astype(wanted)
+        return narrow if np.array_equal(narrow, array) else array
+    return array
+
+
+def _require_fit(where: str, tensor: np.ndarray, value: Value, *, checked: bool) -> None:
+    try:
+        stored_type = tensor_io.onnx_type_of(tensor)
+    except KeyError:
+        raise BadModel(f"{where}: {value.name!r} is of numpy's type {tensor.dtype}") from None
+    if stored_type != value.onnx_type:
+        raise BadModel(
+            f"{where}: {value.name!r} is {value.type_name} in the model, "
+            f"{type_name(stored_type)} in the test data; store it as {value.type_name}"
+        )
+    if checked and not value.fits(tensor.shape):
+        raise BadModel(
+            f"{where}: {value.name!r} is {value.shape_text} in the model, "
+            f"[{','.join(map(str, tensor.shape))}] in the test data"
+        )
+
+
+def _flat(values: Sequence[Value], matched: Mapping[str, _Stored]) -> Tensors:
     """Tensors by name, the model's values first and in its order."""
     order = [v.name for v in values]
     names = [n for n in order if n in matched] + [n for n in matched if n not in order]
     return {
-        f"{name}[{i}]" if matched[name].sequence else name: tensor
-        for name in names
-        for i, tensor in enumerate(matched[name].tensors)
+        f"{name}{end}": tensor for name in names for end, tensor in matched[name].tensors.items()
     }

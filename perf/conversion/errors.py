@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from perf.conversion.engine_errors import explain_too_new, explain_unknown_op
 from perf.request.any_terminal import any_terminal, shown
 from perf.request.bad_request import BadRequestError
 from perf.request.exit_status import BUG, CANNOT_SERVE, OK
@@ -47,8 +48,9 @@ def raise_as(kind: type[UserError], what: str, hint: str = "") -> Iterator[None]
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception as one line, cut to what a person reads."""
+    """An exception as one line, cut to what a person reads; what an engine says of a model, put shortly."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = explain_too_new(text) or explain_unknown_op(text) or text
     return text if len(text) <= 400 else f"{text[:400]} …"
 
 

@@ -1,6 +1,8 @@
 """ONNX files and the external data beside them: found, loaded and saved as one model."""
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +93,20 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
         path.write_bytes(model.SerializeToString())
         return
     onnx.save(model, str(path), save_as_external_data=True, location=f"{path.name}.data")
+
+
+@contextlib.contextmanager
+def without_links(path: Path, scratch: Path) -> Iterator[Path]:
+    """The model; a copy of it and its external data where these are links, which onnx refuses to read."""
+    files = external_files(path, read_structure(path))
+    if not any(file.is_symlink() or file.stat().st_nlink > 1 for file in files):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(dir=scratch.parent, prefix=".unlinked.") as folder:
+        home = Path(folder)
+        for file in (path, *files):
+            copy_sparse(file, home / file.relative_to(path.parent))
+        yield home / path.name
 
 
 def copy_sparse(file: Path, target: Path) -> None:

@@ -55,7 +55,7 @@ def infer_shapes(source: Path, destination: Path, *, auto_merge: bool = True) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 with the artefact there, 1 with one line on stderr."""
+    """The command line; 0 with the artefact there, 2 with one line on stderr."""
     args = make_parser().parse_args(arguments)
     shaped = infer_shapes(args.source, args.destination, auto_merge=not args.no_auto_merge)
     print(f"{args.destination}: {shaped} values have a shape")

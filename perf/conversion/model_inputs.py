@@ -1,22 +1,26 @@
 """A model's inputs: their shapes resolved, their values given by an override or drawn from a seed."""
 
+import re
+import shlex
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
 
-from perf.conversion.data_sets import Tensors, carry
+from perf.conversion.data_sets import Tensors
 from perf.conversion.errors import BadModel, CannotFeed, UserError
 from perf.conversion.signature import Value
 from perf.conversion.typed_values import dtype_of, fixed_range, fixed_value
+from perf.conversion.value_protos import carry
 from perf.measure.tensor_io import CODED_BITS, MANTISSA_BITS, NUMPY_OF, STRING, as_coded
 from perf.schema.cell import InputOverride
 
 Array = np.ndarray
-Shape = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]
+BatchProof: TypeAlias = Callable[[Mapping[str, Shape], Mapping[str, int]], bool]
 DRAWABLE = {*NUMPY_OF, *CODED_BITS, STRING}
 
 
@@ -39,6 +43,22 @@ class Overrides:
     symbols: Mapping[str, int] = field(default_factory=dict)
 
 
+class OpenDims(UserError):
+    """Inputs whose shape only the user can say; `words` are what --shape may be given to try some."""
+
+    def __init__(self, values: Sequence[Value], shapes: Mapping[str, Shape]) -> None:
+        self.words = tuple(f"{v.name}={spell_shape(shapes[v.name])}" for v in values)
+        self.what = "dynamic dims need sizes: " + ", ".join(
+            f"{v.name} {v.shape_text}" for v in values
+        )
+        super().__init__(f"{self.what}; for example --shape {shlex.join(self.words)}")
+
+
+def spell_shape(shape: Shape) -> str:
+    """As --shape takes it: 1x3x224x224."""
+    return "x".join(map(str, shape))
+
+
 def require_drawable(value: Value) -> None:
     """Refuse an input that cannot be drawn; raises CannotFeed."""
     if value.optional or value.onnx_type not in DRAWABLE:
@@ -53,15 +73,21 @@ def require_fit(value: Value, shape: Shape) -> None:
     if not value.fits(shape):
         raise BadModel(
             f"input {value.name!r} is {value.shape_text} in the model, "
-            f"and {'x'.join(map(str, shape)) or 'a scalar'} is asked for"
+            f"and {spell_shape(shape) or 'a scalar'} is asked for"
         )
 
 
-def resolve_shapes(values: Sequence[Value], overrides: Overrides) -> dict[str, Shape]:
-    """Every input's concrete shape.
+def resolve_shapes(
+    values: Sequence[Value],
+    overrides: Overrides,
+    like: Mapping[str, Array] = {},
+    prove_batch: BatchProof = lambda _shapes, _axes: False,
+) -> dict[str, Shape]:
+    """Every input's concrete shape: the override's, that of `like`, or the declared one.
 
-    A dim that no override gives is 1 if it is a batch by name, or first and unnamed. UserError
-    lists every other open dim with the option that sets it, and overrides that fit no input.
+    A dim that none of them gives is 1 if it is a batch by name, or first and unnamed; or if it is first, no
+    other is open, and `prove_batch` finds it to be one (it is given all shapes, and for the inputs that seem
+    to have a batch its axis). Raises OpenDims for others, UserError for overrides that fit no input.
     """
     names = {v.name for v in values}
     if unknown := sorted(set(overrides.inputs) - names):
@@ -70,20 +96,44 @@ def resolve_shapes(values: Sequence[Value], overrides: Overrides) -> dict[str, S
             f"{', '.join(map(repr, sorted(names)))}"
         )
     shapes: dict[str, Shape] = {}
-    open_inputs: list[str] = []
+    first_open, wanted, axes = dict[str, Shape](), dict[str, Shape](), dict[str, int]()
     for value in values:
         require_drawable(value)
         shape = overrides.inputs.get(value.name, Override()).shape
+        if shape is None and value.name in like:
+            shape = like[value.name].shape
         if shape is None:
             sizes = [_size(dim, at, overrides.symbols) for at, dim in enumerate(value.dims or ())]
-            if value.dims is None or None in sizes:
-                open_inputs.append(_shape_wanted(value))
-            shape = tuple(size or 0 for size in sizes)
+            shape = tuple(1 if size is None else size for size in sizes)
+            if value.dims is None or None in sizes[1:]:
+                wanted[value.name] = _sensible_shape(value, sizes)
+            elif None in sizes:
+                first_open[value.name] = _sensible_shape(value, sizes)
+            if (axis := _batch_axis(value, overrides.symbols)) is not None:
+                axes[value.name] = axis
         require_fit(value, shape)
         shapes[value.name] = shape
-    if open_inputs:
-        raise UserError(f"dynamic dims need sizes: {'; '.join(open_inputs)}")
+    if first_open and (wanted or not prove_batch(shapes, axes)):
+        wanted = first_open | wanted
+    if wanted:
+        raise OpenDims([v for v in values if v.name in wanted], wanted)
     return shapes
+
+
+def assumed_batches(
+    values: Sequence[Value], overrides: Overrides, like: Mapping[str, Array] = {}
+) -> str:
+    """Which named first dims were proved to be a batch and taken as 1, as users are told; "" for none."""
+    taken = [
+        f"{value.name} {value.shape_text}"
+        for value in values
+        if overrides.inputs.get(value.name, Override()).shape is None
+        and value.name not in like
+        and value.dims
+        and _size(value.dims[0], 0, overrides.symbols) is None
+    ]
+    proof = "run with 1 and with 2, every output doubles and its first half stays"
+    return f"first dim taken as 1, a batch: {', '.join(taken)} ({proof})" if taken else ""
 
 
 def fill_inputs(
@@ -91,20 +141,48 @@ def fill_inputs(
 ) -> Tensors:
     """Seeded values for every input: floats in [0, 1), integers in {0, 1}, unless overridden.
 
-    Integers stay that small by default because most are ids or masks, whose table may be short.
     The values depend on the seed, the input's name and its shape, on nothing else.
     """
     fed = {}
     for value in values:
-        override, shape = overrides.inputs.get(value.name, Override()), shapes[value.name]
+        shape = shapes[value.name]
+        override = with_usual_range(value, overrides.inputs.get(value.name, Override()))
         rng = np.random.default_rng([seed, zlib.crc32(value.name.encode())])
-        if override.range is None and dtype_of(value).kind in "iu":
-            override = replace(override, range=(0, 1))
-        if override.pattern == "text_lines":
+        if isinstance(override, Override) and override.pattern == "text_lines":
             fed[value.name] = _text_lines(shape, override.range or (0, 1), rng)
         else:
             fed[value.name] = draw(value, shape, override, rng)
     return fed
+
+
+def with_usual_range(
+    value: Value, override: InputOverride, like: Array | None = None
+) -> InputOverride:
+    """The override with a range for integers that nobody gave one and none are stored of: 0 and 1.
+
+    That small because most are ids or masks, whose table may be short.
+    """
+    integers = value.onnx_type not in {*CODED_BITS, STRING} and dtype_of(value).kind in "iu"
+    told = override.range is not None or override.value is not None
+    if integers and not told and (like is None or not like.size):
+        return replace(override, range=(0, 1))
+    return override
+
+
+def describe_values(value: Value, override: InputOverride, like: Array | None = None) -> str:
+    """Where an input's values lie, as users are told: `x in [0, 1)`."""
+    override = with_usual_range(value, override, like)
+    if override.value is not None:
+        return f"{value.name} = {override.value}"
+    if isinstance(override, Override) and override.pattern:
+        return f"{value.name} {override.pattern}"
+    if value.onnx_type in MANTISSA_BITS or override.range is not None:
+        low, high = override.range or (0, 1)
+        return f"{value.name} in [{low:g}, {high:g}{']' if override.range else ')'}"
+    like_stored = (
+        like is not None and value.onnx_type not in CODED_BITS and dtype_of(value).kind != "b"
+    )
+    return f"{value.name} {'as stored' if like_stored else 'of any value'}"
 
 
 def draw(
@@ -152,7 +230,8 @@ def list_entries(
         entry = {k: v for k, v in vars(override).items() if v is not None and k != "pattern"}
         if override.value is not None:
             entry["value"] = fixed_value(value, override.value)
-        if value.dims is None or any(not isinstance(d, int) for d in value.dims):
+        is_open = value.dims is None or any(not isinstance(d, int) for d in value.dims)
+        if is_open and value.name in shapes:  # a sequence has none
             entry["shape"] = shapes[value.name]
         if entry:
             found[value.name] = entry
@@ -198,10 +277,35 @@ def _size(dim: int | str | None, at: int, symbols: Mapping[str, int]) -> int | N
     return symbols.get(name, 1 if batch else None)
 
 
-def _shape_wanted(value: Value) -> str:
+def _batch_axis(value: Value, symbols: Mapping[str, int]) -> int | None:
+    """The first dim that is a batch by name, or is first and open; None where there is none."""
+    for at, dim in enumerate(value.dims or ()):
+        if (
+            isinstance(dim, str | None)
+            and dim not in symbols
+            and (at == 0 or "batch" in (dim or "").lower())
+        ):
+            return at
+    return None
+
+
+def _sensible_shape(value: Value, sizes: Sequence[int | None]) -> Shape:
+    """A shape to try, with sizes usual for where a dim stands and what it is called."""
     if value.dims is None:
-        return f"{value.name} (rank unknown): --shape {value.name}=…"
-    template = "x".join(
-        str(dim) if isinstance(dim, int) else f"<{dim or '?'}>" for dim in value.dims
+        return (1, 3, 224, 224)
+    return tuple(
+        _usual_size(str(dim or "").lower(), at, len(sizes)) if size is None else size
+        for at, (dim, size) in enumerate(zip(value.dims, sizes, strict=True))
     )
-    return f"{value.name} {value.shape_text}: --shape {value.name}={template}"
+
+
+def _usual_size(name: str, at: int, rank: int) -> int:
+    if rank > 2 and re.search(r"height|width|size|image|^[hw]$", name):
+        return 224
+    if re.search(r"seq|len|time|token|frame|sample|^[lts]$", name):
+        return 128
+    if at == 0 and rank > 1:
+        return 1
+    if rank == 4:  # pages of an image: [batch, channels, height, width], or channels last
+        return 3 if at == 1 and "chan" in name else 224
+    return 16

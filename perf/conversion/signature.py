@@ -21,7 +21,9 @@ class Value:
     name: str
     onnx_type: int
     dims: tuple[int | str | None, ...] | None  # None: not even the rank is known
-    kind: str = "tensor"  # or sequence, optional, optional sequence
+    kind: str = (
+        "tensor"  # or sequence, optional, optional sequence; an output's also map, sequence map
+    )
 
     @property
     def optional(self) -> bool:
@@ -41,8 +43,11 @@ class Value:
         return f"[{','.join('?' if d is None else str(d) for d in self.dims)}]"
 
     def fits(self, shape: Sequence[int]) -> bool:
-        """Whether a tensor of this shape has the rank and the fixed dimensions of this value."""
-        if self.dims is None:
+        """Whether ONNX Runtime takes a tensor of this shape: one of the rank and the fixed dimensions.
+
+        It holds nobody to a declared scalar, nor to the declared shape of a sequence's elements.
+        """
+        if not self.dims or "sequence" in self.kind:
             return True
         return len(shape) == len(self.dims) and all(
             not isinstance(d, int) or d in (0, n) for d, n in zip(self.dims, shape, strict=True)
@@ -51,11 +56,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Signature:
-    """A model's inputs that must be fed, those that may be, and its outputs, in its own order."""
+    """A model's inputs that must be fed, those that may be, and its outputs, in its own order.
+
+    `weights` are its initializers, by name, that no engine takes data for: all before IR 4, where they had to
+    be listed as inputs; later those that are not listed.
+    """
 
     inputs: tuple[Value, ...]
     overridable: tuple[Value, ...]
     outputs: tuple[Value, ...]
+    weights: frozenset[str] = frozenset()
 
 
 def type_name(onnx_type: int) -> str:
@@ -72,30 +82,43 @@ def read_signature(path: Path) -> Signature:
 
 
 def signature_of(model: onnx.ModelProto) -> Signature:
-    """A loaded model's signature; raises CannotFeed for maps and what is nested deeper than one level."""
+    """A loaded model's signature; raises CannotFeed for inputs that are maps, or nested too deeply."""
     graph = model.graph
     given = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+    listed = {v.name for v in graph.input} & given if model.ir_version >= 4 else set()
     return Signature(
-        tuple(_value(v) for v in graph.input if v.name not in given),
-        tuple(_value(v) for v in graph.input if v.name in given),
+        tuple(_input(v) for v in graph.input if v.name not in given),
+        tuple(_input(v) for v in graph.input if v.name in listed),
         tuple(_value(v) for v in graph.output),
+        frozenset(given - listed),
     )
 
 
+def _input(info: onnx.ValueInfoProto) -> Value:
+    value = _value(info)
+    if value.kind not in {"tensor", "sequence", "optional", "optional sequence"}:
+        raise CannotFeed(
+            f"input {value.name!r} is a {value.kind.replace(' ', ' of a ')}; only tensors, sequences of "
+            "them, and optionals of either can be fed"
+        )
+    return value
+
+
 def _value(info: onnx.ValueInfoProto) -> Value:
-    kind, proto = "", info.type
+    """An input or output; of a map the type of its values, of what holds no tensors none."""
+    kinds, proto = list[str](), info.type
     while not proto.HasField("tensor_type"):
-        what = str(proto.WhichOneof("value")).removesuffix("_type")
-        kind = f"{kind} {what}".strip()
-        if kind not in {"sequence", "optional", "optional sequence"}:
-            raise CannotFeed(
-                f"{info.name!r} is a {kind.replace(' ', ' of a ')}; only tensors, sequences of them, "
-                "and optionals of either can be fed"
-            )
-        proto = getattr(proto, f"{what}_type").elem_type
+        what = str(proto.WhichOneof("value") or "value of no type").removesuffix("_type")
+        kinds.append(what.replace("_", " "))
+        if what == "map":
+            proto = proto.map_type.value_type
+        elif what in {"sequence", "optional"}:
+            proto = getattr(proto, f"{what}_type").elem_type
+        else:
+            return Value(info.name, 0, None, " ".join(kinds))
     tensor = proto.tensor_type
     dims = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
-    return Value(info.name, tensor.elem_type, dims, kind or "tensor")
+    return Value(info.name, tensor.elem_type, dims, " ".join(kinds) or "tensor")
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:

@@ -23,6 +23,7 @@ from perf.machine.machine_lock import MachineLock
 from perf.machine.system import SystemInfo
 from perf.page.write import page_path, write_report
 from perf.planning import ab_sides
+from perf.planning.form_choice import eager_readers
 from perf.planning.launch import RunContext
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.report.finished_run import FinishedRun, KnownFailure, explain_failure, finished_run
@@ -218,6 +219,7 @@ class RunSession:
             own=Environment("wrapper", sys.executable),
             reference=(reference.backend, reference.probed.environment) if reference else None,
             devices=tuple(f"{g.name} {g.driver}" for g in self.host.gpus),
+            readers=eager_readers(self.plan.offers),
         )
 
 

@@ -24,6 +24,7 @@ from perf.schema.cell import Cell, ModelFile, Precision, ReferenceQuality
 from perf.schema.fold import is_wrong
 from perf.schema.jobs import StudyJob
 from perf.schema.journal import Compared, ReferenceStudied
+from perf.schema.model_form import Format
 from perf.schema.record import Launch, LaunchKind, Mismatched, Passed
 
 CHEAP_S = 1.0  # a probe that takes less is made without being asked for
@@ -82,8 +83,8 @@ def _study(
     context: RunContext, model: ModelFile, like: CellState, *, half: bool, arbitrate: bool
 ) -> Studying:
     """What studies of the reference find, in processes of their own; None where they fail."""
-    if context.reference is None:
-        return None
+    if context.reference is None or model.eager_form or model.format is not Format.ONNX:
+        return None  # a study runs the model on the CPU EP, which made no reference of these
     backend, _ = context.reference
     cell = make_reference_cell(backend, context.own, model, like.cell, like.cell.sets, half=half)
     home = context.run.cell(like.cell) / ("study" if arbitrate else "chance")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from perf.backends import Backend
+from perf.planning.form_choice import Readers
 from perf.planning.targets import Planned
 from perf.request.options import Options
 from perf.results.native_stack import gdb_words
@@ -130,6 +131,7 @@ class RunContext:
     own: Environment  # the wrapper's interpreter: it has onnx
     reference: tuple[Backend, Environment] | None  # the CPU EP's default environment
     devices: tuple[str, ...] = ()  # each GPU's name and driver: engines serve no other
+    readers: Readers = field(default_factory=dict)  # who tells the inputs of what is no ONNX file
 
 
 def expectation_of(cell: Cell) -> Expectation:
@@ -165,7 +167,7 @@ def cache_of(cell: Cell) -> tuple[Path, ...]:
     return (Path(cell.cache),) if cell.cache else ()
 
 
-PREPARE_PRELOAD = ("numpy", "onnx", "perf.worker.prepare")
+PREPARE_PRELOAD: tuple[str, ...] = ("numpy", "onnx", "perf.worker.prepare")
 WORKER_PRELOAD = (
     "numpy",
     "perf.measure.tensor_io",

@@ -25,6 +25,7 @@ from perf.schema import codec, fold, outcomes
 from perf.schema.cell import Cell, ModelFile, TestSet, base_name, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
+from perf.schema.model_form import DESCRIPTIONS, Format, ModelForm
 from perf.schema.record import (
     ArtefactFailed,
     LaunchKind,
@@ -48,11 +49,11 @@ def set_up_model(
             p.end(p.planned.failed.outcome)
         elif p.planned.skip:
             p.end(Skipped(p.planned.skip))
-    fed_alike: dict[tuple[bool, str], list[CellState]] = {}
+    fed_alike: dict[tuple[bool, int, str], list[CellState]] = {}
     for p in (p for p in states if p.alive):
         shapes = json.dumps(codec.encode(p.cell.shapes))
-        fed_alike.setdefault((_uses_half_data(p), shapes), []).append(p)
-    for (half, _), mine in sorted(fed_alike.items(), key=lambda alike: alike[0][0]):
+        fed_alike.setdefault((_uses_half_data(p), p.cell.batch, shapes), []).append(p)
+    for (half, _, _), mine in sorted(fed_alike.items(), key=lambda alike: alike[0][:2]):
         yield from _prepare_inputs(context, model, mine, half=half)
     yield from _convert_models(
         context, model, [p for p in states if p.alive and _needs_conversion(p)]
@@ -76,7 +77,8 @@ def _check_request(context: RunContext, p: CellState, name: str) -> LaunchReques
     return LaunchRequest(
         LaunchKind.CHECK, name, context.run.cell(p.cell) / "cell.json",
         context.run.launch(p.cell, name), p.cell.environment, WORKER_PRELOAD + p.backend.preload, p.cell,
-        alone=p.backend.builds, gpu=p.backend.needs_gpu, writable=cache_of(p.cell), sources=p.sources,
+        alone=p.backend.builds, gpu=p.backend.needs_gpu or bool(p.cell.gpu), writable=cache_of(p.cell),
+        sources=p.sources,
     )  # fmt: skip
 
 
@@ -87,11 +89,23 @@ def _prepare_inputs(
     key = _key(model.sha256, model.sha256_fp16, mine[0].cell.inputs_digest, half)
     folder = context.run.inputs(model.name, key)
     o = context.options
-    shapes = mine[0].cell.shapes
-    job = PrepareJob(model, o.input_data, o.seed, 2, shapes, str(folder), half)
+    form = model.forms[0] if model.format is not Format.ONNX else None
+    reader = context.readers.get(form.format) if form else None
+    if form and reader is None:
+        for p in mine:
+            p.end(ArtefactFailed(f"inputs: {no_reader(form)}"))
+        return
+    environment, preload = context.own, PREPARE_PRELOAD
+    if reader:
+        environment, preload = reader[1], (*reader[0].preload, "perf.worker.prepare")
+    fed = mine[0].cell
+    given = str(Path(o.inputs).absolute()) if o.inputs else ""
+    job = PrepareJob(
+        model, o.input_data, o.seed, 2, fed.shapes, str(folder), half, given, fed.batch, form
+    )
     request = LaunchRequest(
-        LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", context.own,
-        PREPARE_PRELOAD, writable=(folder,), described=job,
+        LaunchKind.PREPARE, "prepare", folder / "prepare.json", folder / "prepare", environment,
+        preload, writable=(folder,), described=job,
     )  # fmt: skip
     (result,) = yield [request]
     prepared = fold.find_prepared(result.events)
@@ -100,8 +114,11 @@ def _prepare_inputs(
             p.end(_preparation_failure(result))
         return
     sets = prepared.sets
+    if model.eager_form:
+        # what was stored is another engine's: all targets are held to the model itself
+        sets = tuple(replace(s, outputs=()) for s in sets)
     _add_source(mine, request, sets)
-    if o.check and any(s.unreferenced for s in sets):
+    if o.check and (model.eager_form or any(s.unreferenced for s in sets)):
         sets = yield from _make_references(context, model, mine, sets, key, half=half)
     for p in mine:
         p.cell = replace(p.cell, sets=sets)
@@ -118,10 +135,15 @@ def _make_references(
     *,
     half: bool,
 ) -> Generator[Sequence[LaunchRequest], Sequence[LaunchResult], tuple[TestSet, ...]]:
-    if context.reference is None:
+    eager = model.eager_form
+    maker = context.readers.get(eager.format) if eager else context.reference
+    if maker is None or (eager is None and model.format is not Format.ONNX):
+        for p in mine if eager else ():
+            p.end(ArtefactFailed(f"reference outputs: {no_reader(eager)}"))
         return sets
-    backend, environment = context.reference
-    made_from = _key(key, environment.name, sorted(environment.versions.items()))
+    backend, environment = maker
+    parts = [key, environment.name, sorted(environment.versions.items())]
+    made_from = _key(*parts, *([eager.sha256] if eager else ()))
     folder = context.run.reference(model.name, made_from)
     like = mine[0].cell
     cell = make_reference_cell(backend, environment, model, like, sets, half=half)
@@ -133,14 +155,25 @@ def _make_references(
     made = next((e.outputs for e in result.events if isinstance(e, OutputsSaved)), None)
     if made is None or not isinstance(result.launch.outcome, Passed):
         why = result.failed or _describe_outcome(result.launch.outcome)
+        where = "by eager PyTorch" if eager else "on the CPU EP"
         for p in (
             mine if not any(s.outputs for s in sets) else ()
         ):  # else what is stored is compared
-            p.end(ArtefactFailed(f"reference outputs on the CPU EP: {why}"))
+            p.end(ArtefactFailed(f"reference outputs {where}: {why}"))
         return sets
     _add_source(mine, request, made)
+    if eager:
+        return tuple(
+            _held_to(s, m, backend.targets[0].name) for s, m in zip(sets, made, strict=True)
+        )
     by = f"{cell.target.name} unoptimised"
     return tuple(_complete(s, m, by) for s, m in zip(sets, made, strict=True))
+
+
+def _held_to(given: TestSet, made: TestSet, made_by: str) -> TestSet:
+    """The set with all outputs as the model itself gave them."""
+    outputs = tuple(replace(t, made_by=f"{made_by} eagerly") for t in made.outputs)
+    return replace(given, outputs=outputs, unreferenced=())
 
 
 def _complete(given: TestSet, made: TestSet, made_by: str) -> TestSet:
@@ -229,6 +262,7 @@ def engine_cache_folder(context: RunContext, cell: Cell) -> Path:
         return context.run.cache(f"{safe_name(cell.target.label)}-{cell.digest}")
     identity = [
         cell.model.sha256, cell.target.name, cell.target.precision.value, cell.tf32, cell.variant,
+        *([cell.form.sha256] if cell.form else ()),
         sorted(cell.options.items()), sorted(cell.environment.versions.items()),
         context.devices[cell.device : cell.device + 1],
     ]  # fmt: skip
@@ -239,6 +273,12 @@ def engine_cache_folder(context: RunContext, cell: Cell) -> Path:
 def _key(*parts: object) -> str:
     """8 hex of all that something was made from, so that a changed model is not fed another's data."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def no_reader(form: ModelForm | None) -> str:
+    """What is wrong where no environment reads a form."""
+    what = DESCRIPTIONS[form.format] if form else "the model"
+    return f"no environment here runs {what}; --list says why"
 
 
 def _needs_conversion(p: CellState) -> bool:

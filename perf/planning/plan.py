@@ -11,9 +11,9 @@ from pathlib import Path
 
 from perf.backends import FALLBACK_EP_PREFIX
 from perf.machine.gpus import Gpu, gpus_to_use
-from perf.planning import ab_sides
-from perf.planning.targets import Offer, Planned
-from perf.request import cell_filter, tolerances
+from perf.planning import ab_sides, form_choice
+from perf.planning.targets import Offer, Planned, named_targets
+from perf.request import cell_filter, given_data, stored_data, tolerances
 from perf.request import model_list as model_files
 from perf.request.flag_types import EpOptions, Shapes, spell_shape
 from perf.request.locations import models_folder
@@ -68,11 +68,12 @@ def plan_cells(
     """
     boards = gpus_to_use(gpus, options.devices)
     _refuse_contradictions(offers, options, boards)
+    form_choice.refuse_pickles(models, allowed=options.allow_pickle)
     matches = cell_filter.compile_filter(options.select)
     out = []
     for number, model in enumerate(models):
         board = boards[number % len(boards)] if boards else None
-        for offer in offers:
+        for offer in form_choice.for_model(model, offers, named=bool(named_targets(options))):
             for cell in _cells_of(model, offer, options):
                 if matches(cell.id) and only(cell.id):
                     out.append(_place_on_device(cell, offer, options, gpus, board))
@@ -97,12 +98,20 @@ def _refuse_contradictions(
     offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]
 ) -> None:
     """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
+    if options.inputs:
+        given_data.require_given(options.inputs)
     for given in options.ep_options:
         if not any(_applies_to(given, o) for o in offers):
             named = ", ".join(o.label for o in offers)
             raise BadRequestError(
                 f"--ep_options {given.target}: no target of this run is meant; they are {named}"
             )
+    if options.cuda_graph != "off" and not any(o.backend.cuda_graphs for o in offers):
+        named = ", ".join(o.label for o in offers)
+        raise BadRequestError(
+            f"--cuda_graph {options.cuda_graph}: no target of this run captures CUDA graphs ({named}); "
+            "the CUDA EP does: -e cuda"
+        )
     try:
         shape_profiles.profile_options(options.trt_profile)
     except ValueError as e:
@@ -119,7 +128,7 @@ def _plan_canaries(
     """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
     (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
     model = replace(found, name=name)
-    digests = _inputs_digests(model, options, {})
+    digests = _inputs_digests(model, options, {}, 0)
     for offer in offers:
         cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests, {})
         if name == HOST_CANARY:  # enough runs to tell a slow host by, whatever -t is
@@ -137,11 +146,18 @@ def _place_on_device(
     cell: Cell, offer: Offer, options: Options, gpus: tuple[Gpu, ...], board: Gpu | None
 ) -> Planned:
     """A cell that is final, on its device where it needs one."""
-    if board is not None and offer.backend.needs_gpu:
+    backend = offer.backend
+    if board is not None and (
+        backend.needs_gpu
+        or (backend.takes_gpu(offer.probed.found) and cell.options.get("device") != "cpu")
+    ):
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    failed = None if options.force else offer.probed.failed
-    return Planned(seal(cell), offer, offer.missing if not options.force else "", failed)
+    form = form_choice.reason(cell.model, backend)
+    if options.force:
+        return Planned(seal(cell), offer, form)
+    unfit = backend.unfit_for(board.compute_capability) if board else ""
+    return Planned(seal(cell), offer, offer.missing or unfit or form, offer.probed.failed)
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
@@ -156,19 +172,27 @@ def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell
     named = [e for e in options.ep_options if _applies_to(e, offer)]
     plain = {k: v for e in named if not e.name for k, v in e.options.items()}
     ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
-    fed = [(shapes, _inputs_digests(model, options, shapes)) for shapes in options.shape or ({},)]
+    asked = itertools.product(options.shape or ({},), options.batch_sizes or (0,))
+    fed = [(s, batch, _inputs_digests(model, options, s, batch)) for s, batch in asked]
+    graphed = {"off": (False,), "on": (True,), "both": (False, True)}[options.cuda_graph]
+    graphs = graphed if offer.backend.cuda_graphs else (False,)  # other targets run as ever
     for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
-        for io, (shapes, digests) in itertools.product(ios, fed):
+        for io, graph, (shapes, batch, digests) in itertools.product(ios, graphs, fed):
             parts = [f"io={io.value}"] if io is Io.DEVICE else []
+            parts += ["cuda_graph=on"] if graph else []
             if plain or extra.options:
                 parts.append(extra.name or _spell_options(plain))
             if options.session_config:
                 parts.append(_spell_options(options.session_config))
             parts += [spell_shape(name, dims) for name, dims in shapes.items()]
+            if batch:
+                parts.append(f"batch={batch}")
             merged, variant = {**plain, **extra.options}, ",".join(parts)
-            cell = _make_cell(model, offer, options, merged, io, variant, digests, shapes)
+            made = _make_cell(model, offer, options, merged, io, variant, digests, shapes)
+            cell = replace(made, batch=batch)
             for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
-                yield replace(built, id=_cell_id(model, offer, built.variant))
+                found = _cell_id(model, offer, built.variant)
+                yield replace(built, id=found, cuda_graph=graph)
 
 
 def list_columns(offers: Sequence[Offer], options: Options) -> tuple[Column, ...]:
@@ -229,7 +253,7 @@ def _make_cell(
         session_config=options.session_config,
         graph_optimization=options.graph_enablement,
         io=io,
-        tf32=options.tf32,
+        tf32=options.tf32 or precision is Precision.TF32,
         protocol=_make_protocol(options),
         tolerance=_choose_tolerance(model, precision, options),
         inputs_digest=digests[half_data],
@@ -240,6 +264,7 @@ def _make_cell(
         workspace=str(Path(options.workspace).absolute()),
         trtexec=_absolute_program(options.trtexec),
         shapes=shapes,
+        form=form_choice.choose_form(model, backend),
     )  # fmt: skip
 
 
@@ -281,19 +306,28 @@ def _choose_tolerance(model: ModelFile, precision: Precision, o: Options) -> Tol
     return tolerances.override_tolerance(base, o.rtol, o.atol, o.percent_mismatch)
 
 
-def _inputs_digests(model: ModelFile, options: Options, shapes: Shapes) -> dict[bool, str]:
-    """Digest of what will be fed: stored data's bytes, or all that random data is made from."""
+def _inputs_digests(
+    model: ModelFile, options: Options, shapes: Shapes, batch: int
+) -> dict[bool, str]:
+    """Digest of what will be fed: given or stored data's bytes, or all that random data is made from."""
     out = {}
     for half in (False, True):
         folder = model.test_data_fp16 if half else model.test_data
-        stored = model_files.digest_test_data(Path(folder) if folder else None)
-        if options.input_data == "random":
-            made_from = {
+        if options.inputs:
+            out[half] = given_data.digest_given(Path(options.inputs))
+            continue
+        stored = stored_data.digest_test_data(Path(folder) if folder else None)
+        if options.input_data == "random" or not model.test_data:
+            made_from: dict[str, object] = {
                 "stored": stored,  # shapes and integer ranges come from it
                 "seed": options.seed,
                 "shapes": {k: list(v) for k, v in sorted(shapes.items())},
                 "inputs": sorted((k, repr(v)) for k, v in model.inputs.items()),
             }
+            if batch:
+                made_from["batch"] = batch
+            if types := {k: v.type for k, v in sorted(model.inputs.items()) if v.type}:
+                made_from["types"] = types
             stored = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
         out[half] = stored
     return out

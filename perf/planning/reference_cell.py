@@ -1,4 +1,4 @@
-"""The cell that a model's reference is an answer to: the CPU EP with every graph optimisation off."""
+"""The cell that a model's reference is an answer to: the CPU EP unoptimised, or the model run eagerly."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ def make_reference_cell(
     half: bool,
 ) -> Cell:
     """The reference of a cell's inputs; `half`: they are those of the model's own fp16 file."""
-    target = backend.targets[0]
+    target, eager = backend.targets[0], model.eager_form
     return replace(
         like,
         id=f"{model.name}::reference",
@@ -31,6 +31,10 @@ def make_reference_cell(
         plugin={},
         variant="reference",
         io=Io.HOST,
+        form=eager,
+        gpu="",
+        gpu_name="",
+        tf32=like.tf32 and not eager,
         protocol=replace(like.protocol, instrumented=""),
         model=replace(model, path=model.path_fp16 if half and model.path_fp16 else model.path),
     )

@@ -4,7 +4,7 @@ import difflib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from perf.backends import Backend, ProbeResult, TargetSpec
@@ -13,6 +13,7 @@ from perf.request.options import BadRequestError, Options
 from perf.request.programs import install_command
 from perf.schema.cell import Cell, Environment, Precision
 from perf.schema.journal import Probed
+from perf.schema.model_form import Format
 from perf.schema.record import Launch
 
 NO_DEVICE = "no device: NVML sees no NVIDIA GPU here"
@@ -137,9 +138,14 @@ def strip_variant(name: str) -> str:
     return re.sub(r"\[[^\]]*\]", "", name)
 
 
-def choose_offers(offered: Sequence[Offer], options: Options) -> tuple[Offer, ...]:
-    """The offers that a request means; raises BadRequestError, or NothingMeasurableError for none."""
-    out = choose_targets(offered, named_targets(options), fp16=options.fp16)
+def choose_offers(
+    offered: Sequence[Offer], options: Options, formats: Collection[Format] = ()
+) -> tuple[Offer, ...]:
+    """The offers that a request means; raises BadRequestError, or NothingMeasurableError for none.
+
+    `formats` are those that the request's models come in.
+    """
+    out = choose_targets(offered, named_targets(options), fp16=options.fp16, formats=formats)
     if not out:
         told = [o.missing for o in offered if o.backend.reference]
         why = next(filter(None, [*told, *(o.probed.problem for o in offered)]), "")
@@ -157,13 +163,23 @@ def require_onnx() -> None:
 
 
 def choose_targets(
-    offered: Sequence[Offer], names: Sequence[str], *, fp16: bool
+    offered: Sequence[Offer],
+    names: Sequence[str],
+    *,
+    fp16: bool,
+    formats: Collection[Format] = (),
 ) -> tuple[Offer, ...]:
-    """The targets that were named, or by default all that can run here; raises BadRequestError."""
+    """The targets that were named, or by default all that can run here; raises BadRequestError.
+
+    By default, targets of environments that run only when named run too where a model has a form that is
+    read there; targets of ONNX files alone do not where no model is one.
+    """
     if not names:
         return tuple(
             o for o in offered
-            if o.first and (not o.missing or o.probed.failed) and o.probed.spec.default and o.backend.default
+            if o.first and (not o.missing or o.probed.failed) and o.backend.default and o.target.default
+            and (o.probed.spec.default or reads_form(o.backend, formats))
+            and (not formats or set(o.backend.formats) & set(formats))
             and (fp16 or o.target.precision is not Precision.FP16)
             and (o.backend.reference or o.probed.spec.targets or not o.probed.to_build)  # else unknown
         )  # fmt: skip
@@ -177,6 +193,11 @@ def choose_targets(
         if offer not in out:
             out.append(offer)
     return tuple(out)
+
+
+def reads_form(backend: Backend, formats: Collection[Format]) -> bool:
+    """Whether a backend tells the inputs of some format other than ONNX, and makes its references."""
+    return backend.describe is not None and not set(backend.formats).isdisjoint(formats)
 
 
 def find_offer(offered: Sequence[Offer], name: str) -> Offer:

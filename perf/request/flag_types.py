@@ -215,6 +215,14 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else convert(value)
 
 
+def batch_sizes(value: Iterable[Any]) -> tuple[int, ...]:
+    """1,4,32 as numbers, each once; raises ValueError for what is no positive number."""
+    sizes = [int(n) for word in flat(value) for n in str(word).split(",") if n]
+    if any(n < 1 for n in sizes):
+        raise ValueError("a batch is 1 or more")
+    return tuple(dict.fromkeys(sizes))
+
+
 def argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     """A conversion as argparse takes it, whose refusal keeps its own words."""
 

@@ -11,10 +11,13 @@ def lock_path(folder: Path, name: str) -> Path:
 
 
 def find_lock(folder: str, name: str, requirements: Sequence[str]) -> Path | None:
-    """The lock that holds all of these pinned requirements; None where there is none, or it is of others."""
+    """The lock that holds all of these pinned requirements; None where there is none, or it is of others.
+
+    A lock may hold the build of a version that was meant, as in torch==2.13.0+cpu.
+    """
     path = lock_path(Path(folder), name)
     try:
-        held = set(re.findall(r"^\S+==\S+", path.read_text(encoding="utf-8"), re.M))
+        held = set(re.findall(r"^[^\s=]+==[^\s+]+", path.read_text(encoding="utf-8"), re.M))
     except OSError:
         return None
     return path if folder and {normalise(r) for r in requirements} <= held else None

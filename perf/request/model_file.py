@@ -56,6 +56,13 @@ def digest_model(path: Path) -> str:
     return found.sha256 or f"unreadable: {found.problem}"
 
 
+def lacks_external_data(path: Path) -> bool:
+    """Whether a file that a model names is not beside it; False for what cannot be read as a model."""
+    with contextlib.suppress(OSError, ValueError):
+        return not all((path.parent / name).exists() for name in _external_names(path))
+    return False
+
+
 def digest_file(path: Path) -> str:
     """sha256 of a regular file's bytes as 64 hex digits; raises UntrustedFileError, OSError."""
     total = hashlib.sha256()

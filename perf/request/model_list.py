@@ -1,22 +1,23 @@
 """Model lists, folders and single files read into models, with errors that name the place and the fix."""
 
-import hashlib
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from perf.request import model_forms
+from perf.request.input_numbers import as_stored, read_ends, read_number, read_range, read_size
 from perf.request.locations import MODEL_LIST, models_folder
-from perf.request.model_file import Identity, digest_file, identify_model
+from perf.request.model_file import Identity, digest_file, identify_model, lacks_external_data
 from perf.request.programs import command_of
 from perf.request.tolerances import MOST_ATOL, MOST_RTOL
 from perf.schema.cell import Comparison, InputOverride, ModelFile, Precision, Tolerance
-from perf.schema.untrusted_file import UntrustedFileError, read_whole
+from perf.schema.model_form import Format, ModelForm
+from perf.schema.untrusted_file import read_whole
 
 REQUIRED = ("model_name", "working_directory", "model_path", "test_data_path")
 OPTIONAL: Mapping[str, type] = {
@@ -28,7 +29,10 @@ OPTIONAL: Mapping[str, type] = {
     "sha256": str,
     "about": str,
     "half": dict,
+    "custom_ops": list,
+    **model_forms.ROW_KEYS,
 }
+_KINDS: Mapping[type, str] = {str: "a string", dict: "an object", list: "a list"}
 LIST_LIMIT = 64 << 20  # bytes
 
 
@@ -41,7 +45,7 @@ class ListedModel:
     """A model by name, before its files are read: `load` digests them."""
 
     name: str
-    folder: Path
+    path: Path  # "." of a row that could not be read
     load: Callable[[], ModelFile]
 
 
@@ -60,16 +64,21 @@ class _ValueOfRowError(ModelListError):
 
 
 def load_models(source: Path) -> tuple[ModelFile, ...]:
-    """Models of a JSON list, a directory in seed 004's layout, or one .onnx; raises ModelListError."""
+    """Models of a JSON list, a directory in seed 004's layout, or one model; raises ModelListError."""
     return tuple(m.load() for m in list_models(source))
 
 
 def list_models(
     source: Path, read_at: Callable[[Path], Path] = lambda path: path
 ) -> tuple[ListedModel, ...]:
-    """The same by name, none of them read yet; `read_at` says where a path of the list lies here."""
+    """The same by name, none of them read yet; `read_at` says where a path of the list lies here.
+
+    One model is an .onnx file, a form of model_forms, or an entry point `module:function`.
+    """
+    if model_forms.is_form(str(source)):
+        return (_single_form(str(source)),)
     if source.is_dir():
-        found = tuple(_of_folder(source))
+        found = tuple(_of_folder(source, {}, read_at))
         if not found:
             raise ModelListError(
                 f"{source}: no model below it (expected NAME/model.onnx with NAME/test_data_set_0/ beside it)"
@@ -80,12 +89,28 @@ def list_models(
             f"{source}: no such model list, folder or .onnx file; "
             f"`{command_of('setup_models.offline')}` makes the offline set, which runs where -m is left out"
         )
-    if source.suffix == ".onnx":
+    if is_model_file(source):
         return (_single(source),)
     listed = tuple(_of_list(source, read_at))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
     return _unique(listed, source)
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a name is that of a model: of an ONNX file, or of one in ONNX Runtime's own format."""
+    return path.suffix.lower() == ".onnx" or is_ort_format(path)
+
+
+def is_ort_format(path: Path) -> bool:
+    """Whether a file is in ONNX Runtime's own format, as that tells it: by its name."""
+    return path.suffix.lower() == ".ort"
+
+
+def model_files(paths: Iterable[Path]) -> list[Path]:
+    """The models among them; what was converted to .ort beside its .onnx is none of its own."""
+    found = sorted(p for p in paths if is_model_file(p) and not p.name.startswith("."))
+    return [p for p in found if not is_ort_format(p)] or found
 
 
 def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...]:
@@ -99,27 +124,13 @@ def find_sources(model_source: Sequence[str], workspace: str) -> tuple[Path, ...
     return tuple(found)
 
 
-def digest_test_data(folder: Path | None) -> str:
-    """sha256 over the names and bytes of every test set's files below a folder; "" without any.
-
-    A file that is no regular file is known by that alone: whoever prepares it says so.
-    """
-    total = hashlib.sha256()
-    seen = False
-    for one in find_test_sets(folder) if folder else ():
-        for file in sorted(p for p in one.iterdir() if p.suffix == ".pb"):
-            seen = True
-            total.update(f"{one.name}/{file.name}:".encode("utf-8", "surrogateescape"))
-            with suppress(UntrustedFileError):
-                total.update(bytes.fromhex(digest_file(file)))
-    return total.hexdigest() if seen else ""
-
-
 def find_test_sets(folder: Path) -> tuple[Path, ...]:
-    """The test_data* folders of a model, sorted by their number."""
+    """The test_data* folders of a model, sorted by their number; without any, its test_data*.npz files."""
     if not folder.is_dir():
         return ()
-    found = [p for p in folder.iterdir() if p.is_dir() and p.name.startswith("test_data")]
+    named = [p for p in folder.iterdir() if p.name.startswith("test_data")]
+    found = [p for p in named if p.is_dir()]
+    found = found or [p for p in named if p.suffix == ".npz" and p.is_file()]
     return tuple(sorted(found, key=lambda p: (_number(p.name), p.name)))
 
 
@@ -210,16 +221,24 @@ def _entry(
     for key in (k for k in entry if isinstance(entry[k], str)):
         _check_name(entry[key], f"{where}.{key}")
     folder = root / entry["working_directory"]
-    path = read_at(folder / entry["model_path"])
+    forms, unusable = model_forms.read_row(entry, folder)
+    onnx = "model_path" in entry
+    first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
+    path = read_at(folder / entry["model_path"]) if onnx else Path(first.path)
+    data = entry.get("test_data_path")
     _check_name(str(path), where)
     half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
+    libraries = [
+        read_at(folder / text)
+        for text in _words(entry.get("custom_ops", []), f"{where}.custom_ops")
+    ]
     model = ModelFile(
         name=entry["model_name"],
         path=str(path),
         sha256="",
         folder=str(path.parent),
-        test_data=str(read_at(folder / entry["test_data_path"])),
+        test_data=str(read_at(folder / data)) if data is not None else None,
         path_fp16=str(half) if half else None,
         test_data_fp16=str(read_at(folder / half_data)) if half_data else None,
         inputs={
@@ -231,24 +250,30 @@ def _entry(
             for k, v in entry.get("tolerances", {}).items()
         },
         half={k: _words(v, f"{where}.half.{k}") for k, v in entry.get("half", {}).items()},
+        format=Format.ONNX if onnx else first.format,
+        forms=forms,
     )
 
     def load() -> ModelFile:
-        whole, reduced = identify_model(path), identify_model(half) if half else Identity("")
+        whole = identify_model(path) if onnx else Identity(first.sha256)
+        reduced = identify_model(half) if half else Identity("")
         return replace(
             model,
             sha256=whole.sha256,
             sha256_fp16=reduced.sha256,
-            problem=whole.problem
+            custom_ops={str(p.absolute()): digest_file(p) for p in libraries if p.is_file()},
+            problem=unusable
+            or whole.problem
             or reduced.problem
-            or _absent_or_changed(path, half, whole.sha256, entry.get("sha256", "")),
+            or _absent_or_changed((path, half, *libraries), whole.sha256, entry.get("sha256", "")),
         )
 
-    return ListedModel(model.name, path.parent, load)
+    return ListedModel(model.name, path, load)
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
-    for key in REQUIRED:
+    elsewhere = "torch" in entry or "engine" in entry  # the model is there without an ONNX file
+    for key in REQUIRED[:2] if elsewhere and "model_path" not in entry else REQUIRED:
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ModelListError(f"{where}: {key!r} is missing or not a string")
     known = {*REQUIRED, *OPTIONAL, "root_working_directory"}
@@ -258,17 +283,17 @@ def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
         )
     for key, kind in OPTIONAL.items():
         if key in entry and not isinstance(entry[key], kind):
-            what = "a string" if kind is str else "an object"
+            what = _KINDS[kind]
             raise ModelListError(f"{where}.{key}: expected {what}, got {entry[key]!r:.40}")
 
 
-def _absent_or_changed(path: Path, half: Path | None, sha256: str, declared: str) -> str:
-    for file in filter(None, (path, half)):
+def _absent_or_changed(files: Sequence[Path | None], sha256: str, declared: str) -> str:
+    for file in filter(None, files):
         if not file.is_file():
             return f"no file {file}; `{command_of('setup_models.check')}` says how to get it"
     if declared and declared.lower() != sha256:
         return (
-            f"{path} has sha256 {sha256} (external data included), the list says {declared}; "
+            f"{files[0]} has sha256 {sha256} (external data included), the list says {declared}; "
             "fetch it again, or correct the list"
         )
     return ""
@@ -299,68 +324,21 @@ def _precision(name: str, where: str) -> str:
 
 def read_override(value: Any, where: str) -> InputOverride:
     """What a list says of one input; raises ModelListError with the place and an example."""
-    known = ("shape", "range", "value")
+    known = ("shape", "range", "value", "type")
     if isinstance(value, dict) and (unknown := sorted(set(value) - set(known))):
         raise ModelListError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     try:
-        shape, bounds, fixed = (value.get(k) for k in known)
+        shape, bounds, fixed, kind = (value.get(k) for k in known)
         return InputOverride(
-            shape=None if shape is None else tuple(_size(d) for d in shape),
-            range=None if bounds is None else read_range(*_two(bounds)),
+            shape=None if shape is None else tuple(read_size(d) for d in shape),
+            range=None if bounds is None else read_range(*read_ends(bounds)),
             value=fixed
             if fixed is None or isinstance(fixed, str)
-            else _stored(read_number(fixed)),
+            else as_stored(read_number(fixed)),
+            type=str(kind or ""),
         )
     except (AttributeError, TypeError, ValueError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
-
-
-def _two(bounds: Any) -> tuple[Any, Any]:
-    if not isinstance(bounds, list) or len(bounds) != 2:
-        raise ValueError(f"{bounds!r:.40} is no [lowest, highest]")
-    return bounds[0], bounds[1]
-
-
-def read_range(low: Any, high: Any) -> tuple[int | float, int | float]:
-    """Both ends of a range, as a list or a flag spells them; raises ValueError, TypeError."""
-    bounds = read_number(low), read_number(high)
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"{low} is above {high}")
-    if beyond := [b for b in bounds if isinstance(_stored(b), str)]:
-        raise ValueError(f"{beyond[0]} is beyond int64")
-    return bounds
-
-
-def read_number(given: Any) -> int | float:
-    """A finite number or its text; an integer that no float holds stays one. Raises ValueError, TypeError."""
-    whole = _whole(given)
-    if not isinstance(given, (int, float, str)):
-        raise TypeError(f"{given!r:.40} is no number")
-    try:
-        number = float(given if whole is None else whole)
-    except OverflowError as e:
-        raise ValueError(f"{str(given)[:20]}… is too large") from e
-    if not math.isfinite(number):
-        raise ValueError(f"{given} is not finite")
-    return number if whole is None or number == whole else whole
-
-
-def _stored(number: int | float) -> int | float | str:
-    """As a record can hold it: an integer beyond int64 as its text."""
-    return number if isinstance(number, float) or -(2**63) <= number < 2**63 else str(number)
-
-
-def _whole(given: Any) -> int | None:
-    try:
-        return int(given) if isinstance(given, (int, str)) else None
-    except ValueError:
-        return None
-
-
-def _size(given: Any) -> int:
-    if (size := int(given)) != float(given) or size < 0:
-        raise ValueError(f"{given!r} is no size")
-    return size
 
 
 def _tolerance(value: Any, where: str) -> Tolerance:
@@ -387,59 +365,94 @@ def _comparison(value: str, where: str) -> Comparison:
         raise ModelListError(f"{where}: comparison {value!r} is none of {known}") from e
 
 
-def _of_folder(folder: Path) -> Iterator[ListedModel]:
-    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout."""
+def _of_folder(
+    folder: Path, rows: Mapping[Path, ListedModel], read_at: Callable[[Path], Path]
+) -> Iterator[ListedModel]:
+    """A folder with a test_data* child is a model; so is one in ONNX's backend-test layout.
+
+    `rows` are those of the model lists above, by the model's path: what they say of a model found holds.
+    """
     if (folder / "run.json").is_file():
         return  # a run's own folder below the models: its prepared inputs are no models
+    if (listed := folder / MODEL_LIST.name).is_file():
+        rows = {**rows, **{_key_of_row(m): m for m in _of_list(listed, read_at)}}
     if find_test_sets(folder):
-        yield _in_folder(folder)
+        model = _in_folder(folder)
+        yield rows.get(_key_of_row(model)) or rows.get(Path(model.name), model)
         return
     try:
         children = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     except PermissionError as e:
         raise ModelListError(f"{folder}: {e.strerror}") from e
     for child in children:
-        yield from _of_folder(child)
+        yield from _of_folder(child, rows, read_at)
+
+
+def _key_of_row(model: ListedModel) -> Path:
+    """The model's file; of a row that could not be read, which has none, its name."""
+    return model.path.resolve() if model.path.name else Path(model.name)
 
 
 def _in_folder(folder: Path) -> ListedModel:
-    found = sorted(p for p in folder.glob("*.onnx") if not p.name.startswith("."))
-    if not found:
-        found = sorted(folder.glob("*/*.onnx"))
+    found = model_files(folder.iterdir()) or model_files(folder.glob("*/*"))
     if len(found) != 1:
         what = "no .onnx file" if not found else f"{len(found)} .onnx files ({found[0].name}, …)"
         raise ModelListError(
             f"{folder}: {what} beside its test data; a model folder holds exactly one"
         )
-    whole = found[0].resolve()
-    if not _is_name(str(whole)):
-        return _misnamed(folder.name, whole)
-
-    def load() -> ModelFile:
-        is_it = identify_model(whole)
-        return ModelFile(
-            folder.name, str(whole), is_it.sha256, str(whole.parent), str(folder.resolve()),
-            problem=is_it.problem,
-        )  # fmt: skip
-
-    return ListedModel(folder.name, whole.parent, load)
+    return _listed(folder.name, found[0].absolute(), folder.absolute())
 
 
 def _single(path: Path) -> ListedModel:
-    """One .onnx; test data beside it is used where it is there."""
-    whole = path.resolve()
-    name = whole.parent.name if whole.stem == "model" else whole.stem
-    if not _is_name(str(whole)):
-        return _misnamed(name, whole)
+    """One .onnx or .ort; test data beside it is used where it is there.
+
+    The path is used as it is given, since a hub's cache keeps models as links that lie beside links to their
+    external data; where they do not, it is followed until they do.
+    """
+    whole = path.absolute()
+    while whole.is_symlink() and lacks_external_data(whole):  # one that exists leads to an end
+        whole = whole.parent / whole.readlink()
+    data = whole.parent if find_test_sets(whole.parent) else None
+    return _listed(_name_of_file(path), whole, data)
+
+
+def _listed(name: str, path: Path, test_data: Path | None) -> ListedModel:
+    if not _is_name(str(path)):
+        return _misnamed(name, path)
 
     def load() -> ModelFile:
-        data = str(whole.parent) if find_test_sets(whole.parent) else None
-        is_it = identify_model(whole)
+        is_it = identify_model(path)
         return ModelFile(
-            name, str(whole), is_it.sha256, str(whole.parent), data, problem=is_it.problem
-        )
+            name, str(path), is_it.sha256, str(path.parent), str(test_data) if test_data else None,
+            problem=is_it.problem,
+        )  # fmt: skip
 
-    return ListedModel(name, whole.parent, load)
+    return ListedModel(name, path, load)
+
+
+def _name_of_file(path: Path) -> str:
+    """The file's own name; of a model.onnx its folder's, or in a Hugging Face cache its repository's."""
+    if path.stem.lower() != "model":
+        return path.stem
+    folder = path.absolute().parent
+    for above in folder.parents:
+        if above.name == "snapshots" and above.parent.name.startswith("models--"):
+            return above.parent.name.rpartition("--")[2]
+    return folder.resolve().name
+
+
+def _single_form(text: str) -> ListedModel:
+    """One model that is no ONNX file; test data beside it are used where they are there."""
+    try:
+        form = model_forms.read_form(text, Path())
+    except model_forms.ModelFormError as e:
+        raise ModelListError(str(e)) from e
+    folder = Path(form.path).parent
+    model = ModelFile(
+        model_forms.model_name(text), form.path, form.sha256, str(folder),
+        str(folder) if find_test_sets(folder) else None, format=form.format, forms=(form,),
+    )  # fmt: skip
+    return ListedModel(model.name, folder, lambda: model)
 
 
 def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:
@@ -455,8 +468,8 @@ def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, .
 
 
 def _with_parent(model: ListedModel) -> ListedModel:
-    name = f"{model.name}_{model.folder.parent.name}"
-    return ListedModel(name, model.folder, lambda: replace(model.load(), name=name))
+    name = f"{model.name}_{model.path.parent.parent.name}"
+    return ListedModel(name, model.path, lambda: replace(model.load(), name=name))
 
 
 def _number(name: str) -> int:

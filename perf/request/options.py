@@ -29,6 +29,7 @@ class Options:
     running_mode: str
     model_source: tuple[str, ...]
     input_data: str
+    inputs: str
     test_times: int | None
     workspace: str
     perf_result_path: str
@@ -41,6 +42,7 @@ class Options:
     rtol: float | None
     atol: float | None
     io_binding: str
+    cuda_graph: str
     graph_enablement: str
     trt_ep_options: Mapping[str, str]
     cuda_ep_options: Mapping[str, str]
@@ -48,6 +50,8 @@ class Options:
     select: str
     rerun: str
     shape: tuple[Shapes, ...]
+    custom_ops: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
     ep_options: tuple[EpOptions, ...]
     session_config: Mapping[str, str]
     min_ep_share: float
@@ -95,8 +99,10 @@ class Options:
     trt_profile: tuple[str, ...]
     keep_cache: str
     builds: int
+    device_time: bool
     retry_throttled: int
     devices: str
+    allow_pickle: bool
     shard: str
     shard_costs: str
     map_path: Mapping[str, str]

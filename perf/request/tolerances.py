@@ -22,9 +22,9 @@ _FP32 = Tolerance(rtol=1e-4, atol=1e-4, atol_scaled=True)
 
 def default_tolerance(precision: Precision, *, tf32: bool = False) -> Tolerance:
     """The tolerance of a precision; `tf32` where fp32 products may be rounded to 11 bits."""
-    if precision is not Precision.FP32:
+    if precision not in (Precision.FP32, Precision.TF32):
         return _REDUCED
-    return _TF32 if tf32 else _FP32
+    return _TF32 if tf32 or precision is Precision.TF32 else _FP32
 
 
 def override_tolerance(

@@ -46,6 +46,11 @@ def name_arithmetic(cell: Cell) -> str:
     return "tf32" if tf32 else cell.target.precision.value
 
 
+def find_origins(cell: Cell) -> tuple[str, ...]:
+    """Where the inputs of its sets came from, each way once."""
+    return tuple(dict.fromkeys(s.origin for s in cell.sets if s.origin))
+
+
 def format_shapes(cell: Cell) -> Mapping[str, str]:
     """Shapes of the first test set's inputs: 1x3x224x224; "scalar" for none."""
     inputs = cell.sets[0].inputs if cell.sets else ()

@@ -84,6 +84,7 @@ class SuccessRow:
     more_shapes: int | None = of_row("further shapes that the cell was fed: their figures are in cells.csv",
                                      lambda r: count_more_shapes(r))
     max_ms: float | None = of_row("slowest run", lambda r: r.max_ms)
+    inputs_from: tuple[str, ...] = of_row("where the inputs came from: stored, given or random", lambda r: r.inputs_from)
 
 
 @dataclass(frozen=True, kw_only=True)

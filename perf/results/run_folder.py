@@ -1,6 +1,8 @@
 """A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
 
 import errno
+import os
+import re
 import secrets
 import socket
 import stat
@@ -21,6 +23,10 @@ from perf.schema.untrusted_tree import remove_tree
 from perf.schema.version import stamp, without_version
 
 JSON_LIMIT = 64 << 20  # bytes
+DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # as atomic_file names them
+DRAFT_OF_TABLE = re.compile(
+    r"\.benchmark_(?:fail|latency|metrics|session|status|success|system_info)_(.+)\.csv\.[0-9a-f]{8}\.tmp"
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,31 @@ def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
             raise BadRequestError(
                 f"{run.results}: {e.strerror}; choose a writable folder with -o"
             ) from e
+        _sweep_drafts(run)
         _link_latest(run)
         yield run
+
+
+def _sweep_drafts(run: RunFolder) -> None:
+    """Remove what a wrapper that was killed had not yet put in place: of this run, and tables of others."""
+    for folder, _, names in os.walk(run.root):
+        for name in filter(DRAFT.fullmatch, names):
+            Path(folder, name).unlink(missing_ok=True)
+    for path in run.results.glob(".benchmark_*.tmp"):
+        if (found := DRAFT_OF_TABLE.fullmatch(path.name)) and not _is_written(run, found[1]):
+            path.unlink(missing_ok=True)
+
+
+def _is_written(run: RunFolder, run_id: str) -> bool:
+    """Whether another process has that run in its hands."""
+    lock = run.results / run_id / ".lock"
+    if run_id == run.run_id or not lock.is_file():
+        return False
+    try:
+        with hold_lock(lock, wait=False):
+            return False
+    except (LockTaken, OSError):
+        return True
 
 
 def _link_latest(run: RunFolder) -> None:

@@ -138,6 +138,15 @@ def unescape_formula(text: str) -> str:
     return text[1:] if text[:1] == "'" and QUOTED_FORMULA.match(text) else text
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """A table of anybody's, its rows by heading; raises OSError, UnicodeDecodeError, TableError."""
+    try:
+        rows = list(csv.DictReader(path.read_bytes().decode("utf-8-sig").splitlines()))
+    except csv.Error as e:
+        raise TableError(f"{path}: {e}") from e
+    return [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in rows]
+
+
 def read_cells(path: Path) -> tuple[CellRow, ...]:
     """All rows of cells.csv or cells.jsonl; raises as `iterate_cells` does."""
     return tuple(iterate_cells(path))

@@ -1,4 +1,4 @@
-"""Why the TensorRT EP is slower or faster than TensorRT alone: the difference, split by what was measured."""
+"""Why an EP is slower or faster than its engine alone: the difference, split by what was measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +13,21 @@ from perf.schema.record import Record, check_launch
 from perf.stats.summary import rounded
 
 EP, ALONE = "TensorrtExecutionProvider", "Standalone_TRT"
+PAIRS = {EP: (ALONE, "TensorRT"), "OpenVINOExecutionProvider": ("Standalone_OpenVINO", "OpenVINO")}
 
 
 @dataclass(frozen=True)
 class Term:
     """One part of a gap: its ms where it was measured, and the facts that stand beside it."""
 
-    name: str  # transfers, off TensorRT, precision, CUDA graph, rest
+    name: str  # transfers, off ENGINE, precision, CUDA graph, rest
     ms: float | None  # None: not measured; it is then inside the rest
     facts: str
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The EP's time less that of TensorRT alone, both host to host, in ms; the terms add up to it."""
+    """The EP's time less that of its engine alone, both host to host, in ms; the terms add up to it."""
 
     model: str
     subject: str
@@ -52,12 +53,12 @@ class GapRow:
     """One term of one gap."""
 
     model: str = of_gap("name in the model list", lambda g: g.model)
-    ep: str = of_gap("the TensorRT EP's target", lambda g: g.subject)
-    alone: str = of_gap("TensorRT's own target, of the same precision and inputs", lambda g: g.base)
+    ep: str = of_gap("the EP's target", lambda g: g.subject)
+    alone: str = of_gap("its engine's own target, of the same precision and inputs", lambda g: g.base)
     ep_ms: float | None = of_gap("median over launches of their medians, host to host", lambda g: rounded(g.subject_ms))
-    alone_ms: float | None = of_gap("the same of TensorRT alone", lambda g: rounded(g.base_ms))
+    alone_ms: float | None = of_gap("the same of the engine alone", lambda g: rounded(g.base_ms))
     gap_ms: float | None = of_gap("ep_ms - alone_ms: the terms add up to it", lambda g: rounded(g.total_ms))
-    term: str = of_term("transfers, off TensorRT, precision, CUDA graph, rest", lambda t: t.name)
+    term: str = of_term("transfers, off ENGINE, precision, CUDA graph, rest", lambda t: t.name)
     ms: float | None = of_term("its part of the gap; empty: not measured, so inside the rest", lambda t: rounded(t.ms))
     facts: str = of_term("what was seen beside it", lambda t: t.facts)
     input_shapes: Mapping[str, str] = of_gap("of the inputs; where a cell was fed several, the first", lambda g: g.shapes)
@@ -70,20 +71,22 @@ def find_gaps(records: Sequence[Record]) -> tuple[Gap, ...]:
     A time is the median over launches of their medians. A cell of the same target with io=device serves to
     tell its transfers apart.
     """
-    subjects = [r for r in records if r.cell.target.name == EP and r.cell.io is Io.HOST]
+    subjects = [r for r in records if r.cell.target.name in PAIRS and r.cell.io is Io.HOST]
     found = (_split_gap(records, subject) for subject in subjects)
     return tuple(gap for gap in found if gap is not None)
 
 
 def _split_gap(records: Sequence[Record], subject: Record) -> Gap | None:
-    base = _find_partner(records, subject, ALONE, Io.HOST)
+    name = subject.cell.target.name
+    alone, engine = PAIRS[name]
+    base = _find_partner(records, subject, alone, Io.HOST)
     subject_ms, base_ms = median_ms(subject), median_ms(base) if base else None
     if base is None or subject_ms is None or base_ms is None:
         return None
-    on_device = _find_partner(records, subject, EP, Io.DEVICE)
+    on_device = _find_partner(records, subject, name, Io.DEVICE)
     terms = (
         _compare_transfers(subject_ms, on_device, base),
-        _measure_off_tensorrt(subject),
+        _measure_off_engine(subject, name, engine),
         _compare_precision(subject, base),
         _compare_cuda_graphs(subject, base),
     )
@@ -129,7 +132,7 @@ def _find_partner(records: Sequence[Record], subject: Record, name: str, io: Io)
 
 
 def _compare_transfers(host_ms: float, on_device: Record | None, base: Record) -> Term:
-    """The EP's transfers, host to host less bound to the device, less those of TensorRT alone."""
+    """The EP's transfers, host to host less bound to the device, less those of the engine alone."""
     bound = median_ms(on_device) if on_device else None
     alone = _transfer_ms(base)
     if bound is None:
@@ -140,26 +143,26 @@ def _compare_transfers(host_ms: float, on_device: Record | None, base: Record) -
     return Term("transfers", ours - alone, f"{ours:.4g} ms in the EP, {alone:.4g} ms alone")
 
 
-def _measure_off_tensorrt(subject: Record) -> Term:
+def _measure_off_engine(subject: Record, name: str, engine: str) -> Term:
     """Kernels of other providers, by host time of one profiled run; counts of partitions and nodes."""
     check = check_launch(subject)
     placed = check.placement if check else None
     if placed is None:
-        return Term("off TensorRT", None, "placement unproven")
-    others = {p: n for p, n in placed.nodes.items() if p != EP and n}
+        return Term(f"off {engine}", None, "placement unproven")
+    others = {p: n for p, n in placed.nodes.items() if p != name and n}
     off, total = sum(others.values()), sum(placed.nodes.values())
-    facts = f"{_describe_partitions(placed)}, {off} of {total} nodes off TensorRT"
+    facts = f"{_describe_partitions(placed, name)}, {off} of {total} nodes off {engine}"
     if not others:
-        return Term("off TensorRT", 0.0, facts)
+        return Term(f"off {engine}", 0.0, facts)
     if not placed.host_time_us:
-        return Term("off TensorRT", None, facts + ", not profiled")
-    us = sum(t for p, t in placed.host_time_us.items() if p != EP)
-    return Term("off TensorRT", us / 1000, facts + " (host time of their kernels)")
+        return Term(f"off {engine}", None, facts + ", not profiled")
+    us = sum(t for p, t in placed.host_time_us.items() if p != name)
+    return Term(f"off {engine}", us / 1000, facts + " (host time of their kernels)")
 
 
-def _describe_partitions(placed: Placement) -> str:
-    count = placed.partitions.get(EP, 0)
-    each = ", ".join(map(str, placed.partition_nodes.get(EP, ())))
+def _describe_partitions(placed: Placement, name: str) -> str:
+    count = placed.partitions.get(name, 0)
+    each = ", ".join(map(str, placed.partition_nodes.get(name, ())))
     text = f"{count} partition{'' if count == 1 else 's'}"
     return f"{text} (nodes: {each})" if each else text
 

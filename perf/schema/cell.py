@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from perf.schema import atomic_file, codec, strict_json
+from perf.schema import atomic_file, codec, model_form, strict_json
+from perf.schema.model_form import Format, ModelForm
 from perf.schema.untrusted_file import read_whole
 from perf.schema.version import stamp, without_version
 
@@ -19,16 +21,20 @@ BUILD_OPTION = (
 )
 
 
-_ELEMENT = re.compile(r"(.+)\[\d+\]", re.DOTALL)
+_PART = re.compile(r"(.+)(\[\d+\]|\{(?:counts|keys|values)\})", re.DOTALL)
 
 
 class Precision(StrEnum):
     """The arithmetic a target is asked to run in."""
 
     FP32 = "fp32"
+    TF32 = "tf32"  # fp32 whose products may be rounded to 11 bits
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+    FP32_FP16 = "fp32+fp16"  # weights in fp32, and each operator in what its engine chooses
+    FP32_BF16 = "fp32+bf16"
+    FP32_BF16_FP16 = "fp32+bf16+fp16"
 
 
 class Io(StrEnum):
@@ -93,6 +99,7 @@ class TestSet:
     unreferenced: tuple[str, ...] | None = None
     exact: tuple[TensorFile, ...] = ()  # the outputs in fp64, where they could be had
     quality: tuple[ReferenceQuality, ...] = ()  # of outputs, where it was asked for
+    origin: str = ""  # of the inputs: stored, given or random, and what a user should know of that
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 
@@ -113,6 +120,7 @@ class InputOverride:
     shape: tuple[int, ...] | None = None
     range: tuple[int | float, int | float] | None = None  # ints: what no float holds
     value: int | float | str | None = None
+    type: str = field(default="", repr=False)  # for models that do not tell; numpy's name
 
 
 @dataclass(frozen=True)
@@ -131,9 +139,17 @@ class ModelFile:
     comparison: Comparison = Comparison.ELEMENTWISE
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     half: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # op/node block lists
+    custom_ops: Mapping[str, str] = field(default_factory=dict)  # libraries by path: their sha256
     problem: str = (
         ""  # why it cannot be run whatever the target: its cells say so, others are unharmed
     )
+    format: Format = Format.ONNX  # of `path`
+    forms: tuple[ModelForm, ...] = ()  # the same weights as something else than ONNX
+
+    @property
+    def eager_form(self) -> ModelForm | None:
+        """What its outputs are held to: the model as PyTorch runs it eagerly, where it has such a form."""
+        return model_form.first_of(self.forms, model_form.EAGER)
 
 
 @dataclass(frozen=True)
@@ -195,6 +211,9 @@ class Cell:
     workspace: str = ""
     trtexec: str = ""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of --shape, by input
+    batch: int = 0  # of --batch_sizes: items fed at once; 0: as many as its inputs have
+    form: ModelForm | None = None  # what the target loads; None: the ONNX file
+    cuda_graph: bool = False  # its runs are replays of a captured CUDA graph
 
     @property
     def folder(self) -> Path:
@@ -204,9 +223,9 @@ class Cell:
 
 
 def base_name(name: str) -> str:
-    """The input or output that a tensor belongs to: of `name[0]`, an element of a sequence, `name`."""
-    element = _ELEMENT.fullmatch(name)
-    return element[1] if element else name
+    """The input or output that a tensor belongs to: of `name[0]`, and of `name{keys}` of a map, `name`."""
+    part = _PART.fullmatch(name)
+    return part[1] if part else name
 
 
 def safe_name(name: str) -> str:
@@ -221,7 +240,7 @@ def safe_name(name: str) -> str:
 
 def digest_of(cell: Cell) -> str:
     """8 hex of everything that can change a cell's answer, and of nothing that cannot."""
-    identity = {
+    identity: dict[str, Any] = {
         "model": cell.model.sha256,
         "model_fp16": cell.model.sha256_fp16,
         "comparison": cell.model.comparison.value,
@@ -242,6 +261,14 @@ def digest_of(cell: Cell) -> str:
         "checked": cell.checked,
         "benchmarked": cell.benchmarked,
     }
+    if cell.model.custom_ops:  # left out where there are none, as it was before there could be any
+        identity["custom_ops"] = sorted(cell.model.custom_ops.values())
+    if cell.form:
+        identity["form"] = [cell.form.format.value, cell.form.sha256, cell.form.entry]
+    if eager := cell.model.eager_form:
+        identity["reference"] = eager.sha256
+    if cell.cuda_graph:  # not told where it is off, so that digests of earlier versions stand
+        identity["cuda_graph"] = True
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

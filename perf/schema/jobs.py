@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perf.schema.cell import Cell, ModelFile, TestSet
+from perf.schema.model_form import ModelForm
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class PrepareJob:
     shapes: Mapping[str, tuple[int, ...]]
     destination: str
     half: bool = False
+    given: str = ""  # the user's own data, a folder or .npz; "": the model's, or drawn at random
+    batch: int = 0  # 0: as the inputs have it
+    form: ModelForm | None = None  # asked what it takes where there is no ONNX file
 
 
 @dataclass(frozen=True)

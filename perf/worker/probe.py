@@ -34,6 +34,8 @@ INTERESTING = (
     "nvidia-",
     "openvino",
     "torch",
+    "triton",
+    "iree-",
     "cuda-",
     "ml-dtypes",
     "ml_dtypes",

@@ -1,14 +1,13 @@
 """Outputs held against references, as facts: what differs, by how much, and where it is worst."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
 
-from perf.measure import tensor_io
-from perf.schema.cell import Cell, Comparison, Precision, Tolerance, base_name
+from perf.measure import flat_values, tensor_io
+from perf.schema.cell import Cell, Comparison, Precision, Tolerance
 from perf.schema.journal import Compared
 from perf.worker import row_matching
 from perf.worker.reference_trust import NO_TRUST, Trust, hold_range, trust_of
@@ -86,16 +85,11 @@ def _too_long(
     set_name: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
 ) -> Iterator[Compared]:
     """A sequence with more elements than its reference, which alone would compare them all."""
-    wanted, given = _sequences(expected), _sequences(got)
+    wanted, given = flat_values.count_elements(expected), flat_values.count_elements(got)
     for name, count in wanted.items():
         if given.get(name, 0) > count:
             problem = f"a sequence of {given[name]}, expected {count}"
             yield Compared(set_name, name, problem, count, count)
-
-
-def _sequences(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Names that come as their elements, `name[0]`, `name[1]`, …, and how many each has."""
-    return dict(Counter(base for name in tensors if (base := base_name(name)) != name))
 
 
 def compare_output(

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from perf.planning.targets import (
     make_offers,
     named_targets,
     probed_environment,
+    reads_form,
 )
 from perf.request.environments import (
     STAMP,
@@ -35,6 +36,7 @@ from perf.request.locks import find_lock
 from perf.request.options import Options
 from perf.schema.cell import Environment
 from perf.schema.file_lock import hold_lock
+from perf.schema.model_form import Format
 from perf.wrapper.prober import Probe, run_probes
 
 BUILD_TIMEOUT_S = 3600.0  # for which one build waits for another's end
@@ -149,9 +151,14 @@ def _shown(argv: Sequence[str], say: Callable[[str], None]) -> str:
     return errors[-1][:300]
 
 
-def offer_targets(options: Options, *, build: bool) -> tuple[Offer, ...]:
-    """Every target of every environment; environments that are needed are built where allowed."""
-    return _Offering(options, build=build).all()
+def offer_targets(
+    options: Options, *, build: bool, formats: Collection[Format] = ()
+) -> tuple[Offer, ...]:
+    """Every target of every environment; environments that are needed are built where allowed.
+
+    One that reads a format of the request's models is needed whatever is named: it makes their references.
+    """
+    return _Offering(options, build=build, formats=formats).all()
 
 
 def offers_as_known(options: Options) -> Iterator[tuple[Offer, ...]]:
@@ -162,7 +169,7 @@ def offers_as_known(options: Options) -> Iterator[tuple[Offer, ...]]:
 class _Offering:
     """The environments of a request, and what they serve."""
 
-    def __init__(self, options: Options, *, build: bool) -> None:
+    def __init__(self, options: Options, *, build: bool, formats: Collection[Format] = ()) -> None:
         self._options = options
         self._specs = override_environments(read_environments(), options.env, options.plugin)
         self._gpus = tuple(g.name for g in find_gpus())
@@ -173,10 +180,12 @@ class _Offering:
         self._needed = [
             s
             for s in self._specs
-            if (build or planned) and _is_needed(s, names, every, self._gpus)
+            if (build or planned) and _is_needed(s, names, every, self._gpus, formats)
         ]
         # a run pays for the probes that it needs
-        self._asked = [s for s in self._specs if not build or _is_asked_for(s, names, every)]
+        self._asked = [
+            s for s in self._specs if not build or _is_asked_for(s, names, every, formats)
+        ]
         if build:
             _build_all(self._needed)
         elif self._needed:
@@ -231,17 +240,29 @@ def _load_own_backend(spec: EnvironmentSpec) -> Backend:
 
 
 def _is_needed(
-    spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend], gpus: Sequence[str]
+    spec: EnvironmentSpec,
+    names: Sequence[str],
+    known: Sequence[Backend],
+    gpus: Sequence[str],
+    formats: Collection[Format],
 ) -> bool:
     """Whether a run needs this environment built: its targets are named, or run by default."""
     needed = needs_building(spec) and (not spec.needs_gpu or bool(gpus))
-    return needed and _is_asked_for(spec, names, known)
+    return needed and _is_asked_for(spec, names, known, formats)
 
 
-def _is_asked_for(spec: EnvironmentSpec, names: Sequence[str], known: Sequence[Backend]) -> bool:
+def _is_asked_for(
+    spec: EnvironmentSpec,
+    names: Sequence[str],
+    known: Sequence[Backend],
+    formats: Collection[Format] = (),
+) -> bool:
     """Whether any of an environment's targets may be among those asked for."""
     if spec.python == "current" or not (spec.targets or spec.plugin or spec.backend):
         return True  # it serves whatever its probe finds, references among it
+    labels = {t.label: b for b in known for t in b.targets}
+    if any(reads_form(labels[t], formats) for t in spec.targets if t in labels):
+        return True
     if not names:
         return spec.default
     served = {spec.plugin["target"].lower()} if spec.plugin else {t.lower() for t in spec.targets}

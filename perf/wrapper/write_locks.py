@@ -53,8 +53,8 @@ def write_lock(path: Path, requirements: Sequence[str]) -> str:
         wanted, out = Path(folder) / "wanted.in", Path(folder) / "out.lock"
         wanted.write_text("\n".join(requirements), encoding="utf-8")
         words = [
-            "--generate-hashes", "--no-header", "--no-annotate", "--strip-extras", "--quiet",
-            *NO_ADDRESSES, "--output-file", str(out), str(wanted),
+            "--generate-hashes", "--allow-unsafe", "--no-header", "--no-annotate", "--strip-extras",
+            "--quiet", *NO_ADDRESSES, "--output-file", str(out), str(wanted),
         ]  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "piptools", "compile", *words],

@@ -24,6 +24,7 @@ COPY_BYTES = 1 << 20
 MOST_FOLDERS = 64  # one in another
 HEADER_BYTES = 1 << 20  # of one member: names, pax records
 XZ_MEMORY_BYTES = 128 << 20  # `xz -9` asks for 65 MiB
+_USTAR_AT, _USTAR_END = 257, 262  # where a tar says that it is one
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,12 @@ class _Xz:
 
 
 def _decompressed(archive: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """The tar in an archive; one that is not compressed, whatever its name says, is read as it is."""
     name = archive.name.lower()
+    with archive.open("rb") as file:
+        plain = file.read(_USTAR_END)[_USTAR_AT:] == b"ustar"
+    if plain:
+        return archive.open("rb")
     if name.endswith((".gz", ".tgz")):
         return cast("IO[bytes]", gzip.open(archive))
     if name.endswith((".xz", ".txz")):

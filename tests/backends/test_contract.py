@@ -17,6 +17,7 @@ from perf.backends import Backend, ProbeResult
 from perf.request.environments import QUIET
 from perf.request.flags import FLAGS
 from perf.schema import cell as cells
+from perf.schema.model_form import Format, ModelForm
 from perf.worker.probe import look_around
 from tests.backends.contract import PROMISES
 from tests.backends.trial_cells import cells_for
@@ -59,6 +60,9 @@ class Trial:
     python: Path | str = sys.executable
     plugin: Mapping[str, str] = field(default_factory=dict)
     fake: str = ""  # trtexec, or the tensorrt package
+    entries: str = (
+        ""  # a module of the same models as functions, for a backend that reads no ONNX file
+    )
 
 
 def elsewhere(target: str, python: str, fake: str = "") -> Trial:
@@ -82,7 +86,10 @@ def put_promises(trial: Trial, folder: Path) -> dict[str, str]:
     for name, made in cells_for(trial.backend, folder, trial.plugin).items():
         path = folder / f"{name}.json"
         trtexec = trtexec_in(folder) if trial.fake == "trtexec" else ""
-        cells.write_cell(replace(made, trtexec=trtexec), path)
+        entry = f"{trial.entries}:{name}"
+        form = ModelForm(Format.ENTRY_POINT, entry, "0" * 64, entry, str(ROOT))
+        asked = replace(made, trtexec=trtexec, form=form if trial.entries else None)
+        cells.write_cell(asked, path)
         paths.append(str(path))
     request = {
         "cells": paths,

@@ -148,10 +148,13 @@ def test_a_constant_that_is_an_output_stays_one(tmp_path: Path) -> None:
 
 
 def test_what_it_is_checked_with_is_said(tmp_path: Path) -> None:
-    report, _ = converted(mlp(batch="length"), tmp_path)
+    total = model_of([helper.make_node("ReduceSum", ["x"], ["y"])], {}, ["length", 8])
+    report, _ = converted(total, tmp_path)
     assert report.check.kind == "loaded on the CPU EP"
     assert report.check.relative_difference is None
-    assert "--shape x=<length>x8" in report.check.inputs
+    assert "--shape x=128x8" in report.check.inputs
+    report, _ = converted(mlp(batch="unk__7"), tmp_path)  # proved to be a batch
+    assert report.check.inputs.startswith("seeded inputs")
     report, _ = converted(mlp(), tmp_path, calibration=tmp_path)  # no test sets there
     assert report.check.inputs.startswith("seeded inputs")
     assert difference(report) < 5e-3
@@ -341,3 +344,28 @@ def test_widening_keeps_what_is_not_finite() -> None:
     widened = numpy_helper.to_array(model.graph.initializer[0])
     assert widened.dtype == np.float32
     np.testing.assert_array_equal(widened, np.array([np.nan, np.inf, -np.inf, np.inf, 1.5]))
+
+
+def test_a_model_of_custom_ops_is_not_converted_by_guess(source: Path, tmp_path: Path) -> None:
+    request = ConversionRequest(custom_ops=True)
+    with pytest.raises(
+        ConversionError, match="form of its custom ops: give the model's own as model_path"
+    ):
+        convert(source, tmp_path / "half.onnx", request)
+
+
+def test_external_data_that_are_links_of_a_hubs_cache_are_converted(
+    source: Path, tmp_path: Path
+) -> None:
+    blobs, cache = tmp_path / "blobs", tmp_path / "cache"
+    blobs.mkdir()
+    cache.mkdir()
+    onnx.save(
+        onnx.load(source), blobs / "model.onnx", save_as_external_data=True, location="data",
+        size_threshold=0,
+    )  # fmt: skip
+    for name in ("model.onnx", "data"):
+        (cache / name).symlink_to(blobs / name)
+    report = convert(cache / "model.onnx", tmp_path / "half.onnx", ConversionRequest())
+    assert report.check.kind.startswith("run on the CPU EP beside fp32")
+    assert sorted(p.name for p in cache.iterdir()) == ["data", "model.onnx"]

@@ -130,3 +130,93 @@ def test_sequences_are_fed_as_elements_and_deeper_types_declined(tmp_path: Path)
                 read(tmp_path)
         else:
             assert {name: array.tolist() for name, array in read(tmp_path).items()} == fed
+
+
+def test_a_declared_output_shape_is_a_hint_and_an_input_shape_is_not(tmp_path: Path) -> None:
+    folder = models.relu(tmp_path / "m", shape=(2, 8), sets=0)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 7
+    onnx.save(model, folder / "model.onnx")
+    put(folder, 0, "input_0", np.ones((2, 8), np.float32), "x")
+    put(folder, 0, "output_0", np.ones((2, 8), np.float32), "y")
+    signature = read_signature(folder / "model.onnx")
+    stored = folder / "test_data_set_0"
+    assert data_sets.read_outputs(stored, signature)["y"].shape == (2, 8)
+    put(folder, 0, "input_0", np.ones((3, 8), np.float32), "x")
+    with pytest.raises(BadModel, match=r"is \[2,8\] in the model, \[3,8\] in the test data"):
+        data_sets.read_inputs(stored, signature)
+
+
+@pytest.mark.parametrize("ir_version", [3, 8])
+def test_weights_stored_as_inputs_are_fed_only_where_an_engine_takes_them(
+    ir_version: int, tmp_path: Path
+) -> None:
+    folder = models.with_weights_listed(models.linear(tmp_path / "m"), ir_version)
+    put(folder, 0, "input_1", np.zeros((8, 4), np.float32), "weight")
+    put(folder, 0, "input_2", np.zeros(4, np.float32), "bias")
+    assert list(read(folder)) == (["x"] if ir_version == 3 else ["x", "weight", "bias"])
+
+
+def test_sparse_weights_that_are_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
+    indices = numpy_helper.from_array(np.array([0, 3], np.int64), "indices")
+    values = numpy_helper.from_array(f32([1, 2]), "w")
+    shapes = {"x": (4,), "w": (4,)}
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    folder = models.write(tmp_path / "m", [node], shapes, {"y": (4,)}, [])
+    model = onnx.load(folder / "model.onnx")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
+    onnx.save(model, folder / "model.onnx")
+    put(folder, 0, "input_0", f32([1, 1, 1, 1]), "x")
+    assert list(read(folder)) == ["x"]
+    put(folder, 0, "input_1", f32([2, 2, 2, 2]), "w")
+    assert list(read(folder)) == ["x", "w"]
+
+
+def test_names_that_the_model_does_not_have_are_told(tmp_path: Path) -> None:
+    folder = adder(tmp_path / "m")
+    for number, name in enumerate(("old_a", "b")):
+        put(folder, 0, f"input_{number}", f32([number, number]), name)
+    put(folder, 0, "output_0", f32([1, 1]), "")
+    signature, stored = read_signature(folder / "model.onnx"), folder / "test_data_set_0"
+    assert data_sets.pair_inputs(stored, signature).notes == (
+        "input 'a' is stored as 'old_a', paired by position",
+    )
+    assert data_sets.pair_outputs(stored, signature).notes == ()  # it has no name to differ
+
+
+def test_sequences_maps_and_optionals_are_stored_and_read_alike(tmp_path: Path) -> None:
+    def tensor(kind: int) -> onnx.TypeProto:
+        return helper.make_tensor_type_proto(kind, None)
+
+    floats = tensor(TensorProto.FLOAT)
+    mapped = helper.make_map_type_proto(TensorProto.STRING, floats)
+    counted = helper.make_map_type_proto(TensorProto.INT64, floats)
+    types = {
+        "plain": floats,
+        "parts": helper.make_sequence_type_proto(floats),
+        "maybe": helper.make_optional_type_proto(floats),
+        "absent": helper.make_optional_type_proto(floats),
+        "one": mapped,
+        "many": helper.make_sequence_type_proto(counted),
+    }
+    outputs = [onnx.ValueInfoProto(name=name, type=kind) for name, kind in types.items()]
+    graph = onnx.GraphProto(name="g", output=outputs)
+    onnx.save(helper.make_model(graph, ir_version=8), tmp_path / "model.onnx")
+    signature = read_signature(tmp_path / "model.onnx")
+    told: dict[str, np.ndarray] = {
+        "plain": f32([1, 2]),
+        "parts[0]": f32([1]),
+        "parts[1]": f32([[2, 3]]),
+        "maybe": f32(4),
+        "one{keys}": np.array(["a", "b"]),
+        "one{values}": f32([5, 6]),
+        "many{counts}": np.array([2, 0, 1]),
+        "many{keys}": np.array([0, 1, 7]),
+        "many{values}": f32([0.25, 0.75, 1]),
+    }
+    data_sets.write_set(tmp_path / "test_data_set_0", {}, told, signature)
+    read_back = data_sets.read_outputs(tmp_path / "test_data_set_0", signature)
+    assert list(read_back) == list(told)
+    for name, array in told.items():
+        np.testing.assert_array_equal(read_back[name], array)
+        assert read_back[name].dtype == array.dtype

@@ -1,5 +1,6 @@
 """Shapes of a model's inputs resolved, and their values drawn as the model or an override says."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ STATE = Value("state", FLOAT, (2, "batch", 128))
 RATE = Value("sr", INT64, ())
 BLIND, ZERO = Value("x", FLOAT, None), Value("x", FLOAT, (0, 3))
 MASK = Value("mask", FLOAT, ("len",))
+PAGE_ROW = Value("x", FLOAT, ("unk__749", 16))
+PAGE = Value("x", FLOAT, ("unk__749", "unk__750", "unk__751", 3))
 SIZES = Overrides(symbols={"batch": 4, "height": 32, "width": 64})  # a symbol holds everywhere
 
 
@@ -48,8 +51,14 @@ def test_shapes_are_what_is_declared_and_given(
 @pytest.mark.parametrize(
     ("values", "shapes", "says"),
     [
-        ([IMAGE, MASK], {}, "image=<batch>x3x<height>x<width>; .*--shape mask=<len>"),
-        ([BLIND], {}, "rank unknown"),
+        (
+            [IMAGE, MASK],
+            {},
+            r"image \[batch,3,height,width\], mask \[len\]; for example --shape image=1x3x224x224 mask=128$",
+        ),
+        ([BLIND], {}, "x of any rank; for example --shape x=1x3x224x224$"),
+        ([PAGE], {}, r"\[unk__749,unk__750,unk__751,3\]; for example --shape x=1x224x224x3$"),
+        ([Value("a b", FLOAT, ("rows", "cols"))], {}, "--shape 'a b=1x16'$"),
         ([IMAGE], {"image": (1, 3, 32)}, r"is \[batch,3,height,width\] in the model, and 1x3x32"),
         ([IMAGE], {"image": (1, 4, 32, 32)}, "and 1x4x32x32 is asked for"),
         ([IMAGE], {"imgae": (1, 3, 8, 8)}, r"no input is called 'imgae'; .*'image'"),
@@ -57,7 +66,9 @@ def test_shapes_are_what_is_declared_and_given(
         ([Value("x", TensorProto.FLOAT6E2M3, (1,))], {}, "is a float6e2m3: random data cannot"),
     ],
 )
-def test_open_shapes_are_named(values: list[Value], shapes: dict[str, Any], says: str) -> None:
+def test_open_shapes_are_named_with_flags_to_paste(
+    values: list[Value], shapes: dict[str, Any], says: str
+) -> None:
     overrides = Overrides({name: Override(shape) for name, shape in shapes.items()})
     with pytest.raises(UserError, match=says):
         model_inputs.resolve_shapes(values, overrides)
@@ -214,3 +225,39 @@ def test_what_was_fed_goes_into_the_row() -> None:
         "image": {"shape": (1, 3, 8, 8), "range": (-1.0, 1.0)},
         "sr": {"value": 16000},
     }
+
+
+def test_a_first_dim_is_taken_as_one_where_it_is_proved_to_be_a_batch() -> None:
+    values = [Value("x", FLOAT, ("unk__749", 4)), Value("y", FLOAT, ("rows", 2)), RATE]
+    seen: list[tuple[dict[str, Any], dict[str, int]]] = []
+
+    def prove(shapes: Mapping[str, tuple[int, ...]], axes: Mapping[str, int]) -> bool:
+        seen.append((dict(shapes), dict(axes)))
+        return True
+
+    one = {"x": (1, 4), "y": (1, 2), "sr": ()}
+    assert model_inputs.resolve_shapes(values, Overrides(), {}, prove) == one
+    assert seen == [(one, {"x": 0, "y": 0})]
+    model_inputs.resolve_shapes([PAGE_ROW, STATE], Overrides(), {}, prove)
+    assert seen[1][1] == {"x": 0, "state": 1}
+    said = model_inputs.assumed_batches(values, Overrides())
+    assert said.startswith("first dim taken as 1, a batch: x [unk__749,4], y [rows,2] (run with 1")
+    with pytest.raises(model_inputs.OpenDims, match=r"--shape x=1x4 y=1x2$"):
+        model_inputs.resolve_shapes(values, Overrides(), {}, lambda _shapes, _axes: False)
+    given = Overrides({"x": Override((3, 4))}, {"rows": 3})
+    assert model_inputs.resolve_shapes(values, given)["y"] == (3, 2)
+    assert model_inputs.assumed_batches(values, given) == ""
+
+
+def test_what_is_drawn_is_told() -> None:
+    flag, text = Value("flag", TensorProto.BOOL, ()), Value("text", TensorProto.STRING, ())
+    for value, override, like, said in (
+        (MASK, Override(), None, "mask in [0, 1)"),
+        (MASK, Override(range=(-1, 2)), None, "mask in [-1, 2]"),
+        (RATE, Override(), None, "sr in [0, 1]"),
+        (RATE, Override(), np.array([7]), "sr as stored"),
+        (RATE, Override(value=16000), None, "sr = 16000"),
+        (flag, Override(), None, "flag of any value"),
+        (text, Override(value="hi"), None, "text = hi"),
+    ):
+        assert model_inputs.describe_values(value, override, like) == said

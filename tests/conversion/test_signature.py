@@ -30,16 +30,17 @@ def test_a_zero_stays_zero_and_yet_fits_any_size_and_a_negative_dim_is_unknown(
     assert not value.fits((3,))
 
 
-def test_an_initializer_is_not_an_input_even_where_ir_3_lists_it(tmp_path: Path) -> None:
-    folder = models.linear(tmp_path / "m")
-    model = onnx.load(folder / "model.onnx")
-    model.ir_version = 3
-    for t in model.graph.initializer:
-        model.graph.input.insert(0, helper.make_tensor_value_info(t.name, t.data_type, t.dims))
-    onnx.save(model, folder / "model.onnx")
+@pytest.mark.parametrize("ir_version", [3, 8])
+def test_an_initializer_is_not_an_input_and_before_ir_4_nobody_feeds_one(
+    ir_version: int, tmp_path: Path
+) -> None:
+    folder = models.with_weights_listed(models.linear(tmp_path / "m"), ir_version)
     signature = read_signature(folder / "model.onnx")
     assert signature.inputs == (Value("x", TensorProto.FLOAT, ("batch", 8)),)
-    assert {value.name for value in signature.overridable} == {"weight", "bias"}
+    fed = {value.name for value in signature.overridable}
+    assert (fed, set(signature.weights)) == (
+        (set(), {"weight", "bias"}) if ir_version == 3 else ({"weight", "bias"}, set())
+    )
 
 
 def test_a_truncated_model_is_named(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def count(url: str, password: str = "") -> dict[str, int]:
     return found
 
 
+@pytest.mark.needs("psql", "postgresql")
 def test_posting_to_postgresql_twice_changes_nothing_and_two_runs_add_up(
     postgres: str,
     tmp_path: Path,

@@ -239,6 +239,10 @@ class _Engine:
     def element_type(self, name: str) -> str:
         return str((self.given | self.put)[name].type[7:-1])
 
+    def get_tensor_shape(self, name: str) -> Sequence[int]:
+        shape = (self.given | self.put)[name].shape
+        return [d if isinstance(d, int) else -1 for d in shape]
+
     def get_tensor_mode(self, name: str) -> Any:
         return self.trt.TensorIOMode["INPUT" if name in self.given else "OUTPUT"]
 

@@ -77,7 +77,7 @@ def test_costs_that_are_none_are_one_line(listed: Path, tmp_path: Path, text: st
 
 def test_costs_of_a_run_that_is_not_there_are_one_line(listed: Path, tmp_path: Path) -> None:
     words = ("--shard", "1/2", "--shard_costs", "yesterday", "-o", str(tmp_path / "result"))
-    with pytest.raises(BadRequestError, match="yesterday: no run there"):
+    with pytest.raises(BadRequestError, match="yesterday: no such file, folder, run id"):
         chosen(listed, *words)
 
 

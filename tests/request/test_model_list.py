@@ -14,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 from perf.request import model_list as model_files
 from perf.request.model_file import digest_model
 from perf.request.model_list import ModelListError
+from perf.request.stored_data import digest_test_data
 from perf.schema import codec
 from perf.schema.cell import Comparison, InputOverride, Tolerance
 from tests import models
@@ -177,18 +178,16 @@ def test_the_digest_covers_external_data(tmp_path: Path) -> None:
 
 def test_the_digest_of_data_changes_with_any_byte_and_any_name(tmp_path: Path) -> None:
     folder = models.relu(tmp_path / "relu")
-    seen = {model_files.digest_test_data(folder)}
+    seen = {digest_test_data(folder)}
     first = folder / "test_data_set_0" / "input_0.pb"
     first.write_bytes(first.read_bytes()[:-1] + b"\x01")
-    seen.add(model_files.digest_test_data(folder))
+    seen.add(digest_test_data(folder))
     first.rename(first.with_name("input_1.pb"))
-    seen.add(model_files.digest_test_data(folder))
+    seen.add(digest_test_data(folder))
     (folder / "test_data_set_0").rename(folder / "test_data_set_7")
-    seen.add(model_files.digest_test_data(folder))
+    seen.add(digest_test_data(folder))
     assert len(seen) == 4
-    assert (
-        model_files.digest_test_data(None) == model_files.digest_test_data(tmp_path / "none") == ""
-    )
+    assert digest_test_data(None) == digest_test_data(tmp_path / "none") == ""
 
 
 def test_sets_sort_by_number(tmp_path: Path) -> None:

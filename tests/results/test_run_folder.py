@@ -118,3 +118,21 @@ def test_clear_leaves_an_empty_folder_whatever_lay_there(tmp_path: Path) -> None
     (folder / "journal.jsonl").write_text(json.dumps({}))
     assert list(run_folder.make_empty(tmp_path, folder).iterdir()) == []
     assert os.access(folder, os.W_OK)
+
+
+def test_what_a_killed_run_was_writing_goes_with_the_next_run(tmp_path: Path) -> None:
+    gone = RunFolder(tmp_path, "gone")
+    with run_folder.own_run(gone, fresh=True):
+        pass
+    for name in ("benchmark_latency_gone.csv", "benchmark_system_info_gone.csv"):
+        (tmp_path / f".{name}.0123abcd.tmp").touch()
+    (gone.root / ".cells.csv.0123abcd.tmp").touch()
+    mine = tmp_path / ".benchmark_latency_mine.csv.0123abcd.tmp"
+    theirs = tmp_path / ".notes.0123abcd.tmp"
+    theirs.touch()
+    with run_folder.own_run(RunFolder(tmp_path, "mine"), fresh=True):
+        assert {p.name for p in tmp_path.glob(".*.tmp")} == {theirs.name}
+        mine.touch()
+        with run_folder.own_run(gone, fresh=False):
+            assert mine.exists(), "its run still writes it"
+            assert not list(gone.root.glob(".*.tmp"))

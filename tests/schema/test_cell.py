@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from perf.schema import cell as cells
 from perf.schema.cell import Cell, Environment, Io, Precision, Protocol, Tolerance, safe_name
+from perf.schema.model_form import Format, ModelForm
 from tests.results import hand_made
 
 CELL = cells.seal(hand_made.two_models()[0].cell)
@@ -28,11 +29,14 @@ OTHER = {
     "benchmarked": not CELL.benchmarked,
     "plugin": {"library": "x"},
     "min_ep_share": 0.75,
+    "form": ModelForm(Format.TORCHSCRIPT, "/m.ts", "e" * 64),
+    "cuda_graph": not CELL.cuda_graph,
 }
 NOT_IDENTITY = {
     "id": "other", "digest": "0", "variant": "v", "provider": "P", "profile": not CELL.profile,
     "sets": (), "cache": "c", "workspace": "/w", "trtexec": "/t", "device": 5, "gpu": "GPU-1", "gpu_name": "H100",
-    "shapes": {"x": (8, 3)},  # inputs_digest stands for them
+    "batch": 7,  # the inputs' digest has it, and shapes too
+    "shapes": {"x": (8, 3)},
 }  # fmt: skip
 
 

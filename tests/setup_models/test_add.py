@@ -1,6 +1,7 @@
 """One ONNX file made a model with test sets and references, or one line and nothing changed."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from perf.conversion.model_inputs import Override, Overrides
 from perf.conversion.signature import read_signature
 from perf.measure import tensor_io
 from perf.request.model_list import find_test_sets, load_models
+from perf.request.programs import command_of
 from setup_models import add, cross_check
 from setup_models.reference import SetOptions, SetReport
 from tests.inprocess.asking import prepared
@@ -111,12 +113,28 @@ def test_a_value_of_any_type_is_added_listed_and_fed_by_a_run(
 
 
 def test_open_dims_are_asked_for_and_nothing_is_made(tmp_path: Path) -> None:
-    source = save(mlp(batch="length"), tmp_path / "mine.onnx")
+    total = helper.make_node("ReduceSum", ["x"], ["y"])
+    source = save(model_of([total], {}, ["length", "width"]), tmp_path / "mine.onnx")
     done = command(source, "--models", tmp_path / "models")
     assert done.returncode == 2
-    assert done.stderr == "error: dynamic dims need sizes: x [length,8]: --shape x=<length>x8\n"
+    says, _, again = done.stderr.partition("; try ")
+    assert says == "error: dynamic dims need sizes: x [length,width]"
     assert not (tmp_path / "models").exists()
-    assert command(source, "--models", tmp_path / "models", "--dim", "length=5").returncode == 0
+    pasted = shlex.split(again.removeprefix(f"{command_of('setup_models.add')} "))
+    assert command(*pasted).returncode == 0
+    assert (
+        command(source, "--models", tmp_path / "n", "--dim", "length=5", "width=3").returncode == 0
+    )
+
+
+def test_a_first_dim_is_taken_as_a_batch_of_one_where_runs_prove_it(tmp_path: Path) -> None:
+    report = added(mlp(batch="unk__749"), tmp_path)
+    assert report.input_shapes == {"x": (1, 8)}
+    assert any(
+        note.startswith("first dim taken as 1, a batch: x [unk__749,8]") for note in report.notes
+    )
+    (model,) = load_models(tmp_path / "models" / "model_list.json")
+    assert model.inputs["x"].shape == (1, 8)
 
 
 def test_a_name_that_is_taken_or_none_is_refused_before_work(tmp_path: Path) -> None:
@@ -263,3 +281,23 @@ def test_options_are_understood() -> None:
 def test_options_that_make_no_sense_are_refused(words: str) -> None:
     with pytest.raises(UserError, match=f"{words}: not understood"):
         add.main(["model.onnx", *words.split()])
+
+
+def test_own_data_are_added_with_the_outputs_that_came_with_them(tmp_path: Path) -> None:
+    source, own = save(mlp(), tmp_path / "mine.onnx"), tmp_path / "own"
+    own.mkdir()
+    x = np.linspace(-1, 1, 24).reshape(3, 8)
+    np.savez(own / "a.npz", x=x)
+    np.savez(own / "b.npz", x=x, y=np.zeros((3, 4)))
+    done = command(source, "--models", tmp_path / "models", "--inputs", own)
+    assert done.returncode == 0, done.stderr
+    assert "input  x [3, 8]" in done.stdout
+    assert "b.npz: 'x' cast from float64 to float32" in done.stdout
+    assert "set 1: the given output 'y' is" in done.stdout
+    signature = read_signature(source)
+    first, second = find_test_sets(tmp_path / "models" / "mine")
+    assert np.array_equal(data_sets.read_inputs(first, signature)["x"], x.astype(np.float32))
+    assert data_sets.read_outputs(first, signature)["y"].any()
+    assert not data_sets.read_outputs(second, signature)["y"].any()
+    done = command(source, "--models", tmp_path / "models", "--name", "n", "--inputs", "nowhere")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -11,6 +12,7 @@ from perf.conversion import convert
 from perf.conversion.errors import run_command
 from setup_models import add, check
 from setup_models.reference import SetOptions
+from tests.inprocess.asking import put
 from tests.setup_models.tiny import mlp, model_folder, save
 
 
@@ -95,5 +97,22 @@ def test_a_folder_and_a_single_file_are_sources_too(tmp_path: Path, checked: Any
         ("bad.json", "'working_directory'"),
     ):
         status, (line,) = checked(tmp_path / name)
-        assert status == 1
+        assert status == 2
         assert says in line
+
+
+def test_stored_data_that_cannot_be_fed_are_found(models: Path, checked: Any) -> None:
+    """In float64 for a float model, as numpy writes; the other set is whole."""
+    put(models / "mine", 1, "input_0", np.ones((1, 8)), "x")
+    status, (_, row, lack) = checked(models / "model_list.json")
+    assert (status, row.split()[-1]) == (1, "incomplete")
+    assert "'x' is float32 in the model, float64 in the test data; store it as float32" in lack
+    assert lack.endswith("; repair or remove that set")
+
+
+def test_outputs_under_names_that_the_model_lacks_are_told(models: Path, checked: Any) -> None:
+    put(models / "mine", 0, "output_0", np.ones((1, 4), np.float32), "renamed")
+    status, (*_, note) = checked(models / "model_list.json")
+    assert status == 0
+    said = "output 'y' is stored as 'renamed', paired by position"
+    assert note == f"mine: test_data_set_0: {said}"

@@ -6,18 +6,21 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from perf.conversion.errors import run_command
 from perf.request.model_list import find_test_sets, load_models
 from setup_models import setup_onnx_zoo
 from setup_models.fetch import zoo
+from tests.inprocess.asking import put
 from tests.setup_models.conftest import COMMIT, REPOSITORY, Server
 from tests.setup_models.tiny import model_folder, tree
 
@@ -275,3 +278,25 @@ def test_test_data_is_made_where_asked_for(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (model,) = load_models(tmp_path / "models" / "model_list.json")
     assert len(find_test_sets(Path(str(model.test_data)))) == 2
+
+
+def test_stored_data_that_cannot_be_fed_are_told_and_not_called_ready(tmp_path: Path) -> None:
+    for name in ("good", "wide"):
+        model_folder(tmp_path / "zoo" / name)
+    put(tmp_path / "zoo" / "wide", 0, "input_0", np.ones((1, 8)), "x")
+    done = run(tmp_path, "zoo")
+    assert done.returncode == 0, done.stderr
+    good, wide, *_ = done.stdout.splitlines()
+    assert good == "good: ready"
+    assert wide.startswith("wide: ")
+    assert "'x' is float32 in the model, float64 in the test data" in wide
+
+
+def test_models_in_capitals_ort_and_npz_data_are_found(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "zoo" / "loud", "Model.ONNX")
+    shutil.rmtree(folder / "test_data_set_0")
+    np.savez(folder / "test_data_0.npz", inputs=np.ones((1, 1, 8), np.float32))
+    (folder / "Model.ort").write_bytes(b"made of it, no model of its own")
+    done = run(tmp_path, "zoo")
+    assert done.stdout.splitlines()[0] == "loud: ready"
+    assert names(tmp_path) == ["loud"]

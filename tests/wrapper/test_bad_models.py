@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from perf.schema.record import ArtefactFailed, Outcome, Passed, Raised
+from perf.schema.record import ArtefactFailed, Mismatched, Outcome, Passed, Raised
 from tests import models
 from tests.asking import CURRENT, QUICK, Said, ask, snapshot
 
@@ -120,7 +120,7 @@ BAD: dict[Callable[[Path], None], tuple[type[Outcome], str]] = {
     linked_external: (ArtefactFailed, "external data 'weights.bin' lies outside the model's"),
     wrong_shape: (ArtefactFailed, "'x' is [2,8] in the model, [3,3] in the test data"),
     wrong_type: (ArtefactFailed, "'x' is float32 in the model, float64 in the test data"),
-    wrong_output: (ArtefactFailed, "'y' is [2,8] in the model, [1,8] in the test data"),
+    wrong_output: (Mismatched, "test_data_set_0/y: shape [2, 8], expected [1, 8]"),
     torn_data: (ArtefactFailed, "test_data_set_1/input_0.pb: "),
     no_input: (ArtefactFailed, "test_data_set_0: no data for input 'x' (0 of 1 given)"),
     too_many_inputs: (ArtefactFailed, "input_1.pb: the model has only 1 inputs"),

@@ -34,8 +34,8 @@ def test_what_failed_in_the_latest_run_is_run_again_and_nothing_else(first: Said
     assert cells(again) == failed
     digests = {i: first.records[i].cell.digest for i in failed}
     assert {i: r.cell.digest for i, r in again.records.items()} == digests
-    script = again.out.splitlines()[2].strip()
-    assert "--running_mode both" in script
+    scripts = [line for line in again.out.splitlines() if " --rerun " in line]  # a cell each
+    assert ["--running_mode both" in script for script in scripts] == [True, True]
     better = ask(home, "--rerun", "failed", "--atol", "2")  # what is given stands above it
     assert cells(better) == failed
     assert {c["status"] for c in better.cells.values()} == {"Pass"}
@@ -51,9 +51,6 @@ def test_a_bare_file_is_a_model_with_the_data_beside_it(home: Path) -> None:
     random = ask(home, "-m", Path(alone).name, "-i", "random", "-t", "3", "--launches", "1")
     assert cells(random) == [f"alone::{CPU}"]
     assert random.cells[f"alone::{CPU}"]["status"] == "Pass"
-    stored = ask(home, "-m", Path(alone).name, *QUICK)
-    detail = stored.cells[f"alone::{CPU}"]["detail"]
-    assert "no test_data_set_N/input_M.pb; use -i random" in detail
 
 
 def test_one_input_given_two_shapes_is_a_cell_each_with_its_own_data(home: Path) -> None:
@@ -87,7 +84,7 @@ def test_a_list_is_found_below_the_workspace(home: Path) -> None:
     assert cells(said) == [f"relu::{CPU}"]
 
 
-def test_integers_without_a_range_are_declined_with_the_override_to_write(home: Path) -> None:
+def test_integers_without_a_range_are_zero_and_one_and_that_is_told(home: Path) -> None:
     models.lookup(home / "models" / "lookup")
     for path in (home / "models" / "lookup").glob("test_data_set_*"):
         shutil.rmtree(path)
@@ -96,6 +93,31 @@ def test_integers_without_a_range_are_declined_with_the_override_to_write(home: 
         "--shape", "ids=2x3",
     )  # fmt: skip
     (row,) = said.cells.values()
-    assert row["status"] == "Skipped"
-    assert "range" in row["detail"]
-    assert said.status == 2  # nothing could be measured
+    assert (row["status"], row["check"]) == ("Pass", "checked")
+    assert row["inputs_from"] == ["random, seed 0: ids in [0, 1]"]
+
+
+def test_batch_sizes_are_a_cell_each_and_what_cannot_be_fed_is_skipped(home: Path) -> None:
+    models.linear(home / "models" / "open")
+    words = (
+        "--models",
+        "open",
+        "relu",
+        "-i",
+        "random",
+        "-t",
+        "3",
+        "--launches",
+        "1",
+        "--batch_sizes",
+        "1,6",
+    )
+    said = ask(home, *words, "-r", "both")
+    assert said.status == 0, said.err
+    shapes = {c: row["input_shapes"] for c, row in said.cells.items() if row["status"] == "Pass"}
+    assert shapes == {
+        f"open::{CPU}[batch=1]": {"x": "1x8"}, f"open::{CPU}[batch=6]": {"x": "6x8"},
+    }  # fmt: skip
+    skipped = [row["detail"] for row in said.cells.values() if row["status"] == "Skipped"]
+    assert len(skipped) == 2
+    assert all("its batch is fixed" in str(d) for d in skipped)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from perf.backends import DeviceMemoryExhausted, Tensors, Unsupported
 from perf.backends._ort import values
-from perf.measure import layer_precision, ort_values, placement
+from perf.conversion import engine_errors
+from perf.measure import flat_values, layer_precision, ort_values, placement
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
 from perf.schema.journal import Placement, PrecisionEvidence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CPU = "CPUExecutionProvider"
 ARENA = "use_arena"  # its one option, 0 or 1
+NO_GRAPH = -1  # ORT's number for a run outside any graph
 
 Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 
@@ -33,14 +35,12 @@ _ANY_MEMORY = re.compile(
 )
 
 
-_TOO_NEW = (
-    re.compile(r"Unsupported model (IR version): (\d+), max supported IR version: (\d+)"),
-    re.compile(r"(Opset) (\d+) is under development.* for domain \S+ is till opset (\d+)", re.S),
-)
-
-
 class ModelTooNew(Exception):
     """A model of a later ONNX than this ONNX Runtime reads; the message says what to do."""
+
+
+class UnknownOp(Exception):
+    """An op that no library registers; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,19 @@ def session_options(cell: Cell) -> Any:
         options.enable_cpu_mem_arena = cell.options.get(ARENA, "1") != "0"
     for key, value in cell.session_config.items():
         options.add_session_config_entry(key, value)
+    for library in cell.model.custom_ops:
+        options.register_custom_ops_library(library)
     if cell.profile and hasattr(ort.InferenceSession, "get_provider_graph_assignment_info"):
         options.add_session_config_entry(placement.RECORD, "1")
+    return options
+
+
+def graph_options(number: int) -> Any:
+    """RunOptions of a session that captures: which graph a run captures or replays; NO_GRAPH: none."""
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(number))
     return options
 
 
@@ -121,7 +132,7 @@ class OrtSession:
         yield cls(session, cell, launch_dir, spec)
 
     def infer(self, feed: Tensors) -> Tensors:
-        """One run, host to host; a sequence output comes as its elements, `name[0]`, `name[1]`, …"""
+        """One run, host to host; sequences and maps come as flat_values tells them."""
         self._last_feed = feed
         with translate_errors(self._spec.device):
             return self._name_outputs(self._host_runner([feed])(0))
@@ -131,14 +142,17 @@ class OrtSession:
         self._refuse_fallback()
         sets = len(feeds)
         with translate_errors(self._spec.device):
+            run = self.runner(feeds, cell)
             if cell.io is Io.HOST:
-                run = self._host_runner(feeds)
                 return time_runs(run, self._name_outputs, sets, cell, synchronised=True)
-            run_bound = self._bound_runner(feeds)
             if self._coded and self._spec.device != "cpu":
-                runs = time_runs(run_bound, lambda _: {}, sets, cell, synchronised=True)
+                runs = time_runs(run, lambda _: {}, sets, cell, synchronised=True)
                 return replace(runs, no_outputs="onnxruntime copies no such type from a device")
-            return time_runs(run_bound, self._bound_outputs, sets, cell, synchronised=True)
+            return time_runs(run, self._bound_outputs, sets, cell, synchronised=True)
+
+    def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], Any]:
+        """run(i), as it is timed: of feed i, from host to host or between bound tensors, ended on return."""
+        return self._host_runner(feeds) if cell.io is Io.HOST else self._bound_runner(feeds)
 
     def placement(self) -> Placement | None:
         """The assignment that ORT recorded, with time shares from a second, profiled session."""
@@ -153,8 +167,13 @@ class OrtSession:
             if recorded is None:
                 raise
             return recorded  # no room for a second session: shares of nodes, none of time
+        if (
+            recorded is None or not recorded.nodes
+        ):  # ORT records no assignment of its own .ort format
+            profiled = placement.placement_from_profile(profile)
+            recorded = recorded if recorded and not profiled.nodes else profiled
         return replace(
-            recorded or placement.placement_from_profile(profile),
+            recorded,
             host_time_us=placement.host_times(profile),
             partition_us=placement.partition_times(profile),
         )
@@ -198,6 +217,9 @@ class OrtSession:
             held = [values.values_of_feed(f) for f in grouped]
             return lambda i: run_values(names, held[i])
         run = self._session.run
+        if self._cell.cuda_graph:  # this run is of none: its tensors do not stay where they are
+            plain = graph_options(NO_GRAPH)
+            return lambda i: run(names, grouped[i], plain)
         return lambda i: run(names, grouped[i])
 
     def _bound_runner(self, feeds: Sequence[Tensors]) -> Callable[[int], Any]:
@@ -232,32 +254,18 @@ class OrtSession:
         return self._name_outputs(binding.get_outputs())
 
     def _group_sequences(self, feed: Tensors) -> dict[str, Any]:
-        """The feed as ORT takes it: sequences as lists, an absent optional as None."""
-        out: dict[str, Any] = {}
-        for name, kind in self._input_types.items():
-            if "seq(" in kind:
-                element = re.compile(re.escape(name) + r"\[\d+\]")
-                held = [a for n, a in feed.items() if element.fullmatch(n)]
-                out[name] = held if held or kind.startswith("seq(") else None
-            elif name in feed:
-                out[name] = feed[name]
-            elif kind.startswith("optional("):
-                out[name] = None
-        return out | {n: a for n, a in feed.items() if n not in out and not n.endswith("]")}
+        return flat_values.group_inputs(self._input_types, feed)
 
     def _name_outputs(self, outputs: Sequence[Any]) -> dict[str, "np.ndarray"]:
-        out: dict[str, np.ndarray] = {}
-        for name, value in zip(self._output_types, outputs, strict=True):
-            if isinstance(value, list):
-                out.update({f"{name}[{i}]": element for i, element in enumerate(value)})
-            elif value is not None:  # an absent optional
-                out[name] = ort_values.to_array(value)
-        return out
+        try:
+            return flat_values.name_outputs(self._output_types, outputs, ort_values.to_array)
+        except flat_values.NotFlatError as e:
+            raise Unsupported(str(e)) from e
 
 
 @contextlib.contextmanager
 def translate_errors(device: str) -> Iterator[None]:
-    """Tell an engine's errors by their class: memory of the device or the host, a model that is too new."""
+    """Tell an engine's errors by their class: memory of device or host, a model too new, an unknown op."""
     try:
         yield
     except Exception as e:  # ORT's exceptions have no common base but this one
@@ -266,10 +274,8 @@ def translate_errors(device: str) -> Iterator[None]:
             raise DeviceMemoryExhausted(text) from e
         if _ANY_MEMORY.search(text):
             raise MemoryError(text) from e
-        if too_new := next(filter(None, (p.search(text) for p in _TOO_NEW)), None):
-            what, its, most = too_new.groups()
-            raise ModelTooNew(
-                f"the model is of ONNX {what} {its}, and this onnxruntime reads up to {most}: "
-                f"use a newer onnxruntime, or export the model with an older one"
-            ) from e
+        if too_new := engine_errors.explain_too_new(text):
+            raise ModelTooNew(too_new) from e
+        if unknown := engine_errors.explain_unknown_op(text):
+            raise UnknownOp(unknown) from e
         raise

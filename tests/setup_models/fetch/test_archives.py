@@ -207,3 +207,12 @@ def test_tar_zst_unpacks_or_says_what_it_needs(tmp_path: Path) -> None:
     archive.write_bytes(compress(plain)[:100])
     with pytest.raises(UserError, match="truncated or damaged"):
         unpack(archive, tmp_path / "half")
+
+
+@pytest.mark.parametrize("name", ["net.tar.gz", "net.tgz", "net.tar.xz"])
+def test_a_plain_tar_under_the_name_of_a_packed_one_is_unpacked(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"a model")
+    with tarfile.open(tmp_path / name, "w") as tar:
+        tar.add(tmp_path / "model.onnx", "net/model.onnx")
+    assert archives.unpack(tmp_path / name, tmp_path / "out") == [tmp_path / "out/net/model.onnx"]
+    assert (tmp_path / "out" / "net" / "model.onnx").read_bytes() == b"a model"

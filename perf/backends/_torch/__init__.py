@@ -1,0 +1,1 @@
+"""Models in PyTorch's own forms, and the session that its engines share."""

@@ -1,0 +1,97 @@
+"""run_blade.py: a detection model exported once, run eagerly and by each optimiser, in fp32 and fp16."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from perf.cli import framework_exports, framework_run
+from perf.cli.exit_codes import run_and_report
+from perf.cli.framework_run import Asked
+from perf.report.framework_tables import BACKENDS, Row, format_detection
+from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
+
+PROGRAM = "run_blade.py"
+NETWORKS = "setup_models.networks.detectors"
+MODELS = {  # by test: the entry point, and whether its source is scripted
+    "testCascadeRCNN": ("cascade_rcnn", False),
+    "testMaskRCNNC4": ("mask_rcnn_c4", False),
+    "testMaskRCNNFPN": ("mask_rcnn_fpn", False),
+    "testMaskRCNNFPN_b2": ("mask_rcnn_fpn_b2", False),
+    "testMaskRCNNFPN_pproc": ("mask_rcnn_fpn_pproc", False),
+    "testRetinaNet": ("retinanet", False),
+    "testRetinaNet_scripted": ("retinanet", True),
+}
+# the last of the boxes that are kept change places in half precision
+HALF = {"rtol": 0.05, "atol": 0.05, "percent_mismatch": 25.0}
+# fp16 has always meant autocast in this table; an optimiser that has none holds half weights
+TARGETS = {
+    "torch": ("torch", "torch_fp32+fp16"),
+    "torch_script": ("torch_script", "torch_script_fp32+fp16"),
+    "torch_blade": ("torch_blade", "torch_blade_fp16"),
+    "torch_tensorrt": ("torch_tensorrt", "torch_tensorrt_fp16"),
+}
+
+
+def make_parser() -> CommandParser:
+    """The flags."""
+    parser = CommandParser(
+        PROGRAM, "Detection models, eager against each optimiser, in fp32 and fp16.",
+        examples=(f"python {PROGRAM} --model testRetinaNet",),
+    )  # fmt: skip
+    parser.add_argument("--model", choices=list(MODELS), required=True, help="the model")
+    parser.add_argument("--iterations", type=int, default=200, metavar="N", help="timed runs")
+    parser.add_argument("--warmup", type=int, default=100, metavar="N", help="runs before them")
+    parser.add_argument(
+        "--seed_units", action="store_true", help="print seconds under (ms), as the original does"
+    )
+    framework_run.add_flags(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a model's cells and print its table; 1 where none has a latency."""
+    return run_and_report(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    given = make_parser().parse_args(argv)
+    entry, scripted = MODELS[given.model]
+    name = given.model.removeprefix("test").removesuffix("_scripted")
+    records = _measure(given, name, entry, scripted=scripted)
+    rows = []
+    for backend, targets in TARGETS.items():
+        for precision, target in zip(("fp32", "fp16"), targets, strict=True):
+            found = framework_run.find_record(records, name, target)
+            declined = (
+                ""
+                if found
+                else f"no target {target}: see {command_of('perf.cli.benchmark_wrapper')} --list"
+            )
+            rows.append(Row(name, BACKENDS[backend], precision, found, declined))
+    how = "scripted" if scripted else "traced"
+    device = framework_run.describe_device()
+    print(format_detection(rows, how=how, device=device, in_seconds=given.seed_units))
+    return 0 if any(not r.reason for r in rows) else 1
+
+
+def _measure(given: Any, name: str, entry: str, *, scripted: bool) -> Any:
+    """Export once: the workers that measure load TorchScript, and need no source of the model."""
+    python = framework_exports.find_interpreter(given.env)
+    folder = Path(given.perf_result_path).absolute() / "exported"
+    path = folder / f"{entry}_{'scripted' if scripted else 'traced'}.ts"
+    framework_exports.write_torchscript(python, f"{NETWORKS}:{entry}", path, script=scripted)
+    row: dict[str, Any] = {
+        "model_name": name,
+        "working_directory": str(folder),
+        "torch": path.name,
+    }
+    if scripted:  # a scripted file tells no shapes
+        row["inputs"] = {"@0": {"shape": [1, 3, 128, 128]}}
+    targets = [t for of_backend in TARGETS.values() for t in of_backend]
+    words = ["-t", str(given.iterations), "--warmup", str(given.warmup)]
+    return framework_run.run_cells([row], targets, words, Asked.of(given))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

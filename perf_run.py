@@ -1,0 +1,6 @@
+"""Run one model on several backends as a YAML file says, and print one table."""
+
+from perf.cli.perf_run import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Programs of the precision benchmark, by the names that its documents have."""
