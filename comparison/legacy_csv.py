@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from comparison.cell_summary import CellSummary, Metric, RunSummary, UnreadableError
+from perf.schema.untrusted_file import UntrustedFileError, open_table
 
 Row = Mapping[str, str]
 
@@ -57,10 +58,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     rows have more or fewer cells than the header (cut off, or two tables in one file).
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as f:
+        with open_table(path) as f:
             lines = [row for row in csv.reader(f, strict=True) if row]
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file") from None
+    except UntrustedFileError as e:
+        raise UnreadableError(f"{path}: {e.strerror}") from e
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise UnreadableError(f"{path}: not a readable CSV ({e}); is it complete?") from e
     if not lines:

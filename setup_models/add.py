@@ -13,8 +13,9 @@ from perf.conversion.model_inputs import OpenDims, Override, Overrides, list_ent
 from perf.request.command_parser import CommandParser
 from perf.request.custom_ops import find_libraries
 from perf.request.given_data import find_given_sets, require_given
+from perf.request.input_numbers import read_range
 from perf.request.locations import new_models_folder
-from perf.request.model_list import is_ort_format, read_range
+from perf.request.model_list import is_ort_format
 from perf.request.programs import command_of
 from setup_models import model_list_rows as rows
 from setup_models.model_list_rows import FILE_NAME, Addition, Row

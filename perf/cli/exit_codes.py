@@ -9,7 +9,7 @@ from comparison.cell_summary import UnreadableError
 from perf.execution.run_lifecycle import RunCutShortError, TablesNotWrittenError
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
-from perf.request.any_terminal import any_terminal
+from perf.request.any_terminal import any_terminal, shown
 from perf.request.environments import EnvironmentsError
 from perf.request.exit_status import BUG, CANNOT_SERVE, OK
 from perf.request.model_list import ModelListError
@@ -45,5 +45,5 @@ def _status_of(work: Callable[[], int]) -> int:
 
 
 def _error(line: str, status: int) -> int:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {shown(line)}", file=sys.stderr)
     return status

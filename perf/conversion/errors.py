@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from perf.conversion.engine_errors import explain_too_new, explain_unknown_op
-from perf.request.any_terminal import any_terminal
+from perf.request.any_terminal import any_terminal, shown
 from perf.request.bad_request import BadRequestError
 from perf.request.exit_status import BUG, CANNOT_SERVE, OK
 
@@ -63,12 +63,13 @@ def run_command(command: Callable[[Sequence[str] | None], int], arguments: Seque
         with _ended_by(signal.SIGTERM, signal.SIGHUP), any_terminal():
             return command(arguments)
     except (UserError, BadRequestError) as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
+        print(f"error: {shown(str(refusal))}", file=sys.stderr)
         return CANNOT_SERVE
     except BrokenPipeError:
         return OK  # who read our output has seen enough
     except OSError as failed:
-        print(f"error: {failed.filename or 'this machine'}: {failed.strerror}", file=sys.stderr)
+        line = shown(f"{failed.filename or 'this machine'}: {failed.strerror}")
+        print(f"error: {line}", file=sys.stderr)
         return CANNOT_SERVE
     except KeyboardInterrupt:
         print("error: interrupted; run the same command again to go on", file=sys.stderr)

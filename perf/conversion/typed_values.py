@@ -10,7 +10,7 @@ from onnx import helper
 from perf.conversion.errors import BadModel
 from perf.conversion.signature import Value
 from perf.measure.tensor_io import CODED_BITS, MANTISSA_BITS, STRING
-from perf.request.model_list import read_number
+from perf.request.input_numbers import read_number
 
 _WORDS = {"true": 1, "false": 0}
 _SIGNED = (22, 26)  # of the coded integers: int4 and int2

@@ -92,7 +92,7 @@ class HistoryIndex:
             "SELECT cells.run_id AS run_id, cell, model, target, status, outcome, p50_ms, half_range_ms, "
             f"versions, digest FROM cells JOIN runs USING (run_id) {where} "
             "ORDER BY written_ns, cells.run_id, cell",
-            (cell,) if cell else (),
+            (_storable(cell),) if cell else (),
         )
         return tuple(
             IndexedCell(**{**dict(r), "versions": json.loads(r["versions"])}) for r in rows
@@ -175,23 +175,30 @@ def _take_in(connection: sqlite3.Connection, folder: Path, stamp: str) -> None:
     connection.execute(
         "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            folder.name, (folder / run_names.RUN_MARK).stat().st_mtime_ns, str(told.get("label") or ""),
-            str(host.get("hostname") or ""), _name_machine(host),
+            folder.name, (folder / run_names.RUN_MARK).stat().st_mtime_ns,
+            _storable(str(told.get("label") or "")),
+            _storable(str(host.get("hostname") or "")), _storable(_name_machine(host)),
             json.dumps({k: str(v) for k, v in facts.items() if v}),
             len(planned) if isinstance(planned, list) else len(rows),
             count[outcomes.PASS], count[outcomes.FAIL], count[outcomes.SKIPPED] + count[outcomes.NOT_RUN],
-            stamp, problem,
+            stamp, _storable(problem),
         ),
     )  # fmt: skip
     shapes = Counter(r.cell for r in rows)
     connection.executemany(
         "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (folder.name, _name_row(r) if shapes[r.cell] > 1 else r.cell, r.model, r.target, r.status,
-             r.outcome, r.p50_ms, r.launch_half_range_ms, json.dumps(dict(r.versions)), r.digest, r.wall_s)
+            (folder.name, _storable(_name_row(r) if shapes[r.cell] > 1 else r.cell), _storable(r.model),
+             _storable(r.target), r.status, _storable(r.outcome),
+             r.p50_ms, r.launch_half_range_ms, json.dumps(dict(r.versions)), _storable(r.digest), r.wall_s)
             for r in rows
         ],
     )  # fmt: skip
+
+
+def _storable(text: str) -> str:
+    """Text as SQLite takes it: what no UTF-8 can say is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _name_row(row: CellRow) -> str:

@@ -47,7 +47,7 @@ def balanced_rounds(
 ) -> Iterator[tuple[int, CellState]]:
     """Rounds of one launch per living cell; each second round runs the first one's order reversed, so
     that no cell is early more often than it is late."""
-    rng = random.Random(f"{options.seed}:{model}")
+    rng = random.Random(_seed(f"{options.seed}:{model}"))
     order = list(states)
     for number in range(options.launches):
         if number % 2:
@@ -86,6 +86,11 @@ def pair_cells(ab: Sequence[str], states: Sequence[CellState]) -> list[CellPair]
     return [CellPair(a, b) for a in first for b in second if a.cell.io == b.cell.io]
 
 
+def _seed(text: str) -> bytes:
+    """As a generator takes text, and what a file's name can hold that UTF-8 cannot."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def ab_rounds(
     options: Options, model: str, states: Sequence[CellState], spent: Callable[[], bool]
 ) -> Iterator[tuple[int, CellState]]:
@@ -94,7 +99,7 @@ def ab_rounds(
     A pair's launches follow each other in random order; every second round has the order of the one
     before reversed, so that neither side is early more often.
     """
-    chance = random.Random(f"{options.seed}:{model}:ab")
+    chance = random.Random(_seed(f"{options.seed}:{model}:ab"))
     going = pair_cells(options.ab, states)
     orders: list[tuple[CellPair, list[CellState]]] = []
     for number in range(options.launches):

@@ -17,6 +17,7 @@ from perf.request import cell_filter, given_data, stored_data, tolerances
 from perf.request import model_list as model_files
 from perf.request.flag_types import EpOptions, Shapes, spell_shape
 from perf.request.locations import models_folder
+from perf.request.model_file import digest_file
 from perf.request.options import BadRequestError, Options
 from perf.schema import shape_profiles
 from perf.schema.cell import (
@@ -280,7 +281,7 @@ def _backend_file_identity(path: str) -> dict[str, str]:
     """A backend's file and its digest: an edited one asks another question."""
     if not path:
         return {}
-    return {"file": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    return {"file": path, "sha256": digest_file(Path(path))}
 
 
 def _identifying_versions(environment: Environment) -> Environment:

@@ -37,6 +37,11 @@ def any_terminal() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def shown(text: str) -> str:
+    """A line that holds others' names: what would move the cursor, or end the line, is shown as its code."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _flush_or_exit(out: "_LeavableStream") -> None:
     out.flush()
     if out.lost:

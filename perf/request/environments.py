@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.locations import ENVIRONMENTS, environments_folder
+from perf.request.model_file import digest_file
 from perf.request.programs import command_of, install_command, is_set_up
 
 # What every process that holds an engine is told: no telemetry, no threads at import.
@@ -236,9 +237,10 @@ def _plugin(name: str, value: str) -> dict[str, str]:
     path = Path(library or ep_name).absolute()
     if not path.is_file():
         raise EnvironmentsError(f"--plugin {name}={value}: there is no library {path}")
-    digest = hashlib.sha256(
-        path.read_bytes()
-    ).hexdigest()  # a library built anew asks another question
+    try:
+        digest = digest_file(path)  # a library built anew asks another question
+    except OSError as e:
+        raise EnvironmentsError(f"--plugin {name}={value}: {e.strerror}") from e
     return {"target": name, "library": str(path), "ep_name": ep_name, "sha256": digest}
 
 

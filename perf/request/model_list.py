@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request import model_forms
+from perf.request.input_numbers import as_stored, read_ends, read_number, read_range, read_size
 from perf.request.locations import MODEL_LIST, models_folder
 from perf.request.model_file import Identity, digest_file, identify_model, lacks_external_data
 from perf.request.programs import command_of
@@ -200,9 +201,16 @@ def _broken(name: str, problem: str) -> ListedModel:
     return ListedModel(name, Path(), lambda: ModelFile(name, "", "", "", problem=problem))
 
 
+def _misnamed(name: str, path: Path) -> ListedModel:
+    shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _broken(shown, f"{str(path)!a}: no UTF-8 name, which engines ask for; rename it")
+
+
 def _name_of_row(entry: Any, number: int) -> str:
     named = entry.get("model_name") if isinstance(entry, dict) else None
-    return named if isinstance(named, str) and named else f"row_{number}"
+    if not isinstance(named, str) or not named:
+        return f"row_{number}"
+    return named if _is_name(named) else f"row_{number}"
 
 
 def _entry(
@@ -218,6 +226,7 @@ def _entry(
     first = forms[0] if forms else ModelForm(Format.PICKLE, str(folder), "unreadable")
     path = read_at(folder / entry["model_path"]) if onnx else Path(first.path)
     data = entry.get("test_data_path")
+    _check_name(str(path), where)
     half = read_at(folder / given) if (given := entry.get("model_path_fp16")) else None
     half_data = entry.get("test_data_path_fp16")
     libraries = [
@@ -292,8 +301,12 @@ def _absent_or_changed(files: Sequence[Path | None], sha256: str, declared: str)
 
 def _check_name(text: str, where: str) -> None:
     """Raise for what no file system takes as a name and no terminal shows."""
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    if not _is_name(text):
         raise _ValueOfRowError(f"{where}: {text!a:.60} holds a NUL or half a character")
+
+
+def _is_name(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _words(value: Any, where: str) -> tuple[str, ...]:
@@ -317,46 +330,15 @@ def read_override(value: Any, where: str) -> InputOverride:
     try:
         shape, bounds, fixed, kind = (value.get(k) for k in known)
         return InputOverride(
-            shape=None if shape is None else tuple(_size(d) for d in shape),
-            range=None if bounds is None else read_range(*bounds),
-            value=fixed if fixed is None or isinstance(fixed, str) else read_number(fixed),
+            shape=None if shape is None else tuple(read_size(d) for d in shape),
+            range=None if bounds is None else read_range(*read_ends(bounds)),
+            value=fixed
+            if fixed is None or isinstance(fixed, str)
+            else as_stored(read_number(fixed)),
             type=str(kind or ""),
         )
     except (AttributeError, TypeError, ValueError, OverflowError) as e:
         raise ModelListError(f'{where}: expected {{"shape": [1, 3], "range": [0, 1]}}: {e}') from e
-
-
-def read_range(low: Any, high: Any) -> tuple[int | float, int | float]:
-    """Both ends of a range, as a list or a flag spells them; raises ValueError, TypeError."""
-    bounds = read_number(low), read_number(high)
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"{low} is above {high}")
-    return bounds
-
-
-def read_number(given: Any) -> int | float:
-    """A finite number or its text; an integer that no float holds stays one. Raises ValueError, TypeError."""
-    whole = _whole(given)
-    try:
-        number = float(given if whole is None else whole)
-    except OverflowError as e:
-        raise ValueError(f"{str(given)[:20]}… is too large") from e
-    if not math.isfinite(number):
-        raise ValueError(f"{given} is not finite")
-    return number if whole is None or number == whole else whole
-
-
-def _whole(given: Any) -> int | None:
-    try:
-        return int(given) if isinstance(given, (int, str)) else None
-    except ValueError:
-        return None
-
-
-def _size(given: Any) -> int:
-    if (size := int(given)) != float(given) or size < 0:
-        raise ValueError(f"{given!r} is no size")
-    return size
 
 
 def _tolerance(value: Any, where: str) -> Tolerance:
@@ -435,6 +417,9 @@ def _single(path: Path) -> ListedModel:
 
 
 def _listed(name: str, path: Path, test_data: Path | None) -> ListedModel:
+    if not _is_name(str(path)):
+        return _misnamed(name, path)
+
     def load() -> ModelFile:
         is_it = identify_model(path)
         return ModelFile(

@@ -286,8 +286,11 @@ def check_affinity(options: Options) -> None:
         raise BadRequestError(f"--cpu_affinity {beyond[0]}: this machine's cores are {cores}")
 
 
-# What the folder of results calls its own: the newest run, the memory of failures, the seven tables.
-_NO_RUN_ID = re.compile(r"latest|verdicts\.jsonl|benchmark_.*\.csv", re.I)
+# What the folder of results calls its own: the newest run, the memory of failures, saved names,
+# the index, the seven tables.
+_NO_RUN_ID = re.compile(
+    r"latest|verdicts\.jsonl|baselines|history\.sqlite.*|benchmark_.*\.csv", re.I
+)
 
 
 def check_run_id(run_id: str, results: Path | None = None) -> str:

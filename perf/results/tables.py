@@ -24,6 +24,7 @@ from perf.results.trt_gap import GapRow, find_gaps
 from perf.schema import codec, strict_json
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.record import Record
+from perf.schema.untrusted_file import open_table
 
 # What a spreadsheet takes for a formula (OWASP, "CSV Injection"); a quote before it makes it text.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -157,7 +158,7 @@ def iterate_cells(path: Path) -> Iterator[CellRow]:
     A column that is missing is unknown in every row, unless a row cannot be told without it;
     columns that this version does not know are left out.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with open_table(path) as file:
         try:
             yield from _read_json(path, file) if path.suffix == ".jsonl" else _read_csv(path, file)
         except UnicodeDecodeError as e:

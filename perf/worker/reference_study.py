@@ -171,6 +171,9 @@ def _load_double(path: Path) -> DoubleModel:
     types = {t.data_type for t in model.graph.initializer} | {
         v.onnx_type for v in signature.inputs
     }
+    coded = tensor_io.CODED_BITS.keys() - HALVES
+    if any(v.onnx_type in coded for v in signature.inputs):  # fed as codes, not as their values
+        raise CannotEvaluate("inputs are of a type that numpy lacks")
     if types & HALVES:
         raise CannotEvaluate("the model itself is in half precision")
     return DoubleModel(model)

@@ -21,6 +21,7 @@ from perf.request.options import BadRequestError
         (NothingMeasurableError("nothing runs"), 2, "error: nothing runs\n"),
         (LockHeld("held"), 2, "error: held\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 2, "error: /x: No space left on device\n"),
+        (BadRequestError("a\nname \x1b[31mred"), 2, "error: a\\nname \\x1b[31mred\n"),
         (KeyboardInterrupt(), 130, "error: interrupted before anything ran\n"),
     ],
     ids=lambda x: type(x).__name__,

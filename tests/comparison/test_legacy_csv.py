@@ -1,5 +1,7 @@
 """The predecessor's tables: three generations of headers, what they support, what is wrong with a bad one."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,39 @@ def test_a_bad_file_costs_one_line(name: str) -> None:
     assert found.status == 2
     assert line in found.err
     assert found.err.count("\n") == 1
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_sparse_terabyte(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "cells.jsonl"])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (a_pipe, "it is a pipe, not a regular file"),
+        (a_sparse_terabyte, "1099511627776 bytes long, and 0 are there"),
+        (a_device, "it is a device, not a regular file"),
+    ],
+)
+def test_what_is_no_table_is_one_line_and_no_wait(
+    tmp_path: Path,
+    make: Callable[[Path], None],
+    says: str,
+    name: str,
+) -> None:
+    make(tmp_path / name)
+    answer = compare(str(tmp_path / name), str(tmp_path / name))
+    assert answer.status == 2
+    told = answer.err.splitlines()
+    assert len(told) == 1
+    assert says in told[0]

@@ -79,3 +79,15 @@ def test_a_thousand_runs_are_listed_from_the_index(tmp_path: Path) -> None:
     begun = time.monotonic()
     assert len(p50s(tmp_path)) == 1000
     print(f"1,000 runs: indexed in {first_s:.2f} s, then read in {time.monotonic() - begun:.2f} s")
+
+
+def test_a_run_that_names_half_a_character_harms_no_later_one(tmp_path: Path) -> None:
+    write_history(tmp_path, [1.0, 2.0])
+    for name in ("cells.jsonl", "run.json"):
+        path = tmp_path / "run0000" / name
+        told = path.read_text().replace('"label":"day 0"', '"label":"\\ud800"')
+        path.write_text(told.replace("CPUExecutionProvider", "CPU\\udce9"))
+    assert sorted(filter(None, p50s(tmp_path))) == [1.0, 2.0]
+    with open_index(tmp_path) as index:
+        assert [c.target for c in index.cells()][-1] == "CPU\\udce9"
+        assert len(index.cells(index.cells()[-1].cell)) == 1

@@ -71,6 +71,7 @@ def test_seed_004s_keys_and_ours_are_read(tmp_path: Path) -> None:
         ({"value": 2**53 + 1}, InputOverride(value=2**53 + 1)),
         ({"value": -(2**63)}, InputOverride(value=-(2**63))),
         ({"range": [2**53 + 1, 2**63 - 1]}, InputOverride(range=(2**53 + 1, 2**63 - 1))),
+        ({"value": 2**64 - 1}, InputOverride(value=str(2**64 - 1))),  # records hold int64
         ({"value": "012"}, InputOverride(value="012")),
         ({"value": True}, InputOverride(value=1.0)),
     ],
@@ -88,11 +89,12 @@ def test_an_override_is_read_and_written_to_a_cell_as_it_is_spelled(
     ("override", "says"),
     [
         ({"range": [3, 1]}, "3 is above 1"),
-        ({"range": [0, 1, 2]}, "takes 2 positional arguments"),
+        ({"range": [0, 1, 2]}, r"\[0, 1, 2\] is no \[lowest, highest\]"),
         ({"range": [0, float("inf")]}, "inf is not finite"),
         ({"value": float("nan")}, "nan is not finite"),
         ({"value": 10**400}, "is too large"),
-        ({"value": [1]}, "float"),
+        ({"value": [1]}, r"\[1\] is no number"),
+        ({"range": [0, 2**64 - 1]}, "18446744073709551615 is beyond int64"),
         ({"shape": [1.5]}, "1.5 is no size"),
         ({"shape": [-1, 3]}, "-1 is no size"),
     ],
@@ -338,3 +340,18 @@ def test_the_digest_covers_external_data_of_any_names_length(tmp_path: Path, len
     before = digest_model(folder / "model.onnx")
     (folder / name).write_bytes(b"\1" + b"\0" * 15)
     assert digest_model(folder / "model.onnx") != before
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ({"range": ["a", "b", "c"]}, "['a', 'b', 'c'] is no [lowest, highest]"),
+        ({"range": 3}, "3 is no [lowest, highest]"),
+        ({"value": [1, 2]}, "[1, 2] is no number"),
+        ({"range": [None, 1]}, "None is no number"),
+    ],
+)
+def test_an_override_that_is_no_number_is_told_in_words(
+    tmp_path: Path, override: dict[str, Any], says: str
+) -> None:
+    assert broken_and_whole(tmp_path, inputs={"x": override}).endswith(says)

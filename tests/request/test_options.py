@@ -239,7 +239,10 @@ def test_a_run_id_that_is_no_folder_name_is_refused(run_id: str) -> None:
         options.check_run_id(run_id)
 
 
-@pytest.mark.parametrize("run_id", ["latest", "verdicts.jsonl", "benchmark_latency_x.csv"])
+@pytest.mark.parametrize(
+    "run_id",
+    ["latest", "verdicts.jsonl", "benchmark_latency_x.csv", "baselines", "history.sqlite-wal"],
+)
 def test_a_run_id_that_the_folder_of_results_means_otherwise_is_refused(run_id: str) -> None:
     with pytest.raises(BadRequestError, match="means something else by that name"):
         options.check_run_id(run_id)

@@ -1,6 +1,8 @@
 """Wrong requests and interpreters that lack something: one clear line each, and nothing written."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +245,41 @@ def test_an_interpreter_of_the_wrapper_without_onnx_gets_the_command_that_fixes_
     assert one_line(said).endswith("`./perf.sh --setup` fixes it")
     assert not said.results.exists()
     assert ask(home, "--list", python=without).status == 0
+
+
+# Names
+
+
+@pytest.mark.parametrize("mode", ["validate", "benchmark"])
+def test_a_folder_whose_name_is_not_utf8_costs_its_own_cells_and_no_later_run(
+    home: Path, mode: str
+) -> None:
+    bad = Path(os.fsdecode(bytes(home / "models") + b"/fl\xfcte"))
+    shutil.copytree(home / "models/relu", bad)
+    said = ask(home, *QUICK, "-e", "cpu", "-r", mode)
+    assert said.status == 0, said.err
+    outcomes = {cell: type(r.outcome) for cell, r in said.records.items()}
+    assert outcomes["fl\\udcfcte::CPUExecutionProvider"] is ArtefactFailed
+    assert outcomes["relu::CPUExecutionProvider"] is Passed
+    shutil.rmtree(bad)
+    assert ask(home, *QUICK, "-e", "cpu", "-r", mode).status == 0
+
+
+def test_half_a_character_in_a_rows_name_costs_that_row_alone(home: Path) -> None:
+    row = {"working_directory": "models/relu", "model_path": "model.onnx", "test_data_path": "."}
+    rows = [{**row, "model_name": name} for name in ("a\ud800b", "nul\0", "whole")]
+    (home / "list.json").write_text(json.dumps(rows))
+    said = ask(home, *QUICK, "-e", "cpu", "-r", "both", "-m", "list.json")
+    assert said.status == 0, said.err
+    outcomes = {r.cell.model.name: type(r.outcome) for r in said.records.values()}
+    assert outcomes == {"row_0": ArtefactFailed, "row_1": ArtefactFailed, "whole": Passed}
+
+
+def test_a_sparse_terabyte_in_place_of_a_library_is_one_line(shared_home: Path) -> None:
+    sparse = shared_home / "vendor.so"
+    with sparse.open("wb") as file:
+        file.truncate(1 << 40)
+    try:
+        refused(shared_home, "--list", "--plugin", f"x={sparse}", says="1099511627776 bytes long")
+    finally:
+        sparse.unlink()

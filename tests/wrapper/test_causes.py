@@ -229,3 +229,20 @@ def test_dropout_is_chance_in_training_mode_alone(home: Path) -> None:
     said = run(home, targets="cpu")
     found = {r["model"]: (r["status"], r["not_reproducible"]) for r in said.cells.values()}
     assert found == {"training": ("Pass", ["y"]), "inference": ("Pass", [])}
+
+
+@pytest.mark.parametrize("onnx_type", [onnx.TensorProto.INT4, onnx.TensorProto.FLOAT8E5M2])
+def test_a_wrong_ep_is_blamed_where_inputs_are_of_a_type_that_numpy_lacks(
+    home: Path, onnx_type: int
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=onnx.TensorProto.FLOAT)], "small",
+        [helper.make_tensor_value_info("x", onnx_type, [2, 4])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 4])],
+    )  # fmt: skip
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10
+    ).SerializeToString()
+    (home / "small.onnx").write_bytes(model)
+    said = run(home, "down", input_data="random", more=("-m", "small.onnx"))
+    assert cause(fault(said, "small", "down")).startswith("the EP: ")
