@@ -110,21 +110,6 @@ def test_of_two_processes_on_one_run_id_one_is_refused(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("leases")
-def test_a_diagnosis_waits_for_a_run_that_measures(home: Path) -> None:
-    ask(home, *RUN[4:], "--models", "relu")
-    words = [sys.executable, "-m", "ep_perf", "diagnose", "relu::CPUExecutionProvider"]
-    with busy():
-        process = subprocess.Popen(
-            words, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert waiting(process).startswith("waiting for run other")
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    assert out == "relu::CPUExecutionProvider  Passed\n"
-
-
-@pytest.mark.usefixtures("leases")
 def test_resuming_a_run_that_still_runs_is_refused(home: Path) -> None:
     with busy():
         process = begun(home, "busy")
