@@ -36,6 +36,7 @@ def test_every_source_and_data_file_travels(wheel: Path) -> None:
     more = {
         "__init__.py",
         "__main__.py",
+        "api.py",
         "py.typed",
         "model_list.json",
         "environments.toml",

@@ -71,7 +71,7 @@ def test_a_full_disk_ends_the_run_with_status_2_and_a_way_to_go_on(home: Path, r
 
 
 def test_after_a_full_disk_the_run_is_finished_by_resume(home: Path) -> None:
-    done = run_in(2000, home)
+    done = run_in(2560, home)
     assert done.returncode == 2
     said = ask(home, "--resume")
     assert said.status == 0, said.err
