@@ -12,6 +12,7 @@ from perf.report.framework_tables import BACKENDS, Row, format_batches, format_d
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.flag_types import batch_sizes
+from perf.request.programs import command_of
 from perf.results import batch_memory, run_folder, run_names
 from perf.schema import outcomes
 from perf.schema.record import Record
@@ -26,12 +27,13 @@ TASKS = {  # the stand-ins of the tables that this one is of
 
 def make_parser() -> CommandParser:
     """The flags."""
+    prog = command_of(MODULE)
     parser = CommandParser(
-        f"python -m {MODULE}",
+        prog,
         "Throughput over batch sizes, by backend; where memory runs out, the sweep goes on.",
         examples=(
-            f"python -m {MODULE} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
-            f"python -m {MODULE} --runs result/RUN other/RUN",
+            f"{prog} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
+            f"{prog} --runs result/RUN other/RUN",
         ),
     )
     parser.add_argument("--batch_sizes", default="1,4,32", metavar="N,N", help="items fed at once")

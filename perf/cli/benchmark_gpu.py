@@ -12,6 +12,7 @@ from perf.cli.framework_run import Asked
 from perf.report.framework_tables import Row, format_precisions, format_runtimes
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 from perf.results import run_folder, run_names
 from perf.results.latency import summarise_latency
 from perf.schema.record import Record
@@ -25,16 +26,18 @@ _TARGETS = {
     ("fp32", "fp32"): "", ("fp32", "tf32"): "_tf32", ("fp32", "fp32+fp16"): "_fp32+fp16",
     ("fp32", "fp32+bf16"): "_fp32+bf16", ("fp16", "fp16"): "_fp16", ("bf16", "bf16"): "_bf16",
 }  # fmt: skip
+MODULE = "perf.cli.benchmark_gpu"
 
 
 def make_parser() -> CommandParser:
     """The flags, beside words such as n_iter=100."""
+    prog = command_of(MODULE)
     parser = CommandParser(
-        "python -m scripts.benchmark_gpu",
+        prog,
         f"Time an exported model. Words: {', '.join(f'{k}={v}' for k, v in KEYS.items())}.",
         examples=(
-            "python -m scripts.benchmark_gpu compile_run_path=RUN n_iter=100 load_ts=False amp_dtype=fp16",
-            "python -m scripts.benchmark_gpu compile_run_path=RUN --precisions fp32,fp16,fp32+fp16",
+            f"{prog} compile_run_path=RUN n_iter=100 load_ts=False amp_dtype=fp16",
+            f"{prog} compile_run_path=RUN --precisions fp32,fp16,fp32+fp16",
         ),
     )
     parser.add_argument("words", nargs="*", help="key=value")

@@ -6,6 +6,7 @@ from pathlib import Path
 from perf.cli import exported_run, framework_exports
 from perf.cli.exit_codes import run_and_report
 from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 
 KEYS = {"path": "weights/vitdet.pt", "image.height": "256", "image.width": "256", "env": ""}
 
@@ -13,7 +14,7 @@ KEYS = {"path": "weights/vitdet.pt", "image.height": "256", "image.width": "256"
 def make_parser() -> CommandParser:
     """Words such as path=FILE."""
     return exported_run.make_parser(
-        "python -m scripts.download_model", "Make the weights of the detection model.", KEYS
+        command_of("perf.cli.download_model"), "Make the weights of the detection model.", KEYS
     )
 
 

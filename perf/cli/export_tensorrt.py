@@ -8,6 +8,7 @@ from perf.cli.exit_codes import run_and_report
 from perf.cli.exported_run import MODEL, ExportedRun
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
+from perf.request.programs import command_of
 
 KEYS = {
     "out": "", "model": "vitdet", "weights": "", "image.height": "256", "image.width": "256",
@@ -18,7 +19,7 @@ KEYS = {
 def make_parser() -> CommandParser:
     """Words such as image.height=256."""
     return exported_run.make_parser(
-        "python -m scripts.export_tensorrt", "Export the detection model to a folder.", KEYS
+        command_of("perf.cli.export_tensorrt"), "Export the detection model to a folder.", KEYS
     )
 
 

@@ -12,9 +12,10 @@ from perf.request import model_forms
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.perf_run_config import PerfRunConfig, read_config
+from perf.request.programs import command_of
 from perf.schema.record import Record
 
-PROGRAM = "perf_run.py"
+MODULE = "perf.cli.perf_run"
 _INT8 = {
     "tensorrt": "an engine computes in what it was built in: name fp32, and an engine built in int8",
     "torch_tensorrt": "calibrators left TensorRT with version 11: quantise the model, then name fp32",
@@ -23,9 +24,10 @@ _INT8 = {
 
 def make_parser() -> CommandParser:
     """The flags."""
+    prog = command_of(MODULE)
     parser = CommandParser(
-        PROGRAM, "Run one model on several backends as a YAML file says, and print one table.",
-        examples=(f"python {PROGRAM} --config=config/vgg16.yml",),
+        prog, "Run one model on several backends as a YAML file says, and print one table.",
+        examples=(f"{prog} --config=config/vgg16.yml",),
     )  # fmt: skip
     parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the YAML file")
     parser.add_argument(

@@ -11,7 +11,7 @@ from perf.report.framework_tables import BACKENDS, Row, format_detection
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
 
-PROGRAM = "run_blade.py"
+MODULE = "perf.cli.run_blade"
 NETWORKS = "setup_models.networks.detectors"
 MODELS = {  # by test: the entry point, and whether its source is scripted
     "testCascadeRCNN": ("cascade_rcnn", False),
@@ -35,9 +35,10 @@ TARGETS = {
 
 def make_parser() -> CommandParser:
     """The flags."""
+    prog = command_of(MODULE)
     parser = CommandParser(
-        PROGRAM, "Detection models, eager against each optimiser, in fp32 and fp16.",
-        examples=(f"python {PROGRAM} --model testRetinaNet",),
+        prog, "Detection models, eager against each optimiser, in fp32 and fp16.",
+        examples=(f"{prog} --model testRetinaNet",),
     )  # fmt: skip
     parser.add_argument("--model", choices=list(MODELS), required=True, help="the model")
     parser.add_argument("--iterations", type=int, default=200, metavar="N", help="timed runs")

@@ -34,7 +34,7 @@ def test_every_verb_has_its_help_under_its_own_name(
         (["models", "ad"], "ep-perf models has no 'ad'; nearest is add"),
         (["--versoin"], "nearest is --version"),
         (["models"], "which verb? add, check, fetch, offline, packages, convert, infer_shapes"),
-        ([], "which verb? run, diagnose, compare, report, results, models, env"),
+        ([], "which verb? run, diagnose, compare, report, results, models, frameworks, env"),
         (["run", "--lauches", "3"], "nearest to --lauches is --launches"),
         (["env", "lst"], "invalid choice: 'lst'"),
         (["--print_completion", "fish"], "--print_completion takes one of bash, zsh, tcsh"),
