@@ -17,6 +17,7 @@ class Metric(StrEnum):
     MEAN = "latency_mean"
     TAIL_RATIO = "latency_slow_end"  # p90 over p10 of a launch: what some of the runs cost more
     P99 = "latency_p99"
+    DEVICE = "device_time"  # its kernels' own, by the device's clock
     SESSION = "session_creation"
     HOST_MEMORY = "host_memory"
     GPU_MEMORY = "gpu_memory"

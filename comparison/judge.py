@@ -27,7 +27,7 @@ from perf.stats.summary import POWER_Z
 LEAST_MIB = 8.0
 BUSY = 0.5  # of the launches
 # Of a cell that was fed several shapes, these are told of each; the rest is of its launches, and told once.
-PER_SHAPES = frozenset({Metric.P50, Metric.MEAN, Metric.TAIL_RATIO, Metric.P99})
+PER_SHAPES = frozenset({Metric.P50, Metric.MEAN, Metric.TAIL_RATIO, Metric.P99, Metric.DEVICE})
 # Status is judged whatever differs: a failure after an update is what people look for.
 IRRELEVANT: Mapping[Metric, frozenset[str]] = {
     Metric.ACCURACY: frozenset({"protocol", "io"}),
@@ -104,7 +104,29 @@ def judge_cells(
         verdict = _conclude(x, criteria.least(x.metric), level, is_believed=is_believed)
         lines.append(_make_line(x.pair, x.metric, verdict))
     order = {metric: at for at, metric in enumerate(Metric)}
-    return tuple(sorted(lines, key=lambda x: (x.name, order[x.metric])))
+    return tuple(sorted(tell_launching_apart(lines), key=lambda x: (x.name, order[x.metric])))
+
+
+def tell_launching_apart(lines: Sequence[Line]) -> Iterator[Line]:
+    """Of a slower p50, where it is known: whether the device takes longer too, or launching costs more."""
+    devices = {x.name: x.verdict for x in lines if x.metric is Metric.DEVICE}
+    for line in lines:
+        if line.metric is Metric.P50 and isinstance(line.verdict, Slower):
+            match devices.get(line.name):
+                case Slower():
+                    yield _add_note(line, line.verdict, "the device takes longer too")
+                    continue
+                case Same() | Faster():
+                    yield _add_note(line, line.verdict, "not on the device: launching costs more")
+                    continue
+                case _:
+                    pass
+        yield line
+
+
+def _add_note(line: Line, verdict: Slower, text: str) -> Line:
+    note = "; ".join(filter(None, (verdict.note, text)))
+    return replace(line, verdict=replace(verdict, note=note))
 
 
 def find_two_sided(p_up: Sequence[float], rate: float) -> tuple[bool, ...]:

@@ -20,6 +20,7 @@ from comparison.cell_summary import (
 )
 from perf.results import cell_figures, findings, latency, run_folder
 from perf.results.cell_row import CellRow, format_signature
+from perf.results.device_time import launch_median_ms
 from perf.results.host_records import host_name
 from perf.results.latency import NS_PER_MS
 from perf.results.shapes import ShapedRecord, split_by_shapes
@@ -171,7 +172,14 @@ def summarise_record(
     """What a comparison needs to know of one record and one of its input shapes, and of its host."""
     found, shapes = part.record, cell_figures.format_shapes(part.record.cell)
     cell, check = found.cell, check_launch(found)
-    launches = tuple(_summarise_launch(x, found) for x in found.launches if x.kind == "measure")
+    device_ms = {
+        x.round: launch_median_ms(x.device_timed) for x in found.launches if x.device_timed
+    }
+    launches = tuple(
+        _summarise_launch(x, found, device_ms.get(x.round))
+        for x in found.launches
+        if x.kind == "measure"
+    )
     detail = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
     disturbances, disturbed = _find_disturbances(found)
     return CellSummary(
@@ -209,13 +217,16 @@ def _record_conditions(found: Record, machine: Mapping[str, str]) -> Mapping[str
     return {k: v for k, v in known.items() if v} | {"options": options}
 
 
-def _summarise_launch(x: Launch, found: Record) -> LaunchSummary:
+def _summarise_launch(x: Launch, found: Record, device_ms: float | None) -> LaunchSummary:
+    """A measure launch, with the device's time by the device launch of its round."""
     samples = x.timed.samples_ns if x.timed and latency.is_published(found) else ()
     values = _summarise_samples(samples)
     if samples:
         ordered = sorted(samples)
         values[Metric.P50] = quantile(ordered, 0.25) / NS_PER_MS  # moves as p50 does, less noisy
         values[Metric.TAIL_RATIO] = tail_ratio(ordered)
+    if samples and device_ms is not None:
+        values[Metric.DEVICE] = device_ms
     if x.created:
         values[Metric.SESSION] = x.created.seconds
     for metric, memory in ((Metric.HOST_MEMORY, x.host_memory), (Metric.GPU_MEMORY, x.gpu_memory)):
@@ -290,6 +301,7 @@ def summarise_row(row: CellRow) -> CellSummary:
         Metric.P50: row.p50_ms,
         Metric.MEAN: row.mean_ms,
         Metric.P99: row.p99_ms,
+        Metric.DEVICE: row.device_ms,
         Metric.SESSION: row.creation_second_s,
         Metric.HOST_MEMORY: row.host_peak_mib,
         Metric.GPU_MEMORY: row.gpu_peak_mib,

@@ -10,6 +10,7 @@ COLUMNS = (
     "cell", "exact_outcome", "p50_ms", "launch_half_range_ms", "synchronised", "creation_cold_s", "creation_second_s",
     "gpu_peak_mib", "gpu_baseline_mib", "gpu_scope", "energy_counter_j_per_run", "energy_integrated_j_per_run",
     "average_w", "sm_mhz", "memory_mhz", "temperature_c", "throttled_share", "throttle_reasons", "gpu_others",
+    "device_ms", "device_half_range_ms", "device_busy_ms", "device_kernels", "device_time_source", "host_bound_pct",
     "relative_norm", "isolation", "detail",
 )  # fmt: skip
 

@@ -58,6 +58,22 @@ class Session(Protocol):
         ...
 
 
+class Watched(Session, Protocol):
+    """A session of a backend that is `watched`: its runs can be had one by one."""
+
+    def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], object]:
+        """run(i), as `time` times it: of feed i, ended on the device when it returns."""
+        ...
+
+
+class Captured(Session, Protocol):
+    """A session of a cell with `cuda_graph`."""
+
+    def compare_replays(self, feed: Tensors) -> Iterator[tuple[str, Tensors, Tensors]]:
+        """For several inputs: a name, the outputs of a replay, and those of a run without the graph."""
+        ...
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """A name and a precision that a backend serves, and what else users call it."""
@@ -90,6 +106,10 @@ class ProbeResult:
     errors: Mapping[str, str] = field(default_factory=dict)
     trtexec: str = ""
     libraries: Mapping[str, str] = field(default_factory=dict)  # of engines: sha256 by file name
+
+
+def _fits(_compute_capability: str) -> str:
+    return ""
 
 
 def _registers_nothing(_cell: Cell) -> None:
@@ -129,6 +149,12 @@ class Backend:
     takes_profiles: bool = False  # --trt_profile reaches it as the trt_profile_* options
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
+    cuda_graphs: bool = False  # a cell's cuda_graph reaches it
+    watched: bool = (
+        False  # its sessions have a `runner` whose runs a device's trace can be taken of
+    )
+    # why a device of a compute capability ("9.0"; "": unknown) cannot run it, "" where it may
+    unfit_for: Callable[[str], str] = _fits
     serves_plugins: bool = False  # its targets are declared in environments.toml
     formats: tuple[Format, ...] = (Format.ONNX,)  # what it loads, what it likes best first
     # what a form takes, and so whose eager outputs in fp32 on the CPU all targets of that model are held to

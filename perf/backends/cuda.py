@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from perf.backends import Backend, ProbeResult, Session, TargetSpec, Unsupported
+from perf.backends._ort.graph_session import GraphSession
 from perf.backends._ort.provider import missing_provider
 from perf.backends._ort.session import OrtSession, Providers, SessionSpec
 from perf.machine.gpus import device_ordinal
@@ -20,14 +21,15 @@ def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session
     spec = SessionSpec(
         model_path(cell), providers, device="cuda", device_id=device_number(cell), typed=True
     )
-    return OrtSession.open(cell, launch_dir, spec)
+    kind = GraphSession if cell.cuda_graph else OrtSession
+    return kind.open(cell, launch_dir, spec)
 
 
 def cuda_options(cell: Cell) -> dict[str, str]:
     """The provider's options: the device and the math mode are the cell's, the rest what the user gave."""
-    return {"device_id": str(device_number(cell)), "use_tf32": str(int(cell.tf32))} | dict(
-        cell.options
-    )
+    asked = {"device_id": str(device_number(cell)), "use_tf32": str(int(cell.tf32))}
+    graph = {"enable_cuda_graph": "1"} if cell.cuda_graph else {}
+    return asked | dict(cell.options) | graph
 
 
 def device_number(cell: Cell) -> int:
@@ -75,4 +77,6 @@ BACKEND = Backend(
     needs_gpu=True,
     half_artefact=True,
     options_flag="cuda_ep_options",
+    cuda_graphs=True,
+    watched=True,
 )

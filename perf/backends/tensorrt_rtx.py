@@ -7,6 +7,8 @@ from perf.backends import Backend, ProbeResult, Session, TargetSpec
 from perf.backends._tensorrt import python_session
 from perf.schema.cell import Cell, Precision
 
+# compute capabilities of which it was seen to build an engine, and to refuse to load it
+REFUSED = frozenset({"9.0"})
 PACKAGES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
@@ -16,12 +18,22 @@ def open_session(cell: Cell, launch_dir: Path) -> AbstractContextManager[Session
 
 
 def missing(found: ProbeResult) -> str:
-    """It needs its own package; whether the board is an RTX is seen when a cell is opened."""
+    """It needs its own package; whether the board serves it is looked at when cells are planned."""
     if any(v.startswith(("tensorrt-rtx", "tensorrt_rtx")) for v in found.versions):
         return ""
     return (
         "no TensorRT for RTX there; it needs tensorrt-rtx-cu13-bindings==1.7.1.116, "
         "tensorrt-rtx-cu13-libs==1.7.1.116 and cuda-bindings==13.5.0"
+    )
+
+
+def refuse_device(compute_capability: str) -> str:
+    """Why a device is none that engines load on; "" where that is not known."""
+    if compute_capability not in REFUSED:
+        return ""
+    return (
+        f"TensorRT for RTX loads no engine on a device of compute capability {compute_capability}: "
+        "it serves RTX boards; TensorRT itself serves this one (-e trt)"
     )
 
 
@@ -34,6 +46,7 @@ BACKEND = Backend(
     missing=missing,
     builds=True,
     needs_gpu=True,
+    unfit_for=refuse_device,
     half_artefact=True,  # strongly typed, as TensorRT 11: half precision is the model's own
     options_flag="trt_ep_options",
     takes_profiles=True,

@@ -184,9 +184,18 @@ class Scheduler:
                 self._launch(request)
             if self.options.launches == 1 and state not in self.canaries:
                 self._try_fewer_threads(state)
+                self._watch_devices([state])
                 self._end_cell(state)
         for state in states:
             self._try_fewer_threads(state)
+        self._watch_devices(states)
+
+    def _watch_devices(self, states: Sequence[CellState]) -> None:
+        """The launches that tell a device's own time; what becomes of one is no outcome of its cell."""
+        for number, state in measure_order.device_rounds(self.options, states):
+            self.screen.show_progress(f"watching the device run {state.cell.id}")
+            request = measure_order.device_request(self.context, state, number)
+            state.launches.append(self._launch(request).launch)
 
     def _try_fewer_threads(self, state: CellState) -> None:
         """Where a cell asks for more threads than there are CPUs: one launch beside it with as many."""

@@ -22,6 +22,7 @@ class Gpu:
     board_limit_w: (
         float | None
     )  # the power limit enforced; a board's nominal figure, not a measurement
+    compute_capability: str = ""  # 9.0; "": NVML does not say
 
 
 def variables_for(gpu: Gpu) -> Mapping[str, str]:
@@ -141,7 +142,18 @@ def _gpu(library: Any, index: int, driver: str, cuda: str) -> Gpu:
         driver=driver,
         cuda_driver=cuda,
         board_limit_w=limit_w,
+        compute_capability=_compute_capability(library, handle),
     )
+
+
+def _compute_capability(library: Any, handle: Any) -> str:
+    ask = getattr(library, "nvmlDeviceGetCudaComputeCapability", None)
+    if ask is None:  # an older binding
+        return ""
+    try:
+        return ".".join(map(str, ask(handle)))
+    except library.NVMLError:
+        return ""
 
 
 def _text(value: Any) -> str:

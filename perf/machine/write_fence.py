@@ -30,6 +30,9 @@ _DEVICES = (
     "/dev/kfd",
     "/dev/accel",
 )
+# The threads of a process: CUDA's driver names those that it starts (…/comm), and without it gives error 304.
+# Of a process that is confined; those that it starts as programs have none.
+_OWN_THREADS = "/proc/self/task"
 
 
 @functools.cache
@@ -69,7 +72,7 @@ def confine_writes(folders: Iterable[Path]) -> str:
     if ruleset < 0:
         return _why("landlock_create_ruleset")
     try:
-        for path in (*folders, *_devices()):
+        for path in (*folders, *_devices(), Path(_OWN_THREADS)):
             if problem := _allow(libc, ruleset, path, rights):
                 return problem
         if libc.syscall(_RESTRICT, ruleset, 0) == 0:

@@ -24,6 +24,8 @@ from perf.schema.journal import Note
 from perf.schema.record import Launch, LaunchKind
 from perf.stats.sequential_test import Pair, Samples, StoppingRule, Undecided, decide
 
+MOST_DEVICE_LAUNCHES = 5  # of a cell: each costs a session
+
 
 def measure_order(
     options: Options,
@@ -132,6 +134,27 @@ def measure_request(
         gpu=state.backend.needs_gpu or bool(cell.gpu), round=number, writable=cache_of(cell),
         sources=state.sources,
     )  # fmt: skip
+
+
+def device_rounds(
+    options: Options, states: Sequence[CellState]
+) -> Iterator[tuple[int, CellState]]:
+    """Round numbers and the cells whose device is to be watched; none where the first look saw nothing."""
+    if not options.device_time or options.exec_prefix:
+        return
+    for number in range(min(options.launches, MOST_DEVICE_LAUNCHES)):
+        for state in states:
+            looks = [x.device_timed for x in state.launches if x.kind is LaunchKind.DEVICE]
+            if state.alive and not state.done and state.backend.watched and all(looks):
+                yield number, state
+
+
+def device_request(context: RunContext, state: CellState, number: int) -> LaunchRequest:
+    """One launch in which a trace of the device is taken, as a measure launch but for that."""
+    name = f"device_{number}"
+    request = measure_request(context, state, number)
+    folder = context.run.launch(state.cell, name)
+    return replace(request, kind=LaunchKind.DEVICE, name=name, folder=folder)
 
 
 def fewer_threads_request(context: RunContext, state: CellState) -> LaunchRequest | None:

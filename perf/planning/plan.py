@@ -105,6 +105,12 @@ def _refuse_contradictions(
             raise BadRequestError(
                 f"--ep_options {given.target}: no target of this run is meant; they are {named}"
             )
+    if options.cuda_graph != "off" and not any(o.backend.cuda_graphs for o in offers):
+        named = ", ".join(o.label for o in offers)
+        raise BadRequestError(
+            f"--cuda_graph {options.cuda_graph}: no target of this run captures CUDA graphs ({named}); "
+            "the CUDA EP does: -e cuda"
+        )
     try:
         shape_profiles.profile_options(options.trt_profile)
     except ValueError as e:
@@ -146,9 +152,11 @@ def _place_on_device(
     ):
         place = gpus.index(board)
         cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    failed = None if options.force else offer.probed.failed
-    why = offer.missing if not options.force else ""
-    return Planned(seal(cell), offer, why or form_choice.reason(cell.model, backend), failed)
+    form = form_choice.reason(cell.model, backend)
+    if options.force:
+        return Planned(seal(cell), offer, form)
+    unfit = backend.unfit_for(board.compute_capability) if board else ""
+    return Planned(seal(cell), offer, offer.missing or unfit or form, offer.probed.failed)
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:
@@ -165,9 +173,12 @@ def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell
     ios = {"off": (Io.HOST,), "on": (Io.DEVICE,), "both": (Io.HOST, Io.DEVICE)}[options.io_binding]
     asked = itertools.product(options.shape or ({},), options.batch_sizes or (0,))
     fed = [(s, batch, _inputs_digests(model, options, s, batch)) for s, batch in asked]
+    graphed = {"off": (False,), "on": (True,), "both": (False, True)}[options.cuda_graph]
+    graphs = graphed if offer.backend.cuda_graphs else (False,)  # other targets run as ever
     for extra in (EpOptions("", "", {}), *(e for e in named if e.name)):
-        for io, (shapes, batch, digests) in itertools.product(ios, fed):
+        for io, graph, (shapes, batch, digests) in itertools.product(ios, graphs, fed):
             parts = [f"io={io.value}"] if io is Io.DEVICE else []
+            parts += ["cuda_graph=on"] if graph else []
             if plain or extra.options:
                 parts.append(extra.name or _spell_options(plain))
             if options.session_config:
@@ -179,7 +190,8 @@ def _cells_of(model: ModelFile, offer: Offer, options: Options) -> Iterator[Cell
             made = _make_cell(model, offer, options, merged, io, variant, digests, shapes)
             cell = replace(made, batch=batch)
             for built in expand_builds(cell, options.builds if offer.backend.builds else 1):
-                yield replace(built, id=_cell_id(model, offer, built.variant))
+                found = _cell_id(model, offer, built.variant)
+                yield replace(built, id=found, cuda_graph=graph)
 
 
 def list_columns(offers: Sequence[Offer], options: Options) -> tuple[Column, ...]:

@@ -42,6 +42,7 @@ class Options:
     rtol: float | None
     atol: float | None
     io_binding: str
+    cuda_graph: str
     graph_enablement: str
     trt_ep_options: Mapping[str, str]
     cuda_ep_options: Mapping[str, str]
@@ -98,6 +99,7 @@ class Options:
     trt_profile: tuple[str, ...]
     keep_cache: str
     builds: int
+    device_time: bool
     retry_throttled: int
     devices: str
     allow_pickle: bool

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from perf.results import cell_figures as figures
 from perf.results import gains
 from perf.results.columns import ColumnSource, draw_row
+from perf.results.device_time import summarise_device
 from perf.results.latency import (
     Latency,
     collect_marks,
@@ -36,6 +37,14 @@ class RowSubject:
     def record(self) -> Record:
         """What was asked and what came of it."""
         return self.shaped.record
+
+    @property
+    def host_bound_pct(self) -> float | None:
+        """The share of a run in which the device waits."""
+        device = summarise_device(self.record)
+        if self.latency is None or device is None:
+            return None
+        return rounded(device.host_bound_pct(self.latency.summary.p50), 1)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -74,6 +83,7 @@ of_spread = of_latency.through(lambda latency: round_fields(latency.spread, 6))
 of_interval = of_latency.through(lambda latency: latency.spread.interval)
 of_gain = of_run.through(lambda run: run.gain)
 of_gain_interval = of_gain.through(lambda gain: gain.interval)
+of_device = of_run.through(lambda run: summarise_device(run.record) if run.latency else None)
 of_cold = of_record.through(figures.find_cold_creation)
 of_measured = of_record.through(measure_launches)
 of_first_run = of_record.through(check_launch).through(lambda launch: launch.first_run)
@@ -131,6 +141,7 @@ class CellRow:
     shape_count: int | None = of_shaped("input shapes of the cell: so many rows have its id", lambda x: x.count)
     inputs_from: tuple[str, ...] = of_cell("where the inputs came from: stored; given (--inputs); random, with seed and range; "
                                            "and what was assumed of them", figures.find_origins)
+    cuda_graph: bool | None = of_cell("whether runs were replays of a captured CUDA graph", lambda c: c.cuda_graph)
     # what came out
     status: str = of_outcome("Pass, Fail, Skipped or NotRun", outcomes.status)
     outcome: str = of_outcome("the exact outcome's name", outcomes.name)
@@ -181,6 +192,18 @@ class CellRow:
     cpu_gain_low_pct: float | None = of_gain_interval("95 % interval of the gain, low", lambda i: rounded(i.low, 4))
     cpu_gain_high_pct: float | None = of_gain_interval("95 % interval of the gain, high", lambda i: rounded(i.high, 4))
     cpu_gain_pairs: int | None = of_gain("launches paired by round that it rests on", lambda g: g.pairs)
+    device_ms: float | None = of_device("kernels' own time of a run, by the device's clock: median of launches of their own",
+                                        lambda d: rounded(d.spread.median))
+    device_half_range_ms: float | None = of_device("spread of these launches: half their range", lambda d: rounded(d.spread.half_range))
+    device_launches: int | None = of_device("launches in which the device was watched; none of them is timed by the host",
+                                            lambda d: d.spread.launches)
+    device_busy_ms: float | None = of_device("time of a run in which kernels, copies or fills were at work", lambda d: rounded(d.busy_ms))
+    device_kernels: int | None = of_device("kernels of a run", lambda d: d.kernels)
+    device_time_source: str = of_device("who told: cupti, the device's records of its activities", lambda d: d.source)
+    device_launch_p50s_ms: tuple[float, ...] = of_device("kernels' time of each of these launches, in the order they ran",
+                                                         lambda d: tuple(round(m, 6) for m in d.medians_ms))
+    host_bound_pct: float | None = of_run(
+        "share of a run in which the device waits: what p50_ms has more than device_busy_ms", lambda run: run.host_bound_pct)
     # session
     creation_cold_s: float | None = of_cold("first session creation: no engine cached, alone on the machine",
                                             lambda created: rounded(created.seconds))

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perf.results.device_time import HOST_BOUND_PCT, suggest_remedies, summarise_device
 from perf.results.findings import impossible_reason
 from perf.schema.journal import Stage, Timed
 from perf.schema.record import (
@@ -163,7 +164,27 @@ def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, 
             f"them ({_share_waited(crowded)} of their time was waiting); set --intra_op_threads"
         )
     notes = (n.text for x in launches for n in x.notes if n.key == THREADS_NOTE)
-    return (*out, *dict.fromkeys(notes))
+    return (*out, *dict.fromkeys(notes), *_describe_host_bound(records))
+
+
+def find_host_bound_pct(record: Record) -> float | None:
+    """The share of a published run in which the device waits, where that is so much that it is told."""
+    found, device = summarise_latency(record), summarise_device(record)
+    share = device.host_bound_pct(found.summary.p50) if found and device else 0.0
+    return share if share > HOST_BOUND_PCT else None
+
+
+def _describe_host_bound(records: Sequence[Record]) -> list[str]:
+    """A line on the cells whose device mostly waits, and what would help."""
+    bound = [r for r in records if find_host_bound_pct(r) is not None]
+    if not bound:
+        return []
+    remedies = dict.fromkeys(words for r in bound for words in suggest_remedies(r.cell))
+    named = ", ".join(r.cell.id for r in bound[:3]) + (" …" if len(bound) > 3 else "")
+    return [
+        f"host-bound: in {len(bound)} cell{'' if len(bound) == 1 else 's'} ({named}) the device waits "
+        f"for more than {HOST_BOUND_PCT:g} % of a run; what may help: {', '.join(remedies)}"
+    ]
 
 
 def _share_waited(launches: Sequence[Launch]) -> str:
@@ -175,7 +196,7 @@ def _share_waited(launches: Sequence[Launch]) -> str:
 def mark_kind(mark: str) -> str:
     """A mark without what is its cell's alone, so that marks of many cells are told once."""
     kinds = {"shapes": "one of several input shapes"}
-    kinds |= {kind: kind for kind in ("preempted", "oversubscribed")}
+    kinds |= {kind: kind for kind in ("preempted", "oversubscribed", "host-bound")}
     return kinds.get(mark.partition(" ")[0], mark)
 
 
@@ -209,12 +230,14 @@ def collect_marks(record: Record) -> tuple[str, ...]:
     counters = [x.gpu_counters for x in launches]
     crowded = sum(map(was_oversubscribed, launches))
     others = found.preempted - crowded
+    waits_pct = find_host_bound_pct(record)
     marks = {
         "unchecked": describe_check(record) != "checked",
         _unchecked_outputs(record): count_unchecked_outputs(record),
         "overhead-bound": found.summary.p50 < OVERHEAD_BOUND_MS,
         f"preempted {others} of {found.spread.launches}": others,
         f"oversubscribed {crowded} of {found.spread.launches}": crowded,
+        f"host-bound {waits_pct or 0:.0f} %": waits_pct is not None,
         "failed in close": not isinstance(record.outcome, Passed),
         "throttled": any(c and c.throttled_share for c in counters),
         "gpu compute only": any(t.gpu_only for t in found.timed),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from perf.schema.cell import Cell, TestSet
-from perf.schema.journal import Placement, Timed
+from perf.schema.journal import DeviceTimed, Placement, Timed
 from perf.schema.record import GpuCounters, Launch, Record
 
 ShapeSignature: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]  # of a set's inputs, by name
@@ -71,6 +71,7 @@ def _take_launch(launch: Launch, mine: Collection[int], names: Collection[str]) 
     kept = replace(
         launch,
         timed=launch.timed and _take_samples(launch.timed, mine),
+        device_timed=launch.device_timed and _take_device_runs(launch.device_timed, mine),
         compared=tuple(c for c in launch.compared if c.set in names),
         gpu_counters=launch.gpu_counters and _without_energy(launch.gpu_counters),
         cpu_energy_j=None,
@@ -100,6 +101,15 @@ def _take_samples(timed: Timed, mine: Collection[int]) -> Timed:
         parts_ns={name: take(values) for name, values in timed.parts_ns.items()},
         runs_by_set=tuple(n for i, n in enumerate(timed.runs_by_set) if i in mine),
     )
+
+
+def _take_device_runs(timed: DeviceTimed, mine: Collection[int]) -> DeviceTimed | None:
+    kept = [k % max(1, timed.sets) in mine for k in range(len(timed.kernels_ns))]
+    kernels, busy = (
+        tuple(v for v, is_mine in zip(values, kept, strict=False) if is_mine)
+        for values in (timed.kernels_ns, timed.busy_ns)
+    )
+    return replace(timed, kernels_ns=kernels, busy_ns=busy, sets=len(mine)) if kernels else None
 
 
 def _sets_of_samples(timed: Timed) -> Sequence[int]:

@@ -213,6 +213,7 @@ class Cell:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of --shape, by input
     batch: int = 0  # of --batch_sizes: items fed at once; 0: as many as its inputs have
     form: ModelForm | None = None  # what the target loads; None: the ONNX file
+    cuda_graph: bool = False  # its runs are replays of a captured CUDA graph
 
     @property
     def folder(self) -> Path:
@@ -266,6 +267,8 @@ def digest_of(cell: Cell) -> str:
         identity["form"] = [cell.form.format.value, cell.form.sha256, cell.form.entry]
     if eager := cell.model.eager_form:
         identity["reference"] = eager.sha256
+    if cell.cuda_graph:  # not told where it is off, so that digests of earlier versions stand
+        identity["cuda_graph"] = True
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

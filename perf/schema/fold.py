@@ -10,6 +10,7 @@ from perf.schema.journal import (
     CellUnsupported,
     Compared,
     Created,
+    DeviceTimed,
     Event,
     ExceptionRaised,
     Finished,
@@ -100,6 +101,10 @@ def find_impossible(events: Sequence[Event], expected: Expectation) -> str:
                 return f"a run that took {min(samples)} ns"
             case Timed(samples_ns=samples) if 0 < expected.most_samples < len(samples):
                 return f"{len(samples)} timed runs where {expected.most_samples} were asked for"
+            case DeviceTimed(kernels_ns=kernels, busy_ns=busy) if doubt := _doubt_device(
+                kernels, busy
+            ):
+                return doubt
             case Compared(mismatched=wrong, total=total) if not 0 <= wrong <= total:
                 return f"{wrong} of {total} elements that differ"
             case Placed(placement) if any(n < 0 for n in placement.nodes.values()):
@@ -108,6 +113,14 @@ def find_impossible(events: Sequence[Event], expected: Expectation) -> str:
                 return f"a share of {share:g} of the layers"
             case _:
                 pass
+    return ""
+
+
+def _doubt_device(kernels: Sequence[int], busy: Sequence[int]) -> str:
+    if not kernels or len(kernels) != len(busy):
+        return f"{len(kernels)} runs with kernels' time, {len(busy)} with a device's"
+    if min(kernels) <= 0 or any(k > b for k, b in zip(kernels, busy, strict=True)):
+        return "kernels that took no time, or longer than their device was at work"
     return ""
 
 
@@ -179,8 +192,8 @@ def fold_launch(
                 out = replace(out, created=event)
             case FirstRun():
                 out = replace(out, first_run=event)
-            case Timed() if not find_impossible((event,), expected):
-                out = replace(out, timed=event)
+            case Timed() | DeviceTimed() if not find_impossible((event,), expected):
+                out = _with_times(out, event)
             case HostMemory():
                 out = replace(out, host_memory=event)
             case Compared():
@@ -198,6 +211,14 @@ def fold_launch(
             case _:
                 pass
     return out
+
+
+def _with_times(out: Launch, event: Timed | DeviceTimed) -> Launch:
+    match event:
+        case Timed():
+            return replace(out, timed=event)
+        case DeviceTimed():
+            return replace(out, device_timed=event)
 
 
 def without_account(launch: Launch, stage: Stage, why: str) -> Launch:

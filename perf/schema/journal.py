@@ -236,6 +236,18 @@ class Timed:
     )
 
 
+@with_tag("DeviceTimed")
+@dataclass(frozen=True)
+class DeviceTimed:
+    """The device's own time of each run of a launch that was watched for it, in nanoseconds, in order."""
+
+    kernels_ns: tuple[int, ...]  # in which a kernel was at work
+    busy_ns: tuple[int, ...]  # in which anything was: kernels, copies, fills
+    kernels: int  # of a run, their median
+    source: str  # cupti: the device's records of its activities
+    sets: int = 1  # the runs took turns with
+
+
 @with_tag("HostMemory")
 @dataclass(frozen=True)
 class HostMemory:
@@ -282,8 +294,7 @@ class Finished:
 Event: TypeAlias = (
     Began | WorkerStarted | Versions | CellUnsupported | ExceptionRaised | Created | FirstRun
     | Probed | Prepared | Compared | ReferenceStudied | Unreferenced | Placed | PrecisionEvidence | Timed
-    | HostMemory
-    | OutputsSaved | Artefact | Note | Finished
+    | DeviceTimed | HostMemory | OutputsSaved | Artefact | Note | Finished
 )  # fmt: skip
 EVENTS: tuple[type, ...] = typing.get_args(Event)
 

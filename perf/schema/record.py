@@ -12,6 +12,7 @@ from perf.schema.codec import with_tag
 from perf.schema.journal import (
     Compared,
     Created,
+    DeviceTimed,
     FirstRun,
     HostMemory,
     Note,
@@ -164,6 +165,7 @@ class LaunchKind(StrEnum):
     STUDY = "study"
     CHECK = "check"
     MEASURE = "measure"
+    DEVICE = "device"  # timed by the device alone: watched runs, whose latency is none
     PROBE = "probe"
 
 
@@ -230,6 +232,7 @@ class Launch:
     attested: PrecisionEvidence | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    device_timed: DeviceTimed | None = None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ _SAMPLES: tuple[Event, ...] = (
     Finished(0.5),
 )  # fmt: skip
 _SMALL_BYTES = 1 << 20
+DEVICE_NOTE = "device time"  # key of a note on why it is not known
+WITHOUT_GRAPH = "without the graph"
 
 
 class _Account:
@@ -143,6 +145,8 @@ def _launch(kind: LaunchKind, job: Path, folder: Path, account: _Account) -> Non
             _check(cells.read_cell(job), folder, account)
         case LaunchKind.MEASURE:
             _measure(replace(cells.read_cell(job), profile=False), folder, account)
+        case LaunchKind.DEVICE:
+            _watch_device(replace(cells.read_cell(job), profile=False), account, folder)
         case LaunchKind.PROBE:
             raise AssertionError("perf.worker.probe does these: it needs no numpy")
 
@@ -227,6 +231,9 @@ def _check(cell: Cell, folder: Path, account: _Account) -> None:
             _tell_compared(
                 account, cell, given, got, repeats=seen.find_repeats(given.name, feed, got)
             )
+        if cell.cuda_graph:
+            account.begin(Stage.VALIDATE)
+            _tell_replays(account, cell, session, feeds[0])
         _tell_memory(account, baseline)
         account.begin(Stage.PLACE)
         _tell_where(account, session.placement(), session.precision_evidence())
@@ -254,6 +261,42 @@ def _measure(cell: Cell, folder: Path, account: _Account) -> None:
             account.begin(Stage.VALIDATE)
             _tell_timed_outputs(account, cell, runs)
         account.begin(Stage.CLOSE)
+
+
+def _watch_device(cell: Cell, account: _Account, folder: Path) -> None:
+    """The runs of a measure launch in a trace of the device, which slows them: none is timed."""
+    from perf.measure import cupti, device_time
+
+    try:
+        with (
+            cupti.open_trace() as trace
+        ):  # before the engine: what it captures is seen from its beginning
+            backend = _load(cell, account)
+            feeds = _load_feeds(cell)
+            account.begin(Stage.CREATE)
+            with backend.open(cell, folder) as session:
+                account.begin(Stage.RUN)
+                run = cast("backends.Watched", session).runner(feeds, cell)
+                account.emit(device_time.time_device(run, len(feeds), cell.protocol, trace))
+                account.begin(Stage.CLOSE)
+    except cupti.TracingRefused as e:
+        account.emit(Note(DEVICE_NOTE, str(e)))
+
+
+def _tell_replays(account: _Account, cell: Cell, session: Session, feed: Tensors) -> None:
+    """What replays of a captured graph give, where it is not what the same session gives without it."""
+    from perf.worker import validate
+
+    compare = cast("backends.Captured", session).compare_replays
+    allowed, count = cell.tolerance.percent_mismatch, 0
+    for name, got, without in compare(feed):
+        count += 1
+        for one in validate.compare_set(name, got, without, cell):
+            if one.problem or one.mismatched * 100 > allowed * one.total:
+                account.emit(replace(one, reference=WITHOUT_GRAPH))
+    account.emit(
+        Note("cuda graph", f"replays of {count} inputs were held against runs {WITHOUT_GRAPH}")
+    )
 
 
 def _tell_timed_outputs(account: _Account, cell: Cell, runs: timing.TimedRuns) -> None:

@@ -38,6 +38,7 @@ class Made:
     runs: int = 40
     io: Io = Io.HOST
     run_delay: float = 0.0  # share of the timed loop
+    device_ms: float = 0.0  # kernels' time of a run; 0: nobody watched
 
 
 def cell_of(m: Made) -> Cell:
@@ -74,6 +75,8 @@ def record_of(m: Made, *, first_order: int = 0, order_step: int = 1) -> Record:
             i, [], began_s=float(i), order=first_order + order_step * i, created=Created(m.session_s),
             timed=timed, host_memory=HostMemory(50.0, 50.0 + m.host_mib), versions={"onnxruntime": m.version},
         ))  # fmt: skip
+        if m.device_ms:
+            launches.append(hand_made.watched(i, [m.device_ms] * 20))
     return Record(cell, m.outcome, tuple(launches), run_id="run")
 
 

@@ -14,7 +14,7 @@ from comparison.cell_summary import Metric, RunSummary
 from comparison.judge import Criteria, find_discoveries, find_two_sided, judge_cells
 from comparison.match import match_cells
 from comparison.run_records import summarise_record
-from comparison.verdict import Line, change_of, verdict_name
+from comparison.verdict import Line, Slower, change_of, verdict_name
 from perf.results.shapes import ShapedRecord
 from perf.schema.cell import Io
 from tests.comparison.runs import Made, record_of
@@ -126,3 +126,26 @@ def test_keeps_the_rate_when_nothing_changed() -> None:
 
 def test_of_nothing_nothing_is_discovered() -> None:
     assert find_two_sided([], 0.01) == ()
+
+
+@pytest.mark.parametrize(
+    ("device_ms", "verdict", "note"),
+    [
+        (4.0, "Same", "not on the device: launching costs more"),
+        (6.0, "Slower", "the device takes longer too"),
+        (0.0, "", ""),
+    ],
+)
+def test_a_slower_device_is_told_apart_from_dearer_launching(
+    device_ms: float, verdict: str, note: str
+) -> None:
+    known = 4.0 if device_ms else 0.0
+    before = side([Made(launch_ms=[5.0] * 5, device_ms=known)])
+    after = side([Made(launch_ms=[9.0] * 5, device_ms=device_ms)])
+    lines = {x.metric: x.verdict for x in judged(before, after)}
+    slower = lines[Metric.P50]
+    assert isinstance(slower, Slower)
+    assert slower.note.endswith(note)
+    assert ("device" in slower.note) == bool(note)
+    device = lines.get(Metric.DEVICE)
+    assert ("" if device is None else verdict_name(device)) == verdict

@@ -244,6 +244,20 @@ def test_repeated_builds_are_cells_of_their_own_of_targets_that_build(found: Pat
     assert all(c.digest for c in cells)
 
 
+def test_a_device_that_loads_no_engine_of_an_rtx_target_is_declined_before_it_is_tried(
+    found: Path,
+) -> None:
+    rtx = place("rtx", targets=("TensorRT_RTX",))
+    seen = replace(rtx.found, versions={"tensorrt-rtx-cu13-libs": "1.7"}, gpus=("NVIDIA H200",))
+    places = (PLACES[0], replace(rtx, found=seen))
+    for capability, why in (("9.0", "compute capability 9.0"), ("12.0", ""), ("", "")):
+        board = replace(TWO[0], compute_capability=capability)
+        words = ("-e", "rtx", "--models", "relu")
+        (cell,) = planned(found, *words, places=places, gpus=(board,))
+        assert why in cell.skip
+        assert bool(cell.skip) == bool(why)
+
+
 def test_models_take_turns_with_the_devices_and_a_models_cells_share_one(found: Path) -> None:
     words = ("-e", "cpu", "trt", "cuda", "--devices", "1,0")
     at = {p.cell.id: p.cell for p in planned(found, *words, places=TENSORRT, gpus=TWO)}

@@ -16,7 +16,7 @@ VALUES = {
     "running_mode": "both", "input_data": "zoo", "graph_enablement": "basic", "isolation": "spawn",
     "trt_ep_options": "a=1", "cuda_ep_options": "a=1", "session_config": "a=1", "shape": "x=1x2", "batch_sizes": "1,4",
     "ep_options": "cpu:a=1", "env": "n=python", "trt_profile": "x=1:2:3", "timeout": "5",
-    "io_binding": "on", "cpu_affinity": "0", "devices": "0", "min_ep_share": "0.5",
+    "io_binding": "on", "cpu_affinity": "0", "devices": "0", "min_ep_share": "0.5", "cuda_graph": "both",
     "test_times": "7", "percent_mismatch": "1", "rtol": "0.5", "atol": "1", "jobs": "2",
     "launches": "2", "warmup": "2", "min_time": "2", "max_time": "90", "seed": "2",
     "intra_op_threads": "2", "inter_op_threads": "2", "memory_limit": "2", "builds": "2",

@@ -75,7 +75,7 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
     known = Record(
         cell,
         Crashed(Stage.CLOSE, "SIGSEGV"),
-        tuple(launches),
+        (*launches, made.watched(0, [2.0, 2.2, 2.4], 0.8), made.watched(1, [2.3, 2.4, 2.5], 0.8)),
         "",
         1.5,
         (),
@@ -97,6 +97,8 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         engine_cached=True, creation_second_s=0.5, first_run_ms=12.5, first_run_second_ms=10.0, notes=("k: v",),
         references={"stored": 1}, unreferenced_outputs=0, timed_outputs_compared=0, native_stack=("f (lib.so)",),
         reference_noise=1e-6, from_fp64=2e-6, reference_from_fp64=1e-7, not_reproducible=("y",),
+        device_ms=2.3, device_half_range_ms=0.1, device_launches=2, device_busy_ms=3.1, device_kernels=91,
+        device_time_source="cupti", device_launch_p50s_ms=(2.2, 2.4), host_bound_pct=61.4, cuda_graph=False,
     )  # fmt: skip
     assert {k: getattr(found, k) for k in wanted} == wanted
     kinds = column_types(CellRow)
@@ -240,3 +242,16 @@ def test_shapes_notes_and_parts_are_told_once() -> None:
     found = row(replace(timed(launch), cell=replace(GOOD.cell, sets=sets, checked=False)))
     assert (found.input_shapes, found.notes) == ({"x": "2x3", "n": "scalar"}, ("k: v",))
     assert found.parts_p50_ms == {"h2d": 2.0, "compute": 5.0}
+
+
+def test_how_long_the_device_waits_is_told_beside_a_latency_alone() -> None:
+    """Launches of 8 and 9 ms, of which the device works 4.25 ms, or all."""
+    waiting = replace(GOOD, launches=(*GOOD.launches, made.watched(0, [4.0], 0.25)))
+    found = row(waiting)
+    assert (found.device_ms, found.device_busy_ms) == (4.0, 4.25)
+    assert found.host_bound_pct == pytest.approx(100 * (1 - 4.25 / (found.p50_ms or 0)), abs=0.05)
+    assert f"host-bound {found.host_bound_pct:.0f} %" in found.marks
+    busy = row(replace(GOOD, launches=(*GOOD.launches, made.watched(0, [9.5]))))
+    assert (busy.host_bound_pct, busy.marks) == (0.0, row(GOOD).marks)
+    failed = row(replace(waiting, outcome=FellBack("none of 4 nodes")))
+    assert (failed.device_ms, failed.host_bound_pct) == (None, None)

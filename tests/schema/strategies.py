@@ -45,6 +45,10 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         journal.Timed, st.lists(COUNTS, max_size=4).map(tuple), WORDS, COUNTS, COUNTS, COUNTS,
         st.none() | COUNTS, st.none() | COUNTS, st.booleans(),
     ),
+    st.builds(
+        journal.DeviceTimed, st.lists(COUNTS, max_size=3).map(tuple), st.lists(COUNTS, max_size=3).map(tuple),
+        COUNTS, WORDS,
+    ),
     st.builds(journal.HostMemory, FLOATS, FLOATS),
     st.builds(journal.OutputsSaved, SETS),
     st.builds(journal.Artefact, WORDS, st.dictionaries(WORDS, WORDS, max_size=2)),

@@ -30,6 +30,7 @@ OTHER = {
     "plugin": {"library": "x"},
     "min_ep_share": 0.75,
     "form": ModelForm(Format.TORCHSCRIPT, "/m.ts", "e" * 64),
+    "cuda_graph": not CELL.cuda_graph,
 }
 NOT_IDENTITY = {
     "id": "other", "digest": "0", "variant": "v", "provider": "P", "profile": not CELL.profile,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CPU = "CPUExecutionProvider"
 ARENA = "use_arena"  # its one option, 0 or 1
+NO_GRAPH = -1  # ORT's number for a run outside any graph
 
 Providers: TypeAlias = Sequence[tuple[str, Mapping[str, str]]]
 
@@ -100,6 +101,15 @@ def session_options(cell: Cell) -> Any:
     return options
 
 
+def graph_options(number: int) -> Any:
+    """RunOptions of a session that captures: which graph a run captures or replays; NO_GRAPH: none."""
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(number))
+    return options
+
+
 class OrtSession:
     """A loaded model; satisfies perf.backends.Session."""
 
@@ -132,14 +142,17 @@ class OrtSession:
         self._refuse_fallback()
         sets = len(feeds)
         with translate_errors(self._spec.device):
+            run = self.runner(feeds, cell)
             if cell.io is Io.HOST:
-                run = self._host_runner(feeds)
                 return time_runs(run, self._name_outputs, sets, cell, synchronised=True)
-            run_bound = self._bound_runner(feeds)
             if self._coded and self._spec.device != "cpu":
-                runs = time_runs(run_bound, lambda _: {}, sets, cell, synchronised=True)
+                runs = time_runs(run, lambda _: {}, sets, cell, synchronised=True)
                 return replace(runs, no_outputs="onnxruntime copies no such type from a device")
-            return time_runs(run_bound, self._bound_outputs, sets, cell, synchronised=True)
+            return time_runs(run, self._bound_outputs, sets, cell, synchronised=True)
+
+    def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], Any]:
+        """run(i), as it is timed: of feed i, from host to host or between bound tensors, ended on return."""
+        return self._host_runner(feeds) if cell.io is Io.HOST else self._bound_runner(feeds)
 
     def placement(self) -> Placement | None:
         """The assignment that ORT recorded, with time shares from a second, profiled session."""
@@ -204,6 +217,9 @@ class OrtSession:
             held = [values.values_of_feed(f) for f in grouped]
             return lambda i: run_values(names, held[i])
         run = self._session.run
+        if self._cell.cuda_graph:  # this run is of none: its tensors do not stay where they are
+            plain = graph_options(NO_GRAPH)
+            return lambda i: run(names, grouped[i], plain)
         return lambda i: run(names, grouped[i])
 
     def _bound_runner(self, feeds: Sequence[Tensors]) -> Callable[[int], Any]:
