@@ -1,4 +1,4 @@
-.PHONY: setup setup-dev lint environments test test-frameworks native torture locks image-test clean distclean
+.PHONY: setup setup-dev lint environments test framework-environments test-frameworks native torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
 SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh .github/actions/*.sh
@@ -48,12 +48,14 @@ locks: setup-dev # after a change of versions: the digests of what may be instal
 	.locks/bin/python -m perf.wrapper.write_locks --file tests/environments.toml
 	rm -r .locks
 
-test-frameworks: setup-dev # real PyTorch, OpenVINO and IREE: 1.9 GB of environments on first use
+framework-environments: setup-dev # PyTorch's CPU build, OpenVINO and IREE: 1.9 GB
 	$(PY) -m perf.cli.env build torch openvino_alone iree
 	$(MAKE) native
+
+test-frameworks: framework-environments # the real ones
 	$(PY) -m pytest -q -m frameworks tests/frameworks
 
-TORCH_PY = $(or $(TORCH_PYTHON),$(or $(EP_PERF_ENVS),.envs)/torch/bin/python)
+TORCH_PY = $(or $(TORCH_PYTHON),$(shell $(PY) -c 'from tests.frameworks.workplace import interpreter; print(interpreter("torch"))'))
 native: # build/benchmark: the C++ runtime, against the libtorch of the environment torch; needs CMake and g++
 	cmake -S perf/native -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$$($(TORCH_PY) -c 'import torch; print(torch.utils.cmake_prefix_path)')"
 	cmake --build build --target benchmark

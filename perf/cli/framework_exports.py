@@ -85,10 +85,12 @@ def time_natively(program: Path, model: Path, runs: int, warmup: int, threads: i
 
 def _run(command: list[str], what: str) -> None:
     try:
-        done = subprocess.run(
-            command, cwd=CODE, env=child_variables(), capture_output=True, text=True,
-            timeout=_PATIENCE_S, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="ep-perf-") as scratch:
+            # PyTorch leaves a folder of its compiler's in the system's one as it is imported
+            done = subprocess.run(
+                command, cwd=CODE, env={**child_variables(), "TMPDIR": scratch}, capture_output=True,
+                text=True, timeout=_PATIENCE_S, check=False, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
     except subprocess.TimeoutExpired as e:
         raise BadRequestError(f"{what}: not done after {_PATIENCE_S:.0f} s") from e
     if done.returncode:

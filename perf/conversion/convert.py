@@ -148,7 +148,7 @@ def _describe_half(run: HalfRun) -> str:
 
 def make_parser() -> CommandParser:
     """The flags of a conversion."""
-    prog = command_of("perf.conversion.convert")
+    prog = command_of("perf.cli.convert_model")
     parser = CommandParser(
         prog, "Convert a model to fp16, bf16 or int8, and check it against fp32 on the CPU EP.",
         examples=(

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from perf.request.environments import interpreter_of, is_built, load_environments
 from perf.request.locations import environments_folder
 from tests.asking import ROOT, Said, command
 
@@ -12,8 +13,10 @@ ENVIRONMENTS = ("torch", "openvino_alone", "iree")
 
 
 def interpreter(name: str) -> str:
-    """Where `make test-frameworks` has built an environment."""
-    return str(environments_folder() / name / "bin" / "python")
+    """Where `make framework-environments` has built an environment, or somebody put one by hand."""
+    spec = next(s for s in load_environments(ROOT / "environments.toml") if s.name == name)
+    by_hand = environments_folder() / name / "bin" / "python"
+    return interpreter_of(spec) if is_built(spec) else str(by_hand)
 
 
 @dataclass(frozen=True)

@@ -109,5 +109,5 @@ def test_every_program_has_a_verb() -> None:
     assert runnable - {v.module for v in VERBS} <= {
         "perf.results.column_docs", "perf.cli.benchmark", "comparison.comparison_script", "comparison.compare_latency",
         "comparison.new_failures", "setup_models.half", "setup_models.shapes", "perf.wrapper.write_locks",
-        "perf.fleet.shard", "perf.post.__main__",
+        "perf.fleet.shard", "perf.post.__main__", "perf.conversion.convert",
     }  # fmt: skip

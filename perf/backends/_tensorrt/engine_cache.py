@@ -28,7 +28,7 @@ def model_for(cell: Cell, weakly_typed: bool) -> str:
     if not cell.model.path_fp16:
         raise Unsupported(
             "TensorRT 11 builds what the model's types say: it needs the fp16 artefact, and there is none "
-            f"(model_path_fp16 in the model list, or {command_of('perf.conversion.convert')})"
+            f"(model_path_fp16 in the model list, or {command_of('perf.cli.convert_model')})"
         )
     return cell.model.path_fp16
 
