@@ -189,7 +189,7 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["--shape", "x=8xx3"], "'x=8xx3' is not name=8x3x224x224"),
         (["--ep_options", "cpu"], "--ep_options cpu: 'cpu' is not TARGET:key=value"),
         (["--trt_ep_options", "fast"], "'fast' is not key=value"),
-        (["--timeout", "later"], "--timeout later: could not convert"),
+        (["--timeout", "later"], "--timeout later: 'later' is no number"),
         (["--timeout", "0"], "--timeout 0: must be above 0"),
         (["--timeout", "sleep=3"], "unknown stage 'sleep'; stages are build, launch, prepare, register, run"),
         (["--min_ep_share", "2"], "must lie in 0…1"),
