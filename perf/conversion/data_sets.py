@@ -39,6 +39,7 @@ class _Stored:
     tensors: Mapping[str, np.ndarray]
     loose: bool = False  # of numpy's making, whose default types are 64 bits wide
     notes: tuple[str, ...] = field(default=())
+    position: int = -1  # the number of its file; -1: it has none
 
 
 def tensor_files(data_set: Path, kind: str) -> list[Path]:
@@ -115,9 +116,10 @@ def _match(
     if len(out) != len(named):
         raise BadModel(f"{data_set}: two {kind}*.pb files hold the same tensor name")
     notes = list[str]()
-    free = iter([v for v in values if v.name not in out])
     for stored in (s for s in read if s.name not in by_name):
-        value = next(free, None)
+        free = [v for v in values if v.name not in out]
+        at_its_number = [v for v in free if v in values[stored.position : stored.position + 1]]
+        value = next(iter([*at_its_number, *free]), None)
         if value is None:
             raise BadModel(f"{stored.where}: the model has only {len(values)} {kind}s")
         if stored.name:
@@ -137,8 +139,12 @@ def _read_all(data_set: Path, kind: str, signature: Signature) -> Iterator[_Stor
         return
     more = signature.overridable if kind == "input" else ()
     by_name = {v.name: v for v in (*values, *more)}
-    for position, path in enumerate(tensor_files(data_set, kind)):
-        yield _read(path, position, values, by_name)
+    paths = tensor_files(data_set, kind)
+    numbers = [_number(p.stem) for p in paths]
+    if len(set(numbers)) < len(numbers) or not all(0 <= n < len(values) for n in numbers):
+        numbers = list(range(len(paths)))  # they count from one, or not at all
+    for number, path in zip(numbers, paths, strict=True):
+        yield _read(path, number, values, by_name)
 
 
 def _read(
@@ -155,7 +161,7 @@ def _read(
         raise BadModel(f"{path}: truncated, or not a TensorProto ({e})") from e
     except Exception as e:  # numpy's errors and those of onnx's checker share no other base
         raise BadModel(f"{path}: the tensor's data do not fit its type and shape ({e})") from e
-    return _Stored(str(path), name, held)
+    return _Stored(str(path), name, held, position=position)
 
 
 def _fitted(stored: _Stored, value: Value, cast: bool, *, checked: bool) -> _Stored:

@@ -32,6 +32,7 @@ def adder(path: Path) -> Path:
         ({"input_0": "exporter's own name", "input_1": ""}, "ab"),
         ({"input0": "", "input1": ""}, "ab"),
         ({"input_2": "", "input_10": ""}, "ab"),
+        ({"input_1": "", "input_2": ""}, "ab"),
         ({"input_0": "b", "input_1": ""}, "ba"),  # what a name leaves is matched in order
     ],
 )
@@ -170,6 +171,18 @@ def test_sparse_weights_that_are_listed_as_inputs_are_no_inputs(tmp_path: Path) 
     assert list(read(folder)) == ["x"]
     put(folder, 0, "input_1", f32([2, 2, 2, 2]), "w")
     assert list(read(folder)) == ["x", "w"]
+
+
+def test_an_output_that_is_stored_alone_without_a_name_is_the_one_of_its_number(
+    tmp_path: Path,
+) -> None:
+    node = helper.make_node("Split", ["x"], ["first", "second"], axis=0)
+    folder = models.write(
+        tmp_path / "m", [node], {"x": (2,)}, {"first": (1,), "second": (1,)}, [], opset=13
+    )
+    put(folder, 0, "output_1", f32([7]), "")
+    signature = read_signature(folder / "model.onnx")
+    assert list(data_sets.read_outputs(folder / "test_data_set_0", signature)) == ["second"]
 
 
 def test_names_that_the_model_does_not_have_are_told(tmp_path: Path) -> None:
