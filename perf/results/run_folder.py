@@ -1,7 +1,6 @@
 """A run's folder: what lies where, who owns it, and how each finished thing is made durable."""
 
 import errno
-import os
 import re
 import secrets
 import socket
@@ -24,6 +23,7 @@ from perf.schema.version import stamp, without_version
 
 JSON_LIMIT = 64 << 20  # bytes
 DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")  # as atomic_file names them
+PLACES_OF_DRAFTS = (".*.tmp", "cells/*/*/*/.*.tmp", "cells/*/*/*/*/.*.tmp")
 DRAFT_OF_TABLE = re.compile(
     r"\.benchmark_(?:fail|latency|metrics|session|status|success|system_info)_(.+)\.csv\.[0-9a-f]{8}\.tmp"
 )
@@ -102,9 +102,10 @@ def own_run(run: RunFolder, *, fresh: bool) -> Iterator[RunFolder]:
 
 def _sweep_drafts(run: RunFolder) -> None:
     """Remove what a wrapper that was killed had not yet put in place: of this run, and tables of others."""
-    for folder, _, names in os.walk(run.root):
-        for name in filter(DRAFT.fullmatch, names):
-            Path(folder, name).unlink(missing_ok=True)
+    for pattern in PLACES_OF_DRAFTS:  # no deeper: a worker's folders may be nested without end
+        for path in run.root.glob(pattern):
+            if DRAFT.fullmatch(path.name) and not path.is_dir():
+                path.unlink(missing_ok=True)
     for path in run.results.glob(".benchmark_*.tmp"):
         if (found := DRAFT_OF_TABLE.fullmatch(path.name)) and not _is_written(run, found[1]):
             path.unlink(missing_ok=True)
