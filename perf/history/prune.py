@@ -11,6 +11,7 @@ from pathlib import Path
 from perf.results import run_names
 from perf.results.run_folder import read_json
 from perf.schema.file_lock import LockTaken, hold_lock
+from perf.schema.untrusted_tree import paths_below
 
 MADE_AGAIN = ("cache", "inputs", "references")  # what a run can make anew
 DAY_S = 24 * 3600.0
@@ -101,4 +102,4 @@ def _size(path: Path) -> int:
 
 
 def _files(path: Path) -> Collection[Path]:
-    return [path, *path.rglob("*")] if path.is_dir() else [path]
+    return [path, *paths_below(path)] if path.is_dir() else [path]

@@ -18,7 +18,7 @@ from perf.schema.cell import Cell, safe_name
 from perf.schema.file_lock import LockTaken, hold_lock
 from perf.schema.record import Launch, Record
 from perf.schema.untrusted_file import UntrustedFileError, read_whole
-from perf.schema.untrusted_tree import remove_tree
+from perf.schema.untrusted_tree import paths_below, remove_tree
 from perf.schema.version import stamp, without_version
 
 JSON_LIMIT = 64 << 20  # bytes
@@ -149,7 +149,8 @@ def read_finished_launch(folder: Path) -> Launch | None:
 
 def read_finished_launches(run: RunFolder) -> Iterator[Launch]:
     """Every launch that ended in an earlier part of this run."""
-    found = (read_finished_launch(path.parent) for path in run.root.rglob("launch.json"))
+    paths = (path for path in paths_below(run.root) if path.name == "launch.json")
+    found = (read_finished_launch(path.parent) for path in paths)
     return (launch for launch in found if launch is not None)
 
 

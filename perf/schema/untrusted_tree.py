@@ -1,4 +1,4 @@
-"""Removes a folder however deep somebody else nested it, following no link out of it."""
+"""Walks and removes a folder however deep somebody else nested it, following no link out of it."""
 
 import contextlib
 import os
@@ -32,6 +32,18 @@ def remove_tree(path: str | Path, folder: int | None = None) -> None:
                         moved += 1
                 os.rmdir(name, dir_fd=top)
     os.rmdir(path, dir_fd=folder)
+
+
+def paths_below(top: Path) -> Iterator[Path]:
+    """Every file, link and folder below a folder, as far as paths reach; what cannot be read is left out."""
+    folders = [top]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                yield path
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path)
 
 
 @contextlib.contextmanager
