@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from comparison.cell_summary import Metric
 from comparison.noise import MEASURED
@@ -62,9 +62,9 @@ def sort_worst_first(lines: Sequence[Line]) -> tuple[Line, ...]:
     return tuple(sorted(lines, key=rank))
 
 
-def make_rows(lines: Sequence[Line]) -> list[tuple[Value, ...]]:
+def make_rows(lines: Sequence[Line]) -> Iterator[tuple[Value, ...]]:
     """CSV rows under HEADER; what is unknown is None."""
-    return [_make_row(line) for line in sort_worst_first(lines)]
+    return map(_make_row, sort_worst_first(lines))
 
 
 def describe_common_shift(lines: Sequence[Line]) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
@@ -94,12 +94,12 @@ def tabulate_cells(
     )
 
 
-def to_csv(header: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
+def to_csv(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
     """RFC 4180 text, lines ended by CRLF; numbers stay numbers, what is unknown is empty."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([escape_formula(h) for h in header])
-    writer.writerows([[format_value(v) for v in row] for row in rows])
+    writer.writerows([format_value(v) for v in row] for row in rows)
     return out.getvalue()
 
 
