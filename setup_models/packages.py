@@ -178,7 +178,7 @@ def _packaged(entry: dict[str, Any], path: Path) -> PackagedModel:
         known = {key: value for key, value in said.items() if key != "pattern"}
         override = read_override(known, f"{path}: inputs.{name}")
         value, pattern = said.get("value"), said.get("pattern")
-        inputs[name] = Override(override.shape, override.range, value, pattern)
+        inputs[name] = Override(override.shape, override.range, value, pattern=pattern)
     return PackagedModel(**entry, inputs=inputs)
 
 

@@ -176,7 +176,9 @@ def _missing(found: ProbeResult) -> str:
     lost = [
         p for p in ("iree-base-compiler", "iree-base-runtime", "onnx") if p not in found.versions
     ]
-    return f"no {' and '.join(lost)} there: pip install {' '.join(lost)}" if lost else ""
+    return (
+        f"no {' and '.join(lost)} there: its environment has it (env build iree)" if lost else ""
+    )
 
 
 BACKEND = Backend(

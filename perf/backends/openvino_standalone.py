@@ -139,7 +139,11 @@ def _plain(value: Any) -> Any:
 
 
 def _missing(found: ProbeResult) -> str:
-    return "" if "openvino" in found.versions else "no openvino there: pip install openvino"
+    return (
+        ""
+        if "openvino" in found.versions
+        else "no openvino there: its environment has it (env build openvino_alone)"
+    )
 
 
 BACKEND = Backend(

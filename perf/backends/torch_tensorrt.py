@@ -164,14 +164,14 @@ def _imported(load: Callable[[str], Any]) -> Any:
     except (ImportError, OSError) as e:
         raise Unsupported(
             f"torch_tensorrt cannot be imported ({' '.join(str(e).split())[:200]}); it needs TensorRT's "
-            "libraries: pip install torch-tensorrt, from where NVIDIA's packages can be had"
+            "libraries, which NVIDIA's packages bring: name an interpreter that has both, --env NAME=PYTHON"
         ) from e
 
 
 def _missing(found: ProbeResult) -> str:
     if "torch-tensorrt" in found.versions or "torch_tensorrt" in found.versions:
         return ""
-    return "no torch-tensorrt there: pip install torch-tensorrt (it brings TensorRT's libraries)"
+    return "no torch-tensorrt there: an environment of yours may have it (--env NAME=PYTHON)"
 
 
 _PRECISIONS = (

@@ -227,7 +227,10 @@ def list_entries(
     found = {}
     for value in values:
         override = overrides.inputs.get(value.name, Override())
-        entry = {k: v for k, v in vars(override).items() if v is not None and k != "pattern"}
+        told = {k: v for k, v in vars(override).items() if k not in ("pattern", "type")}
+        entry = {k: v for k, v in told.items() if v is not None}
+        if override.type:
+            entry["type"] = override.type
         if override.value is not None:
             entry["value"] = fixed_value(value, override.value)
         is_open = value.dims is None or any(not isinstance(d, int) for d in value.dims)

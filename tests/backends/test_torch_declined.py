@@ -24,7 +24,7 @@ Open = Callable[[Cell, Path, Callable[[str], Any]], AbstractContextManager[Sessi
 @pytest.mark.parametrize(
     ("open_with", "fix"),
     [
-        (torch_tensorrt.open_with, "pip install torch-tensorrt"),
+        (torch_tensorrt.open_with, "--env NAME=PYTHON"),
         (torch_blade.open_with, "build it for this PyTorch"),
     ],
 )

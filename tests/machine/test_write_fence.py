@@ -35,4 +35,4 @@ def test_it_names_its_threads_as_cudas_driver_does_and_writes_nowhere_else(tmp_p
         [sys.executable, "-c", CONFINED, str(inside), str(outside)], cwd=ROOT, capture_output=True,
         text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert done.stdout.splitlines() == ["''", "written", "written", "Permission denied"]
+    assert done.stdout.splitlines() == ["None", "written", "written", "Permission denied"]

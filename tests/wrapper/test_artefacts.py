@@ -64,8 +64,8 @@ def test_block_lists_of_the_models_row_reach_the_converter(shop: Path) -> None:
         "model_name": "linear", "working_directory": "./linear/", "model_path": "model.onnx",
         "test_data_path": "./", "half": {"op_block_list": ["MatMul"]},
     }  # fmt: skip
-    (shop / "models" / "model_list.json").write_text(json.dumps([row]))
     plain = made(run(shop, "plain", "--models", "linear", "--keep_cache", "kept"))
+    (shop / "models" / "model_list.json").write_text(json.dumps([row]))
     listed = ("-m", "models/model_list.json", "--keep_cache", "kept")
     blocked = made(run(shop, "blocked", *listed))
     assert blocked.report["key"] != plain.report["key"]

@@ -217,7 +217,11 @@ def require_compiler() -> None:
 
 def missing(found: ProbeResult) -> str:
     """Why PyTorch cannot run in an environment, and what fixes it; "" where it can."""
-    return "" if "torch" in found.versions else "no torch there: pip install torch"
+    return (
+        ""
+        if "torch" in found.versions
+        else "no torch there: its environment has it (env build torch)"
+    )
 
 
 def takes_gpu(found: ProbeResult) -> bool:
