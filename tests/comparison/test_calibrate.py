@@ -11,6 +11,7 @@ from comparison import calibrate, noise
 from comparison.calibrate import estimate_noise
 from comparison.cell_summary import Metric
 from comparison.noise import CalibratedNoise, Noise, Profile
+from tests import models
 from tests.comparison.cases import scaled
 from tests.comparison.runs import Made, compare, write_run, write_two
 
@@ -108,14 +109,15 @@ def test_a_profile_survives_its_file_and_states_the_error_of_the_sequential_rule
 def test_it_launches_by_itself_and_the_comparison_then_says_so(
     home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    models.relu(home / "models" / "large", shape=(512, 1024))  # microseconds differ by factors
     monkeypatch.chdir(home)
-    words = ["-m", "models", "-e", "cpu", "--models", "linear", "--launches", "16"]
+    words = ["-m", "models", "-e", "cpu", "--models", "large", "--launches", "16"]
     assert calibrate.main(words) == 0
     told = capfd.readouterr().out
     profile = noise.read_profile()
     assert profile
-    assert "linear::CPUExecutionProvider/latency_p50: 16 launches" in told
-    assert profile.cells["linear::CPUExecutionProvider/latency_p50"].groups == 3
+    assert "large::CPUExecutionProvider/latency_p50: 16 launches" in told
+    assert profile.cells["large::CPUExecutionProvider/latency_p50"].groups == 3
     run = str(next(Path("result").glob("calibrate-*")))
     told = compare("-p", run, "-c", run).out
     assert "judged by this machine's noise, calibrated 20" in told
