@@ -118,7 +118,7 @@ def report(args: dict[str, str], ms: float) -> int:
     """Times of each request; transfers count where this version includes them by default or is told to."""
     queries = max(int(args["--iterations"]), round(float(args["--duration"]) * 1000 / ms))
     time.sleep(
-        (int(args["--warmUp"]) + queries * (ms + 0.5)) / 1000
+        (int(args["--warmUp"]) + queries * (2 * ms + 1)) / 1000
     )  # with transfers, as times tell
     off = (
         "--includeDataTransfers" not in args if VERSION == "11.1" else "--noDataTransfers" in args
