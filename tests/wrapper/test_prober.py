@@ -1,6 +1,5 @@
 """A vendor's first day: a plug-in library that crashes, hangs or raises as it is loaded, in a real engine."""
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from perf.schema.journal import Stage
 from perf.schema.record import Crashed, Passed, Raised, TimedOut
 from tests.asking import QUICK, Said, ask
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the libraries are compiled")
+pytestmark = pytest.mark.needs("cc", "gcc libc6-dev")
 
 HEAD = """
 #include <stdio.h>
