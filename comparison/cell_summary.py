@@ -1,8 +1,9 @@
 """What a comparison needs to know of a run and its cells, whichever file they were read from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import overload
 
 
 class UnreadableError(Exception):
@@ -42,6 +43,25 @@ class LaunchSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class QuartileLaunches(Sequence[LaunchSummary]):
+    """Launches of which a table knows the lower quartile alone, made when asked for: tables are long."""
+
+    p25s_ms: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.p25s_ms)
+
+    @overload
+    def __getitem__(self, at: int) -> LaunchSummary: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[LaunchSummary]: ...
+    def __getitem__(self, at: int | slice) -> LaunchSummary | Sequence[LaunchSummary]:
+        if isinstance(at, slice):
+            return tuple(self)[at]
+        return LaunchSummary(at, at, 0.0, "", (), {Metric.P50: self.p25s_ms[at]})
+
+
+@dataclass(frozen=True, slots=True)
 class Accuracy:
     """How far the worst output was from its reference."""
 
@@ -74,7 +94,7 @@ class CellSummary:
     environment: str = ""
     interpreter: str = ""  # that its launches ran under; "": unknown
     conditions: Mapping[str, str] = field(default_factory=dict)  # what must agree; absent: unknown
-    launches: tuple[LaunchSummary, ...] = ()
+    launches: Sequence[LaunchSummary] = ()
     values: Mapping[Metric, float] = field(default_factory=dict)  # over all launches
     accuracy: Accuracy | None = None
     placement: PlacementSummary | None = None

@@ -232,9 +232,11 @@ def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> No
     if question is not Question.ALL:
         lines = tuple(x for x in lines if report.is_worse(x) or x.expected)
     if args.output:
-        text = tables.to_csv(report.HEADER, report.make_rows(lines))
         try:
-            args.output.write_text(text, encoding="utf-8", newline="")
+            with args.output.open(
+                "w", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as file:
+                tables.write_csv(file, report.HEADER, report.make_rows(lines))
         except OSError as e:
             raise UnreadableError(f"{args.output}: {e.strerror}; choose another -o") from e
     sides = f"{found.previous} → {found.current.label}"

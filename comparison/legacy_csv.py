@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -51,31 +51,45 @@ class _CellTexts:
 Cells: TypeAlias = dict[tuple[str, str], _CellTexts]
 
 
+def read_header(path: Path) -> tuple[str, ...]:
+    """The headings of a CSV, each made one line; raises UnreadableError as `read_rows` does."""
+    return tuple(next(_iterate_rows(path)))
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV by header, headers with newlines and doubled spaces made one line.
 
     Raises UnreadableError for a file that is missing, empty, not text, without a header, or whose
     rows have more or fewer cells than the header (cut off, or two tables in one file).
     """
+    rows = _iterate_rows(path)
+    header = next(rows)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _iterate_rows(path: Path) -> Iterator[list[str]]:
+    """The header of a CSV, then its rows, as long as the header."""
+    header: list[str] = []
     try:
         with open_table(path) as f:
-            lines = [row for row in csv.reader(f, strict=True) if row]
+            lines = (row for row in csv.reader(f, strict=True) if row)
+            for number, row in enumerate(lines, start=1):
+                if not header:
+                    row = header = [" ".join(name.split()) for name in row]
+                if len(row) != len(header):
+                    raise UnreadableError(
+                        f"{path}: record {number} has {len(row)} cells and the header {len(header)}; "
+                        "is it cut off, or are two tables in one file?"
+                    )
+                yield row
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file") from None
     except UntrustedFileError as e:
         raise UnreadableError(f"{path}: {e.strerror}") from e
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise UnreadableError(f"{path}: not a readable CSV ({e}); is it complete?") from e
-    if not lines:
+    if not header:
         raise UnreadableError(f"{path}: empty; give the CSV of a run that ended")
-    header = [" ".join(name.split()) for name in lines[0]]
-    for number, row in enumerate(lines[1:], start=2):
-        if len(row) != len(header):
-            raise UnreadableError(
-                f"{path}: record {number} has {len(row)} cells and the header {len(header)}; "
-                "is it cut off, or are two tables in one file?"
-            )
-    return [dict(zip(header, row, strict=True)) for row in lines[1:]]
 
 
 def read_tables(paths: Sequence[Path], label: str) -> RunSummary:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison.cell_summary import RunSummary, UnreadableError
-from comparison.legacy_csv import is_known_table, read_rows, read_tables
+from comparison.legacy_csv import is_known_table, read_header, read_tables
 from comparison.run_records import read_cells_table, read_run
 from perf.results.run_names import RUN_MARK, find_run, is_run
 from perf.schema import strict_json
@@ -26,9 +26,7 @@ def read_source(spec: str, results: Path) -> RunSummary:
                 f"{path}: neither a run folder (no cells/) nor a folder of known tables"
             )
         return read_tables(tables, path.name)
-    if path.suffix == ".jsonl" or any(
-        {"cell", "digest"} <= row.keys() for row in read_rows(path)[:1]
-    ):
+    if path.suffix == ".jsonl" or {"cell", "digest"} <= set(read_header(path)):
         return read_cells_table(path)
     return read_tables([path], path.name)
 

@@ -15,6 +15,7 @@ from comparison.cell_summary import (
     LaunchSummary,
     Metric,
     PlacementSummary,
+    QuartileLaunches,
     RunSummary,
     UnreadableError,
 )
@@ -321,11 +322,7 @@ def summarise_row(row: CellRow) -> CellSummary:
         "host": row.host,
     }
     options = _join({**row.options, **row.session_config})
-    launches = tuple(
-        LaunchSummary(i, i, 0.0, "", (), {Metric.P50: q})
-        for i, q in enumerate(row.launch_p25s_ms)
-        if q > 0
-    )
+    launches = QuartileLaunches(tuple(q for q in row.launch_p25s_ms if q > 0))
     accuracy = placement = None
     if row.compared_outputs:
         accuracy = Accuracy((row.mismatched_pct or 0.0) / 100, row.relative_norm)

@@ -97,10 +97,15 @@ def tabulate_cells(
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
     """RFC 4180 text, lines ended by CRLF; numbers stay numbers, what is unknown is empty."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
+    write_csv(out, header, rows)
+    return out.getvalue()
+
+
+def write_csv(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
+    """Write the text of `to_csv` row by row, into a file opened with newline=""."""
+    writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow([escape_formula(h) for h in header])
     writer.writerows([format_value(v) for v in row] for row in rows)
-    return out.getvalue()
 
 
 def to_json(row: CellRow) -> str:

@@ -186,3 +186,10 @@ def test_what_fails_a_comparison_is_chosen_by_name() -> None:
         f'["{cell_of(FAILS).id}"]\noutcome = "{outcome}"\nreason = "known"\n'
     )
     assert compare(*same, "--strict", "--expected", "known.toml").status == 0
+
+
+def test_verdicts_are_written_of_names_that_are_no_text() -> None:
+    name = "net\udcff"  # a file name of other bytes than UTF-8, as Python reads it
+    answer = compare(*write_two((Made(model=name),), (Made(model=name),)))
+    assert answer.status == 0, answer.err
+    assert {row["model"] for row in answer.rows} == {r"net\udcff"}
