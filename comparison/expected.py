@@ -8,6 +8,7 @@ from typing import Any
 
 from comparison.cell_summary import PASSED, Metric, RunSummary, UnreadableError
 from comparison.verdict import Line, verdict_name
+from perf.schema.untrusted_file import read_text
 
 KEYS = {"outcome", "verdict", "metric", "reason", "link"}
 
@@ -37,10 +38,12 @@ def read_expected(path: Path) -> Mapping[str, ExpectedFailure]:
     link = "https://…"
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise UnreadableError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+    except OSError as e:
+        raise UnreadableError(f"{path}: {e.strerror}") from e
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise UnreadableError(f"{path}: not TOML ({e})") from e
     return {cell: _parse_entry(path, cell, entry) for cell, entry in tables.items()}
 

@@ -12,6 +12,7 @@ from perf.request.locations import xdg_folder
 from perf.request.programs import command_of
 from perf.schema import atomic_file
 from perf.schema.codec import DecodeError, decode, encode
+from perf.schema.untrusted_file import read_text
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,13 @@ def read_profile() -> Profile | None:
     """This machine's profile; None where there is none. Raises UnreadableError."""
     path = find_profile(find_machine_id())
     try:
-        return decode(Profile, json.loads(path.read_text(encoding="utf-8")))
+        return decode(Profile, json.loads(read_text(path)))
     except FileNotFoundError:
         return None
-    except (OSError, json.JSONDecodeError, DecodeError) as e:
+    except (OSError, ValueError, DecodeError) as e:
+        told = e.strerror if isinstance(e, OSError) else e
         raise UnreadableError(
-            f"{path}: not a machine profile ({e}); delete it and run {command_of('comparison.calibrate')}"
+            f"{path}: not a machine profile ({told}); delete it and run {command_of('comparison.calibrate')}"
         ) from e
 
 

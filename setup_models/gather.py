@@ -14,6 +14,7 @@ from perf.conversion.errors import UserError
 from perf.conversion.signature import read_signature
 from perf.request.model_list import find_test_sets, is_ort_format, model_files
 from perf.request.programs import command_of, install_command
+from perf.schema.untrusted_file import read_text
 from setup_models.fetch import archives, zoo
 from setup_models.fetch.zoo import Pin
 from setup_models.model_list_rows import (
@@ -217,7 +218,7 @@ def _local_path(link: str, base: Path) -> Path | None:
 def _read_links(path: Path) -> list[str]:
     """The links in a text file, one a line; blank lines and `#` comments are skipped."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; write one link a line into it") from error
     links = [line.strip() for line in text.splitlines()]

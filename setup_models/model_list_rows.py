@@ -14,6 +14,7 @@ from perf.request.model_file import digest_model
 from perf.request.model_list import REQUIRED
 from perf.schema.atomic_file import write_json
 from perf.schema.file_lock import hold_lock
+from perf.schema.untrusted_file import read_text
 
 Row = dict[str, Any]
 FILE_NAME = "model_list.json"
@@ -32,7 +33,7 @@ class Addition:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a model list; [] if there is no such file; UserError for anything else."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows = json.loads(read_text(path, encoding="utf-8-sig"))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -125,7 +126,7 @@ def _take_back(models: Path, workplace: Path) -> None:
     Told from folders that came later by their inodes; a run whose list was written had finished.
     """
     try:
-        content = json.loads((workplace / PLACING).read_text(encoding="utf-8"))
+        content = json.loads(read_text(workplace / PLACING))
         listed = {row.get("model_name") for row in read_rows(Path(content["list"]))}
         if listed & set(content["names"]):
             return

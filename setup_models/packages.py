@@ -17,6 +17,7 @@ from perf.request.command_parser import CommandParser
 from perf.request.model_file import digest_file
 from perf.request.model_list import ModelListError, read_override
 from perf.request.programs import command_of
+from perf.schema.untrusted_file import read_text
 from setup_models.add import add_models_flag, add_set_flags, print_report, stage
 from setup_models.model_list_rows import FILE_NAME, Addition, put_in_place, require_new, workshop
 from setup_models.reference import SetOptions, SetReport
@@ -46,7 +47,7 @@ class PackagedModel:
 def read_table(path: Path = TABLE) -> dict[str, PackagedModel]:
     """The table by model name; UserError for a file that is not such a table."""
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+        entries = tomllib.loads(read_text(path))["model"]
         models = [_packaged(dict(entry), path) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelListError) as error:
         raise UserError(f"{path}: not a table of packaged models ({error})") from error

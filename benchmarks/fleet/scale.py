@@ -2,7 +2,7 @@
 
     python -m benchmarks.fleet.scale RESULTS RUN [--scratch DIR] [--write]
 
-RESULTS/RUN is a real run with five launches a cell; its launches are what the simulated ones take and tell.
+RESULTS/RUN is a real run of `--shard 1/1` with five launches a cell; its launches are what the simulated ones take and tell.
 """
 
 import argparse
@@ -92,6 +92,7 @@ def simulated(work: Work, results: Path, given: argparse.Namespace) -> page.Tabl
         ("makespan", f"{hosts.last_end_s / 60:.1f} min", ""),
         ("the bound: all work / all hosts", f"{bound_s / 60:.1f} min", ""),
         ("makespan / bound", f"{hosts.last_end_s / bound_s:.3f}", "<= 1.15"),
+        ("the canary, at both ends of each shard", f"{100 * spent.canary_s / useful_s:.2f} % of all time", ""),
         ("launches repeated", f"{spent.repeated} ({100 * spent.repeated_s / useful_s:.3f} % of all time)", ""),
         ("work in flight that was lost", f"{100 * spent.lost_s / useful_s:.3f} % of all time", ""),
         ("real time of the simulation", f"{time.monotonic() - began:.0f} s", ""),
@@ -103,7 +104,7 @@ def simulated(work: Work, results: Path, given: argparse.Namespace) -> page.Tabl
         rows,
         (
             f"costs of shards: {'not known' if given.unknown_costs else 'known to ± 10 %'}; a lost host's shard "
-            "may start elsewhere after 7 min, and the host does not come back; launches of a cell that was not finished are made again; no canary.",
+            "may start elsewhere after 7 min, and the host does not come back; launches of a cell that was not finished are made again.",
         ),
     )
 

@@ -16,6 +16,7 @@ from perf.execution.run_lifecycle import RunPlan, run_session
 from perf.fleet.dispatch import ShardState
 from perf.fleet.shard_folder import ShardFolder
 from perf.planning.launch import LaunchRequest, LaunchResult
+from perf.planning.plan import HOST_CANARY
 from perf.planning.targets import Offer, Planned, ProbedEnvironment
 from perf.request import options as command_line
 from perf.request.environments import EnvironmentSpec
@@ -38,15 +39,20 @@ class HostLost(Exception):
 
 @dataclass(frozen=True)
 class Recorded:
-    """A real run: a record for each kind of model, and what preparing its inputs took."""
+    """A real run of a shard: a record for each kind of model, and what else a shard takes."""
 
     records: tuple[Record, ...]
-    prepare_s: float
+    prepare_s: float  # a model's inputs
+    canary_s: float  # a target's launches of the host's canary, first and last
 
     @classmethod
     def of(cls, run: RunFolder) -> "Recorded":
         """Those of its records that passed with all launches."""
-        whole = [r for r in run_folder.read_records(run) if isinstance(r.outcome, Passed)]
+        found = tuple(run_folder.read_records(run))
+        whole = [
+            r for r in found if isinstance(r.outcome, Passed) and r.cell.model.name != HOST_CANARY
+        ]
+        canaries = [r for r in found if r.cell.model.name == HOST_CANARY]
         prepared = [
             x.ending.wall_s
             for x in run_folder.read_finished_launches(run)
@@ -55,6 +61,7 @@ class Recorded:
         return cls(
             tuple(r for r in whole if len(measure_launches(r)) == LAUNCHES),
             sum(prepared) / len(prepared),
+            sum(x.ending.wall_s for r in canaries for x in r.launches) / len(canaries),
         )
 
 
@@ -168,13 +175,22 @@ class VirtualLauncher:
         launch = replace(launch, began_s=self.now_s - launch.ending.wall_s, order=self._order)
         return LaunchResult(request, (), launch.ending, launch)
 
+    def watch_host(self) -> None:
+        """The canary's launches at one end of a shard, half of all."""
+        wall_s = self.work.recorded.canary_s * len(self.work.columns) / 2
+        self._go_on(wall_s)
+        self.spent.canary_s += wall_s
+
     def _pass(self, request: LaunchRequest, wall_s: float) -> None:
-        """Let time go by."""
+        """Let a launch's time go by."""
+        self._go_on(wall_s)
+        self.spent.took(request, wall_s)
+
+    def _go_on(self, wall_s: float) -> None:
         if self.now_s + wall_s > self.lost_at_s:
             self.spent.lost_s += self.lost_at_s - self.now_s
             raise HostLost
         self.now_s += wall_s
-        self.spent.took(request, wall_s)
 
     def wait(self) -> LaunchResult:
         """Never called: a launch has ended when `start` returns."""
@@ -191,7 +207,8 @@ class VirtualLauncher:
 class Spent:
     """Seconds of all hosts, and those that were spent in vain."""
 
-    all_s: float = 0.0
+    all_s: float = 0.0  # without the canary's
+    canary_s: float = 0.0
     repeated_s: float = 0.0  # launches that had been made before, by a host that was lost
     lost_s: float = 0.0  # of launches in flight as a host was lost
     launches: int = 0
@@ -270,8 +287,10 @@ class VirtualHosts:
         os.environ["EP_PERF_HOST"] = f"host{host:03d}"
         plan = shard_plan(self.work, folder, f"{shard}/{len(self.parts)}", self.parts[shard])
         try:
+            launcher.watch_host()
             with run_session(plan) as session:
                 session.run(launcher)
+            launcher.watch_host()
         except HostLost:
             return lost_at_s, False
         return launcher.now_s, True

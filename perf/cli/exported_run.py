@@ -11,6 +11,7 @@ from typing import Any
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.schema import atomic_file
+from perf.schema.untrusted_file import read_whole
 
 DESCRIPTION = "export.json"
 MODEL = "model.ts"
@@ -108,12 +109,14 @@ def read_folder(path: str) -> ExportedRun:
         )
     file = Path(path) / DESCRIPTION
     try:
-        told: Any = json.loads(file.read_bytes()[: 1 << 20])
+        told: Any = json.loads(read_whole(file, 1 << 20, follow=True))
         fields = {k: told[k] for k in ExportedRun.__dataclass_fields__}
     except FileNotFoundError:
         raise BadRequestError(
             f"{path}: no {DESCRIPTION} there; python -m scripts.export_tensorrt makes such a folder"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except OSError as e:
+        raise BadRequestError(f"{file}: {e.strerror}") from e
+    except (ValueError, KeyError, TypeError) as e:
         raise BadRequestError(f"{file}: not what an export writes: {type(e).__name__} {e}") from e
     return ExportedRun(**fields)

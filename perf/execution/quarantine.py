@@ -11,6 +11,7 @@ from perf.request.options import Options
 from perf.schema import codec, outcomes
 from perf.schema.cell import Cell
 from perf.schema.record import EnvironmentFailed, NotRun, Outcome, Passed, Skipped
+from perf.schema.untrusted_file import TABLE_LIMIT, read_whole
 
 FILE = "verdicts.jsonl"
 PASSED = outcomes.name(Passed())
@@ -23,7 +24,7 @@ class Quarantine:
         self._path = results / FILE
         self._run_id = run_id
         self._latest: dict[str, tuple[str, str]] = {}
-        data = self._path.read_bytes() if self._path.exists() else b""
+        data = read_whole(self._path, TABLE_LIMIT) if self._path.exists() else b""
         self._begin = b"\n" if data and not data.endswith(b"\n") else b""  # after a torn line
         for line in data.splitlines():
             try:

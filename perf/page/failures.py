@@ -1,5 +1,6 @@
 """Each cell that failed: where, why, by what evidence, its last words, and the command that repeats it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from perf.results.log_tail import COLOUR
 from perf.schema import fold, outcomes
 from perf.schema.fold import Expectation
 from perf.schema.record import Ending, Launch, NotRun, Passed, Skipped
+from perf.schema.untrusted_file import open_regular
 
 READ = 16384  # bytes from the end of a log
 LONGEST = 240  # characters of a line
@@ -79,9 +81,7 @@ def log_of(s: Subject, lines: int) -> list[str]:
 
 def _end_of(path: Path, lines: int) -> list[str]:
     try:
-        if path.is_symlink() or not path.is_file():
-            return []
-        with path.open("rb") as f:
+        with os.fdopen(open_regular(path), "rb") as f:
             f.seek(max(0, f.seek(0, 2) - READ))
             text = f.read(READ).decode("utf-8", "replace")
     except OSError:

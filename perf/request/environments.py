@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.locations import ENVIRONMENTS, environments_folder
-from perf.request.model_file import digest_file
+from perf.request.model_file import add_file, digest_file
 from perf.request.programs import command_of, install_command, is_set_up
+from perf.schema.untrusted_file import read_text
 
 # What every process that holds an engine is told: no telemetry, no threads at import.
 QUIET = {
@@ -55,7 +56,7 @@ class EnvironmentSpec:
         out = hashlib.sha256("\n".join(self.requirements).encode())
         for wheel in (r for r in self.requirements if r.endswith(".whl")):
             try:
-                out.update(Path(wheel).read_bytes())
+                add_file(out, Path(wheel))
             except OSError as e:
                 raise EnvironmentsError(f"[{self.name}]: {wheel}: {e.strerror}") from e
         return out.hexdigest()
@@ -68,7 +69,7 @@ def read_environments() -> tuple[EnvironmentSpec, ...]:
     EnvironmentsError.
     """
     here = Path(ENVIRONMENTS.name)
-    if not here.is_file() or here.samefile(ENVIRONMENTS):
+    if not here.exists() or here.samefile(ENVIRONMENTS):
         return load_environments(ENVIRONMENTS)
     local, dropped = _load(here)
     names = (*dropped, *(s.name for s in local))
@@ -108,7 +109,7 @@ def load_environments(path: Path) -> tuple[EnvironmentSpec, ...]:
 def _load(path: Path) -> tuple[tuple[EnvironmentSpec, ...], tuple[str, ...]]:
     """A file's environments, and the built-in ones that it drops."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise EnvironmentsError(
             f"{path}: no such file; it names the environments to run in"
@@ -153,9 +154,8 @@ def is_built(spec: EnvironmentSpec) -> bool:
 def _holds(folder: Path, spec: EnvironmentSpec) -> bool:
     """Whether a folder is this environment, built whole for Pythons of this version."""
     try:
-        stamp = (folder / STAMP).read_text(encoding="utf-8")
-        made_by = (folder / "pyvenv.cfg").read_text(encoding="utf-8")
-    except OSError:
+        stamp, made_by = read_text(folder / STAMP), read_text(folder / "pyvenv.cfg")
+    except (OSError, UnicodeDecodeError):
         return False
     version = f"version = {sys.version_info[0]}.{sys.version_info[1]}."
     return stamp == spec.digest and version in made_by
@@ -225,9 +225,15 @@ def _interpreter_or_requirements(name: str, value: str) -> tuple[str, tuple[str,
                 "'PACKAGE==VERSION …'"
             )
         return value, ()
+    import zipfile  # kept out of the start of every other program
+
     for wheel in (w for w in words if w.endswith(".whl")):
         if not Path(wheel).is_file():
             raise EnvironmentsError(f"--env {name}={value}: there is no wheel {wheel}")
+        if not zipfile.is_zipfile(wheel):
+            raise EnvironmentsError(
+                f"--env {name}={value}: {wheel} is no wheel, which is a zip archive"
+            )
     return "", tuple(str(Path(w).absolute()) if w.endswith(".whl") else w for w in words)
 
 

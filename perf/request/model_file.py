@@ -33,7 +33,7 @@ def identify_model(path: Path) -> Identity:
     """
     total = hashlib.sha256()
     try:
-        size = _add_file(total, path)
+        size = add_file(total, path)
         if not size:
             return Identity("", f"{path}: truncated, or not an ONNX model: it is empty")
         if size >= MOST_ONNX_BYTES:
@@ -66,7 +66,7 @@ def lacks_external_data(path: Path) -> bool:
 def digest_file(path: Path) -> str:
     """sha256 of a regular file's bytes as 64 hex digits; raises UntrustedFileError, OSError."""
     total = hashlib.sha256()
-    _add_file(total, path)
+    add_file(total, path)
     return total.hexdigest()
 
 
@@ -84,7 +84,7 @@ def _add_external(total: "hashlib._Hash", path: Path, name: str) -> None:
     """A file of external data by its name and digest; one that is not there is for the engine to miss."""
     part = hashlib.sha256()
     try:
-        size = _add_file(part, path.parent / name)
+        size = add_file(part, path.parent / name)
     except FileNotFoundError:
         return
     if not size:
@@ -92,7 +92,7 @@ def _add_external(total: "hashlib._Hash", path: Path, name: str) -> None:
     total.update(os.fsencode(name) + part.digest())
 
 
-def _add_file(total: "hashlib._Hash", path: Path) -> int:
+def add_file(total: "hashlib._Hash", path: Path) -> int:
     """Hash a regular file's bytes, as many as it has when it is opened; returns how many."""
     fd = open_regular(path, follow=True)
     try:
@@ -104,7 +104,7 @@ def _add_file(total: "hashlib._Hash", path: Path) -> int:
             )
         if found.st_size > SLOW_BYTES:
             print(
-                f"reading {found.st_size / 2**30:.0f} GiB of {path}: it identifies the model",
+                f"reading {found.st_size / 2**30:.0f} GiB of {path}, to tell it from others",
                 file=sys.stderr,
             )
         left = found.st_size

@@ -10,6 +10,7 @@ from typing import Any
 
 from perf.request.locations import CODE
 from perf.schema.model_form import EAGER, Format, ModelForm
+from perf.schema.untrusted_file import read_whole
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ts", ".pt2")
 ENGINE_SUFFIXES = (".plan", ".engine", ".trt")
@@ -172,9 +173,7 @@ def _packages_of(module: str) -> Iterator[str]:
 def _imported_by(file: Path, module: str) -> list[str]:
     """The modules that a source file names in its imports; none for one that this Python cannot read."""
     try:
-        if file.stat().st_size > _LARGEST_SOURCE:
-            return []
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(read_whole(file, _LARGEST_SOURCE, follow=True))
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.bad_request import BadRequestError
+from perf.schema.untrusted_file import read_whole
 
 ALL = ("torch", "torch_tensorrt", "tensorrt", "torch_blade")  # what "all" has always meant
 BACKENDS = (*ALL, "torch_script", "torch_compile", "torch_export")
@@ -56,8 +57,7 @@ def read_config(path: Path) -> PerfRunConfig:
     except ModuleNotFoundError:
         raise BadRequestError("reading YAML needs PyYAML: ./perf.sh --setup brings it") from None
     try:
-        with path.open("rb") as f:
-            given = yaml.safe_load(f.read(_LARGEST))
+        given = yaml.safe_load(read_whole(path, _LARGEST, follow=True))
     except OSError as e:
         raise BadRequestError(f"{path}: {e.strerror}") from e
     except (yaml.YAMLError, RecursionError, ValueError) as e:

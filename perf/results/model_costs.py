@@ -8,6 +8,7 @@ from pathlib import Path
 from perf.request.options import BadRequestError
 from perf.results import run_folder, run_names
 from perf.schema import atomic_file
+from perf.schema.untrusted_file import open_table
 
 
 def read_model_costs(given: str, results: Path) -> Mapping[str, float]:
@@ -42,7 +43,7 @@ def _cells(path: Path) -> Iterator[tuple[str, float]]:
     """Model and seconds of each row of a run's long table; two columns of the hundred are looked at."""
     number = 0
     try:
-        with path.open(encoding="utf-8") as lines:
+        with open_table(path) as lines:
             for line in lines:
                 number += 1
                 row = json.loads(line)

@@ -146,7 +146,8 @@ def unescape_formula(text: str) -> str:
 def read_rows(path: Path) -> list[dict[str, str]]:
     """A table of anybody's, its rows by heading; raises OSError, UnicodeDecodeError, TableError."""
     try:
-        rows = list(csv.DictReader(path.read_bytes().decode("utf-8-sig").splitlines()))
+        with open_table(path) as file:
+            rows = list(csv.DictReader(file))
     except csv.Error as e:
         raise TableError(f"{path}: {e}") from e
     return [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in rows]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 TABLE_LIMIT = 2 << 30  # bytes
+TEXT_LIMIT = 16 << 20  # bytes
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -75,6 +76,11 @@ def read_whole(
     if len(data) > limit:
         raise UntrustedFileError(errno.EFBIG, f"it is longer than {limit} bytes", str(path))
     return data
+
+
+def read_text(path: str | Path, limit: int = TEXT_LIMIT, encoding: str = "utf-8") -> str:
+    """A text of a person's own, links followed; raises as `read_whole` does, and UnicodeDecodeError."""
+    return read_whole(path, limit, follow=True).decode(encoding)
 
 
 def file_version(path: Path) -> tuple[int, ...]:

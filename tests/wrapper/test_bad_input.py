@@ -70,6 +70,37 @@ def test_a_file_given_by_name_that_is_no_model_is_refused_before_anything_runs(
     refused(home, "-m", "models/relu/model.onnx", "net.onnx", "--dry_run", says=says)
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--expected", "pipe"], "pipe: it is a pipe, not a regular file"),
+        (["-m", "pipe"], "pipe: it is a pipe, not a regular file"),
+        (["-m", "pipe.json"], "pipe.json: it is a pipe, not a regular file"),
+        (["--custom_ops", "pipe"], "--custom_ops pipe: it is a pipe, not a regular file"),
+        (["--inputs", "pipe"], "--inputs pipe: neither a folder nor an .npz file"),
+        (["--env", "x=pipe.whl"], "there is no wheel pipe.whl"),
+        (["--env", "x=sparse.whl"], "sparse.whl is no wheel, which is a zip archive"),
+        (["--resume", "pipe"], "pipe: no such file, folder, run id or saved name below"),
+        (["--against", "pipe"], "pipe"),
+        (["--shard", "1/1", "--shard_costs", "pipe"], "pipe"),
+    ],
+)  # fmt: skip
+def test_a_pipe_or_a_vast_file_that_a_flag_names_is_refused_at_once(
+    home: Path, words: list[str], says: str
+) -> None:
+    for name in ("pipe", "pipe.json", "pipe.whl"):
+        os.mkfifo(home / name)
+    with (home / "sparse.whl").open("wb") as file:
+        file.truncate(1 << 40)
+    refused(home, *words, says=says)
+
+
+def test_a_pipe_in_place_of_the_file_of_environments_is_refused_at_once(home: Path) -> None:
+    (home / "environments.toml").unlink()
+    os.mkfifo(home / "environments.toml")
+    refused(home, says="environments.toml: it is a pipe, not a regular file")
+
+
 def test_a_shape_that_fits_one_of_several_models_is_run_on_that(home: Path) -> None:
     said = ask(home, "-i", "random", "-t", "3", "--launches", "1", "--shape", "x=5x8")
     outcomes = {r.cell.model.name: r.outcome for r in said.records.values()}
