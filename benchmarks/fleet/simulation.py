@@ -43,7 +43,7 @@ class Recorded:
 
     records: tuple[Record, ...]
     prepare_s: float  # a model's inputs
-    canary_s: float  # a target's launches of the host's canary, first and last
+    canary_s: float  # the host's canary, first and last
 
     @classmethod
     def of(cls, run: RunFolder) -> "Recorded":
@@ -61,7 +61,7 @@ class Recorded:
         return cls(
             tuple(r for r in whole if len(measure_launches(r)) == LAUNCHES),
             sum(prepared) / len(prepared),
-            sum(x.ending.wall_s for r in canaries for x in r.launches) / len(canaries),
+            sum(x.ending.wall_s for r in canaries for x in r.launches),
         )
 
 
@@ -177,7 +177,7 @@ class VirtualLauncher:
 
     def watch_host(self) -> None:
         """The canary's launches at one end of a shard, half of all."""
-        wall_s = self.work.recorded.canary_s * len(self.work.columns) / 2
+        wall_s = self.work.recorded.canary_s / 2
         self._go_on(wall_s)
         self.spent.canary_s += wall_s
 

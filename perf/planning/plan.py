@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,8 +90,17 @@ def plan_cells(
     if options.canary and options.benchmarks:
         out = [*_plan_canaries(CANARY, offers, options, gpus), *out]
     if options.host_canary_every_s and options.benchmarks and out:
-        out = [*_plan_canaries(HOST_CANARY, offers, options, gpus), *out]
+        out = [*_one_a_device(_plan_canaries(HOST_CANARY, offers, options, gpus)), *out]
     return tuple(out)
+
+
+def _one_a_device(canaries: Iterable[Planned]) -> tuple[Planned, ...]:
+    """A cell for each device, of its first target that runs: a host is slow whatever runs on it."""
+    out: dict[str, Planned] = {}
+    for planned in canaries:
+        if not planned.skip:
+            out.setdefault(planned.cell.gpu, planned)
+    return tuple(out.values())
 
 
 def _refuse_contradictions(

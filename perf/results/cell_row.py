@@ -10,9 +10,9 @@ from perf.results.columns import ColumnSource, draw_row
 from perf.results.device_time import summarise_device
 from perf.results.latency import (
     Latency,
-    collect_marks,
     count_unchecked_outputs,
     describe_check,
+    marks_of,
     summarise_latency,
     summarise_parts,
 )
@@ -49,7 +49,7 @@ class RowSubject:
     @property
     def marks(self) -> tuple[str, ...]:
         """What to know before believing the figures; that they are of one of several shapes, too."""
-        found, part = collect_marks(self.record), self.shaped
+        found, part = marks_of(self.record, self.latency), self.shaped
         if self.latency is None or part.count == 1:
             return found
         return (*found, f"shapes {part.number} of {part.count}")

@@ -27,7 +27,12 @@ class ColumnSource(Generic[Subject]):
         self, meaning: str, draw: Callable[[Subject], Drawn | None], header: str = ""
     ) -> Drawn:
         """A column: what it means, its value, and its header where that is not the field's name."""
-        metadata = {"meaning": meaning, "header": header, "draw": self.through(draw).find_in}
+
+        def draw_from(root: Any, found: Found) -> Drawn | None:
+            subject = self.find_in(root, found)
+            return None if subject is None else draw(subject)
+
+        metadata = {"meaning": meaning, "header": header, "draw": draw_from}
         column: Drawn = field(metadata=metadata)
         return column
 
@@ -42,9 +47,10 @@ class ColumnSource(Generic[Subject]):
 
     def find_in(self, root: Any, found: Found) -> Subject | None:
         """The subject that `root` holds; many columns share one, so it is found once a row."""
-        if self not in found:
-            found[self] = self._find(root, found)
-        subject: Subject | None = found[self]
+        try:
+            subject: Subject | None = found[self]
+        except KeyError:
+            subject = found[self] = self._find(root, found)
         return subject
 
 
@@ -52,9 +58,15 @@ def draw_row(row: type[Row], root: object) -> Row:
     """A row of which every column is drawn from what `root` holds."""
     kind: Any = row  # a dataclass, which no type says
     found: Found = {}
-    drawn = {f.name: f.metadata["draw"](root, found) for f in fields(kind)}
+    drawn = {name: draw(root, found) for name, draw in _drawers(kind)}
     unknown = unknown_values(kind)
     return row(**{k: unknown[k] if v is None else v for k, v in drawn.items()})
+
+
+@functools.cache
+def _drawers(row: Any) -> tuple[tuple[str, Callable[[object, Found], Value]], ...]:
+    """The columns of a row type and how each is drawn."""
+    return tuple((f.name, f.metadata["draw"]) for f in fields(row))
 
 
 def column_names(row: type) -> tuple[str, ...]:

@@ -169,7 +169,8 @@ def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, 
 
 def find_host_bound_pct(record: Record) -> float | None:
     """The share of a published run in which the device waits, where that is so much that it is told."""
-    found, device = summarise_latency(record), summarise_device(record)
+    device = summarise_device(record)
+    found = summarise_latency(record) if device else None
     share = device.host_bound_pct(found.summary.p50) if found and device else 0.0
     return share if share > HOST_BOUND_PCT else None
 
@@ -217,7 +218,11 @@ def _prefix_statuses(record: Record) -> list[str]:
 
 def collect_marks(record: Record) -> tuple[str, ...]:
     """What a reader must know before believing this row's numbers; empty for a clean one."""
-    found = summarise_latency(record)
+    return marks_of(record, summarise_latency(record))
+
+
+def marks_of(record: Record, found: Latency | None) -> tuple[str, ...]:
+    """The marks of a record whose latency is known already."""
     if found is None:
         unpublished = {
             "instrumented": record.cell.protocol.instrumented,

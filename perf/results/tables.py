@@ -102,9 +102,10 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
 
 
 def write_csv(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
-    """Write the text of `to_csv` row by row, into a file opened with newline=""."""
+    """Write the text of `to_csv` row by row, into a file opened with newline=""; no header for ()."""
     writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow([escape_formula(h) for h in header])
+    if header:
+        writer.writerow([escape_formula(h) for h in header])
     writer.writerows([format_value(v) for v in row] for row in rows)
 
 

@@ -165,7 +165,10 @@ def _list_reader(hint: Any) -> Reader:
             raise _misfit("a list", value)
         if plain is not None and set(map(type, value)) <= {plain}:
             return tuple(value)  # samples by the hundred thousand, without a call for each
-        return tuple([_at(f"[{i}]", inner, v) for i, v in enumerate(value)])
+        try:
+            return tuple([inner(v) for v in value])
+        except DecodeError:  # which says where only when it is asked one by one
+            return tuple([_at(f"[{i}]", inner, v) for i, v in enumerate(value)])
 
     return read
 
@@ -191,7 +194,10 @@ def _mapping_reader(hint: Any) -> Reader:
     def read(value: Any) -> Any:
         if type(value) is not dict:
             raise _misfit("an object", value)
-        return {k: _at(f".{k}", inner, v) for k, v in value.items()}
+        try:
+            return {k: inner(v) for k, v in value.items()}
+        except DecodeError:
+            return {k: _at(f".{k}", inner, v) for k, v in value.items()}
 
     return read
 
@@ -230,6 +236,13 @@ def _alternatives_reader(args: tuple[Any, ...]) -> Reader:
     else:
         inner = [_reader(a) for a in args if a is not type(None)]
     optional = type(None) in args
+    only = inner[0]
+
+    def read_only(value: Any) -> Any:
+        return None if value is None and optional else only(value)
+
+    if len(inner) == 1:
+        return read_only
 
     def read(value: Any) -> Any:
         if value is None and optional:

@@ -2,9 +2,13 @@
 
 import json
 import math
+import re
 from typing import Any
 
 _INT64 = 1 << 63
+_LONG = re.compile(
+    r"(?:^|[:,\[\s-])[0-9]{19}"
+)  # 2^63 has as many digits; after this a number begins
 _DIGITS = 21  # of the longest int64, with its sign, and one more
 
 
@@ -15,6 +19,10 @@ def parse(text: str | bytes, *, finite: bool = False) -> Any:
             return json.loads(
                 text, parse_int=_int64, parse_float=_finite, parse_constant=_refuse_constant
             )
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        if not _LONG.search(text):
+            return json.loads(text)  # without a call for each number
         return json.loads(text, parse_int=_int64)
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -88,8 +88,8 @@ def summarise(samples: Sequence[float]) -> Summary | None:
     ordered = sorted(samples)
     return Summary(
         n=len(ordered),
-        mean=stdlib.fmean(ordered),
-        stdev=stdlib.stdev(ordered) if len(ordered) > 1 else None,
+        mean=(mean := stdlib.fmean(ordered)),
+        stdev=_deviation(ordered, mean) if len(ordered) > 1 else None,
         minimum=float(ordered[0]),
         p50=quantile(ordered, 0.50),
         p90=supported_quantile(ordered, 0.90),
@@ -97,6 +97,11 @@ def summarise(samples: Sequence[float]) -> Summary | None:
         p99=supported_quantile(ordered, 0.99),
         maximum=float(ordered[-1]),
     )
+
+
+def _deviation(samples: Sequence[float], mean: float) -> float:
+    """The standard deviation of a sample (n - 1): statistics.stdev, in fractions, takes ten times as long."""
+    return math.sqrt(math.fsum((x - mean) ** 2 for x in samples) / (len(samples) - 1))
 
 
 def mad(values: Sequence[float]) -> float:

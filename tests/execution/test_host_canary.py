@@ -1,6 +1,7 @@
 """The fixed small model on each host: first, last and now and then, whatever becomes of the host."""
 
 import json
+import sys
 from pathlib import Path
 
 from perf.execution.host_canary import LAUNCHES
@@ -42,6 +43,14 @@ def test_a_run_of_one_host_has_none_unless_it_asks(home: Path) -> None:
     assert ask(home, *QUICK, "-e", "cpu", "--shard", "1/1", "--host_canary", "0", "--run_id", "no").cells.keys() == {
         "relu::CPUExecutionProvider", "linear::CPUExecutionProvider"
     }  # fmt: skip
+
+
+def test_of_two_targets_on_one_device_the_first_measures_it(home: Path) -> None:
+    second = ("--env", f"second={sys.executable}", "-e", "cpu", "cpu@second")
+    said = ask(home, *QUICK, *second, "--run_id", "r", "--shard", "1/1")
+    assert said.status == 0, said.err
+    assert [c for c in said.cells if c.startswith("host_canary")] == [CANARY]
+    assert "relu::CPUExecutionProvider@second" in said.cells
 
 
 def test_what_it_told_outlives_a_host_and_goes_on_on_the_next(home: Path) -> None:
