@@ -1,7 +1,7 @@
 .PHONY: setup setup-dev lint environments test framework-environments test-frameworks native torture locks image-test clean distclean
 # Not PYTHON: make would hand its own value on to perf.sh, which takes the interpreter to make .venv with from it.
 PY = .venv/bin/python
-SCRIPTS = perf.sh .ci/run benchmarks/gpu/run.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh .github/actions/*.sh
+SCRIPTS = perf.sh .ci/run benchmarks/gpu/*.sh benchmarks/frameworks/gpu.sh setup_models/*.sh docker/*.sh test_trt_benchmark.sh azure-pipelines/scripts/*.sh tests/web/*.sh tests/fleet/*.sh .github/workflows/*.sh .github/actions/*.sh
 SCHEMA = .venv/bin/check-jsonschema --builtin-schema
 
 setup:

@@ -36,6 +36,7 @@ from perf.stats.summary import quantile, supported_quantile
 
 CANARY = "canary"  # model name of the fixed small model launched beside the cells
 HOST_CANARY = "host_canary"  # and of the one that is measured first and last on a host
+LANE_TRIAL = "lane_trial"  # and of the one that shows what devices do to each other
 HOST_LIMIT = 1 << 20  # bytes
 ROWS_A_WORD = 50_000  # whoever waits for a table so long is told how far it is
 BESIDE_THE_ENGINE = ("python", "numpy", "ml-dtypes", "ml_dtypes")
@@ -56,7 +57,7 @@ def read_run(folder: Path) -> RunSummary:
         raise UnreadableError(f"{folder}: no record.json that can be read below cells/; {why}")
     return RunSummary(
         label=folder.name,
-        cells=tuple(c for c in cells if c.model not in (CANARY, HOST_CANARY)),
+        cells=tuple(c for c in cells if c.model not in (CANARY, HOST_CANARY, LANE_TRIAL)),
         metrics=frozenset(Metric),
         canaries=tuple(c for c in cells if c.model == CANARY),
         damaged=tuple(damaged),
@@ -150,7 +151,7 @@ def read_cells_table(path: Path) -> RunSummary:
     try:
         for row in iterate_cells(path):
             ids[row.run_id] = None
-            if row.model != HOST_CANARY:
+            if row.model not in (HOST_CANARY, LANE_TRIAL):
                 cell = summarise_row(row)
                 alike = shared.setdefault(tuple(cell.conditions.items()), cell.conditions)
                 cells.append(replace(cell, conditions=alike))

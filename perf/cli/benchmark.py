@@ -26,7 +26,7 @@ from perf.request.programs import command_of, in_process_command
 PROGRAM = "benchmark.py"
 NEEDS_PROCESSES = (
     "isolation", "exec_prefix", "backtrace", "memory_limit", "timeout", "jobs", "env", "resume",
-    "retry_throttled", "ab", "max_minutes", "canary",
+    "retry_throttled", "ab", "max_minutes", "canary", "lanes", "replicas",
 )  # fmt: skip
 MORE = (
     "Each cell's check launch and one measure launch are made in this process, on the targets of the "

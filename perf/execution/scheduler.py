@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from perf.execution.host_canary import HostCanary
+from perf.execution.lanes import RULE, LaneTrial, Launches, carry_out, devices_of, was_beside
 from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
@@ -21,7 +22,7 @@ from perf.planning.launch import (
     RunContext,
     trace_requests,
 )
-from perf.planning.plan import CANARY, HOST_CANARY, group_by_model
+from perf.planning.plan import CANARY, HOST_CANARY, LANE_TRIAL, group_by_model
 from perf.planning.targets import Planned
 from perf.report.screen import Screen
 from perf.request.options import Options
@@ -102,20 +103,19 @@ class Scheduler:
             self.launcher.continue_after(run_folder.read_finished_launches(self.context.run))
         canaries = [p for p in planned if p.cell.model.name == CANARY]
         watching = [p for p in planned if p.cell.model.name == HOST_CANARY]
-        beside = {p.cell.id for p in (*canaries, *watching)}
+        trial = [p for p in planned if p.cell.model.name == LANE_TRIAL]
+        beside = {p.cell.id for p in (*canaries, *watching, *trial)}
         groups = iter(group_by_model([p for p in planned if p.cell.id not in beside]))
         self._begin_host_canary(watching)
         for model, cells in group_by_model(canaries):
             self.canaries = _states(cells)
             self._set_up([(model, self.canaries)])
+        in_lanes = self._choose_lanes(trial)
         size = self.launcher.batch if self.options.benchmarks else len(planned) or 1
         while batch := [(m, _states(cells)) for m, cells in islice(groups, size)]:
             self._set_up(batch)
             if self.options.benchmarks:
-                for model, states in batch:
-                    self._measure_host_canary(due=self.host_canary.due)
-                    self._measure(model, states)
-                    self._end_model(states)
+                self._measure_batch(batch, in_lanes=in_lanes)
         self._measure_host_canary(due=True)
         self._end_model(self.canaries)
         self._end_model(self.host_canary.states)
@@ -171,7 +171,32 @@ class Scheduler:
             if request.alone:
                 return
 
-    def _measure(self, model: ModelFile, states: Sequence[CellState]) -> None:
+    def _measure_batch(
+        self, batch: Sequence[tuple[ModelFile, list[CellState]]], *, in_lanes: bool
+    ) -> None:
+        """Measure models that were set up: what is on a device in its lane, or all of it in turn."""
+        if in_lanes:
+            self._measure_host_canary(due=self.host_canary.due)
+            devices = devices_of(s.cell.gpu for _, states in batch for s in states)
+            carry_out(self.launcher, [self._measuring_on(device, batch) for device in devices])
+        for model, states in batch:
+            self._measure_host_canary(due=self.host_canary.due)
+            left = [s for s in states if not (in_lanes and s.cell.gpu)]
+            carry_out(self.launcher, [self._measuring(model, left)])
+            self._end_model(states)
+
+    def _measuring_on(
+        self, device: str, batch: Sequence[tuple[ModelFile, list[CellState]]]
+    ) -> Launches[None]:
+        """The launches of one lane: each model's cells that are on its device."""
+        for model, states in batch:
+            mine = [s for s in states if s.cell.gpu == device]
+            yield from self._measuring(model, mine)
+            for state in mine:
+                self._end_cell(state)
+
+    def _measuring(self, model: ModelFile, states: Sequence[CellState]) -> Launches[None]:
+        """The launches that measure a model's cells, one after another."""
         for state in states:
             if not state.alive:
                 self._end_cell(state)
@@ -179,30 +204,70 @@ class Scheduler:
             self.options, model, states, self.canaries, self._time_is_spent
         )
         for number, state in order:
-            state.add(self._measure_once(state, number))
+            state.add((yield from self._measuring_once(state, number)))
             for request in trace_requests(self.context, [state]):
-                self._launch(request)
+                yield from self._launching(request)
             if self.options.launches == 1 and state not in self.canaries:
-                self._try_fewer_threads(state)
-                self._watch_devices([state])
+                yield from self._trying_fewer_threads(state)
+                yield from self._watching_devices([state])
                 self._end_cell(state)
         for state in states:
-            self._try_fewer_threads(state)
-        self._watch_devices(states)
+            yield from self._trying_fewer_threads(state)
+        yield from self._watching_devices(states)
 
-    def _watch_devices(self, states: Sequence[CellState]) -> None:
+    def _watching_devices(self, states: Sequence[CellState]) -> Launches[None]:
         """The launches that tell a device's own time; what becomes of one is no outcome of its cell."""
         for number, state in measure_order.device_rounds(self.options, states):
             self.screen.show_progress(f"watching the device run {state.cell.id}")
             request = measure_order.device_request(self.context, state, number)
-            state.launches.append(self._launch(request).launch)
+            result = yield from self._launching(request)
+            state.launches.append(result.launch)
 
-    def _try_fewer_threads(self, state: CellState) -> None:
+    def _trying_fewer_threads(self, state: CellState) -> Launches[None]:
         """Where a cell asks for more threads than there are CPUs: one launch beside it with as many."""
         request = measure_order.fewer_threads_request(self.context, state) if state.alive else None
         if request is not None:
             self.screen.show_progress(f"measuring {state.cell.id} with fewer threads")
-            measure_order.with_threads_note(state, self._launch(request))
+            result = yield from self._launching(request)
+            measure_order.with_threads_note(state, result)
+
+    def _choose_lanes(self, trial: Sequence[Planned]) -> bool:
+        """Whether devices are measured beside each other; with --lanes auto, by a trial that is told."""
+        if self.options.lanes != "auto" or not self.options.benchmarks:
+            return self.options.lanes == "always"
+        states: list[CellState] = []
+        for model, cells in group_by_model(trial):
+            states = _states(cells)
+            self._set_up([(model, states)])
+        found = self._try_lanes([s for s in states if not s.done])
+        self._end_model(states)
+        way = "so devices are measured beside each other"
+        if not found.has_no_effect:
+            way = "so devices are measured in turn; --lanes always does without this trial"
+        self.screen.tell(f"lanes: beside the other devices a launch takes {found}; {way}")
+        return found.has_no_effect
+
+    def _try_lanes(self, states: Sequence[CellState]) -> LaneTrial:
+        """Launch the trial's cells alone and beside each other, in turn, until that settles it."""
+        found = LaneTrial()
+        alone, beside = states[::2], states[1::2]  # as they are planned: two for each device
+        turns = [*([s] for s in alone), list(beside)]
+        for number in range(RULE.cap):
+            if not all(s.alive for s in states) or (found.pairs and not found.is_open):
+                break
+            for together in turns[:: -1 if number % 2 else 1]:
+                carry_out(self.launcher, [self._trying(s, number) for s in together])
+            timed = [s.launches[-1].timed for s in beside]
+            for one, other in zip(alone, timed, strict=True):
+                by_itself = one.launches[-1].timed
+                others = [t for t in timed if t and t is not other]
+                if by_itself and other and was_beside(other, others):
+                    name = one.cell.variant.partition(",")[0]
+                    found.add(name, (by_itself.samples_ns, other.samples_ns))
+        return found
+
+    def _trying(self, state: CellState, number: int) -> Launches[None]:
+        state.add((yield from self._measuring_once(state, number)))
 
     def _begin_host_canary(self, planned: Sequence[Planned]) -> None:
         """Set the host's canary up, or take it over from the part of the run that is resumed."""
@@ -221,32 +286,40 @@ class Scheduler:
         """Launch the host's canary; what it told is durable at once, for a host may be lost at any time."""
         if not due:
             return
-        for number, state in self.host_canary.launches():
-            state.add(self._measure_once(state, number))
+        carry_out(self.launcher, [self._measuring_canary()])
         for state in self.host_canary.states:
             self._write_record(state)
 
-    def _measure_once(self, state: CellState, number: int) -> LaunchResult:
+    def _measuring_canary(self) -> Launches[None]:
+        for number, state in self.host_canary.launches():
+            state.add((yield from self._measuring_once(state, number)))
+
+    def _measuring_once(self, state: CellState, number: int) -> Launches[LaunchResult]:
         """One measure launch, repeated while its device was throttled and --retry_throttled allows."""
         self.screen.show_progress(f"measuring {state.cell.id}, launch {number + 1}")
-        result = self._launch(measure_order.measure_request(self.context, state, number))
+        request = measure_order.measure_request(self.context, state, number)
+        result = yield from self._launching(request)
         for retry in range(1, self.options.retry_throttled + 1):
             if not measure_order.was_throttled(result.launch):
                 break
             request = measure_order.measure_request(self.context, state, number, retry)
-            result = measure_order.with_retry_note(self._launch(request))
+            result = measure_order.with_retry_note((yield from self._launching(request)))
         return result
 
-    def _launch(self, request: LaunchRequest) -> LaunchResult:
-        """One launch with nothing beside it."""
-        self._make_again(request.sources)
-        return self.launcher.start(request) or self.launcher.wait()
+    def _launching(self, request: LaunchRequest) -> Launches[LaunchResult]:
+        """One launch of a lane, after those that make again what a worker took of its files."""
+        for source in request.sources:
+            if source.missing:
+                yield replace(source.request, again=True)
+        return (yield request)
 
     def _make_again(self, sources: Sequence[MadeFiles]) -> None:
-        """What a worker took of other launches' files is made once more."""
+        """What a worker took of other launches' files is made once more, with nothing beside it."""
         for source in sources:
             if source.missing:
-                self._launch(replace(source.request, again=True))
+                again = replace(source.request, again=True)
+                if self.launcher.start(again) is None:
+                    self.launcher.wait()
 
     def _time_is_spent(self) -> bool:
         """Whether --max_minutes have passed since the run began."""

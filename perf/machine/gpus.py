@@ -23,6 +23,7 @@ class Gpu:
         float | None
     )  # the power limit enforced; a board's nominal figure, not a measurement
     compute_capability: str = ""  # 9.0; "": NVML does not say
+    pci: str = ""  # its address on the bus, as NVML writes it: 00000000:1B:00.0
 
 
 def variables_for(gpu: Gpu) -> Mapping[str, str]:
@@ -143,6 +144,7 @@ def _gpu(library: Any, index: int, driver: str, cuda: str) -> Gpu:
         cuda_driver=cuda,
         board_limit_w=limit_w,
         compute_capability=_compute_capability(library, handle),
+        pci=_pci_address(library, handle),
     )
 
 
@@ -152,6 +154,16 @@ def _compute_capability(library: Any, handle: Any) -> str:
         return ""
     try:
         return ".".join(map(str, ask(handle)))
+    except library.NVMLError:
+        return ""
+
+
+def _pci_address(library: Any, handle: Any) -> str:
+    ask = getattr(library, "nvmlDeviceGetPciInfo", None)
+    if ask is None:
+        return ""
+    try:
+        return _text(ask(handle).busId)
     except library.NVMLError:
         return ""
 

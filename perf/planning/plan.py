@@ -6,11 +6,12 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from perf.backends import FALLBACK_EP_PREFIX
 from perf.machine.gpus import Gpu, gpus_to_use
+from perf.machine.topology import TooFewCores, share_out_cores
 from perf.planning import ab_sides, form_choice
 from perf.planning.targets import Offer, Planned, named_targets
 from perf.request import cell_filter, given_data, stored_data, tolerances
@@ -37,6 +38,8 @@ from perf.stats.sequential_test import StoppingRule
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
 HOST_CANARY = "host_canary"  # measured first and last on a host, to see whether the host drifts
+LANE_TRIAL = "lane_trial"  # launched on each device alone and beside the others, for --lanes
+TRIAL_S = 0.5  # what timed runs of such a launch fill: long enough to be beside each other
 CANARY_MODEL = Path("squeezenet/model.onnx")  # of the offline models
 
 
@@ -64,10 +67,12 @@ def plan_cells(
 ) -> tuple[Planned, ...]:
     """Every cell asked for, models outermost, in the order given; raises BadRequestError for none.
 
-    `gpus` are those this process may use; a model's cells share one, and models take turns with them.
+    `gpus` are those this process may use; a model's cells share one, and models take turns with them, or
+    with --replicas have a cell on each.
     """
     boards = gpus_to_use(gpus, options.devices)
     _refuse_contradictions(offers, options, boards)
+    placed = Placing(gpus, boards, _cores_by_gpu(boards, options), options)
     form_choice.refuse_pickles(models, allowed=options.allow_pickle)
     matches = cell_filter.compile_filter(options.select)
     out = []
@@ -75,8 +80,11 @@ def plan_cells(
         board = boards[number % len(boards)] if boards else None
         for offer in form_choice.for_model(model, offers, named=bool(named_targets(options))):
             for cell in _cells_of(model, offer, options):
-                if matches(cell.id) and only(cell.id):
-                    out.append(_place_on_device(cell, offer, options, gpus, board))
+                out += [
+                    placed.on_device(one, offer, on)
+                    for one, on in placed.replicate(cell, offer, board)
+                    if matches(one.id) and only(one.id)
+                ]
     if not out and not options.shard:
         what = f"{len(models)} models and {len(offers)} targets"
         raise BadRequestError(f"nothing to run: no cell of {what} matches --models, -k or --rerun")
@@ -88,9 +96,11 @@ def plan_cells(
     if options.ab:
         out = ab_sides.choose_sides(options.ab, out)
     if options.canary and options.benchmarks:
-        out = [*_plan_canaries(CANARY, offers, options, gpus), *out]
+        out = [*_plan_canaries(CANARY, offers, options, placed), *out]
     if options.host_canary_every_s and options.benchmarks and out:
-        out = [*_one_a_device(_plan_canaries(HOST_CANARY, offers, options, gpus)), *out]
+        out = [*_one_a_device(_plan_canaries(HOST_CANARY, offers, options, placed)), *out]
+    if options.lanes == "auto" and options.benchmarks and out:
+        out = [*_plan_lane_trial(offers, options, placed), *out]
     return tuple(out)
 
 
@@ -101,6 +111,61 @@ def _one_a_device(canaries: Iterable[Planned]) -> tuple[Planned, ...]:
         if not planned.skip:
             out.setdefault(planned.cell.gpu, planned)
     return tuple(out.values())
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Which device cells are put on, and which cores they get where it has a lane of its own."""
+
+    gpus: tuple[Gpu, ...]  # those that this process may use
+    boards: tuple[Gpu, ...]  # those that were asked for
+    cores: Mapping[str, tuple[int, ...]]  # by UUID; none without lanes
+    options: Options
+
+    def replicate(
+        self, cell: Cell, offer: Offer, board: Gpu | None
+    ) -> Iterator[tuple[Cell, Gpu | None]]:
+        """The cell on the device that it is given to; with --replicas one on each."""
+        if not self.options.replicas or not self._needs_device(cell, offer):
+            yield cell, board
+            return
+        for one in self.boards:
+            part = f"device={self.gpus.index(one)}"
+            variant = ",".join(v for v in (cell.variant, part) if v)
+            yield (
+                replace(cell, variant=variant, id=_cell_id(cell.model, offer, variant)),
+                one,
+            )
+
+    def on_device(self, cell: Cell, offer: Offer, board: Gpu | None) -> Planned:
+        """A cell that is final, on its device where it needs one."""
+        if board is not None and self._needs_device(cell, offer):
+            place = self.gpus.index(board)
+            cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
+            if cores := self.cores.get(board.uuid):
+                cell = replace(cell, protocol=replace(cell.protocol, affinity=cores))
+        form = form_choice.reason(cell.model, offer.backend)
+        if self.options.force:
+            return Planned(seal(cell), offer, form)
+        unfit = offer.backend.unfit_for(board.compute_capability) if board else ""
+        return Planned(seal(cell), offer, offer.missing or unfit or form, offer.probed.failed)
+
+    def _needs_device(self, cell: Cell, offer: Offer) -> bool:
+        backend = offer.backend
+        takes = backend.takes_gpu(offer.probed.found) and cell.options.get("device") != "cpu"
+        return backend.needs_gpu or takes
+
+
+def _cores_by_gpu(boards: Sequence[Gpu], options: Options) -> Mapping[str, tuple[int, ...]]:
+    """CPUs of each device's lane; raises BadRequestError where there are too few."""
+    if options.lanes == "off":
+        return {}
+    usable = options.cpu_affinity or tuple(os.sched_getaffinity(0))
+    try:
+        cores = share_out_cores(boards, usable)
+    except TooFewCores as e:
+        raise BadRequestError(f"--lanes: {e}") from e
+    return {board.uuid: mine for board, mine in zip(boards, cores, strict=True)}
 
 
 def _refuse_contradictions(
@@ -129,44 +194,62 @@ def _refuse_contradictions(
         raise BadRequestError(
             f"--canary watches one device, and --devices {options.devices} names {len(boards)}"
         )
-
-
-def _plan_canaries(
-    name: str, offers: Sequence[Offer], options: Options, gpus: tuple[Gpu, ...]
-) -> Iterator[Planned]:
-    """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
-    (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
-    model = replace(found, name=name)
-    digests = _inputs_digests(model, options, {}, 0)
-    for offer in offers:
-        cell = _make_cell(model, offer, options, {}, Io.HOST, "", digests, {})
-        if name == HOST_CANARY:  # enough runs to tell a slow host by, whatever -t is
-            cell = replace(cell, protocol=replace(cell.protocol, runs=None, min_time_s=0.5))
-        yield _place_on_device(
-            cell,
-            offer,
-            options,
-            gpus,
-            next(iter(gpus_to_use(gpus, options.devices)), None),
+    asked = [
+        f for f, on in (("lanes", options.lanes != "off"), ("replicas", options.replicas)) if on
+    ]
+    if asked and len(boards) < 2:
+        raise BadRequestError(
+            f"--{asked[0]} needs two devices or more, and there are {len(boards)} to use: --devices 0,1"
+        )
+    if options.lanes != "off" and options.ab:
+        raise BadRequestError(
+            "--ab launches both sides in turn, and --lanes beside each other: leave out one"
+        )
+    if options.replicas and options.shard:
+        raise BadRequestError(
+            "--replicas is of one machine's devices, and --shard of many machines"
         )
 
 
-def _place_on_device(
-    cell: Cell, offer: Offer, options: Options, gpus: tuple[Gpu, ...], board: Gpu | None
-) -> Planned:
-    """A cell that is final, on its device where it needs one."""
-    backend = offer.backend
-    if board is not None and (
-        backend.needs_gpu
-        or (backend.takes_gpu(offer.probed.found) and cell.options.get("device") != "cpu")
-    ):
-        place = gpus.index(board)
-        cell = replace(cell, device=place, gpu=board.uuid, gpu_name=board.name)
-    form = form_choice.reason(cell.model, backend)
-    if options.force:
-        return Planned(seal(cell), offer, form)
-    unfit = backend.unfit_for(board.compute_capability) if board else ""
-    return Planned(seal(cell), offer, offer.missing or unfit or form, offer.probed.failed)
+def _plan_canaries(
+    name: str, offers: Sequence[Offer], options: Options, placed: Placing
+) -> Iterator[Planned]:
+    """A cell of the fixed small model for every target; raises ModelListError where it was not made."""
+    for offer in offers:
+        cell = _small_cell(name, offer, options)
+        if name == HOST_CANARY:  # enough runs to tell a slow host by, whatever -t is
+            cell = replace(cell, protocol=replace(cell.protocol, runs=None, min_time_s=0.5))
+        yield placed.on_device(cell, offer, next(iter(placed.boards), None))
+
+
+def _plan_lane_trial(
+    offers: Sequence[Offer], options: Options, placed: Placing
+) -> Iterator[Planned]:
+    """Two cells a device of the fixed small model: alone, and beside those of the other devices.
+
+    The first target that uses a device stands for all; none is planned where it cannot run.
+    """
+    for offer in offers:
+        cell = _small_cell(LANE_TRIAL, offer, options)
+        if placed.on_device(cell, offer, placed.boards[0]).cell.gpu and not offer.missing:
+            break
+    else:
+        return
+    runs = replace(cell.protocol, runs=None, min_time_s=TRIAL_S, launches=1)
+    for board in placed.boards:
+        for how in ("alone", "beside"):
+            variant = f"device={placed.gpus.index(board)},{how}"
+            named = _cell_id(cell.model, offer, variant)
+            one = replace(cell, id=named, variant=variant, protocol=runs)
+            yield placed.on_device(one, offer, board)
+
+
+def _small_cell(name: str, offer: Offer, options: Options) -> Cell:
+    """The small model that is always there, by another name; raises ModelListError where it was not made."""
+    (found,) = model_files.load_models(models_folder() / CANARY_MODEL)
+    model = replace(found, name=name)
+    digests = _inputs_digests(model, options, {}, 0)
+    return _make_cell(model, offer, options, {}, Io.HOST, "", digests, {})
 
 
 def group_by_model(planned: Sequence[Planned]) -> list[tuple[ModelFile, list[Planned]]]:

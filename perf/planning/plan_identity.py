@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from perf.planning.plan import CANARY, HOST_CANARY, list_columns
+from perf.planning.plan import CANARY, HOST_CANARY, LANE_TRIAL, list_columns
 from perf.planning.targets import Offer, Planned
 from perf.request import cell_filter
 from perf.request.flags import FLAGS
@@ -26,6 +26,8 @@ def describe_whole_plan(
     if options.rerun:
         return None
     columns = list_columns(offers, options)
+    if options.replicas:  # of one machine's devices, which no other part of a plan knows
+        columns = tuple(dict.fromkeys(Column(p.cell.target, p.cell.variant) for p in planned))
     if options.ab:
         sides = {(p.cell.target, p.cell.variant) for p in planned}
         columns = tuple(c for c in columns if (c.target, c.variant) in sides)
@@ -48,4 +50,4 @@ def planned_columns(whole: WholePlan, model: str) -> Mapping[str, Column]:
 
 def is_canary(model: str) -> bool:
     """Whether a model is there to watch the machine, and no part of what was asked."""
-    return model in (CANARY, HOST_CANARY)
+    return model in (CANARY, HOST_CANARY, LANE_TRIAL)

@@ -145,6 +145,11 @@ FLAGS: tuple[Flag, ...] = (
          at_least(0, int), "N"),
     Flag("devices", "GPUs to spread models over, by position or UUID, 0,1; left out: the first", "", "", _TARGETS, str,
          "IDS"),
+    Flag("replicas", "run each GPU cell on every device of --devices, a variant [device=N] each, instead of spreading models over them",
+         False, "", _TARGETS, bool, switch=True),
+    Flag("lanes", "measure on all --devices at once, each with cores of its own: auto, where a trial shows that they do not slow each "
+         "other; always; never: those cores, and one device at a time", "off", "", _MEASURING,
+         _chosen("off", "auto", "always", "never"), "off|auto|always|never", const="auto"),
     Flag("ab", "interleave launches of two targets", (), "", _MEASURING, words, "TARGET", "+"),
     Flag("canary", "launch a fixed small model beside every launch", False, "", _MEASURING, bool, switch=True),
     Flag("max_minutes", "stop an --ab run after this long; 0: no limit", 0.0, "", _MEASURING, at_least(0, float),

@@ -102,6 +102,8 @@ class Options:
     device_time: bool
     retry_throttled: int
     devices: str
+    replicas: bool
+    lanes: str
     allow_pickle: bool
     shard: str
     shard_costs: str

@@ -204,6 +204,8 @@ class CellRow:
                                                          lambda d: tuple(round(m, 6) for m in d.medians_ms))
     host_bound_pct: float | None = of_run(
         "share of a run in which the device waits: what p50_ms has more than device_busy_ms", lambda run: run.host_bound_pct)
+    accompanied_launches: int | None = of_measured("measure launches that ran beside one on another device (--lanes)",
+                                                   lambda x: sum(m.accompanied for m in x) if x else None)
     # session
     creation_cold_s: float | None = of_cold("first session creation: no engine cached, alone on the machine",
                                             lambda created: rounded(created.seconds))

@@ -233,6 +233,7 @@ class Launch:
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     device_timed: DeviceTimed | None = None
+    accompanied: bool = False  # another launch ran beside it for a while
 
 
 @dataclass(frozen=True)

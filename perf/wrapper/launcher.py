@@ -166,6 +166,7 @@ class ProcessLauncher:
         launch = replace(
             launch, began_s=running.began_s, boot_id=self._boot_id, round=request.round, order=self._order,
             host=self._host, isolation=running.isolation, cold=_cold(launch, accompanied=flying.accompanied),
+            accompanied=flying.accompanied,
         )  # fmt: skip
         if not self._options.track_memory:
             launch = replace(launch, host_memory=None)

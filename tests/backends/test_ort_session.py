@@ -1,3 +1,5 @@
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,3 +221,19 @@ def test_device_io_of_what_is_no_tensor_is_declined(tmp_path: Path) -> None:
 def test_a_missing_provider_is_explained(seen: ProbeResult, says: str) -> None:
     reason = cpu.BACKEND.missing(seen)
     assert says in reason if says else reason == ""
+
+
+def test_threads_of_a_pinned_cell_stay_on_its_cores(tmp_path: Path) -> None:
+    models.relu(tmp_path / "m")
+    usable = os.sched_getaffinity(0)
+    mine = min(usable)
+    wanted = cell(model_file(tmp_path / "m"), protocol=Protocol(runs=2, affinity=(mine,)))
+    before = {int(t.name) for t in Path("/proc/self/task").iterdir()}
+    os.sched_setaffinity(0, wanted.protocol.affinity)
+    try:
+        with cpu.BACKEND.open(wanted, tmp_path):
+            made = {int(t.name) for t in Path("/proc/self/task").iterdir()} - before
+            time.sleep(0.3)  # a thread that chooses its cores does so as it starts
+            assert [os.sched_getaffinity(t) for t in made] == [{mine}] * len(made)
+    finally:
+        os.sched_setaffinity(0, usable)

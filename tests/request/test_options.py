@@ -22,7 +22,7 @@ VALUES = {
     "intra_op_threads": "2", "inter_op_threads": "2", "memory_limit": "2", "builds": "2",
     "retry_throttled": "2", "max_minutes": "2", "ab": "cpu ov", "plugin": "n=lib.so",
     "fail_on": "Crashed", "color": "never", "export": "junit",
-    "shard": "2/3", "map_path": "/a=/b", "host_canary": "9",
+    "shard": "2/3", "map_path": "/a=/b", "host_canary": "9", "lanes": "always",
 }  # fmt: skip
 
 

@@ -99,6 +99,7 @@ def test_every_column_is_told_of_a_cell_of_which_all_is_known() -> None:
         reference_noise=1e-6, from_fp64=2e-6, reference_from_fp64=1e-7, not_reproducible=("y",),
         device_ms=2.3, device_half_range_ms=0.1, device_launches=2, device_busy_ms=3.1, device_kernels=91,
         device_time_source="cupti", device_launch_p50s_ms=(2.2, 2.4), host_bound_pct=61.4, cuda_graph=False,
+        accompanied_launches=0,
     )  # fmt: skip
     assert {k: getattr(found, k) for k in wanted} == wanted
     kinds = column_types(CellRow)

@@ -86,7 +86,9 @@ def session_options(cell: Cell) -> Any:
             f"onnxruntime {ort.__version__} has no optimisation level {cell.graph_optimization}"
         )
     options.graph_optimization_level = level
-    options.intra_op_num_threads = cell.protocol.intra_op_threads
+    # left to itself, ORT makes a thread for each core of the machine and pins it there, affinity or not
+    threads = cell.protocol.intra_op_threads or len(cell.protocol.affinity)
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = cell.protocol.inter_op_threads
     if cell.protocol.inter_op_threads > 1:
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL  # else ORT ignores the number
