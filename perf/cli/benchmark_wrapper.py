@@ -21,6 +21,7 @@ from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
+from perf.request.host_paths import map_paths
 from perf.request.options import BadRequestError, Options
 from perf.wrapper.environments import hold_environments, offer_targets, offers_as_known
 from perf.wrapper.guardian import run_guarded
@@ -49,7 +50,7 @@ def _serve(words: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str], options: Options) -> int:
-    options = rerun_options(words, resume_options(words, options))
+    options = map_paths(rerun_options(words, resume_options(words, options)))
     if options.list:
         return listing.show_targets(offers_as_known(options), find_gpus(), options)
     _check(options)

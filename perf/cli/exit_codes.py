@@ -9,7 +9,7 @@ from comparison.cell_summary import UnreadableError
 from perf.execution.run_lifecycle import RunCutShortError, TablesNotWrittenError
 from perf.machine.machine_lock import LockHeld
 from perf.planning.targets import NothingMeasurableError
-from perf.request.any_terminal import any_terminal, shown
+from perf.request.any_terminal import any_terminal, leave_deaf_readers, shown
 from perf.request.environments import EnvironmentsError
 from perf.request.exit_status import BUG, CANNOT_SERVE, OK
 from perf.request.model_list import ModelListError
@@ -38,6 +38,7 @@ def _status_of(work: Callable[[], int]) -> int:
     except OSError as e:
         return _error(f"{e.filename or 'this machine'}: {e.strerror}", CANNOT_SERVE)
     except KeyboardInterrupt:
+        leave_deaf_readers()
         return _error("interrupted before anything ran", 128 + signal.SIGINT)
     except Exception as e:
         traceback.print_exc()

@@ -9,6 +9,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from perf.execution.launcher import Interrupted
+from perf.request.any_terminal import leave_deaf_readers
 
 LAST_S = 2.0
 _WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -111,6 +112,7 @@ class SignalWatch:
 
     def _end(self, number: int) -> None:
         self.ended_by = self.ended_by or number
+        leave_deaf_readers()
         if self._raising:
             self._raising = False
             raise Interrupted(self.ended_by)

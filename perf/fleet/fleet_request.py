@@ -6,9 +6,10 @@ from pathlib import Path
 
 from perf.fleet.program import FleetParser
 from perf.fleet.shard_folder import ShardFolder
-from perf.planning.choose_models import match_names, read_at
+from perf.planning.choose_models import match_names
 from perf.planning.shards import assign_models
 from perf.request import options as command_line
+from perf.request.host_paths import read_at
 from perf.request.model_list import find_sources, list_all
 from perf.request.options import BadRequestError, Options, check_run_id, to_argv
 from perf.request.programs import command_of

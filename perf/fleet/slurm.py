@@ -15,7 +15,7 @@ from perf.fleet.fleet_request import FleetRequest, make_fleet_parser, read_reque
 from perf.fleet.gather import gather, make_dispatcher, prepare, wait
 from perf.fleet.program import FleetParser, report, say
 from perf.fleet.slurm_queue import SlurmQueue, expand_nodes, other_nodes
-from perf.planning.choose_models import read_at
+from perf.request.host_paths import read_at
 from perf.request.locations import CODE
 from perf.request.options import BadRequestError
 from perf.schema import atomic_file

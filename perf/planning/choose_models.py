@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perf.planning.shards import assign_models, parse_shard
+from perf.request.host_paths import read_at
 from perf.request.model_list import find_sources, list_all
 from perf.request.options import BadRequestError, Options
 from perf.results.model_costs import read_model_costs
@@ -47,15 +48,6 @@ def shard_names(names: Sequence[str], options: Options) -> tuple[str, ...]:
         return tuple(names)
     shard = parse_shard(options.shard)
     return assign_models(names, shard.count, read_costs(options))[shard.number - 1]
-
-
-def read_at(path: str, mapped: Mapping[str, str]) -> str:
-    """Where a path lies on this host: the longest OLD of --map_path that it begins with, made NEW."""
-    fitting = [old for old in mapped if path == old or path.startswith(old.rstrip("/") + "/")]
-    if not fitting:
-        return path
-    old = max(fitting, key=len)
-    return mapped[old].rstrip("/") + path[len(old.rstrip("/")) :]
 
 
 def read_costs(options: Options) -> Mapping[str, float] | None:

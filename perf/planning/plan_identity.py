@@ -8,6 +8,7 @@ from perf.planning.plan import CANARY, HOST_CANARY, LANE_TRIAL, list_columns
 from perf.planning.targets import Offer, Planned
 from perf.request import cell_filter
 from perf.request.flags import FLAGS
+from perf.request.host_paths import PATHS, as_given
 from perf.request.options import Options
 from perf.schema import codec
 from perf.schema.whole_plan import Column, WholePlan
@@ -32,13 +33,18 @@ def describe_whole_plan(
         sides = {(p.cell.target, p.cell.variant) for p in planned}
         columns = tuple(c for c in columns if (c.target, c.variant) in sides)
     asked = {
-        f.name: codec.encode(getattr(options, f.name))
+        f.name: codec.encode(_as_given(options, f.name))
         for f in FLAGS
         if f.plan and f.name not in OF_A_HOST
     }
     text = json.dumps([names, [c.name for c in columns], asked], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return WholePlan(digest, tuple(names), columns, options.select, options.shard)
+
+
+def _as_given(options: Options, name: str) -> object:
+    value = getattr(options, name)
+    return as_given(value, options) if name in PATHS else value
 
 
 def planned_columns(whole: WholePlan, model: str) -> Mapping[str, Column]:

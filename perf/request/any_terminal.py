@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
@@ -35,6 +36,16 @@ def any_terminal() -> Iterator[None]:
             _flush_or_exit(out)
     finally:
         sys.stdout, sys.stderr = before
+
+
+def leave_deaf_readers() -> None:
+    """From now on wait for no reader: what one that reads nothing has not room for is dropped.
+
+    For a program that was told to end, out of a signal handler too: a write that waits goes on, into nothing.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _LeavableStream):
+            stream.lose_patience()
 
 
 def shown(text: str) -> str:
@@ -73,15 +84,32 @@ class _LeavableStream:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.lost = ""  # why text that somebody may have wanted was lost
+        self._impatient = False
 
     def write(self, text: str) -> int:
+        if self._impatient:
+            self._drop_if_deaf()
         with self._dropping():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
+        if self._impatient:
+            self._drop_if_deaf()
         with self._dropping():
             self._stream.flush()
+
+    def lose_patience(self) -> None:
+        """Drop what a reader has no room for, now and from now on."""
+        self._impatient = True
+        self._drop_if_deaf()
+
+    def _drop_if_deaf(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # no file, or closed: then nobody waits
+            poll = select.poll()
+            poll.register(self._stream.fileno(), select.POLLOUT)
+            if not poll.poll(0):
+                self._drop()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -91,8 +119,11 @@ class _LeavableStream:
         try:
             yield
         except OSError as e:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self._stream.fileno())  # for what is still buffered, too
-            os.close(null)
+            self._drop()
             if not isinstance(e, BrokenPipeError):
                 self.lost = e.strerror or str(e)
+
+    def _drop(self) -> None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())  # for what is still buffered, too
+        os.close(null)

@@ -158,7 +158,7 @@ FLAGS: tuple[Flag, ...] = (
          shard, "I/N"),
     Flag("shard_costs", "balance shards by what each model took in this run: a folder, an id, or costs.json", "",
          "", _RUN, str, "RUN"),
-    Flag("map_path", "a path in -m or its list that begins with OLD lies at NEW on this host", (), "", _MODELS,
+    Flag("map_path", "a path of the request, or of its model list, that begins with OLD lies at NEW on this host", (), "", _MODELS,
          path_map, "OLD=NEW", "+", repeated=True, plan=False),
     Flag("host_canary", "measure a fixed small model first, last and every MIN minutes; 0: never; left out: first "
          "and last with --shard", None, "", _MEASURING, optional(at_least(0, float)), "MIN"),

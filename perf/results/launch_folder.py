@@ -106,8 +106,10 @@ class LaunchFolder:
         try:
             with os.fdopen(fd, "wb") as f:
                 f.write(text.encode() + b"\n")
-            with contextlib.suppress(IsADirectoryError, NotADirectoryError):
+            try:
                 os.rename(aside, LAUNCH, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            except IsADirectoryError:  # a worker's: this launch is known while the run lasts
+                os.unlink(aside, dir_fd=self._fd)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(aside, dir_fd=self._fd)

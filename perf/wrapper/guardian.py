@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 from perf.machine import process_tree
+from perf.request.any_terminal import leave_deaf_readers
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -73,6 +74,7 @@ def _guard(child: int) -> int:
         return 128 + signal.SIGKILL
     if told.si_code == os.CLD_EXITED:
         return told.si_status
+    leave_deaf_readers()
     print(
         f"error: ended by {signal.Signals(told.si_status).name}; `--resume` goes on",
         file=sys.stderr,

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from perf.planning.choose_models import choose_models, read_at
+from perf.planning.choose_models import choose_models
 from perf.planning.shards import assign_models
+from perf.request.host_paths import read_at
 from perf.request.options import BadRequestError, parse
 from tests import models
 

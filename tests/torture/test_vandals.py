@@ -23,7 +23,7 @@ from tests.torture.wrapper_run import Attempt, attack
 
 MOST_MIB = 96
 SAMPLE = (
-    "journal_pipe", "journal_sparse", "output_pipe", "launch_pipe", "cell_loop", "run_garbage",
+    "journal_pipe", "journal_sparse", "output_pipe", "launch_pipe", "launch_full_folder", "cell_loop", "run_garbage",
     "launch_removed", "launch_a_link", "cell_a_file", "tmp_deep", "endless_lists", "many_events", "deep",
     "beyond_int64", "negative_time", "more_wrong_than_there_are", "half_a_character", "escaping_error",
     "traced", "siblings_stopped", "wrapper_stopped",
@@ -110,6 +110,7 @@ def test_a_run_whose_folder_is_destroyed_goes_on(home: Path, figures: Figures, n
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "words", [("--isolation", "host"), ("--isolation", "spawn"), ("--no_fence",)]
 )
