@@ -150,7 +150,7 @@ def device_rounds(
     for number in range(min(options.launches, MOST_DEVICE_LAUNCHES)):
         for state in states:
             looks = [x.device_timed for x in state.launches if x.kind is LaunchKind.DEVICE]
-            if state.alive and not state.done and state.backend.watched and all(looks):
+            if state.alive and not state.done and state.backend.watched(state.cell) and all(looks):
                 yield number, state
 
 
