@@ -308,7 +308,7 @@ def summarise_row(row: CellRow) -> CellSummary:
         Metric.P50: row.p50_ms,
         Metric.MEAN: row.mean_ms,
         Metric.P99: row.p99_ms,
-        Metric.DEVICE: row.device_ms,
+        Metric.DEVICE: row.device_ms if row.device_time_source == RECORDS else None,
         Metric.SESSION: row.creation_second_s,
         Metric.HOST_MEMORY: row.host_peak_mib,
         Metric.GPU_MEMORY: row.gpu_peak_mib,
