@@ -18,6 +18,7 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    where: str = ""  # the machine, where it is not this one
 
 
 def publish(table: Table, *, into_page: bool, page: Path = PAGE) -> None:
@@ -36,7 +37,7 @@ def rendered(table: Table) -> str:
         "| " + " | ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + " |" for r in rows
     ]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    notes = [f"- {n}" for n in (*table.notes, _where())]
+    notes = [f"- {n}" for n in (*table.notes, table.where or _where())]
     return "\n".join([f"`{table.command}`", "", *lines, "", *notes, ""])
 
 

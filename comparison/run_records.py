@@ -27,7 +27,7 @@ from perf.results.latency import NS_PER_MS
 from perf.results.shapes import ShapedRecord, split_by_shapes
 from perf.results.tables import TableError, iterate_cells
 from perf.schema import outcomes, record, strict_json
-from perf.schema.journal import Compared, Placement
+from perf.schema.journal import RECORDS, Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
 from perf.schema.untrusted_file import read_whole
 from perf.schema.version import NewerSchemaError
@@ -178,7 +178,9 @@ def summarise_record(
     found, shapes = part.record, cell_figures.format_shapes(part.record.cell)
     cell, check = found.cell, check_launch(found)
     device_ms = {
-        x.round: launch_median_ms(x.device_timed) for x in found.launches if x.device_timed
+        x.round: launch_median_ms(x.device_timed)
+        for x in found.launches
+        if x.device_timed and x.device_timed.source == RECORDS  # a span has launching in it
     }
     launches = tuple(
         _summarise_launch(x, found, device_ms.get(x.round))
@@ -306,7 +308,7 @@ def summarise_row(row: CellRow) -> CellSummary:
         Metric.P50: row.p50_ms,
         Metric.MEAN: row.mean_ms,
         Metric.P99: row.p99_ms,
-        Metric.DEVICE: row.device_ms,
+        Metric.DEVICE: row.device_ms if row.device_time_source == RECORDS else None,
         Metric.SESSION: row.creation_second_s,
         Metric.HOST_MEMORY: row.host_peak_mib,
         Metric.GPU_MEMORY: row.gpu_peak_mib,

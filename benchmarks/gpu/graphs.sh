@@ -1,91 +1,62 @@
 #!/usr/bin/env bash
-# Device time and CUDA graphs on a machine with an NVIDIA GPU and no network, and recordings of what it said.
-#   usage: graphs.sh PIECES OUT     as run.sh; PYTHON needs CUPTI beside it too (torch's wheel brings it)
+# Device time and CUDA graphs on a machine with an NVIDIA GPU and no network, and recordings of what it said; within 400 s.
+#   usage: graphs.sh PIECES OUT     as environment.sh says; a wheel of nvidia-cuda-cupti beside the pieces is tried, too
 set -uo pipefail
+# shellcheck source=benchmarks/gpu/environment.sh
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-pieces=$(cd "$1" && pwd)
-mkdir -p "$2"
-out=$(cd "$2" && pwd)
-python=$(command -v "${PYTHON:-python3}")
-work=${WORK:-/tmp/ep-perf-gpu}
-mkdir -p "$work" "$out/recorded"
-cd "$root" || exit 2
-export PYTHONPATH=$root
-
-say() { echo "== $(date +%T) $*"; }
-
-if [ ! -f "$work/ort/onnxruntime/__init__.py" ]; then
-    say "assemble"
-    wheel=$work/onnxruntime_gpu-1.31.1-cp312-cp312-manylinux_2_28_x86_64.whl
-    find "$pieces" -maxdepth 1 -name 'piece.*' | sort | xargs cat >"$wheel"
-    "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$work/ort" "$wheel" || exit 3
-fi
-site=$("$python" -c 'import nvidia; print(next(iter(nvidia.__path__)))')
-libraries=$(find "$site" -name 'lib*.so*' -printf '%h\n' | sort -u | paste -sd:)
-driver=$(dirname "$(find /usr/local/nvidia /usr/lib -name 'libcuda.so.1' 2>/dev/null | head -n 1)")
-cat >"$work/environments.toml" <<TOML
-drop = ["*"]
-[current]
-python = "current"
-
-[cuda]
-python = "$python"
-targets = ["CUDAExecutionProvider"]
-env = { PYTHONPATH = "$work/ort", LD_LIBRARY_PATH = "$libraries:$driver" }
-
-[faults]
-python = "$python"
-targets = ["CudaFaults"]
-default = false
-backend = "$root/benchmarks/gpu/cuda_faults.py"
-env = { LD_LIBRARY_PATH = "$driver" }
-TOML
-limit() { # seconds, flags: SIGTERM leaves the tables written
-    local seconds=$1
+hidden() { # PATTERN… -- COMMAND: in a mount namespace of its own, with broken files over libraries of these names
+    local files=()
+    while [ "$1" != -- ]; do
+        mapfile -t -O "${#files[@]}" files < <(find / -xdev -name "$1" -type f 2>/dev/null)
+        shift
+    done
     shift
-    (cd "$work" && timeout -k 10 "$seconds" "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" \
-        -o "$out/result" "$@" 2>&1 | tail -n "${LINES_SHOWN:-40}")
+    echo broken >"$work/broken"
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    unshare --mount bash -c '
+        broken=$1 count=$2; shift 2
+        for file in "${@:1:count}"; do mount --bind "$broken" "$file" || exit 9; done
+        shift "$count"; exec "$@"' - "$work/broken" "${#files[@]}" "${files[@]}" "$@"
+}
+activity() { # folder that CUPTI comes from first, file, models
+    PYTHONPATH=$work/ort:$PYTHONPATH LD_LIBRARY_PATH=$1:$libraries:$driver ORT_DISABLE_TELEMETRY=1 NVIDIA_TF32_OVERRIDE=0 \
+        timeout 60 "$python" benchmarks/gpu/record.py activity "$out/recorded/$2" "${@:3}" 2>&1 | grep -v '\[W:onnxruntime' | tail -n 16
 }
 
-say "versions"
-nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,compute_cap --format=csv,noheader
-say "models"
-"$python" -m setup_models.offline | tail -n 2
-say "records of activities; replays against runs without the graph, and planted stale buffers"
-PYTHONPATH=$work/ort:$root LD_LIBRARY_PATH=$libraries:$driver ORT_DISABLE_TELEMETRY=1 NVIDIA_TF32_OVERRIDE=0 \
-    timeout 60 "$python" benchmarks/gpu/record.py activity "$out/recorded/activity.json" models/squeezenet models/resnet50 2>&1 | tail -n 30
-say "both io modes, with and without graphs"
-limit "${MAIN_S:-400}" --run_id graphs -r both -i zoo -t 200 --warmup 50 --launches 5 -b both --cuda_graph both -e cuda \
-    --models squeezenet shufflenet inception_v1 resnet50 --timeout 60
-say "models that cannot be captured"
-limit 40 --run_id declined -r validate -i zoo --cuda_graph on -e cuda --jobs 4 \
-    --models loop_if encoder text_recogniser detector int8_qdq densenet121 --timeout 30
-say "the device broken on purpose"
-limit 40 --run_id faults -r validate -i zoo --models squeezenet --jobs 1 -e CudaFaults \
-    -k 'trap or illegal or oom' --timeout 30 \
-    --ep_options 'CudaFaults[trap]:how=trap' 'CudaFaults[illegal]:how=illegal' 'CudaFaults[oom]:how=oom'
-say "NVML's series"
-(cd "$work" && timeout 60 "$python" "$root/benchmarks/gpu/record.py" nvml "$out/recorded/nvml.json" -- \
-    "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" -o "$out/result" --run_id nvml -r benchmark -i zoo \
-    -t 500 --launches 1 --no_device_time -e cuda --models resnet50 2>&1 | tail -n 6)
-say "with and without the write fence"
-for fence in --fence --no_fence --fence --no_fence; do
-    LINES_SHOWN=3 limit 25 -r benchmark -i zoo -t 20 --launches 5 --no_device_time -e cuda --models squeezenet "$fence" \
-        --label "fence$fence" --timeout 20
-done
-"$python" - "$out"/result <<'PY'
-import json, statistics, sys
-from pathlib import Path
-for run in sorted(Path(sys.argv[1]).glob("*/run.json")):
-    told = json.loads(run.read_text())
-    if told["label"].startswith("fence"):
-        launches = [json.loads(p.read_text()) for p in run.parent.glob("cells/*/*/*/measure_*/launch.json")]
-        walls = sorted(x["ending"]["wall_s"] for x in launches)
-        print(told["label"], "wall s of a launch", walls, "median", statistics.median(walls or [float("nan")]))
-PY
-say "pack"
-"$python" benchmarks/gpu/summary.py "$out"/result/*/cells.csv
-tar -C "$out" -czf "$out/result.tar.gz" --exclude='*.npy' --exclude='*.onnx' --exclude='cache' result recorded
-rm -rf "$out/result" "$out/recorded"
-say "done"
+{
+    say "records of activities; replays against runs without the graph, and planted stale buffers"
+    activity "$libraries" activity.json models/squeezenet models/resnet50
+    wheel=$(find "$pieces" -name 'nvidia_cuda_cupti-*.whl' | head -n 1)
+    if [ -n "$wheel" ]; then
+        say "the same by $(basename "$wheel")"
+        "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$work/cupti" "$wheel"
+        activity "$work/cupti/nvidia/cu13/lib" activity_of_wheel.json models/squeezenet
+    fi
+    say "why launches of a graph differ from host to host: as it is, without NVML beside it, on one core, and both"
+    for how in "" "--no_track_memory" "--cpu_affinity 4" "--no_track_memory --cpu_affinity 4"; do
+        echo "-- ${how:-as it is}"
+        # shellcheck disable=SC2086  # words
+        LINES_SHOWN=3 limit 45 --run_id "spread$(echo "$how" | tr -dc 'a-z0-9')" -r benchmark -i zoo -t 200 --warmup 50 --launches 8 \
+            --no_device_time -e cuda --models squeezenet shufflenet --cuda_graph on --timeout 30 $how
+    done
+    "$python" benchmarks/gpu/launch_spread.py "$out"/result/spread*/cells.csv
+    say "without CUPTI: events around runs"
+    LINES_SHOWN=4 hidden 'libcupti.so*' -- bash -c "cd '$work' && timeout -k 10 60 '$python' '$root/benchmark_wrapper.py' -m '$root/model_list.json' \
+        -o '$out/result' --run_id events -r benchmark -i zoo -t 100 --warmup 50 --launches 2 -e cuda --models resnet50 -b on --cuda_graph both \
+        --timeout 30" 2>&1 | tail -n 6
+    say "without cuDNN and cuBLAS"
+    hidden 'libcudnn*.so*' 'libcublas*.so*' -- bash -c "cd '$work' && timeout -k 10 40 '$python' '$root/benchmark_wrapper.py' -m '$root/model_list.json' \
+        -o '$out/result' --run_id without -r validate -i zoo -e cuda --models squeezenet --timeout 30" 2>&1 | grep squeezenet | cut -c 1-300
+    cp "$out"/result/without/cells/squeezenet/*/*/check/journal.jsonl "$out/recorded/without_libraries.jsonl"
+    say "NVML's series of a launch, and its journal"
+    (cd "$work" && timeout 60 "$python" "$root/benchmarks/gpu/record.py" nvml "$out/recorded/nvml.json" "$out/result/nvml" -- \
+        "$python" "$root/benchmark_wrapper.py" -m "$root/model_list.json" -o "$out/result" --run_id nvml -r benchmark -i zoo \
+        -t 1000 --launches 1 --no_device_time -e cuda --models resnet50 2>&1 | tail -n 2)
+    say "PyTorch: eager and as graphs, fp32, TF32, bf16 and fp16, resident; device time"
+    LINES_SHOWN=24 limit 130 --run_id torch -m setup_models.networks.classifiers:densenet201 -r benchmark -t 50 --warmup 20 --launches 2 \
+        --env "torch=$python" -e torch torch_tf32 torch_bf16 torch_fp16 -b on --cuda_graph both --percent_mismatch 2 --timeout 60
+    say "pack"
+    pack
+    say "done"
+} 2>&1 | tee "$out/log.txt"

@@ -4,13 +4,16 @@ python -m benchmarks.gpu.lanes RESULTS [--write]
 """
 
 import argparse
+import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import page
+from perf.machine.system import SystemInfo
 from perf.results import tables
+from perf.schema import codec
 from perf.stats.sequential_test import MEDIAN_COST
 from perf.stats.summary import mad
 
@@ -28,8 +31,10 @@ def main() -> None:
     )
     given = parser.parse_args()
     alone, beside = (read_launches(given.results, way) for way in (ALONE, BESIDE))
-    rows = [make_row(cell, alone[cell], beside[cell]) for cell in alone if cell in beside]
-    page.publish(make_table(rows), into_page=given.write)
+    rows = [make_row(c, alone[c], beside[c]) for c in alone if alone[c] and beside.get(c)]
+    gone = [c for c in {**alone, **beside} if not (alone.get(c) and beside.get(c))]
+    where = describe_host(next(given.results.glob(f"{BESIDE}_*/host.json")))
+    page.publish(make_table(rows, gone, where), into_page=given.write)
 
 
 def read_launches(results: Path, way: str) -> Mapping[str, Sequence[float]]:
@@ -66,8 +71,17 @@ def spell(values: Sequence[float]) -> str:
     return f"{middle:.3f} ± {100 * (max(values) - min(values)) / 2 / middle:.1f} %"
 
 
-def make_table(rows: Sequence[tuple[str, ...]]) -> page.Table:
-    """The rows, and what they leave unsaid."""
+def describe_host(path: Path) -> str:
+    """The machine that a run measured."""
+    host = codec.decode(SystemInfo, json.loads(path.read_text(encoding="utf-8")))
+    boards = " and ".join(g.name for g in host.gpus)
+    driver = host.gpus[0].driver if host.gpus else "none"
+    return f"{boards}, driver {driver}; {host.usable_cores} cores of {host.cpu}"
+
+
+def make_table(rows: Sequence[tuple[str, ...]], gone: Sequence[str], where: str) -> page.Table:
+    """The rows, and what they leave unsaid, such as cells that were not launched both ways."""
+    missing = [f"Not launched both ways: {', '.join(gone)}."] if gone else []
     return page.Table(
         "gpu_lanes",
         "bash benchmarks/gpu/lanes.sh PIECES OUT",
@@ -76,7 +90,9 @@ def make_table(rows: Sequence[tuple[str, ...]]) -> page.Table:
         (
             "Runs in turn and in lanes as ABBA, on the same cores; ± after a p50 is half the range of launches, after a "
             "difference two standard errors of both medians.",
+            *missing,
         ),
+        where,
     )
 
 

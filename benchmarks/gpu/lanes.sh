@@ -13,14 +13,14 @@ set -uo pipefail
         if grep -q '^0x0302' "$gpu"; then echo "${gpu%/class} node $(cat "${gpu%/class}/numa_node") cpus $(cat "${gpu%/class}/local_cpulist")"; fi
     done
     say "the trial that --lanes makes"
-    LINES_SHOWN=30 limit 90 --run_id trial -r benchmark -i zoo -t 200 --warmup 50 --launches 1 --no_device_time -e cuda \
-        --models squeezenet resnet50 --devices 0,1 --lanes --timeout 30
+    LINES_SHOWN=90 limit 90 --run_id trial -r benchmark -i zoo -t 200 --warmup 50 --launches 1 --no_device_time -e cuda \
+        --models squeezenet resnet50 --devices 0,1 --lanes --timeout 30 | grep -E '^lanes|cells:'
     turn=0
     for way in never always always never; do
         turn=$((turn + 1))
         say "lanes: $way"
-        LINES_SHOWN=4 limit 60 --run_id "${way}_$turn" -r benchmark -i zoo -t 200 --warmup 50 --launches 3 --no_device_time -e cuda \
-            --models squeezenet shufflenet resnet50 --cuda_graph both -k '(squeezenet or shufflenet or cuda_graph) and not (shufflenet and cuda_graph)' \
+        LINES_SHOWN=4 limit 75 --run_id "${way}_$turn" -r benchmark -i zoo -t 200 --warmup 50 --launches 3 --no_device_time -e cuda \
+            --models squeezenet shufflenet resnet50 --cuda_graph both -k '(shufflenet and not cuda_graph) or (cuda_graph and not shufflenet)' \
             --devices 0,1 --replicas --lanes "$way" --timeout 30
     done
     say "two replicas as the sides of an A/B"

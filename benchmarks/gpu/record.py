@@ -1,10 +1,11 @@
 """Keeps what a real GPU says, small enough to be a test's fixture: records of activities, and NVML's series.
 
 usage: record.py activity OUT MODEL…      on an environment with onnxruntime-gpu and CUPTI
-       record.py nvml OUT -- COMMAND…     while the command runs
+       record.py nvml OUT RUN -- COMMAND…     while the command makes that run of one cell and one launch
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -110,8 +111,8 @@ def read_feed(folder: Path) -> dict[str, "np.ndarray[Any, Any]"]:
     return dict(zip((i.name for i in model.graph.input), arrays, strict=False))
 
 
-def record_nvml(out: Path, command: Sequence[str]) -> None:
-    """NVML's readings while a command runs, as the harness takes them."""
+def record_nvml(out: Path, run: Path, command: Sequence[str]) -> None:
+    """NVML's readings while a command runs, as the harness takes them, and the journal of its launch."""
     sampler = Sampler(find_gpus()[0])
     sampler.baseline()
     child = subprocess.Popen(command)
@@ -121,7 +122,11 @@ def record_nvml(out: Path, command: Sequence[str]) -> None:
     told = {
         "baseline": codec.encode(sampler._baseline),
         "samples": [codec.encode(s) for s in sampler._samples],
+        "power_source": sampler._power_source,
     }
+    (journal,) = run.glob("cells/*/*/*/measure_0/journal.jsonl")
+    out.with_name("nvml_journal.jsonl").write_bytes(journal.read_bytes())
+    shutil.copy(journal.with_name("launch.json"), out.with_name("nvml_launch.json"))
     out.write_text(json.dumps(told, default=sorted), encoding="utf-8")
     print(len(sampler._samples), "samples", sampler.notes)
 
@@ -132,7 +137,7 @@ def main(words: Sequence[str]) -> int:
     if what == "activity":
         record_activity(Path(out), [Path(w) for w in rest])
     else:
-        record_nvml(Path(out), rest[1:])
+        record_nvml(Path(out), Path(rest[0]), rest[2:])
     return 0
 
 

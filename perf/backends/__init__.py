@@ -60,7 +60,7 @@ class Session(Protocol):
 
 
 class Watched(Session, Protocol):
-    """A session of a backend that is `watched`: its runs can be had one by one."""
+    """A session of a cell that is `watched`: its runs can be had one by one."""
 
     def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], object]:
         """run(i), as `time` times it: of feed i, ended on the device when it returns."""
@@ -113,6 +113,10 @@ def _fits(_compute_capability: str) -> str:
     return ""
 
 
+def _on_no_device(_cell: Cell) -> bool:
+    return False
+
+
 def _registers_nothing(_cell: Cell) -> None:
     """An engine that is whole once it is imported."""
 
@@ -151,9 +155,9 @@ class Backend:
     reference: bool = False  # the engine of last resort: its unoptimised outputs are the reference
     default: bool = True  # runs where no target was named
     cuda_graphs: bool = False  # a cell's cuda_graph reaches it
-    watched: bool = (
-        False  # its sessions have a `runner` whose runs a device's trace can be taken of
-    )
+    # whether a cell's session has a `runner` whose runs are on a device that can be traced
+    watched: Callable[[Cell], bool] = _on_no_device
+    stream_option: str = ""  # the option that has it run on a CUDA stream of ours
     # why a device of a compute capability ("9.0"; "": unknown) cannot run it, "" where it may
     unfit_for: Callable[[str], str] = _fits
     serves_plugins: bool = False  # its targets are declared in environments.toml

@@ -78,5 +78,6 @@ BACKEND = Backend(
     half_artefact=True,
     options_flag="cuda_ep_options",
     cuda_graphs=True,
-    watched=True,
+    watched=lambda _cell: True,
+    stream_option="user_compute_stream",
 )

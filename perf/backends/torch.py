@@ -6,8 +6,9 @@ from pathlib import Path
 
 from perf.backends import Backend, Session, TargetSpec
 from perf.backends._torch import loading
+from perf.backends._torch.graph_session import TorchGraphSession
 from perf.backends._torch.session import TorchSession, feeds_by_shape, operator_evidence
-from perf.backends._torch.setup import missing, set_up, takes_gpu, translate_errors
+from perf.backends._torch.setup import is_on_gpu, missing, set_up, takes_gpu, translate_errors
 from perf.schema.cell import Cell, Precision
 from perf.schema.journal import PrecisionEvidence
 from perf.schema.model_form import EAGER, Format
@@ -26,6 +27,10 @@ class EagerSession(TorchSession):
         return operator_evidence(self, feeds_by_shape(self._cell)[0], asked)
 
 
+class EagerGraphSession(TorchGraphSession, EagerSession):
+    """The same, captured once and replayed."""
+
+
 @contextlib.contextmanager
 def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     import torch
@@ -38,7 +43,8 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
     scripted = cell.form.format is Format.TORCHSCRIPT
     # TorchScript would be specialised and fused after a few runs: this target interprets it as it stands
     with torch.jit.optimized_execution(False) if scripted else contextlib.nullcontext():
-        yield EagerSession(cell, module, loaded.arguments, setup)
+        kind = EagerGraphSession if cell.cuda_graph else EagerSession
+        yield kind(cell, module, loaded.arguments, setup)
 
 
 def reduced_targets(name: str) -> tuple[TargetSpec, ...]:
@@ -60,4 +66,6 @@ BACKEND = Backend(
     formats=EAGER,
     describe=loading.describe,
     takes_gpu=takes_gpu,
+    cuda_graphs=True,
+    watched=is_on_gpu,
 )

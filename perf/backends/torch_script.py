@@ -9,7 +9,14 @@ from perf.backends import Backend, Session, Unsupported
 from perf.backends._torch import loading
 from perf.backends._torch.loading import LoadedModel
 from perf.backends._torch.session import TorchSession, feeds_by_shape
-from perf.backends._torch.setup import TorchSetup, missing, set_up, takes_gpu, translate_errors
+from perf.backends._torch.setup import (
+    TorchSetup,
+    is_on_gpu,
+    missing,
+    set_up,
+    takes_gpu,
+    translate_errors,
+)
 from perf.backends._torch.values import order_feed, to_tensor
 from perf.backends.torch import reduced_targets
 from perf.schema.cell import Cell
@@ -84,4 +91,5 @@ BACKEND = Backend(
     preload=("numpy", "torch"),
     formats=(Format.TORCHSCRIPT, Format.ENTRY_POINT, Format.EXPORTED, Format.PICKLE),
     takes_gpu=takes_gpu,
+    watched=is_on_gpu,
 )

@@ -2,19 +2,21 @@
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias, TypeVar, assert_never
 
 from perf.execution.launcher import Launcher
-from perf.measure.timing import MOST
 from perf.planning.launch import LaunchRequest, LaunchResult
-from perf.schema.journal import Timed
+from perf.schema.journal import MOST_RUNS, Timed
+from perf.schema.record import Launch
 from perf.stats.sequential_test import (
     Decision,
     Evidence,
     Improved,
     Pair,
     Regressed,
+    Samples,
     StoppingRule,
     Unchanged,
     Undecided,
@@ -24,23 +26,30 @@ from perf.stats.sequential_test import (
 
 Answer = TypeVar("Answer")
 Launches: TypeAlias = Generator[LaunchRequest, LaunchResult, Answer]
-# Each pair costs a launch alone and one beside for every device: the trial must not outlast what it saves.
-RULE = StoppingRule(cap=15, confirm=False, runs=MOST)
-LEAST_OVERLAP = 0.5  # of its timed runs' time, for a launch to have been beside another
+ROUNDS = 8  # of launches on the other devices; the first may come before the long launch's runs
+RULE = StoppingRule(cap=ROUNDS, confirm=False, runs=MOST_RUNS)
+GAP_S = 0.3  # between rounds: in which the long launch is alone
+FEWEST = 10  # runs in a stretch of time, for it to say something
 
 
-def carry_out(launcher: Launcher, lanes: Iterable[Launches[None]]) -> None:
+def carry_out(launcher: Launcher, lanes: Iterable[Launches[None]]) -> list[LaunchResult]:
     """Carry lanes' launches out: in each the next after the one before, lanes beside each other.
 
-    A launch that two ask for is made once. Raises Interrupted.
+    A launch that two ask for is made once. Answers those that ended meanwhile, and that no lane had asked
+    for. Raises Interrupted.
     """
+    others = []
     waiting: dict[Path, list[Launches[None]]] = {}
     for lane in lanes:
         _go_on(launcher, lane, None, waiting)
     while waiting:
         result = launcher.wait()
+        if result.request.folder not in waiting:
+            others.append(result)
+            continue
         for lane in waiting.pop(result.request.folder):
             _go_on(launcher, lane, result, waiting)
+    return others
 
 
 def _go_on(
@@ -65,36 +74,78 @@ def _go_on(
         del waiting[request.folder]
 
 
-@dataclass
-class LaneTrial:
-    """Pairs of launches of each device: alone, and beside those of the others."""
+@dataclass(frozen=True)
+class Round:
+    """Launches on the other devices, begun together while a long launch went on."""
 
-    pairs: dict[str, list[Pair]] = field(default_factory=dict)  # by what it is called
-
-    def add(self, device: str, pair: Pair) -> None:
-        """Take in one more pair."""
-        self.pairs.setdefault(device, []).append(pair)
+    launches: Sequence[Launch]
 
     @property
-    def is_open(self) -> bool:
-        """Whether more pairs may settle it, and no device has shown an effect yet."""
-        found = self._decisions.values()
-        slowed = any(isinstance(d, Regressed | Improved | Unsettled) for d in found)
-        return not slowed and any(isinstance(d, Undecided) for d in found)
+    def began_s(self) -> float:
+        """When the first of them began."""
+        return min(x.began_s for x in self.launches)
+
+    @property
+    def ended_s(self) -> float:
+        """When the last of them had ended."""
+        return max(x.began_s + x.ending.wall_s for x in self.launches)
+
+    @property
+    def runs_s(self) -> tuple[float, float] | None:
+        """From when to when all of them were timed; None where they were not at one time."""
+        timed = [x.timed for x in self.launches]
+        if not all(timed):
+            return None
+        begun_s = max(t.begun_s for t in timed if t)
+        ended_s = min(t.ended_s for t in timed if t)
+        return (begun_s, ended_s) if begun_s < ended_s else None
+
+
+@dataclass
+class LaneTrial:
+    """Pairs of stretches of a long launch's runs: alone, and while others start or run."""
+
+    pairs: dict[str, list[Pair]] = field(default_factory=dict)  # by what went on where
+
+    def add(self, device: str, timed: Timed, rounds: Sequence[Round]) -> None:
+        """Take in a long launch's runs, held against those in the gap before each round."""
+        starts = self.pairs.setdefault(f"{device} while another starts", [])
+        runs = self.pairs.setdefault(f"{device} while another runs", [])
+        for before, now in pairwise(rounds):
+            if now.runs_s is None:
+                continue
+            gap = runs_between(timed, before.ended_s, now.began_s)
+            stretches = ((starts, (now.began_s, now.runs_s[0])), (runs, now.runs_s))
+            for pairs, stretch in stretches:
+                beside = runs_between(timed, *stretch)
+                if min(len(gap), len(beside)) >= FEWEST:
+                    pairs.append((gap, beside))
 
     @property
     def has_no_effect(self) -> bool:
-        """Whether on every device an effect beyond the threshold is ruled out."""
+        """Whether an effect beyond the threshold is ruled out for each device, whatever others do."""
         found = self._decisions.values()
         return bool(found) and all(isinstance(d, Unchanged) for d in found)
 
     @property
     def _decisions(self) -> Mapping[str, Decision]:
-        return {device: decide(pairs, RULE) for device, pairs in self.pairs.items()}
+        return {what: decide(pairs, RULE) for what, pairs in self.pairs.items()}
 
     def __str__(self) -> str:
-        told = [f"{device} {_describe(d)}" for device, d in self._decisions.items()]
-        return "; ".join(told) or "no launch of it passed"
+        told = [f"{what} {_describe(d)}" for what, d in self._decisions.items()]
+        return "; ".join(told) or "no launch of it was seen beside another"
+
+
+def runs_between(timed: Timed, begun_s: float, ended_s: float) -> Samples:
+    """A launch's runs that lie in a stretch of time; nothing but runs is assumed to fill its own."""
+    stretch = (timed.ended_s - timed.begun_s) * 1e9 / (sum(timed.samples_ns) or 1)
+    found, at_s = [], timed.begun_s
+    for sample in timed.samples_ns:
+        until_s = at_s + sample * stretch / 1e9
+        if begun_s <= at_s and until_s <= ended_s:
+            found.append(sample)
+        at_s = until_s
+    return found
 
 
 def _describe(decision: Decision) -> str:
@@ -113,15 +164,6 @@ def _describe(decision: Decision) -> str:
 def _spell(evidence: Evidence) -> str:
     ratio, error = evidence.p10.log_ratio, evidence.p10.error
     return f"{100 * ratio:+.1f} ± {100 * RULE.z * error:.1f} % in {evidence.pairs_used} pairs"
-
-
-def was_beside(timed: Timed, others: Iterable[Timed]) -> bool:
-    """Whether timed runs of another launch went on for most of the time of this one's."""
-    took_s = timed.ended_s - timed.begun_s
-    shared_s = (
-        min(timed.ended_s, other.ended_s) - max(timed.begun_s, other.begun_s) for other in others
-    )
-    return took_s > 0 and max(shared_s, default=0.0) >= LEAST_OVERLAP * took_s
 
 
 def devices_of(gpus: Iterable[str]) -> Sequence[str]:

@@ -8,7 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from perf.execution.host_canary import HostCanary
-from perf.execution.lanes import RULE, LaneTrial, Launches, carry_out, devices_of, was_beside
+from perf.execution.lanes import (
+    GAP_S,
+    ROUNDS,
+    LaneTrial,
+    Launches,
+    Round,
+    carry_out,
+    devices_of,
+)
 from perf.execution.launcher import Interrupted, Launcher
 from perf.execution.quarantine import Quarantine
 from perf.execution.records import make_record
@@ -248,23 +256,37 @@ class Scheduler:
         return found.has_no_effect
 
     def _try_lanes(self, states: Sequence[CellState]) -> LaneTrial:
-        """Launch the trial's cells alone and beside each other, in turn, until that settles it."""
+        """On each device in turn a long launch, and meanwhile rounds of launches on all others.
+
+        The first device that shows an effect, or too little, ends it.
+        """
         found = LaneTrial()
-        alone, beside = states[::2], states[1::2]  # as they are planned: two for each device
-        turns = [*([s] for s in alone), list(beside)]
-        for number in range(RULE.cap):
-            if not all(s.alive for s in states) or (found.pairs and not found.is_open):
+        for state in states:
+            carry_out(self.launcher, [self._trying(state, 0)])
+            request = measure_order.long_request(self.context, state, ROUNDS, GAP_S)
+            if request is None or not all(s.alive for s in states):
+                return found
+            others = [s for s in states if s is not state]
+            result, rounds = self._launch_beside(request, others)
+            state.add(result)
+            if timed := result.launch.timed:
+                found.add(state.cell.variant, timed, rounds)
+            if not found.has_no_effect:
                 break
-            for together in turns[:: -1 if number % 2 else 1]:
-                carry_out(self.launcher, [self._trying(s, number) for s in together])
-            timed = [s.launches[-1].timed for s in beside]
-            for one, other in zip(alone, timed, strict=True):
-                by_itself = one.launches[-1].timed
-                others = [t for t in timed if t and t is not other]
-                if by_itself and other and was_beside(other, others):
-                    name = one.cell.variant.partition(",")[0]
-                    found.add(name, (by_itself.samples_ns, other.samples_ns))
         return found
+
+    def _launch_beside(
+        self, request: LaunchRequest, others: Sequence[CellState]
+    ) -> tuple[LaunchResult, Sequence[Round]]:
+        """One launch, and rounds of others that begin and end meanwhile."""
+        ended = list(filter(None, [self.launcher.start(request)]))
+        rounds: list[Round] = []
+        while not ended and len(rounds) < ROUNDS and all(s.alive for s in others):
+            self.launcher.pause(GAP_S)
+            lanes = [self._trying(s, len(s.launches)) for s in others]
+            ended += carry_out(self.launcher, lanes)
+            rounds.append(Round([s.launches[-1] for s in others]))
+        return (ended or [self.launcher.wait()])[0], rounds
 
     def _trying(self, state: CellState, number: int) -> Launches[None]:
         state.add((yield from self._measuring_once(state, number)))

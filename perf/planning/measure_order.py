@@ -19,8 +19,8 @@ from perf.request.options import Options
 from perf.results.latency import NS_PER_MS, THREADS_NOTE
 from perf.results.shapes import ShapeSignature, first_signature, split_timed
 from perf.schema import cell as cells
-from perf.schema.cell import ModelFile
-from perf.schema.journal import Note
+from perf.schema.cell import Cell, ModelFile
+from perf.schema.journal import MOST_RUNS, Note
 from perf.schema.record import Launch, LaunchKind
 from perf.stats.sequential_test import Pair, Samples, StoppingRule, Undecided, decide
 
@@ -150,7 +150,7 @@ def device_rounds(
     for number in range(min(options.launches, MOST_DEVICE_LAUNCHES)):
         for state in states:
             looks = [x.device_timed for x in state.launches if x.kind is LaunchKind.DEVICE]
-            if state.alive and not state.done and state.backend.watched and all(looks):
+            if state.alive and not state.done and state.backend.watched(state.cell) and all(looks):
                 yield number, state
 
 
@@ -162,6 +162,19 @@ def device_request(context: RunContext, state: CellState, number: int) -> Launch
     return replace(request, kind=LaunchKind.DEVICE, name=name, folder=folder)
 
 
+def long_request(
+    context: RunContext, state: CellState, rounds: int, gap_s: float
+) -> LaunchRequest | None:
+    """One launch that goes on while so many others do, by what the last one took; None without that one."""
+    last = state.launches[-1] if state.launches else None
+    if last is None or last.timed is None:
+        return None
+    each_s = median(last.timed.samples_ns) / 1e9
+    runs = math.ceil(rounds * (last.ending.wall_s + gap_s) / each_s)
+    protocol = replace(state.cell.protocol, runs=min(MOST_RUNS, runs))
+    return _other_request(context, state, replace(state.cell, protocol=protocol), "long")
+
+
 def fewer_threads_request(context: RunContext, state: CellState) -> LaunchRequest | None:
     """One launch with as many threads as there are CPUs for them; None where the cell asks for no more."""
     cpus = min((x.timed.cpus for x in state.launches if x.timed and x.timed.cpus), default=None)
@@ -170,13 +183,16 @@ def fewer_threads_request(context: RunContext, state: CellState) -> LaunchReques
         return None
     fewer = replace(protocol, intra_op_threads=max(1, math.floor(cpus)))
     cell = replace(state.cell, protocol=fewer)
+    return _other_request(context, state, cell, "fewer_threads")
+
+
+def _other_request(context: RunContext, state: CellState, cell: Cell, name: str) -> LaunchRequest:
+    """A measure launch of a cell that another was made of, beside that one's own."""
     request = measure_request(context, state, 0)
-    job = request.job.with_name("fewer_threads.json")
+    job = request.job.with_name(f"{name}.json")
     cells.write_cell(cell, job)
-    return replace(
-        request, name="fewer_threads", job=job, cell=cell,
-        folder=context.run.launch(state.cell, "fewer_threads"),
-    )  # fmt: skip
+    folder = context.run.launch(state.cell, name)
+    return replace(request, name=name, job=job, cell=cell, folder=folder)
 
 
 def with_threads_note(state: CellState, tried: LaunchResult) -> None:

@@ -38,8 +38,8 @@ from perf.stats.sequential_test import StoppingRule
 
 CANARY = "canary"  # launched beside every launch, so that what the machine does to both can be divided out
 HOST_CANARY = "host_canary"  # measured first and last on a host, to see whether the host drifts
-LANE_TRIAL = "lane_trial"  # launched on each device alone and beside the others, for --lanes
-TRIAL_S = 0.5  # what timed runs of such a launch fill: long enough to be beside each other
+LANE_TRIAL = "lane_trial"  # launched on each device while others begin and end, for --lanes
+TRIAL_S = 0.3  # what timed runs of such a launch fill: long enough to be seen beside another
 CANARY_MODEL = Path("squeezenet/model.onnx")  # of the offline models
 
 
@@ -225,7 +225,7 @@ def _plan_canaries(
 def _plan_lane_trial(
     offers: Sequence[Offer], options: Options, placed: Placing
 ) -> Iterator[Planned]:
-    """Two cells a device of the fixed small model: alone, and beside those of the other devices.
+    """A cell of the fixed small model on each device, which is measured while others begin and end.
 
     The first target that uses a device stands for all; none is planned where it cannot run.
     """
@@ -237,11 +237,10 @@ def _plan_lane_trial(
         return
     runs = replace(cell.protocol, runs=None, min_time_s=TRIAL_S, launches=1)
     for board in placed.boards:
-        for how in ("alone", "beside"):
-            variant = f"device={placed.gpus.index(board)},{how}"
-            named = _cell_id(cell.model, offer, variant)
-            one = replace(cell, id=named, variant=variant, protocol=runs)
-            yield placed.on_device(one, offer, board)
+        variant = f"device={placed.gpus.index(board)}"
+        named = _cell_id(cell.model, offer, variant)
+        one = replace(cell, id=named, variant=variant, protocol=runs)
+        yield placed.on_device(one, offer, board)
 
 
 def _small_cell(name: str, offer: Offer, options: Options) -> Cell:

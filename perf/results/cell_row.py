@@ -199,7 +199,7 @@ class CellRow:
                                             lambda d: d.spread.launches)
     device_busy_ms: float | None = of_device("time of a run in which kernels, copies or fills were at work", lambda d: rounded(d.busy_ms))
     device_kernels: int | None = of_device("kernels of a run", lambda d: d.kernels)
-    device_time_source: str = of_device("who told: cupti, the device's records of its activities", lambda d: d.source)
+    device_time_source: str = of_device("who told: cupti, the device's records of its activities; events: events around a run, so that device_ms has waits in it", lambda d: d.source)
     device_launch_p50s_ms: tuple[float, ...] = of_device("kernels' time of each of these launches, in the order they ran",
                                                          lambda d: tuple(round(m, 6) for m in d.medians_ms))
     host_bound_pct: float | None = of_run(

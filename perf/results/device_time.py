@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from perf.schema.cell import Cell
-from perf.schema.journal import DeviceTimed
+from perf.schema.journal import RECORDS, DeviceTimed
 from perf.schema.record import LaunchKind, Record
 from perf.stats.summary import Spread, spread
 
@@ -20,12 +20,16 @@ class DeviceTime:
         float, ...
     ]  # in which kernels were at work; of each launch, in the order they ran
     spread: Spread  # of these
-    busy_ms: float  # kernels, copies and fills: median of the launches' medians
-    kernels: int  # of a run
+    busy_ms: (
+        float | None
+    )  # kernels, copies and fills: median of the launches' medians; None: not told
+    kernels: int | None  # of a run; None: not told
     source: str
 
-    def host_bound_pct(self, p50_ms: float) -> float:
-        """The share of a run of this length in which the device had nothing to do."""
+    def host_bound_pct(self, p50_ms: float) -> float | None:
+        """The share of a run of this length in which the device had nothing to do; None: not told."""
+        if self.busy_ms is None:
+            return None
         return max(0.0, 100 * (1 - self.busy_ms / p50_ms))
 
 
@@ -37,11 +41,12 @@ def summarise_device(record: Record) -> DeviceTime | None:
     between = spread(medians)
     if between is None:
         return None
+    told_apart = all(t.source == RECORDS for t in timed)  # what worked from what waited
     return DeviceTime(
         medians_ms=medians,
         spread=between,
-        busy_ms=median(median(t.busy_ns) / _NS_PER_MS for t in timed),
-        kernels=int(median(t.kernels for t in timed)),
+        busy_ms=median(median(t.busy_ns) / _NS_PER_MS for t in timed) if told_apart else None,
+        kernels=int(median(t.kernels for t in timed)) if told_apart else None,
         source="+".join(sorted({t.source for t in timed})),
     )
 

@@ -171,8 +171,8 @@ def find_host_bound_pct(record: Record) -> float | None:
     """The share of a published run in which the device waits, where that is so much that it is told."""
     device = summarise_device(record)
     found = summarise_latency(record) if device else None
-    share = device.host_bound_pct(found.summary.p50) if found and device else 0.0
-    return share if share > HOST_BOUND_PCT else None
+    share = device.host_bound_pct(found.summary.p50) if found and device else None
+    return share if share is not None and share > HOST_BOUND_PCT else None
 
 
 def _describe_host_bound(records: Sequence[Record]) -> list[str]:

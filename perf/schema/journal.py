@@ -236,6 +236,12 @@ class Timed:
     )
 
 
+RECORDS = "cupti"  # who told of a device: its own records of its activities
+EVENTS_AROUND = (
+    "events"  # or events around a run: its times are spans, with the device's waits in them
+)
+
+
 @with_tag("DeviceTimed")
 @dataclass(frozen=True)
 class DeviceTimed:
@@ -243,8 +249,8 @@ class DeviceTimed:
 
     kernels_ns: tuple[int, ...]  # in which a kernel was at work
     busy_ns: tuple[int, ...]  # in which anything was: kernels, copies, fills
-    kernels: int  # of a run, their median
-    source: str  # cupti: the device's records of its activities
+    kernels: int  # of a run, their median; 0: not told
+    source: str
     sets: int = 1  # the runs took turns with
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from perf import backends
 from perf.backends import Backend, DeviceMemoryExhausted, Session, Tensors, Unsupported
+from perf.machine.gpus import device_ordinal
 from perf.measure.timing import TimedRuns
 from perf.schema import cell as cells
 from perf.schema import codec, version
@@ -27,6 +28,7 @@ from perf.schema.journal import (
     CellUnsupported,
     Compared,
     Created,
+    DeviceTimed,
     Event,
     ExceptionRaised,
     Finished,
@@ -237,23 +239,48 @@ def measure(backend: Backend, cell: Cell, folder: Path, account: Account) -> Non
 
 
 def _watch_device(cell: Cell, account: Account, folder: Path) -> None:
-    """The runs of a measure launch in a trace of the device, which slows them: none is timed."""
+    """The runs of a measure launch in a trace of the device, which slows them: none is timed.
+
+    Where no trace can be had, between events, if the engine can be told which stream to run on.
+    """
     from perf.measure import cupti, device_time
 
     try:
-        with (
-            cupti.open_trace() as trace
-        ):  # before the engine: what it captures is seen from its beginning
-            backend = _load(cell, account)
-            feeds = _load_feeds(cell)
-            account.begin(Stage.CREATE)
-            with backend.open(cell, folder) as session:
-                account.begin(Stage.RUN)
-                run = cast("backends.Watched", session).runner(feeds, cell)
-                account.emit(device_time.time_device(run, len(feeds), cell.protocol, trace))
-                account.begin(Stage.CLOSE)
-    except cupti.TracingRefused as e:
-        account.emit(Note(DEVICE_NOTE, str(e)))
+        with cupti.open_trace() as trace:  # before the engine: it is seen from its beginning
+            _watch_runs(cell, account, folder, device_time.time_device, trace)
+    except cupti.TracingRefused as refused:
+        why, option = str(refused), backends.backend_of_cell(cell).stream_option
+        try:
+            if option:
+                _watch_events(cell, account, folder, option)
+                why += "; timed by events around runs"
+        except cupti.TracingRefused as e:
+            why += f"; {e}"
+        account.emit(Note(DEVICE_NOTE, why))
+
+
+def _watch_events(cell: Cell, account: Account, folder: Path, option: str) -> None:
+    """The runs on a stream of ours, between events on it; raises TracingRefused."""
+    from perf.measure import cuda_events, device_time
+
+    device = device_ordinal(cell.device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    timer = cuda_events.EventTimer(device)
+    there = replace(cell, options={**cell.options, option: str(timer.stream)})
+    _watch_runs(there, account, folder, device_time.time_events, timer)
+
+
+def _watch_runs(
+    cell: Cell, account: Account, folder: Path, timed: Callable[..., DeviceTimed], by: object
+) -> None:
+    """Open a session and have its runs looked at by what watches the device."""
+    backend = _load(cell, account)
+    feeds = _load_feeds(cell)
+    account.begin(Stage.CREATE)
+    with backend.open(cell, folder) as session:
+        account.begin(Stage.RUN)
+        run = cast("backends.Watched", session).runner(feeds, cell)
+        account.emit(timed(run, len(feeds), cell.protocol, by))
+        account.begin(Stage.CLOSE)
 
 
 def _tell_replays(account: Account, cell: Cell, session: Session, feed: Tensors) -> None:

@@ -17,6 +17,7 @@ from comparison.run_records import summarise_record
 from comparison.verdict import Line, Slower, change_of, verdict_name
 from perf.results.shapes import ShapedRecord
 from perf.schema.cell import Io
+from perf.schema.journal import EVENTS_AROUND
 from tests.comparison.runs import Made, record_of
 from tests.results.hand_made import CUDA
 
@@ -149,3 +150,16 @@ def test_a_slower_device_is_told_apart_from_dearer_launching(
     assert ("device" in slower.note) == bool(note)
     device = lines.get(Metric.DEVICE)
     assert ("" if device is None else verdict_name(device)) == verdict
+
+
+def test_a_span_between_events_is_no_time_of_the_devices_own() -> None:
+    made = record_of(Made(launch_ms=[5.0] * 5, device_ms=4.0))
+    spans = [
+        replace(x, device_timed=replace(x.device_timed, source=EVENTS_AROUND))
+        if x.device_timed
+        else x
+        for x in made.launches
+    ]
+    for record, told in ((made, True), (replace(made, launches=tuple(spans)), False)):
+        cell = summarise_record(ShapedRecord(record, 1, 1), {})
+        assert (Metric.DEVICE in cell.values) is told

@@ -26,6 +26,18 @@ LIBRARY = "libcupti.so.13"
 class _Watched(OrtSession):
     def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], Any]:
         run = super().runner(feeds, cell)
+        if "stream" in cell.options:
+            driver, stream = (
+                ctypes.CDLL("libcuda.so.1"),
+                ctypes.c_void_p(int(cell.options["stream"])),
+            )
+
+            def run_on_stream(i: int) -> Any:
+                driver.work_on(stream)
+                driver.work_on(stream)
+                return run(i)
+
+            return run_on_stream
         if not (each_ns := int(os.environ.get(KERNELS_NS, "0"))):
             return run
         library = ctypes.CDLL(LIBRARY)
@@ -84,5 +96,6 @@ BACKEND: Backend = replace(
     open=open_session,
     reference=False,
     cuda_graphs=True,
-    watched=True,
+    watched=lambda _cell: True,
+    stream_option="stream",
 )

@@ -176,3 +176,13 @@ def test_a_module_saved_whole_runs_where_it_is_allowed(workplace: Workplace) -> 
     allowed = workplace.run(*words, "--allow_pickle", env={"PYTHONPATH": str(workplace.home)})
     (row,) = allowed.cells.values()
     assert row["outcome"] in ("Passed", "ArtefactFailed"), row
+
+
+def test_a_cuda_graph_is_declined_where_there_is_no_gpu(workplace: Workplace) -> None:
+    said = workplace.run("-m", "nets:small_cnn", "-e", "torch", "--cuda_graph", "both")
+    assert outcomes(said) == {
+        "small_cnn::torch": "Passed", "small_cnn::torch[cuda_graph=on]": "Skipped",
+    }  # fmt: skip
+    detail = said.cells["small_cnn::torch[cuda_graph=on]"]["detail"]
+    assert detail == "CUDA graphs are of a GPU, and this cell runs on the CPU"
+    assert said.cells["small_cnn::torch"]["notes"] == [], "no device of it is watched"

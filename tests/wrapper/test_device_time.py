@@ -28,6 +28,17 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def with_driver(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> str:
+    """That folder, and one with tests/fakes/libcuda_events.c as the driver."""
+    folder = tmp_path_factory.mktemp("driver")
+    source = ROOT / "tests" / "fakes" / "libcuda_events.c"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-o", folder / "libcuda.so.1", source], check=True, timeout=60
+    )
+    return f"{stand_in}:{folder}"
+
+
 def run(home: Path, library: Path | str, *words: str, **env: str) -> Said:
     """Run the small model of `home` on the engine in a GPU's place."""
     models.two_outputs(home / "models" / "m")
@@ -99,6 +110,29 @@ def test_where_it_cannot_be_known_it_is_empty_and_the_reason_is_noted(
     )
     assert [n for n in found["notes"] if n.startswith("device time: ") and why in n]
     assert len(watched_launches(said)) == 1, "it is not asked again"
+
+
+def test_where_no_trace_can_be_had_events_around_a_run_tell_its_span(
+    tmp_path: Path, with_driver: str
+) -> None:
+    said = run(tmp_path, with_driver, FAKE_CUPTI_REFUSES="35")
+    found = row(said)
+    assert (found["device_ms"], found["device_time_source"]) == (0.5, "events")
+    assert len(watched_launches(said)) == 2
+    unknown = ("device_busy_ms", "device_kernels", "host_bound_pct")
+    assert [found[name] for name in unknown] == [None, None, None], "a span holds waits"
+    (note,) = [n for n in found["notes"] if n.startswith("device time: ")]
+    assert note.endswith("CUPTI_ERROR_INSUFFICIENT_PRIVILEGES (35); timed by events around runs")
+
+
+def test_where_the_driver_refuses_too_both_reasons_are_told(
+    tmp_path: Path, with_driver: str
+) -> None:
+    said = run(tmp_path, with_driver, FAKE_CUPTI_REFUSES="35", FAKE_CUDA_REFUSES="100")
+    found = row(said)
+    assert (found["device_ms"], found["device_time_source"]) == (None, "")
+    (note,) = [n for n in found["notes"] if n.startswith("device time: ")]
+    assert note.endswith("INSUFFICIENT_PRIVILEGES (35); CUDA refuses cuInit: no device (100)")
 
 
 def test_it_can_be_left_out(tmp_path: Path, stand_in: Path) -> None:

@@ -17,14 +17,13 @@ from perf.backends._ort.session import (
     graph_options,
     translate_errors,
 )
+from perf.backends._replays import describe_refusal, vary_feed
 from perf.schema.cell import Cell, Io
-from perf.schema.engine_message import lead_with_reason
 
 if TYPE_CHECKING:
     import numpy as np
 
 _CAPTURING = re.compile(r"stream ?is ?capturing|StreamCapture")
-MOST_TEXT = 600  # characters of an engine's reason
 _NOT_CAPTURED = re.compile(r"cannot use the graph capture feature", re.I)
 
 
@@ -54,7 +53,7 @@ class GraphSession(OrtSession):
                 session = create_session(cell, spec)
             except Exception as e:  # ORT's exceptions have no common base but this one
                 if _NOT_CAPTURED.search(str(e)):
-                    raise Unsupported(_describe_refusal(e)) from e
+                    raise Unsupported(describe_refusal(e)) from e
                 raise
         yield cls(session, cell, launch_dir, spec)
 
@@ -136,26 +135,5 @@ class GraphSession(OrtSession):
             is_memory = isinstance(e, DeviceMemoryExhausted | MemoryError)
             if is_memory and not _CAPTURING.search(str(e)):
                 raise
-            raise Unsupported(_describe_refusal(e)) from e
+            raise Unsupported(describe_refusal(e)) from e
         return captured
-
-
-def vary_feed(feed: Tensors) -> tuple[dict[str, Any], ...]:
-    """A feed, and the same values in two other orders: of what is no list of sizes (integers in one row)."""
-    import numpy as np
-
-    def reorder(array: Any, order: "Callable[[np.ndarray], np.ndarray]") -> Any:
-        is_plain = type(array) is np.ndarray and array.dtype.kind in "fiu"
-        if not is_plain or (array.dtype.kind in "iu" and array.ndim < 2):
-            return array
-        return np.ascontiguousarray(order(array.ravel()).reshape(array.shape))
-
-    orders: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
-        lambda flat: np.roll(flat, 1),
-        lambda flat: flat[::-1],
-    )
-    return (dict(feed), *({n: reorder(a, order) for n, a in feed.items()} for order in orders))
-
-
-def _describe_refusal(error: Exception) -> str:
-    return f"it cannot be captured as a CUDA graph: {lead_with_reason(str(error))[:MOST_TEXT]}"

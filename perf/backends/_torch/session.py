@@ -49,9 +49,22 @@ class TorchSession:
         """Samples of runs from arrays to results on the host; with io=device between resident tensors."""
         import torch
 
-        make = self._resident_run if cell.io is Io.DEVICE else self._host_run
         with translate_errors(), torch.inference_mode():
-            return time_runs(make(feeds), self._named, len(feeds), cell, synchronised=True)
+            run = self._make_run(feeds, cell)
+            return time_runs(run, self._named, len(feeds), cell, synchronised=True)
+
+    def runner(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], object]:
+        """run(i), as it is timed: of feed i, ended on return."""
+        import torch
+
+        with translate_errors(), torch.inference_mode():
+            run = self._make_run(feeds, cell)
+
+        def run_outside(i: int) -> object:
+            with torch.inference_mode():
+                return run(i)
+
+        return run_outside
 
     def placement(self) -> Placement | None:
         """There is one engine, and nothing beside it."""
@@ -64,6 +77,9 @@ class TorchSession:
     def tensors(self, feed: Tensors) -> list[Any]:
         """A feed as tensors on the host, in the order of the module's arguments."""
         return [values.to_tensor(a) for a in values.order_feed(feed, self._names)]
+
+    def _make_run(self, feeds: Sequence[Tensors], cell: Cell) -> Callable[[int], object]:
+        return self._resident_run(feeds) if cell.io is Io.DEVICE else self._host_run(feeds)
 
     def _host_run(self, feeds: Sequence[Tensors]) -> Callable[[int], object]:
         """run(i): arrays to the device, the module, its results on the host."""
@@ -176,7 +192,7 @@ def operator_evidence(
             return result
 
     with Counter():
-        session.infer(feed)
+        TorchSession.infer(session, feed)  # a replay of a graph calls no operator
     total = sum(counts.values())
     if not total:
         return None

@@ -224,6 +224,11 @@ def missing(found: ProbeResult) -> str:
     )
 
 
+def is_on_gpu(cell: Cell) -> bool:
+    """Whether a cell's module runs on a GPU."""
+    return bool(cell.gpu) and cell.options.get("device") != "cpu"
+
+
 def takes_gpu(found: ProbeResult) -> bool:
     """Whether the PyTorch there is built for a GPU, and the machine has one."""
     return bool(found.gpus) and not found.versions.get("torch", "+cpu").endswith("+cpu")
