@@ -27,14 +27,13 @@ TASKS = {  # the stand-ins of the tables that this one is of
 def make_parser() -> CommandParser:
     """The flags."""
     prog = command_of("perf.cli.batch_run")
-    parser = CommandParser(
+    parser = framework_run.make_parser(
         prog,
         "Throughput over batch sizes, by backend; where memory runs out, the sweep goes on.",
-        examples=(
-            f"{prog} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
-            f"{prog} --runs result/RUN other/RUN",
-        ),
+        f"{prog} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
+        f"{prog} --runs result/RUN other/RUN",
     )
+    framework_run.add_counts(parser, runs=20, warmup=5)
     parser.add_argument("--batch_sizes", default="1,4,32", metavar="N,N", help="items fed at once")
     parser.add_argument(
         "-m", "--models", nargs="+", metavar="NAME=MODEL",
@@ -43,8 +42,6 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "-e", "--targets", nargs="+", metavar="TARGET", help="targets, the first is the baseline"
     )
-    parser.add_argument("--iterations", type=int, default=20, metavar="N", help="timed runs")
-    parser.add_argument("--warmup", type=int, default=5, metavar="N", help="runs before them")
     parser.add_argument(
         "--runs", nargs="+", metavar="RUN", help="finished runs to lay beside each other instead"
     )
@@ -56,7 +53,6 @@ def make_parser() -> CommandParser:
         "--memory_limit", type=float, default=0.0, metavar="MIB",
         help="host memory that a cell may hold; one that holds more is OOM",
     )  # fmt: skip
-    framework_run.add_flags(parser)
     return parser
 
 
@@ -85,9 +81,8 @@ def _run(argv: Sequence[str] | None) -> int:
         probed, told = _find_max_batches(given, records, limit_mib)
         records = (*records, *probed)
     rows = _rows(records)
-    print(format_batches(rows, heading=framework_run.describe_device().removeprefix("@")))
-    print(*told, sep="\n", end="\n" if told else "")
-    return 0 if any(not r.reason for r in rows) else 1
+    table = format_batches(rows, heading=framework_run.describe_device().removeprefix("@"))
+    return framework_run.print_table("\n".join((table, *told)), rows)
 
 
 def _memory_limit_mib(given: Any) -> float:
@@ -148,8 +143,7 @@ def _measure(
         {"model_name": name, "working_directory": str(Path.cwd()), **_keys(model)}
         for name, model in named.items()
     ]
-    words = ["-t", str(given.iterations), "--warmup", str(given.warmup)]
-    words += ["--batch_sizes", ",".join(map(str, sizes))]
+    words = ["--batch_sizes", ",".join(map(str, sizes))]
     if given.memory_limit:
         words += ["--memory_limit", str(given.memory_limit)]
     return framework_run.run_cells(rows, targets, words, Asked.of(given))

@@ -34,6 +34,9 @@ class Asked:
     def of(cls, given: Any) -> "Asked":
         """From the flags that `add_flags` adds."""
         words = ["--launches", str(given.launches)]
+        counts = vars(given)  # of a program whose words count runs there are none
+        for flag, count in (("-t", counts.get("iterations")), ("--warmup", counts.get("warmup"))):
+            words += [flag, str(count)] if count is not None else []
         if given.intra_op_threads:
             words += ["--intra_op_threads", str(given.intra_op_threads)]
         for flag, value in (("--env", given.env), ("--keep_cache", given.keep_cache)):
@@ -41,8 +44,9 @@ class Asked:
         return cls(given.perf_result_path, tuple(words))
 
 
-def add_flags(parser: CommandParser) -> None:
-    """Flags that every framework benchmark has, as the wrapper has them."""
+def make_parser(program: str, about: str, *examples: str) -> CommandParser:
+    """A framework benchmark's parser, with the flags that all of them have, as the wrapper has them."""
+    parser = CommandParser(program, about, examples=examples)
     parser.add_argument(
         "-o", "--perf_result_path", default="result", metavar="DIR", help="folder for results"
     )
@@ -58,6 +62,32 @@ def add_flags(parser: CommandParser) -> None:
     parser.add_argument(
         "--keep_cache", default="", metavar="DIR", help="share what compilers make between runs"
     )
+    return parser
+
+
+def add_counts(
+    parser: CommandParser, *, runs: int | None = None, warmup: int | None = None
+) -> None:
+    """Flags that count runs; without a default something else says how many, and they stand over it."""
+    for flag, count, what in (
+        ("--iterations", runs, "timed runs"),
+        ("--warmup", warmup, "runs before those that are timed"),
+    ):
+        usual = "else as the configuration says" if count is None else f"default: {count}"
+        parser.add_argument(flag, type=int, default=count, metavar="N", help=f"{what} ({usual})")
+
+
+def add_seed_units(parser: CommandParser) -> None:
+    """The flag for tables that others made in seconds."""
+    parser.add_argument(
+        "--seed_units", action="store_true", help="print seconds under (ms), as the original does"
+    )
+
+
+def print_table(table: str, rows: Iterable[Row]) -> int:
+    """Print a benchmark's table; its exit status, 1 where no row has a latency."""
+    print(table)
+    return 0 if any(not r.reason for r in rows) else 1
 
 
 def run_cells(

@@ -24,21 +24,13 @@ _INT8 = {
 def make_parser() -> CommandParser:
     """The flags."""
     prog = command_of("perf.cli.perf_run")
-    parser = CommandParser(
+    parser = framework_run.make_parser(
         prog, "Run one model on several backends as a YAML file says, and print one table.",
-        examples=(f"{prog} --config=config/vgg16.yml",),
+        f"{prog} --config=config/vgg16.yml",
     )  # fmt: skip
+    framework_run.add_counts(parser)
     parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the YAML file")
-    parser.add_argument(
-        "--iterations", type=int, default=0, metavar="N", help="timed runs, over the file's"
-    )
-    parser.add_argument(
-        "--warmup", type=int, default=None, metavar="N", help="runs before them, over the file's"
-    )
-    parser.add_argument(
-        "--seed_units", action="store_true", help="print seconds under (ms), as the original does"
-    )
-    framework_run.add_flags(parser)
+    framework_run.add_seed_units(parser)
     return parser
 
 
@@ -53,8 +45,8 @@ def _run(argv: Sequence[str] | None) -> int:
     records = _measure(config, given)
     rows = [_row(config, records, b, p) for b in config.backends for p in config.precisions]
     device = framework_run.describe_device(config.device)
-    print(format_backends(rows, device=device, in_seconds=given.seed_units))
-    return 0 if any(not r.reason for r in rows) else 1
+    table = format_backends(rows, device=device, in_seconds=given.seed_units)
+    return framework_run.print_table(table, rows)
 
 
 def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
@@ -63,13 +55,8 @@ def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
     ]
     if not targets:
         return ()
-    words = [
-        "-t",
-        str(given.iterations or config.iterations),
-        "--warmup",
-        str(config.warmup),
-        "-q",
-    ]
+    words = [] if given.iterations is not None else ["-t", str(config.iterations)]
+    words += [] if given.warmup is not None else ["--warmup", str(config.warmup)]
     if config.device:
         words += ["--devices", str(config.device)]
     for name, value in config.tolerances.items():
