@@ -1,6 +1,5 @@
 """A traced detection model calls torchvision's operators, which PyTorch knows once that package is imported."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -37,10 +36,7 @@ def beside(workplace: Workplace) -> Path:
 
 
 def test_they_are_loaded_where_the_package_is_there(workplace: Workplace, beside: Path) -> None:
-    environments = workplace.home / "environments.toml"
-    told = environments.read_text()
-    there = f'[torch]\nenv = {{ PYTHONPATH = "{beside}" }}'
-    environments.write_text(re.sub(r"^\[torch\].*", there, told, flags=re.M))
+    workplace.let_torch_see(beside)
     said = workplace.run("-m", "detector.pt", "-e", "torch", "torch_script")
     assert {r["outcome"] for r in said.cells.values()} == {"Passed"}, said.out + said.err
 

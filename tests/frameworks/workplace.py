@@ -1,6 +1,7 @@
 """Runs the wrapper on real frameworks, in a folder with small modules in it."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,13 @@ class Workplace:
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Said(done.returncode, done.stdout, done.stderr, self.home / out)
+
+    def let_torch_see(self, folder: Path) -> None:
+        """Have workers of the environment torch import from a folder too."""
+        environments = self.home / "environments.toml"
+        there = f'[torch]\nenv = {{ PYTHONPATH = "{folder}" }}'
+        told = environments.read_text()
+        environments.write_text(re.sub(r"^\[torch\].*", there, told, flags=re.M))
 
     def python(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run PyTorch's interpreter with the harness to import from."""
