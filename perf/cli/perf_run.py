@@ -15,11 +15,6 @@ from perf.request.perf_run_config import PerfRunConfig, read_config
 from perf.request.programs import command_of
 from perf.schema.record import Record
 
-_INT8 = {
-    "tensorrt": "an engine computes in what it was built in: name fp32, and an engine built in int8",
-    "torch_tensorrt": "calibrators left TensorRT with version 11: quantise the model, then name fp32",
-}
-
 
 def make_parser() -> CommandParser:
     """The flags."""
@@ -59,9 +54,26 @@ def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
     words += [] if given.warmup is not None else ["--warmup", str(config.warmup)]
     if config.device:
         words += ["--devices", str(config.device)]
+    words += _profile_words(config)
+    if config.calibration_cache and "int8" in config.precisions:
+        words += [
+            "--ep_options",
+            f"torch_tensorrt_int8:calibration_cache={config.calibration_cache}",
+        ]
     for name, value in config.tolerances.items():
         words += [f"--{name}", str(value)]
     return framework_run.run_cells([_list_row(config)], targets, words, Asked.of(given))
+
+
+def _profile_words(config: PerfRunConfig) -> list[str]:
+    """The least, usual and greatest shapes of inputs that have them, for backends that build for a range."""
+    words = []
+    for i, one in enumerate(config.inputs):
+        if one.least or one.most:
+            shapes = (one.least or one.shape, one.shape, one.most or one.shape)
+            told = ":".join("x".join(map(str, (config.batch, *s))) for s in shapes)
+            words += ["--trt_profile", f"@{i}={told}"]
+    return words
 
 
 def _list_row(config: PerfRunConfig) -> dict[str, Any]:
@@ -96,8 +108,6 @@ def _row(config: PerfRunConfig, records: Sequence[Record], backend: str, precisi
 
 def _declined(backend: str, precision: str) -> str:
     """Why a backend has no such cell at all; "" where the engine is asked."""
-    if precision == "int8":
-        return _INT8.get(backend, "PyTorch is not measured in int8")
     if not framework_run.has_target(target_of(backend, precision)):
         return f"{BACKENDS[backend]} has no {precision}"
     return ""

@@ -85,7 +85,7 @@ class _Reader:
                 "runtime.precision",
                 "int8 cannot be used with all: name torch_tensorrt or tensorrt",
             )
-        cache = str(runtime.get("calibration_cache") or "")
+        cache = self._file(runtime.get("calibration_cache"), "runtime.calibration_cache")
         if "int8" in precisions and "torch_tensorrt" in backends and not cache:
             raise self._wrong(
                 "runtime.calibration_cache", "torch_tensorrt in int8 needs one: name its file"
@@ -155,6 +155,15 @@ class _Reader:
                 return str((home / text).absolute())
         looked = ", ".join(dict.fromkeys(str(h) for h in homes))
         raise self._wrong("model.filename", f"no file {text} in {looked}")
+
+    def _file(self, given: Any, where: str) -> str:
+        """A file beside the config or here, as an absolute path; "" where none is named."""
+        if given is None or given == "":
+            return ""
+        for home in (self.path.parent, Path()):
+            if (home / str(given)).is_file():
+                return str((home / str(given)).absolute())
+        raise self._wrong(where, f"no file {given} beside it or here")
 
     def _inputs(self, given: Any) -> tuple[InputConfig, ...]:
         if not isinstance(given, dict) or not isinstance(given.get("num_inputs"), int):
