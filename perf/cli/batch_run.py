@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     given = make_parser().parse_args(argv)
     if given.runs:
-        of_run = {_device_of(r): _rows(_read(r)) for r in given.runs}
+        of_run = {_device_of(r): rows_of(_read(r)) for r in given.runs}
         for device, rows in of_run.items():
             print(format_batches(rows, heading=device), end="\n\n")
         print(format_devices(of_run))
@@ -80,7 +80,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if given.find_max_batch:
         probed, told = _find_max_batches(given, records, limit_mib)
         records = (*records, *probed)
-    rows = _rows(records)
+    rows = rows_of(records)
     table = format_batches(rows, heading=framework_run.describe_device().removeprefix("@"))
     return framework_run.print_table("\n".join((table, *told)), rows)
 
@@ -162,7 +162,7 @@ def _keys(model: str) -> dict[str, str]:
     return {"torch": model}
 
 
-def _rows(records: Sequence[Record]) -> list[Row]:
+def rows_of(records: Sequence[Record]) -> list[Row]:
     """A row for each record, by model and batch."""
     known = list(TASKS)
 
