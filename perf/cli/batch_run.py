@@ -33,7 +33,7 @@ def make_parser() -> CommandParser:
         f"{prog} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
         f"{prog} --runs result/RUN other/RUN",
     )
-    framework_run.add_counts(parser, runs=20, warmup=5)
+    framework_run.add_counts(parser, "20 and 5")
     parser.add_argument("--batch_sizes", default="1,4,32", metavar="N,N", help="items fed at once")
     parser.add_argument(
         "-m", "--models", nargs="+", metavar="NAME=MODEL",
@@ -143,7 +143,9 @@ def _measure(
         {"model_name": name, "working_directory": str(Path.cwd()), **_keys(model)}
         for name, model in named.items()
     ]
-    words = ["--batch_sizes", ",".join(map(str, sizes))]
+    words = [] if given.iterations is not None else ["-t", "20"]
+    words += [] if given.warmup is not None else ["--warmup", "5"]
+    words += ["--batch_sizes", ",".join(map(str, sizes))]
     if given.memory_limit:
         words += ["--memory_limit", str(given.memory_limit)]
     return framework_run.run_cells(rows, targets, words, Asked.of(given))

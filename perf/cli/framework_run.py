@@ -20,6 +20,7 @@ from perf.request.command_parser import CommandParser
 from perf.results import run_folder, run_names
 from perf.schema.record import Record
 
+_FILL_S = 10.0
 _ENDED = (0, 1)  # the wrapper's statuses of a run that came to its end
 
 
@@ -65,16 +66,28 @@ def make_parser(program: str, about: str, *examples: str) -> CommandParser:
     return parser
 
 
-def add_counts(
-    parser: CommandParser, *, runs: int | None = None, warmup: int | None = None
-) -> None:
-    """Flags that count runs; without a default something else says how many, and they stand over it."""
-    for flag, count, what in (
-        ("--iterations", runs, "timed runs"),
-        ("--warmup", warmup, "runs before those that are timed"),
-    ):
-        usual = "else as the configuration says" if count is None else f"default: {count}"
-        parser.add_argument(flag, type=int, default=count, metavar="N", help=f"{what} ({usual})")
+def add_counts(parser: CommandParser, usual: str) -> None:
+    """Flags that count runs, over what is usual."""
+    for flag, what in (("--iterations", "timed runs"), ("--warmup", "runs before them")):
+        parser.add_argument(flag, type=int, metavar="N", help=f"{what} (default: {usual})")
+
+
+def count_runs(given: Any, runs: int, warmup: int) -> list[str]:
+    """Words for as many runs as are usual, where the flags do not say how many.
+
+    On a processor alone, where a run may take half a minute in half precision, as many as fit a time.
+    """
+    words = [] if given.warmup is not None else ["--warmup", str(warmup)]
+    if given.iterations is not None:
+        return words
+    if find_gpus():
+        return [*words, "-t", str(runs)]
+    print(
+        f"no GPU here: as many runs as {_FILL_S:.0f} s hold in place of {runs}, and none begun after a "
+        "minute; --iterations N makes N",
+        file=sys.stderr,
+    )
+    return [*words, "--min_time", str(_FILL_S)]
 
 
 def add_seed_units(parser: CommandParser) -> None:

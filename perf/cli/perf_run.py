@@ -23,7 +23,7 @@ def make_parser() -> CommandParser:
         prog, "Run one model on several backends as a YAML file says, and print one table.",
         f"{prog} --config=config/vgg16.yml",
     )  # fmt: skip
-    framework_run.add_counts(parser)
+    framework_run.add_counts(parser, "as the file says, else 100 and 50")
     parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the YAML file")
     framework_run.add_seed_units(parser)
     return parser
@@ -50,8 +50,7 @@ def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
     ]
     if not targets:
         return ()
-    words = [] if given.iterations is not None else ["-t", str(config.iterations)]
-    words += [] if given.warmup is not None else ["--warmup", str(config.warmup)]
+    words = framework_run.count_runs(given, config.iterations, config.warmup)
     if config.device:
         words += ["--devices", str(config.device)]
     words += _profile_words(config)

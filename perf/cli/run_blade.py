@@ -23,6 +23,7 @@ MODELS = {  # by test: the entry point, and whether its source is scripted
     "testRetinaNet": ("retinanet", False),
     "testRetinaNet_scripted": ("retinanet", True),
 }
+RUNS, WARMUP = 200, 100
 CPU_SIDE, GPU_SIDE = (
     128,
     800,
@@ -46,7 +47,7 @@ def make_parser() -> CommandParser:
         prog, "Detection models, eager against each optimiser, in fp32 and fp16.",
         f"{prog} --model testRetinaNet",
     )  # fmt: skip
-    framework_run.add_counts(parser, runs=200, warmup=100)
+    framework_run.add_counts(parser, f"{RUNS} and {WARMUP}")
     parser.add_argument("--model", choices=list(MODELS), required=True, help="the model")
     framework_run.add_seed_units(parser)
     return parser
@@ -97,9 +98,9 @@ def _measure(given: Any, name: str, entry: str, *, scripted: bool) -> Any:
     items = 2 if entry.endswith("_b2") else 1
     sizes = ":".join(f"{items}x3x{n}x{n}" for n in (side // 2, side, 2 * side))
     targets = [t for of_backend in TARGETS.values() for t in of_backend]
-    return framework_run.run_cells(
-        [row], targets, ("--trt_profile", f"@0={sizes}"), Asked.of(given)
-    )
+    words = framework_run.count_runs(given, RUNS, WARMUP)
+    words += ["--trt_profile", f"@0={sizes}"]
+    return framework_run.run_cells([row], targets, words, Asked.of(given))
 
 
 if __name__ == "__main__":
