@@ -9,7 +9,6 @@ from perf.cli.exit_codes import run_and_report
 from perf.cli.framework_run import Asked, target_of
 from perf.report.framework_tables import BACKENDS, Row, format_backends
 from perf.request import model_forms
-from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.perf_run_config import PerfRunConfig, read_config
 from perf.request.programs import command_of
@@ -82,13 +81,8 @@ def _list_row(config: PerfRunConfig) -> dict[str, Any]:
         row |= {"model_path": config.model, "test_data_path": str(Path(config.model).parent)}
     elif ":" in config.model or config.model.lower().endswith(model_forms.TORCH_SUFFIXES):
         row["torch"] = config.model
-    elif config.model.lower().endswith(model_forms.ENGINE_SUFFIXES):
+    else:  # as it always was: what is none of these is an engine
         row["engine"] = config.model
-    else:
-        raise BadRequestError(
-            f"{config.model} is taken for a TensorRT engine, as what is no .jit.pt, .pt2 or .onnx file is: "
-            "call it .plan or .engine"
-        )
     row["inputs"] = {
         f"@{i}": {
             "shape": [config.batch, *one.shape],

@@ -1,9 +1,11 @@
 """The commands of the framework benchmarks as their documents write them, end to end on a CPU, shortly."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +147,13 @@ def test_batches_are_fed_and_throughput_has_a_knee(tmp_path: Path) -> None:
     assert "### Yolo, Batch Size=4" in across.stdout
 
 
+class Marks:
+    """Whoever unpickles it makes a file here."""
+
+    def __reduce__(self) -> Any:
+        return open, ("unpickled", "w")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -156,6 +165,16 @@ def test_batches_are_fed_and_throughput_has_a_knee(tmp_path: Path) -> None:
             "use True or False",
         ),
         (("perf.cli.batch_run", "--batch_sizes", "0"), "a batch is 1 or more"),
+        (("perf.cli.batch_run", "--batch_sizes", "1,x"), "'x' is no number of items"),
+        (
+            (
+                "scripts.export_tensorrt",
+                "weights={exp}/code.pt",
+                "out={exp}/out",
+                f"env={NAMED[0]}",
+            ),
+            "code.pt is no file of tensors alone",
+        ),
         (("perf.cli.perf_run", "--config", "gone.yml"), "gone.yml: No such file"),
     ],
 )
@@ -164,7 +183,9 @@ def test_bad_words_are_one_line(words: tuple[str, ...], says: str, tmp_path: Pat
     (tmp_path / "export.json").write_text(
         told + '"enabled_precisions": "fp32", "optimiser": "", "weights": ""}'
     )
+    (tmp_path / "code.pt").write_bytes(pickle.dumps(Marks()))
     done = run(tmp_path, "-m", *(w.format(exp=tmp_path) for w in words), env=False)
+    assert not (ROOT / "unpickled").exists()
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -68,7 +68,10 @@ def _called(form: ModelForm) -> LoadedModel:
         if not callable(function):
             raise BadFormError(f"{form.path} has no function {function_name!r}")
         torch.manual_seed(SEED)
-        made = function()
+        try:
+            made = function()
+        except (ValueError, OSError) as e:  # it says what is wrong with what it read
+            raise BadFormError(f"{form.entry}: {' '.join(str(e).split())}") from e
     if not (isinstance(made, tuple) and len(made) == 2 and callable(made[0])):
         raise BadFormError(
             f"{form.entry} must return (module, example inputs), got {type(made).__name__}: "
