@@ -36,7 +36,7 @@ BACKENDS = {"torch": eager.BACKEND, "torch_script": script.BACKEND}
 
 
 def convolutions() -> tuple[Any, Any]:
-    """Some hundred µs of work: three convolutions on a small image. What else runs here seldom stops so short a run."""
+    """Half a ms of work: three convolutions on a small image; what else runs here seldom stops so short a run."""
     import torch  # here and below, so that --help needs none
 
     layers: list[Any] = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.cli import framework_run
+from perf.cli.clone_interpreter import continue_in_own
 from perf.cli.exit_codes import run_and_report
 from perf.cli.framework_run import Asked
 from perf.machine.gpus import find_gpus
@@ -196,4 +197,5 @@ def _device_of(path: str) -> str:
 
 
 if __name__ == "__main__":
+    continue_in_own()
     raise SystemExit(main())

@@ -16,7 +16,7 @@ from perf.request.programs import command_of
 from perf.schema import atomic_file, shape_profiles
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
-from perf.schema.untrusted_file import read_regular
+from perf.schema.untrusted_file import read_whole
 
 PACKAGES = ("tensorrt", "tensorrt_bindings")
 MOST_CACHE_BYTES = 64 << 20
@@ -96,7 +96,7 @@ def _scales(cache: Path | None, precision: Precision) -> bytes:
     if (cache is None) is (precision is Precision.INT8):
         raise UserError("--precision int8 and --calibration_cache FILE go together")
     try:
-        held = read_regular(cache, MOST_CACHE_BYTES, follow=True) if cache else b""
+        held = read_whole(cache, MOST_CACHE_BYTES, follow=True) if cache else b""
     except OSError as e:
         raise UserError(f"--calibration_cache {cache}: {e.strerror}") from e
     if cache and not held:
