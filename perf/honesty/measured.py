@@ -1,5 +1,6 @@
 """Our own records: the same rules over their cells, and what samples themselves say against a latency."""
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 
@@ -18,6 +19,7 @@ COARSE = 0.01  # share of a sample that reading the clock may take
 WARMING = 1.2  # first tenth of the samples over the rest
 GAP = 0.1  # of the median, between two humps
 FLOAT_TYPES = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}  # as ONNX numbers them
+TYPE_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 HALF_TYPES = {Precision.FP16: 10, Precision.BF16: 16}
 
 
@@ -63,7 +65,14 @@ def _point(record: Record) -> Point | None:
     return Point(
         cell.id, cell.gpu_name, cell.model.name, cell.target.name, _precision(record), batch,
         batch * 1e3 / ms, ms, pixels=images[0][2] * images[0][3] if images else 0,
+        item_bytes=_bytes_fed(record) / batch,
     )  # fmt: skip
+
+
+def _bytes_fed(record: Record) -> float:
+    """What one call's inputs take in memory, as far as their types are known."""
+    fed = [t for s in record.cell.sets[:1] for t in s.inputs]
+    return float(sum(math.prod(t.shape) * TYPE_BYTES.get(t.onnx_type, 0) for t in fed))
 
 
 def _of_record(record: Record) -> Iterator[Finding]:

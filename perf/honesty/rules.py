@@ -46,6 +46,7 @@ class Point:
     latency_ms: float | None = None  # of one call
     per_watt: float | None = None
     pixels: int = 0  # of an item that is an image; 0 where it is not told
+    item_bytes: float = 0.0  # of what is fed of an item; 0 where it is not told
 
     @property
     def seconds(self) -> float | None:
@@ -126,10 +127,15 @@ def batch_not_fed(points: Sequence[Point]) -> Iterator[Finding]:
             text = (
                 f"an item more takes {more[0]} ms in {one} and {more[1]} ms in {two}, as much, "
                 f"where the smallest batch takes {least[0]} and {least[1]} ms: the batch was copied "
-                "and not computed"
+                f"and not computed{_copy_rate(a[-1], slopes[0])}"
             )
             for p in (*a[1:], *b[1:]):
                 yield Finding(p.where, Severity.IMPOSSIBLE, text)
+
+
+def _copy_rate(point: Point, slope_s: float) -> str:
+    """How fast its inputs would have been moved, where their size is told."""
+    return f", at {point.item_bytes / slope_s / 1e9:.3g} GB/s" if point.item_bytes else ""
 
 
 def batch_for_nothing(points: Sequence[Point]) -> Iterator[Finding]:

@@ -142,6 +142,24 @@ def test_a_batch_that_takes_no_longer_is_told(ms: float, found: bool) -> None:
     assert any("8 times the items take" in t for t in texts) is found
 
 
+@pytest.mark.parametrize(
+    ("half_ms", "found"),
+    [((4.0, 11.0), True), ((4.0, 7.0), False)],  # the same ms an item more as fp32, or half of it
+)
+def test_a_batch_that_was_copied_and_not_computed_is_told_with_the_rate_of_the_copy(
+    half_ms: tuple[float, float], found: bool
+) -> None:
+    records = []
+    for precision, times in ((Precision.FP32, (10.0, 17.0)), (Precision.FP16, half_ms)):
+        for batch, ms in zip((1, 8), times, strict=True):
+            made = of_entry("net", "nets:net", (batch, 1_000_000), ms)
+            target = replace(made.cell.target, precision=precision)
+            records.append(replace(made, cell=replace(made.cell, target=target)))
+    told = [f for f in measured.find_in_records(records) if f.severity is Severity.IMPOSSIBLE]
+    assert bool(told) is found
+    assert all(f.text.endswith("the batch was copied and not computed, at 4 GB/s") for f in told)
+
+
 def test_a_lower_precision_that_is_not_faster_is_told() -> None:
     for ms, says in ((10.0, True), (6.0, False)):
         full, half = (of_entry("net", "nets:net", (1, 8), x) for x in (10.0, ms))
