@@ -53,7 +53,7 @@ framework-environments: setup-dev # PyTorch's CPU build, OpenVINO and IREE: 1.9 
 	$(MAKE) native
 
 test-frameworks: framework-environments # the real ones
-	$(PY) -m pytest -q -m frameworks tests/frameworks
+	$(PY) -m pytest -q -n 2 --dist worksteal -m "frameworks and not alone" tests/frameworks
 
 TORCH_PY = $(or $(TORCH_PYTHON),$(shell $(PY) -c 'from tests.frameworks.workplace import interpreter; print(interpreter("torch"))'))
 native: # build/benchmark: the C++ runtime, against the libtorch of the environment torch; needs CMake and g++

@@ -9,7 +9,7 @@ usage: docker/build_images.sh [-p DOCKERFILE] [-i IMAGE] [-b BRANCH] [-f FLAVOUR
   -i, --image IMAGE                what the image will be named (default: ep-perf)
   -b, --branch BRANCH              build ONNX Runtime from source at this branch, tag or commit (default: the released
                                    wheel that docker/versions.toml names)
-  -f, --flavour FLAVOUR            cpu, cuda, trt10 (default) or trt11
+  -f, --flavour FLAVOUR            cpu, torch, cuda, trt10 (default) or trt11
       --engine ENGINE              docker or podman (default: CONTAINER_ENGINE, else the first that is installed)
 Flags after -- go to the engine's build, e.g. --build-arg PIP_INDEX_URL=... or --secret id=pipconf,src=/etc/pip.conf
 TEXT

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the harness inside an image: the image's own, or the checkout that EP_PERF_DIR names, in the image's
-# environments either way. Arguments are the harness's, unchanged.
+# environments either way. Arguments are the harness's, unchanged; `lab` as the first starts JupyterLab, where an
+# image has it, in the folder of notebooks.
 set -euo pipefail
 
 home=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,6 +11,16 @@ flags=(--no_install)
 # The image's ONNX Runtime, released or from source, takes the place of the environment `cuda`.
 if [[ -x $ort_python ]]; then
     flags+=(--env "cuda=$ort_python")
+fi
+torch_python=${EP_PERF_TORCH_PYTHON:-/opt/torch/bin/python}
+if [[ -x $torch_python ]]; then
+    export EP_PERF_TORCH_PYTHON=$torch_python # notebooks name it too
+    flags+=(--env "torch=$torch_python")
+fi
+if [[ ${1:-} == lab ]]; then
+    shift
+    cd "$home/docs/notebooks"
+    exec "$home/.venv/bin/jupyter" lab --ip 0.0.0.0 --no-browser "$@"
 fi
 if [[ -n ${EP_PERF_DIR:-} ]]; then
     # What perf.sh would add, and the image's models; a resumed run has its own.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 VERSIONS = Path(__file__).with_name("versions.toml")
+PINNED_PACKAGE = re.compile(r"[\w-]+==[\w.]+")
 PINNED_IMAGE = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 
 
@@ -43,6 +44,14 @@ class Tensorrt:
 
 
 @dataclass(frozen=True)
+class Torch:
+    """A PyTorch build with CUDA's libraries in it, and the torchvision that loads beside it."""
+
+    torchvision: str
+    pythons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Flavour:
     """One image: its bases, the parts installed on them, and the targets it must be able to run."""
 
@@ -56,6 +65,8 @@ class Flavour:
     tensorrt: str = ""
     ort: str = ""
     architectures: tuple[int, ...] = ()
+    torch: str = ""
+    lab: tuple[str, ...] = ()  # what notebooks need, pinned
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class Versions:
     ort: Mapping[str, Ort]
     cuda: Mapping[str, Cuda]
     tensorrt: Mapping[str, Tensorrt]
+    torch: Mapping[str, Torch]
     flavours: Mapping[str, Flavour]
 
 
@@ -76,6 +88,7 @@ def load(path: Path = VERSIONS) -> Versions:
             ort={k: Ort(**_tuples(v)) for k, v in data["ort"].items()},
             cuda={k: Cuda(**v) for k, v in data["cuda"].items()},
             tensorrt={k: Tensorrt(**v) for k, v in data["tensorrt"].items()},
+            torch={k: Torch(**_tuples(v)) for k, v in data["torch"].items()},
             flavours={k: Flavour(**_tuples(v)) for k, v in data["flavours"].items()},
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
@@ -98,6 +111,7 @@ def _flavour_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
     for image in filter(None, (flavour.image, flavour.build_image)):
         if not PINNED_IMAGE.fullmatch(image):
             yield f"image {image} is not pinned as name:tag@sha256:digest"
+    yield from _torch_problems(versions, flavour)
     if not flavour.cuda:
         if flavour.ort or flavour.tensorrt or flavour.architectures:
             yield "names GPU parts but no cuda"
@@ -113,6 +127,22 @@ def _flavour_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
     for architecture in flavour.architectures:
         if architecture < cuda.oldest_architecture:
             yield f"architecture {architecture} is older than CUDA {flavour.cuda} supports"
+
+
+def _torch_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
+    wants = [t for t in flavour.targets if t.startswith("torch")]
+    if not flavour.torch:
+        if wants or flavour.lab:
+            yield f"promises {(*wants, *flavour.lab)[0]} without a torch"
+        return
+    torch = versions.torch.get(flavour.torch)
+    if torch is None:
+        yield f"torch {flavour.torch!r} has no table of its own"
+    elif flavour.python not in torch.pythons:
+        yield f"torch {flavour.torch} was not tried with Python {flavour.python}"
+    for requirement in flavour.lab:
+        if not PINNED_PACKAGE.fullmatch(requirement):
+            yield f"{requirement} is not pinned as name==version"
 
 
 def _image_problems(flavour: Flavour) -> Iterator[str]:
@@ -174,7 +204,7 @@ def build_arguments(versions: Versions, name: str, branch: str = "") -> dict[str
     if not flavour.cuda:
         if branch:
             raise ValueError(f"flavour {name} takes ONNX Runtime from the index: leave -b out")
-        return {"BASE_IMAGE": flavour.image}
+        return {"BASE_IMAGE": flavour.image, **_torch_arguments(versions, flavour)}
     arguments = {
         "BASE_IMAGE": flavour.image,
         "BUILD_IMAGE": flavour.build_image,
@@ -190,6 +220,16 @@ def build_arguments(versions: Versions, name: str, branch: str = "") -> dict[str
     else:
         arguments["ORT_REQUIREMENT"] = f"{versions.ort[flavour.ort].package}=={flavour.ort}"
     return arguments
+
+
+def _torch_arguments(versions: Versions, flavour: Flavour) -> dict[str, str]:
+    if not flavour.torch:
+        return {}
+    vision = versions.torch[flavour.torch].torchvision
+    return {
+        "TORCH_REQUIREMENTS": f"torch=={flavour.torch} torchvision=={vision}",
+        "LAB_REQUIREMENTS": " ".join(flavour.lab),
+    }
 
 
 def flavour_on(versions: Versions, cuda: str) -> str:

@@ -91,6 +91,7 @@ BACKEND = Backend(
     targets=(
         TargetSpec("tensorrt", Precision.FP32, ("tensorrt_engine",)),
         TargetSpec("tensorrt", Precision.FP16, ("tensorrt_engine_fp16",), default=False),
+        TargetSpec("tensorrt", Precision.INT8, ("tensorrt_engine_int8",), default=False),
     ),
     open=open_engine,
     missing=_missing,

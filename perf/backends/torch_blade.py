@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ from perf.backends._torch.compiled import CompiledSession
 from perf.backends._torch.loading import LoadedModel
 from perf.backends._torch.setup import TorchSetup, compiler_caches, set_up, translate_errors
 from perf.backends.torch_script import example_call
+from perf.schema import shape_profiles
 from perf.schema.cell import Cell, Precision
 from perf.schema.model_form import Format
 
 NAME = "blade"
-OPTIONS = ("optimization_pipeline", "enable_onnx_shape_white_list", "fp16_fallback_op_ratio")
+OPTIONS = (
+    "optimization_pipeline", "enable_onnx_shape_white_list", "fp16_fallback_op_ratio",
+    *shape_profiles.KEYS,
+)  # fmt: skip
 _COMPILERS = {"DISC": "mlir", "TensorRT": "tensorrt"}  # pipeline -> who counts its clusters
 
 
@@ -61,10 +65,34 @@ def optimise(blade: Any, cell: Cell, loaded: LoadedModel, setup: TorchSetup, pip
         raise Unsupported(
             "torch_blade takes positional inputs alone; the module is called by name"
         )
+    if ranges := _tuning_inputs(cell, args):
+        config.dynamic_tuning_inputs = ranges
     module = setup.place(loaded.module)
     scripted = isinstance(module, torch.jit.ScriptModule)
     with config, torch.no_grad():
         return blade.optimize(module, allow_tracing=not scripted, model_inputs=args)
+
+
+def _tuning_inputs(cell: Cell, args: Sequence[Any]) -> Mapping[str, Any] | None:
+    """Inputs of the least, the usual and the greatest shapes asked for; None where nobody asked."""
+    import torch
+
+    shapes = [{t.name: t.shape for t in s.inputs} for s in cell.sets]
+    try:
+        asked = shape_profiles.from_options(cell.options)
+        profiles = shape_profiles.merge_profiles(asked, shapes) if asked else ()
+    except ValueError as e:
+        raise Unsupported(str(e)) from e
+    if not asked:
+        return None
+    if len(args) != len(profiles) or not all(isinstance(a, torch.Tensor) for a in args):
+        raise Unsupported("min and max shapes go with plain tensors alone; its inputs are nested")
+
+    def of(shape: str) -> tuple[Any, ...]:
+        pairs = zip(args, profiles, strict=True)
+        return tuple(a.new_zeros(getattr(p, shape)) for a, p in pairs)
+
+    return {"min": of("min"), "max": of("max"), "opts": [of("opt")]}
 
 
 def operators(counter: Any, optimised: Any) -> Mapping[str, int]:
@@ -104,6 +132,7 @@ BACKEND = Backend(
     provider=NAME,
     preload=("numpy", "torch"),
     builds=True,
+    takes_profiles=True,
     formats=(Format.TORCHSCRIPT, Format.ENTRY_POINT, Format.PICKLE),
     default=False,
 )

@@ -20,8 +20,9 @@ from perf.schema.model_form import Format
 from perf.schema.shape_profiles import ShapeProfile
 
 NAME = "tensorrt"
+CALIBRATION = "calibration_cache"  # a file that int8's scales are read from
 OPTIONS = (
-    "min_block_size", "optimization_level", "require_full_compilation", "workspace_size",
+    "min_block_size", "optimization_level", "require_full_compilation", "workspace_size", CALIBRATION,
     *shape_profiles.KEYS,
 )  # fmt: skip
 _INSIDE, _LEFT = "_run_on_acc", "_run_on_gpu"  # submodules of a partitioned graph
@@ -70,6 +71,8 @@ def compile_module(
         "workspace_size": int(cell.options.get("workspace_size", "0")),
     }
     module = setup.place(loaded.module)
+    if cell.target.precision is Precision.INT8:
+        return _calibrated(torch_tensorrt, cell, module, common, scripted=scripted)
     if scripted:
         weights = setup.weights or _dtype("float32")
         return torch_tensorrt.compile(
@@ -95,6 +98,42 @@ def compile_module(
         timing_cache_path=str(cache / "timing.cache"),
         **common,
     )
+
+
+def _calibrated(
+    torch_tensorrt: Any, cell: Cell, module: Any, common: Mapping[str, Any], *, scripted: bool
+) -> Any:
+    """A script's engines in int8, its scales from a cache that an earlier calibration wrote."""
+    cache = cell.options.get(CALIBRATION, "")
+    if not cache:
+        raise Unsupported(
+            f"int8 needs scales: give --ep_options torch_tensorrt:{CALIBRATION}=FILE"
+        )
+    if not Path(cache).is_file():
+        raise Unsupported(f"{CALIBRATION}={cache}: no such file")
+    maker = _calibrator_of(torch_tensorrt)
+    if maker is None:
+        version = getattr(torch_tensorrt, "__version__", "")
+        raise Unsupported(
+            f"torch_tensorrt {version} has no calibrators, which left TensorRT with version 11: quantise the "
+            "model (nvidia-modelopt), and name fp32"
+        )
+    if not scripted:
+        raise Unsupported(
+            "a calibration cache goes with TorchScript alone: name a .ts or .jit.pt file"
+        )
+    precisions = {_dtype("float32"), _dtype("int8")}
+    return torch_tensorrt.compile(
+        module, ir="ts", enabled_precisions=precisions, calibrator=maker(cache), **common
+    )
+
+
+def _calibrator_of(torch_tensorrt: Any) -> Any:
+    """What reads a calibration cache, which has lain in two places; None where it is gone."""
+    for at in (torch_tensorrt, getattr(torch_tensorrt, "ts", None)):
+        if found := getattr(getattr(at, "ptq", None), "CacheCalibrator", None):
+            return found
+    return None
 
 
 def operators(compiled: Any) -> Mapping[str, int]:
@@ -176,7 +215,7 @@ def _missing(found: ProbeResult) -> str:
 
 _PRECISIONS = (
     Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16, Precision.FP32_FP16,
-    Precision.FP32_BF16, Precision.FP32_BF16_FP16,
+    Precision.FP32_BF16, Precision.FP32_BF16_FP16, Precision.INT8,
 )  # fmt: skip
 BACKEND = Backend(
     targets=tuple(

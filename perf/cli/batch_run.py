@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.cli import framework_run
+from perf.cli.clone_interpreter import continue_in_own
 from perf.cli.exit_codes import run_and_report
 from perf.cli.framework_run import Asked
 from perf.machine.gpus import find_gpus
@@ -27,14 +28,13 @@ TASKS = {  # the stand-ins of the tables that this one is of
 def make_parser() -> CommandParser:
     """The flags."""
     prog = command_of("perf.cli.batch_run")
-    parser = CommandParser(
+    parser = framework_run.make_parser(
         prog,
         "Throughput over batch sizes, by backend; where memory runs out, the sweep goes on.",
-        examples=(
-            f"{prog} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
-            f"{prog} --runs result/RUN other/RUN",
-        ),
+        f"{prog} --batch_sizes 1,4,32,256 -e torch torch_script torch_fp16",
+        f"{prog} --runs result/RUN other/RUN",
     )
+    framework_run.add_counts(parser, "20 and 5")
     parser.add_argument("--batch_sizes", default="1,4,32", metavar="N,N", help="items fed at once")
     parser.add_argument(
         "-m", "--models", nargs="+", metavar="NAME=MODEL",
@@ -43,8 +43,6 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "-e", "--targets", nargs="+", metavar="TARGET", help="targets, the first is the baseline"
     )
-    parser.add_argument("--iterations", type=int, default=20, metavar="N", help="timed runs")
-    parser.add_argument("--warmup", type=int, default=5, metavar="N", help="runs before them")
     parser.add_argument(
         "--runs", nargs="+", metavar="RUN", help="finished runs to lay beside each other instead"
     )
@@ -56,7 +54,6 @@ def make_parser() -> CommandParser:
         "--memory_limit", type=float, default=0.0, metavar="MIB",
         help="host memory that a cell may hold; one that holds more is OOM",
     )  # fmt: skip
-    framework_run.add_flags(parser)
     return parser
 
 
@@ -68,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     given = make_parser().parse_args(argv)
     if given.runs:
-        of_run = {_device_of(r): _rows(_read(r)) for r in given.runs}
+        of_run = {_device_of(r): rows_of(_read(r)) for r in given.runs}
         for device, rows in of_run.items():
             print(format_batches(rows, heading=device), end="\n\n")
         print(format_devices(of_run))
@@ -84,10 +81,9 @@ def _run(argv: Sequence[str] | None) -> int:
     if given.find_max_batch:
         probed, told = _find_max_batches(given, records, limit_mib)
         records = (*records, *probed)
-    rows = _rows(records)
-    print(format_batches(rows, heading=framework_run.describe_device().removeprefix("@")))
-    print(*told, sep="\n", end="\n" if told else "")
-    return 0 if any(not r.reason for r in rows) else 1
+    rows = rows_of(records)
+    table = format_batches(rows, heading=framework_run.describe_device().removeprefix("@"))
+    return framework_run.print_table("\n".join((table, *told)), rows)
 
 
 def _memory_limit_mib(given: Any) -> float:
@@ -148,7 +144,8 @@ def _measure(
         {"model_name": name, "working_directory": str(Path.cwd()), **_keys(model)}
         for name, model in named.items()
     ]
-    words = ["-t", str(given.iterations), "--warmup", str(given.warmup)]
+    words = [] if given.iterations is not None else ["-t", "20"]
+    words += [] if given.warmup is not None else ["--warmup", "5"]
     words += ["--batch_sizes", ",".join(map(str, sizes))]
     if given.memory_limit:
         words += ["--memory_limit", str(given.memory_limit)]
@@ -168,7 +165,7 @@ def _keys(model: str) -> dict[str, str]:
     return {"torch": model}
 
 
-def _rows(records: Sequence[Record]) -> list[Row]:
+def rows_of(records: Sequence[Record]) -> list[Row]:
     """A row for each record, by model and batch."""
     known = list(TASKS)
 
@@ -200,4 +197,5 @@ def _device_of(path: str) -> str:
 
 
 if __name__ == "__main__":
+    continue_in_own()
     raise SystemExit(main())

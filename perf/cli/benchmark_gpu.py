@@ -31,13 +31,11 @@ _TARGETS = {
 def make_parser() -> CommandParser:
     """The flags, beside words such as n_iter=100."""
     prog = command_of("perf.cli.benchmark_gpu")
-    parser = CommandParser(
+    parser = framework_run.make_parser(
         prog,
         f"Time an exported model. Words: {', '.join(f'{k}={v}' for k, v in KEYS.items())}.",
-        examples=(
-            f"{prog} compile_run_path=RUN n_iter=100 load_ts=False amp_dtype=fp16",
-            f"{prog} compile_run_path=RUN --precisions fp32,fp16,fp32+fp16",
-        ),
+        f"{prog} compile_run_path=RUN n_iter=100 load_ts=False amp_dtype=fp16",
+        f"{prog} compile_run_path=RUN --precisions fp32,fp16,fp32+fp16",
     )
     parser.add_argument("words", nargs="*", help="key=value")
     parser.add_argument(
@@ -52,7 +50,6 @@ def make_parser() -> CommandParser:
         metavar="PROGRAM",
         help="build/benchmark, timed beside it without Python",
     )
-    framework_run.add_flags(parser)
     return parser
 
 
@@ -73,10 +70,10 @@ def _run(argv: Sequence[str] | None) -> int:
     before = _previous(given) if given.with_previous else None
     how = "TorchScript" if load_ts else "eager"
     title = f"Python Runtime, {how} ({framework_run.describe_device()})"
-    print(format_precisions(rows, title=title, second="amp_dtype", previous=before))
+    table = format_precisions(rows, title=title, second="amp_dtype", previous=before)
     if given.native:
-        print(f"\n{_native(given, words, rows)}")
-    return 0 if any(not r.reason for r in rows) else 1
+        table += f"\n\n{_native(given, words, rows)}"
+    return framework_run.print_table(table, rows)
 
 
 def _native(given: Any, words: Mapping[str, str], rows: Sequence[Row]) -> str:

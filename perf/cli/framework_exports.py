@@ -97,4 +97,4 @@ def _run(command: list[str], what: str) -> None:
         said = (
             done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
         ).splitlines()
-        raise BadRequestError(f"{what}: {said[-1][:400]}")
+        raise BadRequestError(f"{what}: {said[-1].removeprefix('error: ')[:400]}")

@@ -20,6 +20,7 @@ from perf.request.command_parser import CommandParser
 from perf.results import run_folder, run_names
 from perf.schema.record import Record
 
+_FILL_S = 10.0
 _ENDED = (0, 1)  # the wrapper's statuses of a run that came to its end
 
 
@@ -34,6 +35,9 @@ class Asked:
     def of(cls, given: Any) -> "Asked":
         """From the flags that `add_flags` adds."""
         words = ["--launches", str(given.launches)]
+        counts = vars(given)  # of a program whose words count runs there are none
+        for flag, count in (("-t", counts.get("iterations")), ("--warmup", counts.get("warmup"))):
+            words += [flag, str(count)] if count is not None else []
         if given.intra_op_threads:
             words += ["--intra_op_threads", str(given.intra_op_threads)]
         for flag, value in (("--env", given.env), ("--keep_cache", given.keep_cache)):
@@ -41,8 +45,9 @@ class Asked:
         return cls(given.perf_result_path, tuple(words))
 
 
-def add_flags(parser: CommandParser) -> None:
-    """Flags that every framework benchmark has, as the wrapper has them."""
+def make_parser(program: str, about: str, *examples: str) -> CommandParser:
+    """A framework benchmark's parser, with the flags that all of them have, as the wrapper has them."""
+    parser = CommandParser(program, about, examples=examples)
     parser.add_argument(
         "-o", "--perf_result_path", default="result", metavar="DIR", help="folder for results"
     )
@@ -58,6 +63,44 @@ def add_flags(parser: CommandParser) -> None:
     parser.add_argument(
         "--keep_cache", default="", metavar="DIR", help="share what compilers make between runs"
     )
+    return parser
+
+
+def add_counts(parser: CommandParser, usual: str) -> None:
+    """Flags that count runs, over what is usual."""
+    for flag, what in (("--iterations", "timed runs"), ("--warmup", "runs before them")):
+        parser.add_argument(flag, type=int, metavar="N", help=f"{what} (default: {usual})")
+
+
+def count_runs(given: Any, runs: int, warmup: int) -> list[str]:
+    """Words for as many runs as are usual, where the flags do not say how many.
+
+    On a processor alone, where a run may take half a minute in half precision, as many as fit a time.
+    """
+    words = [] if given.warmup is not None else ["--warmup", str(warmup)]
+    if given.iterations is not None:
+        return words
+    if find_gpus():
+        return [*words, "-t", str(runs)]
+    print(
+        f"no GPU here: as many runs as {_FILL_S:.0f} s hold in place of {runs}, and none begun after a "
+        "minute; --iterations N makes N",
+        file=sys.stderr,
+    )
+    return [*words, "--min_time", str(_FILL_S)]
+
+
+def add_seed_units(parser: CommandParser) -> None:
+    """The flag for tables that others made in seconds."""
+    parser.add_argument(
+        "--seed_units", action="store_true", help="print seconds under (ms), as the original does"
+    )
+
+
+def print_table(table: str, rows: Iterable[Row]) -> int:
+    """Print a benchmark's table; its exit status, 1 where no row has a latency."""
+    print(table)
+    return 0 if any(not r.reason for r in rows) else 1
 
 
 def run_cells(

@@ -9,36 +9,22 @@ from perf.cli.exit_codes import run_and_report
 from perf.cli.framework_run import Asked, target_of
 from perf.report.framework_tables import BACKENDS, Row, format_backends
 from perf.request import model_forms
-from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
 from perf.request.perf_run_config import PerfRunConfig, read_config
 from perf.request.programs import command_of
 from perf.schema.record import Record
 
-_INT8 = {
-    "tensorrt": "an engine computes in what it was built in: name fp32, and an engine built in int8",
-    "torch_tensorrt": "calibrators left TensorRT with version 11: quantise the model, then name fp32",
-}
-
 
 def make_parser() -> CommandParser:
     """The flags."""
     prog = command_of("perf.cli.perf_run")
-    parser = CommandParser(
+    parser = framework_run.make_parser(
         prog, "Run one model on several backends as a YAML file says, and print one table.",
-        examples=(f"{prog} --config=config/vgg16.yml",),
+        f"{prog} --config=config/vgg16.yml",
     )  # fmt: skip
+    framework_run.add_counts(parser, "as the file says, else 100 and 50")
     parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the YAML file")
-    parser.add_argument(
-        "--iterations", type=int, default=0, metavar="N", help="timed runs, over the file's"
-    )
-    parser.add_argument(
-        "--warmup", type=int, default=None, metavar="N", help="runs before them, over the file's"
-    )
-    parser.add_argument(
-        "--seed_units", action="store_true", help="print seconds under (ms), as the original does"
-    )
-    framework_run.add_flags(parser)
+    framework_run.add_seed_units(parser)
     return parser
 
 
@@ -53,8 +39,8 @@ def _run(argv: Sequence[str] | None) -> int:
     records = _measure(config, given)
     rows = [_row(config, records, b, p) for b in config.backends for p in config.precisions]
     device = framework_run.describe_device(config.device)
-    print(format_backends(rows, device=device, in_seconds=given.seed_units))
-    return 0 if any(not r.reason for r in rows) else 1
+    table = format_backends(rows, device=device, in_seconds=given.seed_units)
+    return framework_run.print_table(table, rows)
 
 
 def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
@@ -63,18 +49,29 @@ def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
     ]
     if not targets:
         return ()
-    words = [
-        "-t",
-        str(given.iterations or config.iterations),
-        "--warmup",
-        str(config.warmup),
-        "-q",
-    ]
+    words = framework_run.count_runs(given, config.iterations, config.warmup)
     if config.device:
         words += ["--devices", str(config.device)]
+    words += _profile_words(config)
+    if config.calibration_cache and "int8" in config.precisions:
+        words += [
+            "--ep_options",
+            f"torch_tensorrt_int8:calibration_cache={config.calibration_cache}",
+        ]
     for name, value in config.tolerances.items():
         words += [f"--{name}", str(value)]
     return framework_run.run_cells([_list_row(config)], targets, words, Asked.of(given))
+
+
+def _profile_words(config: PerfRunConfig) -> list[str]:
+    """The least, usual and greatest shapes of inputs that have them, for backends that build for a range."""
+    words = []
+    for i, one in enumerate(config.inputs):
+        if one.least or one.most:
+            shapes = (one.least or one.shape, one.shape, one.most or one.shape)
+            told = ":".join("x".join(map(str, (config.batch, *s))) for s in shapes)
+            words += ["--trt_profile", f"@{i}={told}"]
+    return words
 
 
 def _list_row(config: PerfRunConfig) -> dict[str, Any]:
@@ -84,13 +81,8 @@ def _list_row(config: PerfRunConfig) -> dict[str, Any]:
         row |= {"model_path": config.model, "test_data_path": str(Path(config.model).parent)}
     elif ":" in config.model or config.model.lower().endswith(model_forms.TORCH_SUFFIXES):
         row["torch"] = config.model
-    elif config.model.lower().endswith(model_forms.ENGINE_SUFFIXES):
+    else:  # as it always was: what is none of these is an engine
         row["engine"] = config.model
-    else:
-        raise BadRequestError(
-            f"{config.model} is taken for a TensorRT engine, as what is no .jit.pt, .pt2 or .onnx file is: "
-            "call it .plan or .engine"
-        )
     row["inputs"] = {
         f"@{i}": {
             "shape": [config.batch, *one.shape],
@@ -109,8 +101,6 @@ def _row(config: PerfRunConfig, records: Sequence[Record], backend: str, precisi
 
 def _declined(backend: str, precision: str) -> str:
     """Why a backend has no such cell at all; "" where the engine is asked."""
-    if precision == "int8":
-        return _INT8.get(backend, "PyTorch is not measured in int8")
     if not framework_run.has_target(target_of(backend, precision)):
         return f"{BACKENDS[backend]} has no {precision}"
     return ""

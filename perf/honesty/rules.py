@@ -1,9 +1,11 @@
 """Rules over points, each a model on a backend at a batch: which cannot be, or mean something else."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import TypeAlias
 
 from perf.honesty import peaks
 
@@ -13,6 +15,13 @@ EQUAL_SLOPES = (
 FIXED_SHARE = (
     1.5  # time of a small batch over what its items take: how much does not grow with the batch
 )
+ABOVE_REACHED = (
+    1.1  # of what a large product reached: clocks vary, and some convolutions take fewer products
+)
+MANY_MORE, NO_LONGER = (
+    4.0,
+    1.1,
+)  # items over those of the batch before, and a call's time over that one's
 
 
 class Severity(StrEnum):
@@ -36,6 +45,8 @@ class Point:
     rate: float | None = None  # items a second
     latency_ms: float | None = None  # of one call
     per_watt: float | None = None
+    pixels: int = 0  # of an item that is an image; 0 where it is not told
+    item_bytes: float = 0.0  # of what is fed of an item; 0 where it is not told
 
     @property
     def seconds(self) -> float | None:
@@ -54,28 +65,36 @@ class Finding:
     text: str
 
 
-def find_all(points: Sequence[Point]) -> tuple[Finding, ...]:
-    """Every rule's findings, the worst first."""
+Reached: TypeAlias = Mapping[tuple[str, str], float]  # TFLOP/s measured, by device and precision
+
+
+def find_all(points: Sequence[Point], reached: Reached = {}) -> tuple[Finding, ...]:  # noqa: B006  # read only
+    """Every rule's findings, the worst first; `reached` is what devices did in large products."""
     rules: tuple[Callable[[Sequence[Point]], Iterator[Finding]], ...] = (
-        above_peak, batch_not_fed, rate_and_latency, nominal_watts, not_faster,
+        partial(above_peak, reached=reached), batch_not_fed, batch_for_nothing, rate_and_latency,
+        nominal_watts, not_faster,
     )  # fmt: skip
     found = [f for rule in rules for f in rule(points)]
     return tuple(sorted(dict.fromkeys(found), key=lambda f: list(Severity).index(f.severity)))
 
 
-def above_peak(points: Sequence[Point]) -> Iterator[Finding]:
-    """More arithmetic a second than the device has."""
+def above_peak(points: Sequence[Point], reached: Reached = {}) -> Iterator[Finding]:  # noqa: B006  # read only
+    """More arithmetic a second than the device has, or than it reached in a large product."""
     for p in points:
-        peak, gflop = peaks.find_peak(p.device), peaks.find_gflop(p.model)
-        if peak is None or gflop is None or not p.rate:
+        gflop = peaks.find_gflop(p.model, p.pixels)
+        if gflop is None or not p.rate:
             continue
-        tflops, most = p.rate * gflop / 1e3, peaks.peak_tflops(peak, p.precision)
-        if tflops > most:
-            text = (
-                f"{p.rate:g} items/s of {gflop:g} GFLOP (the model's usual size) are {tflops:.1f} TFLOP/s, "
-                f"and {p.device} has {most:g} in {p.precision}"
-            )
+        tflops, peak = p.rate * gflop / 1e3, peaks.find_peak(p.device)
+        size = "" if p.pixels else " (the model's usual size)"
+        are = f"{p.rate:g} items/s of {gflop:.3g} GFLOP{size} are {tflops:.3g} TFLOP/s"
+        done = reached.get((p.device, p.precision))
+        beside = f"; a large product reached {done:.3g}" if done else ""
+        if peak and tflops > (most := peaks.peak_tflops(peak, p.precision)):
+            text = f"{are}, and {p.device} has {most:g} in {p.precision}{beside}"
             yield Finding(p.where, Severity.IMPOSSIBLE, text)
+        elif done and tflops > ABOVE_REACHED * done:
+            text = f"{are}, and a large product in {p.precision} reached {done:.3g} there"
+            yield Finding(p.where, Severity.DOUBTFUL, text)
 
 
 def batch_not_fed(points: Sequence[Point]) -> Iterator[Finding]:
@@ -108,10 +127,30 @@ def batch_not_fed(points: Sequence[Point]) -> Iterator[Finding]:
             text = (
                 f"an item more takes {more[0]} ms in {one} and {more[1]} ms in {two}, as much, "
                 f"where the smallest batch takes {least[0]} and {least[1]} ms: the batch was copied "
-                "and not computed"
+                f"and not computed{_copy_rate(a[-1], slopes[0])}"
             )
             for p in (*a[1:], *b[1:]):
                 yield Finding(p.where, Severity.IMPOSSIBLE, text)
+
+
+def _copy_rate(point: Point, slope_s: float) -> str:
+    """How fast its inputs would have been moved, where their size is told."""
+    return f", at {point.item_bytes / slope_s / 1e9:.3g} GB/s" if point.item_bytes else ""
+
+
+def batch_for_nothing(points: Sequence[Point]) -> Iterator[Finding]:
+    """A call that takes no longer with many more items: little was computed, or not all of them."""
+    for group in _groups(points, lambda p: (p.device, p.model, p.backend, p.precision)):
+        curve = sorted((p for p in group if p.batch and p.seconds), key=lambda p: p.batch or 0)
+        for few, many in itertools.pairwise(curve):
+            items = (many.batch or 0) / (few.batch or 1)
+            longer = (many.seconds or 0) / (few.seconds or 1)
+            if items >= MANY_MORE and longer < NO_LONGER:
+                text = (
+                    f"{items:.3g} times the items take {longer:.2f} of the time of {few.batch}: a call's own "
+                    "cost is nearly all of it, or the batch was not computed"
+                )
+                yield Finding(many.where, Severity.NOTE, text)
 
 
 def rate_and_latency(points: Sequence[Point]) -> Iterator[Finding]:

@@ -44,15 +44,13 @@ def time_runs(
     """Call run(0), run(1), … run(sets - 1), run(0), … and time each call, in nanoseconds.
 
     The cell's protocol says how many: `runs`; or 20 and then as many as fit `min_time_s`, at most 1,000, and
-    none begun after `max_time_s`. Every set is run at least once before the clock counts, unless `warmup` is
-    0. `synchronised` is what the caller knows of `run`: that it returns after the device is done. While the
-    clock stands, `read_outputs` names what the first and the last run returned, and that is copied. What
-    either raises is raised.
+    none begun after `max_time_s`, which also ends a warm-up. Every set is run at least once before the clock
+    counts, unless `warmup` is 0. `synchronised` is what the caller knows of `run`: that it returns after the
+    device is done. While the clock stands, `read_outputs` names what the first and the last run returned, and
+    that is copied. What either raises is raised.
     """
     protocol = cell.protocol
-    warmup = max(protocol.warmup, sets) if protocol.warmup else 0
-    for i in range(warmup):
-        run(i % sets)
+    warmup = _warm_up(run, sets, protocol)
     floor_ns = empty_clock_ns()
     collecting = gc.isenabled()
     gc.disable()  # and none is forced before: a full collection in a forked child copies its host's heap
@@ -78,6 +76,20 @@ def time_runs(
         cpus=usable_cpus(),
     )
     return TimedRuns(timed, first, _copied(read_outputs(result)))
+
+
+def _warm_up(run: Callable[[int], object], sets: int, protocol: Protocol) -> int:
+    """How many runs were made before the clock counts: as asked for, each set at least once.
+
+    Of runs so long that they fill `max_time_s`, fewer.
+    """
+    wanted = max(protocol.warmup, sets) if protocol.warmup else 0
+    until_s = time.monotonic() + protocol.max_time_s
+    for i in range(wanted):
+        if i >= sets and time.monotonic() >= until_s:
+            return i
+        run(i % sets)
+    return wanted
 
 
 def _loop(

@@ -22,7 +22,7 @@ from perf.planning.launch import (
 from perf.planning.reference_cell import make_reference_cell
 from perf.schema import cell as cells
 from perf.schema import codec, fold, outcomes
-from perf.schema.cell import Cell, ModelFile, TestSet, base_name, safe_name
+from perf.schema.cell import Cell, ModelFile, TensorFile, TestSet, base_name, safe_name
 from perf.schema.jobs import ArtefactJob, PrepareJob
 from perf.schema.journal import OutputsSaved
 from perf.schema.model_form import DESCRIPTIONS, Format, ModelForm
@@ -172,15 +172,20 @@ def _make_references(
 
 def _held_to(given: TestSet, made: TestSet, made_by: str) -> TestSet:
     """The set with all outputs as the model itself gave them."""
-    outputs = tuple(replace(t, made_by=f"{made_by} eagerly") for t in made.outputs)
+    outputs = tuple(replace(t, made_by=_how(f"{made_by} eagerly", t)) for t in made.outputs)
     return replace(given, outputs=outputs, unreferenced=())
+
+
+def _how(made_by: str, output: TensorFile) -> str:
+    """What made a reference, with what its launch says of how."""
+    return f"{made_by}, {output.made_by}" if output.made_by else made_by
 
 
 def _complete(given: TestSet, made: TestSet, made_by: str) -> TestSet:
     """The set with the outputs that it lacks, as they were made; what is stored stands."""
     stored = {t.name: t for t in given.outputs}
     lacking = {
-        t.name: replace(t, made_by=made_by)
+        t.name: replace(t, made_by=_how(made_by, t))
         for t in made.outputs
         if base_name(t.name) in (given.unreferenced or ())
     }

@@ -110,7 +110,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("warmup", "untimed runs before the timed ones", 3, "", _MEASURING, at_least(0, int), "N"),
     Flag("min_time", "seconds a measure launch should fill when -t is left out", 1.0, "", _MEASURING,
          at_least(0, float), "S"),
-    Flag("max_time", "seconds after which a measure launch stops timing", 60.0, "", _MEASURING, positive, "S"),
+    Flag("max_time", "seconds after which a measure launch ends its warm-up, and its timing", 60.0, "", _MEASURING, positive, "S"),
     Flag("seed", "of random inputs and of the order of launches", 0, "", _MEASURING, at_least(0, int, 2**63 - 1), "N"),
     Flag("jobs", "set-up launches side by side; measure launches are always alone", None, "", _WORKERS,
          optional(at_least(1, int)), "N", plan=False),

@@ -37,8 +37,12 @@ def model_name(text: str) -> str:
     return name[: -len(".jit")] if name.lower().endswith(".jit") else name
 
 
-def read_form(text: str, base: Path, weights: Iterable[Path] = ()) -> ModelForm:
+def read_form(
+    text: str, base: Path, weights: Iterable[Path] = (), *, engine: bool = False
+) -> ModelForm:
     """The form that a path or `module:function` names, seen from `base`; raises ModelFormError.
+
+    With `engine` a file of any name is one, unless its content is another form's.
 
     An entry point's digest is that of its module, of the modules beside it that it imports, by name, and of
     the files of weights that its row names; what it reads otherwise, nobody can know before it has run.
@@ -48,7 +52,9 @@ def read_form(text: str, base: Path, weights: Iterable[Path] = ()) -> ModelForm:
     path = base / text
     if not path.is_file():
         raise ModelFormError(f"no file {path}")
-    return ModelForm(_format_of(path), str(path.resolve()), _sha256(path))
+    alone = engine and path.suffix.lower() != ".onnx" and not _archived_names(path)
+    format_ = Format.ENGINE if alone and not _is_pickle(path) else _format_of(path)
+    return ModelForm(format_, str(path.resolve()), _sha256(path))
 
 
 def read_row(row: Mapping[str, Any], folder: Path) -> tuple[tuple[ModelForm, ...], str]:
@@ -59,7 +65,7 @@ def read_row(row: Mapping[str, Any], folder: Path) -> tuple[tuple[ModelForm, ...
         for key in ("torch", "engine"):
             if key not in row:
                 continue
-            form = read_form(row[key], folder, weights)
+            form = read_form(row[key], folder, weights, engine=key == "engine")
             wanted = EAGER if key == "torch" else (Format.ENGINE,)
             if form.format not in wanted:
                 raise ModelFormError(f"{key!r} names {row[key]}, which is {form.format.value}")
@@ -98,13 +104,17 @@ def _format_of(path: Path) -> Format:
 
 
 def _of_plain_file(path: Path) -> Format:
-    with path.open("rb") as f:
-        head = f.read(2)
-    if head[:1] == b"\x80":  # the opcode that begins a pickle of protocol 2 or later
+    if _is_pickle(path):
         return Format.PICKLE
     raise ModelFormError(
         f"{path} is none of TorchScript, an exported program or a TensorRT engine"
     )
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as a pickle of protocol 2 or later does."""
+    with path.open("rb") as f:
+        return f.read(1) == b"\x80"
 
 
 def _archived_names(path: Path) -> frozenset[str]:

@@ -20,6 +20,7 @@ PRECISIONS = {
     "int8": "int8",
 }
 DTYPES = ("float32", "float16", "int64", "int32", "int8", "uint8", "bool")
+_MOST_INPUTS = 1000
 _LARGEST = 1 << 20
 
 
@@ -85,13 +86,13 @@ class _Reader:
                 "runtime.precision",
                 "int8 cannot be used with all: name torch_tensorrt or tensorrt",
             )
-        cache = str(runtime.get("calibration_cache") or "")
+        cache = self._file(runtime.get("calibration_cache"), "runtime.calibration_cache")
         if "int8" in precisions and "torch_tensorrt" in backends and not cache:
             raise self._wrong(
                 "runtime.calibration_cache", "torch_tensorrt in int8 needs one: name its file"
             )
         return PerfRunConfig(
-            name=str(model["name"]),
+            name=self._name(model["name"]),
             model=self._model(model["filename"]),
             backends=ALL if "all" in backends else backends,
             inputs=self._inputs(top["input"]),
@@ -139,6 +140,12 @@ class _Reader:
             raise self._wrong(where, f"names none; use {', '.join(known)}")
         return tuple(dict.fromkeys(known[w] for w in words))
 
+    def _name(self, given: Any) -> str:
+        text = str(given).strip()
+        if not text:
+            raise self._wrong("model.name", "is empty; the table names the model by it")
+        return text
+
     def _model(self, filename: Any) -> str:
         """A file beside the config, then below models/ next to it and here; an entry point as it stands."""
         text = str(filename)
@@ -156,10 +163,21 @@ class _Reader:
         looked = ", ".join(dict.fromkeys(str(h) for h in homes))
         raise self._wrong("model.filename", f"no file {text} in {looked}")
 
+    def _file(self, given: Any, where: str) -> str:
+        """A file beside the config or here, as an absolute path; "" where none is named."""
+        if given is None or given == "":
+            return ""
+        for home in (self.path.parent, Path()):
+            if (home / str(given)).is_file():
+                return str((home / str(given)).absolute())
+        raise self._wrong(where, f"no file {given} beside it or here")
+
     def _inputs(self, given: Any) -> tuple[InputConfig, ...]:
         if not isinstance(given, dict) or not isinstance(given.get("num_inputs"), int):
             raise self._wrong("input", "needs num_inputs, a number, and input0, input1, …")
         count = given["num_inputs"]
+        if not 0 < count < _MOST_INPUTS:
+            raise self._wrong("input.num_inputs", f"expected 1 to {_MOST_INPUTS - 1}, got {count}")
         names = tuple(f"input{i}" for i in range(count))
         fields = self._fields(given, "input", (*names, "num_inputs"), ())
         return tuple(self._input(fields[n], f"input.{n}") for n in names)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
@@ -78,11 +78,13 @@ def covering_profiles(fed: Sequence[Mapping[str, Shape]]) -> tuple[ShapeProfile,
 def merge_profiles(
     asked: Sequence[ShapeProfile], fed: Sequence[Mapping[str, Shape]]
 ) -> tuple[ShapeProfile, ...]:
-    """What was asked for, and for the other inputs what covers the shapes fed.
+    """What was asked for, by name or by place (`@0`), and for the other inputs what covers the shapes fed.
 
     Raises ValueError where a profile names no input, or does not serve a shape that will be fed.
     """
-    by_name = {p.name: p for p in asked}
+    places = {f"@{i}": name for i, name in enumerate(fed[0] if fed else ())}
+    named = (replace(p, name=places.get(p.name, p.name)) for p in asked)
+    by_name = {p.name: p for p in named}
     out = tuple(by_name.pop(p.name, p) for p in covering_profiles(fed))
     if by_name:
         raise ValueError(f"--trt_profile: the model has no input {next(iter(by_name))!r}")

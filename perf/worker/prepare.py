@@ -18,6 +18,7 @@ from perf.request.given_data import find_given_sets
 from perf.request.model_list import find_test_sets, is_ort_format
 from perf.schema.cell import InputOverride, ModelFile, TestSet
 from perf.schema.jobs import PrepareJob
+from perf.worker.repeated_items import ITEMS, repeat
 
 
 def prepare_sets(job: PrepareJob, described: ModelInputs | None = None) -> tuple[TestSet, ...]:
@@ -159,14 +160,26 @@ def _draw_sets(
     given = [(v, overrides.inputs.get(v.name, Override()), stored.get(v.name)) for v in values]
     drawn = ", ".join(model_inputs.describe_values(*one) for one in given)
     assumed = model_inputs.assumed_batches(values, overrides, stored)
-    origin = "; ".join(filter(None, (f"random, seed {job.seed}: {drawn}", assumed)))
+    repeated = f"{ITEMS} items, repeated" if job.batch > ITEMS else ""
+    origin = "; ".join(filter(None, (f"random, seed {job.seed}: {drawn}", assumed, repeated)))
     for number in range(job.sets):
         fed = {}
         for place, (value, override, like) in enumerate(given):
             rng = np.random.default_rng((job.seed, number, place))
             ranged = model_inputs.with_usual_range(value, override, like)
-            fed[value.name] = model_inputs.draw(value, shapes[value.name], ranged, rng, like=like)
+            fed[value.name] = _draw(job, value, shapes[value.name], ranged, rng, like)
         yield _write(Path(job.destination) / f"random_{number}", fed, {}, outputs, origin)
+
+
+def _draw(
+    job: PrepareJob, value: Value, shape: tuple[int, ...], ranged: InputOverride,
+    rng: np.random.Generator, like: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    """One input; of a large batch a few items, repeated: more would cost their reference as much again."""
+    if job.batch <= ITEMS or shape[:1] != (job.batch,):
+        return model_inputs.draw(value, shape, ranged, rng, like=like)
+    items = model_inputs.draw(value, (ITEMS, *shape[1:]), ranged, rng, like=like)
+    return repeat(items, job.batch)
 
 
 def _opened(value: Value, batch: int) -> Value:

@@ -169,6 +169,7 @@ def _study(job: StudyJob, folder: Path, account: Account) -> None:
 
 def _reference(cell: Cell, folder: Path, account: Account) -> None:
     from perf.measure import tensor_io
+    from perf.worker import repeated_items
 
     backend = _load(cell, account)
     feeds = _load_feeds(cell)
@@ -177,8 +178,9 @@ def _reference(cell: Cell, folder: Path, account: Account) -> None:
     with backend.open(replace(cell, profile=False), folder) as session:
         account.begin(Stage.RUN)
         for given, feed in zip(cell.sets, feeds, strict=True):
-            outputs = tensor_io.save_tensors(session.infer(feed), folder / given.name)
-            made.append(replace(given, outputs=outputs))
+            outputs, how = repeated_items.infer_by_items(session.infer, feed, cell.batch)
+            files = tensor_io.save_tensors(outputs, folder / given.name)
+            made.append(replace(given, outputs=tuple(replace(t, made_by=how) for t in files)))
         account.begin(Stage.CLOSE)
     account.emit(OutputsSaved(tuple(made)))
 

@@ -1,5 +1,6 @@
 """A vision transformer with a decoder of detection queries: a smaller model of DINO-ViTDet's kind."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,16 @@ def build(height: int = SIDE, width: int = SIDE, weights: str = "") -> tuple[nn.
     """The model for images of a size, with weights from a file of tensors, else drawn from the seed."""
     made = VitDet(height, width)
     if weights:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, EOFError) as e:
+            raise ValueError(
+                f"{weights} is no file of tensors alone: what else it holds may be code, and is not loaded"
+            ) from e
+        if not isinstance(state, dict) or "places" not in state:
+            raise ValueError(
+                f"{weights} holds no weights of this model: scripts.download_model makes some"
+            )
         if state["places"].shape != made.places.shape:
             raise ValueError(
                 f"{weights} holds weights for images of another size than {height}x{width}"

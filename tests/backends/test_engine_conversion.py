@@ -59,6 +59,42 @@ def test_shapes_that_cannot_be_meant_are_one_line(
     assert not (tmp_path / "toy.plan").exists()
 
 
+def test_an_engine_in_int8_has_its_scales_from_a_cache(tmp_path: Path) -> None:
+    asked, plan, trt = cell(tmp_path), tmp_path / "toy.plan", FakeTensorRT(FakeCudart())
+    cache = tmp_path / "scales.cache"
+    cache.write_bytes(b"TRT-10160-EntropyCalibration2\nx: 3c010a14\n")
+    words = ("--precision", "int8", "--calibration_cache", str(cache))
+    assert converted(asked, plan, trt, *SHAPES, *words) == 0
+    (config,) = trt.configs
+    assert "INT8" in config.flags
+    scales = config.int8_calibrator
+    assert scales.read_calibration_cache() == cache.read_bytes()
+    assert (scales.get_batch_size(), scales.get_batch(["x"])) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "eleven", "says"),
+    [
+        (("--precision", "int8"), False, "int8 and --calibration_cache FILE go together"),
+        (("--calibration_cache", "scales"), False, "int8 and --calibration_cache FILE go together"),
+        (("--precision", "int8", "--calibration_cache", "gone"), False, "gone: No such file"),
+        (("--precision", "int8", "--calibration_cache", "empty"), False, "it is empty"),
+        (("--precision", "int8", "--calibration_cache", "scales"), True, "no calibrators, which left"),
+    ],
+)  # fmt: skip
+def test_int8_without_scales_is_one_line(
+    tmp_path: Path, words: tuple[str, ...], eleven: bool, says: str
+) -> None:
+    (tmp_path / "scales").write_bytes(b"TRT-10160")
+    (tmp_path / "empty").touch()
+    found = [str(tmp_path / w) if w in ("scales", "gone", "empty") else w for w in words]
+    trt, plan = FakeTensorRT(FakeCudart(), eleven=eleven), tmp_path / "toy.plan"
+    with pytest.raises(UserError, match=says) as refused:
+        converted(cell(tmp_path), plan, trt, *SHAPES, *found)
+    assert "\n" not in str(refused.value)
+    assert not plan.exists()
+
+
 def test_without_the_package_it_says_where_to_give_the_command(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"no tensorrt package.* PYTHON -m perf\.cli\.convert_model"

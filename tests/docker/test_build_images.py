@@ -55,7 +55,10 @@ def test_everything_reaches_podman(
     ("asked", "said"),
     [
         (["-p", "/nowhere"], "build_images.sh: -p '/nowhere' is not a file"),
-        (["-f", "trt9"], "versions.py: no flavour 'trt9': choose from cpu, cuda, trt10, trt11"),
+        (
+            ["-f", "trt9"],
+            "versions.py: no flavour 'trt9': choose from cpu, cuda, trt10, trt11, torch",
+        ),
         (
             ["-f", "cpu", "-b", "main"],
             "versions.py: flavour cpu takes ONNX Runtime from the index",

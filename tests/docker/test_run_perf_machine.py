@@ -78,6 +78,25 @@ def test_in_an_image_its_own_onnx_runtime_serves(
     ]
 
 
+def test_in_an_image_pytorch_of_its_own_serves_and_lab_starts_jupyter_among_the_notebooks(
+    script: Run, harness: Programs, checkout: Path
+) -> None:
+    python = harness.add("torch_python")
+    env = {"EP_PERF_TORCH_PYTHON": str(python)}
+    script(checkout / "docker/entrypoint.sh", "--list", env=env)
+    own, notebooks = checkout / ".venv/bin", checkout / "docs/notebooks"
+    own.mkdir(parents=True)
+    notebooks.mkdir(parents=True)
+    where = "print(os.getcwd(), os.environ['EP_PERF_TORCH_PYTHON'])"
+    replace(harness, folder=own).add("jupyter", where)
+    done = script(checkout / "docker/entrypoint.sh", "lab", "--port", "9999", env=env)
+    assert done.stdout.split("\n")[0] == f"{notebooks} {python}", done.stderr
+    assert harness.calls() == [
+        ["perf.sh", "--no_install", "--env", f"torch={python}", "--list"],
+        ["jupyter", "lab", "--ip", "0.0.0.0", "--no-browser", "--port", "9999"],
+    ]
+
+
 def test_in_an_image_a_mounted_checkout_runs_in_the_images_environment(
     script: Run, harness: Programs, checkout: Path, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ def changed(ours: v.Versions, name: str, **fields: object) -> v.Versions:
 
 def test_ours_fit(ours: v.Versions) -> None:
     assert v.problems(ours) == ()
-    assert set(ours.flavours) == {"cpu", "cuda", "trt10", "trt11"}
+    assert set(ours.flavours) == {"cpu", "torch", "cuda", "trt10", "trt11"}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,11 @@ def test_ours_fit(ours: v.Versions) -> None:
     [
         ("cpu", {"image": "debian:bookworm-slim"}, "is not pinned"),
         ("cpu", {"tensorrt": "10.14"}, "names GPU parts but no cuda"),
+        ("cpu", {"targets": ("torch",)}, "promises torch without a torch"),
+        ("cpu", {"lab": ("jupyterlab==4.6.6",)}, "promises jupyterlab==4.6.6 without a torch"),
+        ("torch", {"torch": "2.1"}, "torch '2.1' has no table of its own"),
+        ("torch", {"python": "3.12"}, "torch 2.14.1 was not tried with Python 3.12"),
+        ("torch", {"lab": ("jupyterlab",)}, "jupyterlab is not pinned"),
         ("cuda", {"cuda": "12.8"}, "has no table of its own"),
         ("cuda", {"cudnn": 8}, "needs cuDNN 9, the image has 8"),
         ("cuda", {"python": "3.10"}, "no wheel for Python 3.10"),
@@ -99,12 +104,12 @@ def test_cuda_names_the_tensorrt_flavour(ours: v.Versions) -> None:
 
 def test_the_program_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert v.main(["check"]) == 0
-    assert capsys.readouterr().out == "4 flavours fit: cpu, cuda, trt10, trt11\n"
+    assert capsys.readouterr().out == "5 flavours fit: cpu, cuda, trt10, trt11, torch\n"
     assert v.main(["target", "trt11"]) == 0
     assert capsys.readouterr().out == "gpu\n"
     assert v.main(["arguments", "trt12"]) == 2
     assert capsys.readouterr().err == (
-        "versions.py: no flavour 'trt12': choose from cpu, cuda, trt10, trt11\n"
+        "versions.py: no flavour 'trt12': choose from cpu, cuda, trt10, trt11, torch\n"
     )
 
 

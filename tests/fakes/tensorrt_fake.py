@@ -99,7 +99,9 @@ class FakeTensorRT:
     def __init__(self, cuda: FakeCudart, *, eleven: bool = False, refuses: str = "") -> None:
         self.cuda, self.refuses = cuda, refuses
         self.__version__ = "11.1.0" if eleven else "10.16.1"
-        flags = {"TF32": 1} if eleven else {"TF32": 1, "FP16": 2}
+        flags = {"TF32": 1} if eleven else {"TF32": 1, "FP16": 2, "INT8": 3}
+        if not eleven:
+            self.IInt8EntropyCalibrator2 = _Calibrator
         self.BuilderFlag = _enum("BuilderFlag", flags)
         self.NetworkDefinitionCreationFlag = _enum("Flag", {"STRONGLY_TYPED": 1})
         self.DataType = _enum("DataType", {v: v for v, _ in (*TYPES.values(), ("INT32", ""))})
@@ -177,6 +179,10 @@ class _Parser:
         )
 
 
+class _Calibrator:
+    """IInt8EntropyCalibrator2: a base whose methods the builder calls."""
+
+
 @dataclass
 class _Config:
     profiles: list[Any] = field(default_factory=list)
@@ -184,6 +190,7 @@ class _Config:
     limits: dict[str, int] = field(default_factory=dict)
     builder_optimization_level: int = 3
     profiling_verbosity: str = ""
+    int8_calibrator: Any = None
 
     def __post_init__(self) -> None:
         self.add_optimization_profile = self.profiles.append

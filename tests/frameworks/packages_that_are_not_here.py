@@ -14,6 +14,7 @@ from perf.backends._torch.setup import TorchSetup
 from perf.backends._torch.values import Arguments, name_outputs
 from perf.request.model_forms import read_form
 from perf.request.tolerances import default_tolerance
+from perf.schema import shape_profiles
 from perf.schema.cell import (
     Cell,
     Environment,
@@ -87,6 +88,60 @@ def check_shapes_that_differ_become_a_range() -> None:
     (given,) = call["inputs"]
     assert (given.min_shape[0], given.max_shape[0]) == (2, 8)
     assert given.dtype == torch.float32
+
+
+def check_a_range_by_place_is_that_of_the_input_there() -> None:
+    options = {
+        key: f"@0:{n}x3x32x32" for key, n in zip(shape_profiles.KEYS, (1, 2, 8), strict=True)
+    }
+    asked = fed(cell("nets:small_cnn", Precision.FP32, **options), (2, 3, 32, 32))
+    (given,) = compiled(asked)["inputs"]
+    assert [s[0] for s in (given.min_shape, given.opt_shape, given.max_shape)] == [1, 2, 8]
+    blade = FakeBlade()
+    assert asked.form
+    torch_blade.optimise(blade, asked, loading.load(asked.form), CPU, "TensorRT")
+    ranges = blade.configs[0].dynamic_tuning_inputs
+    assert [ranges[k][0].shape[0] for k in ("min", "max")] == [1, 8]
+    assert [t.shape[0] for (t,) in ranges["opts"]] == [2]
+    unasked = fed(cell("nets:small_cnn"), (2, 3, 32, 32))
+    torch_blade.optimise(blade, unasked, loading.load(asked.form), CPU, "TensorRT")
+    assert not hasattr(blade.configs[1], "dynamic_tuning_inputs")
+
+
+def check_int8_has_its_scales_from_a_cache_or_says_what_is_missing() -> None:
+    torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.rand(2)), "relu.ts")
+    Path("scales").write_bytes(b"TRT")
+    made: list[str] = []
+
+    def calibrator(path: str) -> str:
+        made.append(path)
+        return "scales"
+
+    calibrators = SimpleNamespace(CacheCalibrator=calibrator)
+
+    def tried(path: str, entry: str = "relu.ts", **parts: Any) -> Any:
+        fake = FakeTorchTensorRT()
+        vars(fake).update(parts)
+        options = {"calibration_cache": path} if path else {}
+        asked = cell(entry, Precision.INT8, **options)
+        assert asked.form
+        try:
+            torch_tensorrt.compile_module(
+                fake, asked, loading.load(asked.form), CPU, Path("cache")
+            )
+        except Unsupported as e:
+            return str(e)
+        return fake.calls[0]
+
+    call = tried("scales", ptq=calibrators)
+    assert call["enabled_precisions"] == {torch.float32, torch.int8}
+    assert call["calibrator"] == "scales"
+    assert tried("scales", ts=SimpleNamespace(ptq=calibrators))["ir"] == "ts"
+    assert made == ["scales", "scales"]
+    assert "has no calibrators, which left TensorRT" in tried("scales")
+    assert "no such file" in tried("gone", ptq=calibrators)
+    assert "int8 needs scales" in tried("", ptq=calibrators)
+    assert "TorchScript alone" in tried("scales", "nets:small_cnn", ptq=calibrators)
 
 
 def check_a_mixed_precision_is_autocast_and_two_types_beside_fp32_are_declined() -> None:

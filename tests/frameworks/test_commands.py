@@ -1,12 +1,15 @@
 """The commands of the framework benchmarks as their documents write them, end to end on a CPU, shortly."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from perf.results import run_folder, run_names
 from tests.asking import ROOT
 from tests.frameworks.workplace import ENVIRONMENTS, interpreter
 
@@ -46,6 +49,26 @@ def test_a_configuration_is_one_table_and_says_why_a_backend_is_missing(tmp_path
     assert "- crnn Torch-Blade fp32: Skipped: no torch_blade there" in done.stdout
 
 
+def test_ranges_and_a_calibration_cache_reach_the_backends_that_take_them(tmp_path: Path) -> None:
+    text = (ROOT / "config" / "crnn.yml").read_text()
+    text = text.replace("backend: all", "backend: [torch, torch_tensorrt]")
+    text = text.replace("[1, 32, 100]", "{min: [1, 32, 50], opt: [1, 32, 100], max: [1, 32, 400]}")
+    text = text.replace("[fp32, fp16]", "[fp32, int8]\n  calibration_cache: scales.cache")
+    (tmp_path / "crnn.yml").write_text(text)
+    (tmp_path / "scales.cache").write_bytes(b"TRT")
+    done = run(tmp_path, "perf_run.py", f"--config={tmp_path / 'crnn.yml'}", *SHORT)
+    assert done.returncode == 0, done.stderr
+    cells = {
+        r.cell.target.label: r.cell.options
+        for r in run_folder.read_records(run_names.find_run(tmp_path, "latest"))
+    }
+    assert set(cells) == {"torch", "torch_tensorrt", "torch_tensorrt_int8"}
+    assert cells["torch"] == {}
+    assert cells["torch_tensorrt"]["trt_profile_max_shapes"] == "@0:1x1x32x400"
+    assert cells["torch_tensorrt_int8"]["calibration_cache"] == str(tmp_path / "scales.cache")
+    assert "- crnn Torch int8: Torch has no int8" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("model", "how"), [("testRetinaNet_scripted", "scripted"), ("testMaskRCNNFPN_b2", "traced")]
 )
@@ -62,6 +85,12 @@ def test_a_detection_model_is_exported_once_and_run_by_each(
         made = float(row["Median(FPS)"]) * float(row["Median(ms)"]) / 1000
         assert made == pytest.approx(items, rel=1e-3)  # images a second, not calls
     assert len(list((tmp_path / "exported").iterdir())) == 1
+    (blade,) = {
+        r.cell.options["trt_profile_min_shapes"]
+        for r in run_folder.read_records(run_names.find_run(tmp_path, "latest"))
+        if r.cell.target.name == "torch_blade"
+    }
+    assert blade == f"@0:{items}x3x64x64"
 
 
 def test_the_list_of_detection_models_is_in_the_help() -> None:
@@ -118,6 +147,13 @@ def test_batches_are_fed_and_throughput_has_a_knee(tmp_path: Path) -> None:
     assert "### Yolo, Batch Size=4" in across.stdout
 
 
+class Marks:
+    """Whoever unpickles it makes a file here."""
+
+    def __reduce__(self) -> Any:
+        return open, ("unpickled", "w")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -129,6 +165,16 @@ def test_batches_are_fed_and_throughput_has_a_knee(tmp_path: Path) -> None:
             "use True or False",
         ),
         (("perf.cli.batch_run", "--batch_sizes", "0"), "a batch is 1 or more"),
+        (("perf.cli.batch_run", "--batch_sizes", "1,x"), "'x' is no number of items"),
+        (
+            (
+                "scripts.export_tensorrt",
+                "weights={exp}/code.pt",
+                "out={exp}/out",
+                f"env={NAMED[0]}",
+            ),
+            "code.pt is no file of tensors alone",
+        ),
         (("perf.cli.perf_run", "--config", "gone.yml"), "gone.yml: No such file"),
     ],
 )
@@ -137,7 +183,9 @@ def test_bad_words_are_one_line(words: tuple[str, ...], says: str, tmp_path: Pat
     (tmp_path / "export.json").write_text(
         told + '"enabled_precisions": "fp32", "optimiser": "", "weights": ""}'
     )
+    (tmp_path / "code.pt").write_bytes(pickle.dumps(Marks()))
     done = run(tmp_path, "-m", *(w.format(exp=tmp_path) for w in words), env=False)
+    assert not (ROOT / "unpickled").exists()
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -17,4 +17,4 @@ def test_they_are_called_as_their_sources_say_and_their_answers_are_read(
     done = workplace.python(str(program))
     assert done.returncode == 0, done.stderr[-3000:]
     checks = re.findall(r"^def check_", program.read_text(), re.M)
-    assert done.stdout.count("ok ") == len(checks) == 7
+    assert done.stdout.count("ok ") == len(checks) == 9

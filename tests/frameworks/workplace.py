@@ -1,6 +1,7 @@
 """Runs the wrapper on real frameworks, in a folder with small modules in it."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +28,26 @@ class Workplace:
 
     def run(self, *words: str, out: str = "result", env: dict[str, str] | None = None) -> Said:
         """Run the wrapper as a user does, quickly: one launch of five runs."""
-        quick = ("-r", "both", "--launches", "1", "-t", "5", "--warmup", "1")
+        quick = ["-r", "both", "--launches", "1", "-t", "5", "--warmup", "1"]
+        if not {"--intra_op_threads", "--cpu_affinity"} & set(words):
+            quick += [
+                "--intra_op_threads",
+                "1",
+            ]  # threads of one run wait long for each other on a busy machine
         named = ("--env", *(f"{n}={interpreter(n)}" for n in ENVIRONMENTS))
         done = subprocess.run(
             command("-o", out, *quick, *named, *words), cwd=self.home, capture_output=True,
-            text=True, timeout=400, check=False, env={**os.environ, **(env or {})},
+            text=True, timeout=550, check=False, env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Said(done.returncode, done.stdout, done.stderr, self.home / out)
+
+    def let_torch_see(self, folder: Path) -> None:
+        """Have workers of the environment torch import from a folder too."""
+        environments = self.home / "environments.toml"
+        there = f'[torch]\nenv = {{ PYTHONPATH = "{folder}" }}'
+        told = environments.read_text()
+        environments.write_text(re.sub(r"^\[torch\].*", there, told, flags=re.M))
 
     def python(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run PyTorch's interpreter with the harness to import from."""

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from perf.execution.run_lifecycle import find_red
-from perf.honesty import measured
+from perf.honesty import measured, peaks
 from perf.honesty.rules import Severity
 from perf.request.fail_on import make_fail_on
 from perf.results.findings import impossible_reason
@@ -83,6 +83,90 @@ def test_samples_that_tell_against_themselves(
 def test_quiet_samples_have_no_finding() -> None:
     record = with_samples(tuple(1_000_000 + 100 * (i % 7) for i in range(100)))
     assert measured.find_in_records([record]) == ()
+
+
+def of_entry(model: str, entry: str, shape: tuple[int, ...], ms: float) -> Record:
+    """A model from an entry point, fed one shape, every run of which took as long."""
+    record = with_samples((int(ms * 1e6),) * 20, begun_s=0.0, ended_s=0.0)
+    given = TestSet("random_0", (TensorFile("x", "/x.npy", 1, shape),), ())
+    form = ModelForm(Format.ENTRY_POINT, "nets.py", "", entry)
+    file = replace(record.cell.model, name=model)
+    return replace(record, cell=replace(record.cell, model=file, form=form, sets=(given,)))
+
+
+PRODUCTS = of_entry("gemm", "setup_models.networks.gemm:gemm", (1000, 1000), 80.0)
+
+
+def test_what_a_device_reached_in_large_products_is_told() -> None:
+    assert measured.PRODUCTS == 4
+    assert measured.find_reached([PRODUCTS]) == {("", "fp32"): pytest.approx(0.1)}
+    assert measured.find_reached([of_entry("gemm", "nets:other", (1000, 1000), 80.0)]) == {}
+    assert peaks.format_reached({("", "fp32"): 0.1, ("NVIDIA H200", "bf16"): 700.0}) == [
+        "peak: CPU fp32: 0.1 TFLOP/s measured, no datasheet known",
+        "peak: NVIDIA H200 bf16: 700 TFLOP/s measured, 989 by its datasheet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("side", "ms", "found"), [(224, 100.0, True), (224, 400.0, False), (112, 100.0, False)]
+)
+def test_more_than_a_large_product_reached_is_doubtful(side: int, ms: float, found: bool) -> None:
+    net = of_entry("vgg16", "nets:vgg16", (1, 3, side, side), ms)  # 31 GFLOP at 224x224
+    texts = [f.text for f in measured.find_in_records([PRODUCTS, net])]
+    assert texts == (
+        ["10 items/s of 31 GFLOP are 0.31 TFLOP/s, and a large product in fp32 reached 0.1 there"]
+        if found
+        else []
+    )
+    assert measured.find_in_records([net]) == ()
+    elsewhere = measured.find_in_records([net], measured.find_reached([PRODUCTS]))
+    assert [f.severity for f in elsewhere] == ([Severity.DOUBTFUL] if found else [])
+
+
+def test_one_output_for_two_inputs_is_told() -> None:
+    told = Compared("random_0", "y", "", 0, 8, onnx_type=1)
+    for repeats, says in (("random_0", True), ("", False)):
+        second = replace(told, set="random_1", repeats=repeats)
+        record = hand_made.with_launches(timed_record(), LaunchKind.CHECK, compared=(told, second))
+        texts = [f.text for f in measured.find_in_records([record])]
+        assert ("two inputs gave one output (random_0 and random_1)" in texts) is says
+
+
+@pytest.mark.parametrize(("ms", "found"), [(10.2, True), (39.0, False)])
+def test_a_batch_that_takes_no_longer_is_told(ms: float, found: bool) -> None:
+    records = [
+        of_entry("net", "nets:net", (1, 8), 10.0),
+        of_entry("net", "nets:net", (8, 8), ms),
+    ]
+    texts = [f.text for f in measured.find_in_records(records)]
+    assert any("8 times the items take" in t for t in texts) is found
+
+
+@pytest.mark.parametrize(
+    ("half_ms", "found"),
+    [((4.0, 11.0), True), ((4.0, 7.0), False)],  # the same ms an item more as fp32, or half of it
+)
+def test_a_batch_that_was_copied_and_not_computed_is_told_with_the_rate_of_the_copy(
+    half_ms: tuple[float, float], found: bool
+) -> None:
+    records = []
+    for precision, times in ((Precision.FP32, (10.0, 17.0)), (Precision.FP16, half_ms)):
+        for batch, ms in zip((1, 8), times, strict=True):
+            made = of_entry("net", "nets:net", (batch, 1_000_000), ms)
+            target = replace(made.cell.target, precision=precision)
+            records.append(replace(made, cell=replace(made.cell, target=target)))
+    told = [f for f in measured.find_in_records(records) if f.severity is Severity.IMPOSSIBLE]
+    assert bool(told) is found
+    assert all(f.text.endswith("the batch was copied and not computed, at 4 GB/s") for f in told)
+
+
+def test_a_lower_precision_that_is_not_faster_is_told() -> None:
+    for ms, says in ((10.0, True), (6.0, False)):
+        full, half = (of_entry("net", "nets:net", (1, 8), x) for x in (10.0, ms))
+        target = replace(half.cell.target, precision=Precision.FP16)
+        half = replace(half, cell=replace(half.cell, target=target))
+        texts = [f.text for f in measured.find_in_records([full, half])]
+        assert ("fp16 takes 1.00 of fp32's time" in texts) is says
 
 
 def test_a_run_is_red_by_a_latency_that_cannot_be_and_only_where_that_was_asked_for() -> None:

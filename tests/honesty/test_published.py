@@ -44,8 +44,16 @@ def test_more_arithmetic_than_the_board_has_is_said_in_figures() -> None:
     ]
 
 
+def test_a_batch_that_takes_no_longer_than_a_smaller_one_is_named() -> None:
+    told = [f.where for f in findings("batch_sizes.csv") if "times the items" in f.text]
+    assert told == [
+        f"batch_sizes.csv:{line} tensorrt-{p} (imgs/sec)"
+        for line, p in ((7, "fp32"), (13, "fp32"), (13, "fp16"))
+    ]
+
+
 def test_energy_of_nominal_watts_is_named_so() -> None:
-    told = {f.text for f in findings("batch_sizes.csv") if f.severity is Severity.NOTE}
+    told = {f.text for f in findings("batch_sizes.csv") if "energy" in f.text}
     assert told == {
         f"its energy is throughput over {w} W in every row: nominal, not measured"
         for w in (160, 72, 300)
@@ -66,7 +74,7 @@ def test_seconds_under_a_heading_of_milliseconds_are_read_as_such() -> None:
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (("batch_sizes.csv",), 1, "22 rows: 27 impossible, 0 doubtful, 22 note"),
+        (("batch_sizes.csv",), 1, "22 rows: 27 impossible, 0 doubtful, 25 note"),
         (("precisions.csv",), 0, "17 rows: 0 impossible"),
         (("backends.csv", "--fail_on", "note"), 1, "in seconds"),
         (("gone.csv",), 2, "no run there"),

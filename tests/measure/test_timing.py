@@ -74,6 +74,12 @@ def test_no_run_begins_after_max_time() -> None:
     assert 1 <= len(time_runs(Runs(0.02), slow).samples_ns) <= 3
 
 
+def test_a_warm_up_of_long_runs_ends_with_max_time_and_reaches_every_set() -> None:
+    run = Runs(0.02, 0.02)
+    timed = time_runs(run, Protocol(runs=1, warmup=500, max_time_s=0.01))
+    assert (timed.warmup, run.seen) == (2, [0, 1, 0])
+
+
 def test_the_collector_is_off_in_the_loop_and_on_again_after() -> None:
     run = Runs(0)
     time_runs(run, Protocol(runs=3, warmup=1))

@@ -36,6 +36,17 @@ class Explodes:
         return (exec, ("raise SystemExit('unpickled')",))
 
 
+def test_a_row_may_call_a_file_of_any_name_an_engine_unless_it_is_another_form(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "net.bin").write_bytes(b"ftrt")
+    (tmp_path / "net.pkl").write_bytes(pickle.dumps(1))
+    (form,), problem = model_forms.read_row({"engine": "net.bin"}, tmp_path)
+    assert (form.format, problem) == (Format.ENGINE, "")
+    assert model_forms.read_row({"engine": "net.pkl"}, tmp_path)[1].endswith("which is pickle")
+    assert "none of TorchScript" in model_forms.read_row({"torch": "net.bin"}, tmp_path)[1]
+
+
 @pytest.mark.parametrize(
     ("name", "names", "format_"),
     [

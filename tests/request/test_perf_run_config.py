@@ -1,5 +1,6 @@
 """perf_run.py's YAML: what the document's sample says, and what is refused with the nearest name."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,8 @@ def test_every_further_field_is_read(tmp_path: Path) -> None:
         ("  device: 0", "  device: first", "expected a number from 0 on"),
         ("    - half", "    - int8", "torch_tensorrt in int8 needs one"),
         ("model:", "model: {\n", "not YAML"),
+        ("  num_inputs: 1", "  num_inputs: 10000000000", "num_inputs: expected 1 to 999"),
+        ("  name: vgg16", "  name: ''", "model.name: is empty"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -86,6 +89,12 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, old: str, new: str, s
         read_config(write(tmp_path, SAMPLE.replace(old, new, 1)))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yml")
+    with pytest.raises(BadRequestError, match="not a regular file"):
+        read_config(tmp_path / "pipe.yml")
 
 
 def test_int8_with_all_is_refused(tmp_path: Path) -> None:

@@ -6,11 +6,21 @@ from perf.schema.cell import Precision, Tolerance
 
 @pytest.mark.parametrize("precision", list(Precision))
 @pytest.mark.parametrize("tf32", [False, True])
-def test_no_default_reaches_one_per_cent_of_the_range(precision: Precision, tf32: bool) -> None:
+def test_no_default_reaches_one_per_cent_of_the_range_and_of_bf16_a_thirtieth(
+    precision: Precision, tf32: bool
+) -> None:
     default = default_tolerance(precision, tf32=tf32)
-    assert 0 < default.rtol + default.atol < 1e-2
+    most = 1 / 30 if "bf16" in precision.value else 1e-2
+    assert 0 < default.rtol + default.atol < most
     assert default.percent_mismatch == 0
     assert default.atol_scaled
+
+
+def test_a_format_with_fewer_digits_has_as_many_of_its_roundoffs() -> None:
+    for precision, roundoff in ((Precision.FP16, 2**-11), (Precision.BF16, 2**-8)):
+        default = default_tolerance(precision)
+        assert 2 <= default.rtol / roundoff < 2.1
+        assert 6 <= default.atol / roundoff < 18
 
 
 def test_fp32_is_tighter_than_tf32_and_tf32_than_fp16() -> None:

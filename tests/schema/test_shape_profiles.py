@@ -73,6 +73,15 @@ def test_covers_what_is_fed_and_tunes_for_the_most_frequent() -> None:
     assert profiles.covering_profiles([]) == ()
 
 
+def test_an_input_may_be_named_by_its_place() -> None:
+    fed = [{"x": (2, 6), "y": (3,)}]
+    second = ShapeProfile("@1", (1,), (3,), (9,))
+    (first, found) = profiles.merge_profiles([second], fed)
+    assert (first.name, found) == ("x", ShapeProfile("y", (1,), (3,), (9,)))
+    with pytest.raises(ValueError, match="no input '@2'"):
+        profiles.merge_profiles([ShapeProfile("@2", (1,), (1,), (1,))], fed)
+
+
 def test_asked_profiles_win_and_must_serve_what_is_fed() -> None:
     wide = ShapeProfile("x", (1, 1), (4, 6), (8, 8))
     fed = [{"x": (2, 6), "y": ()}]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from perf.backends import DeviceMemoryExhausted, Unsupported
+from perf.request.programs import command_of
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
 
+_FLAGS = {Precision.FP16: "FP16", Precision.INT8: "INT8"}  # of TensorRT 10 and before
 _OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|cudaErrorMemoryAllocation", re.I)
 
 
@@ -29,6 +31,7 @@ class BuildRequest:
     timing_cache: bytes = b""
     # built ahead of time for these, such as SM120: no GPU needed
     compute_capabilities: Sequence[str] = ()
+    calibration: bytes = b""  # int8's scales, as an earlier calibration wrote them
 
 
 class TrtLog:
@@ -64,7 +67,8 @@ def typing_regime(trt: Any, precision: Precision) -> str:
     """By what layers get their precision, the builder's flag or the model, in words of the record."""
     name = trt.__name__.removesuffix("_bindings")
     if weakly_typed(trt):
-        flag = ", flag FP16" if precision is Precision.FP16 else ""
+        reduced = precision in _FLAGS
+        flag = f", flag {_FLAGS[precision]}" if reduced else ""
         return f"{name} {trt.__version__}, weakly typed{flag}"
     return f"{name} {trt.__version__}, strongly typed model"
 
@@ -142,14 +146,43 @@ def _profile(builder: Any, network: Any, profiles: Sequence[ShapeProfile]) -> An
     return profile
 
 
+def _cached_scales(trt: Any, cache: bytes) -> Any:
+    """A calibrator without data, its scales those of a cache; raises Unsupported from TensorRT 11 on."""
+    if not hasattr(trt, "IInt8EntropyCalibrator2"):
+        raise Unsupported(
+            f"TensorRT {trt.__version__} has no calibrators, which left with version 11: quantise the model "
+            f"({command_of('perf.cli.convert_model')} --precision int8), and build that without --precision"
+        )
+
+    class Scales(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IInt8EntropyCalibrator2.__init__(self)
+
+        def get_batch_size(self) -> int:
+            return 1
+
+        def get_batch(self, names: Sequence[str]) -> None:
+            return None
+
+        def read_calibration_cache(self) -> bytes:
+            return cache
+
+        def write_calibration_cache(self, cache: bytes) -> None:
+            return None
+
+    return Scales()
+
+
 def _configure(trt: Any, config: Any, request: BuildRequest) -> None:
     if request.workspace_bytes:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_bytes)
     if request.optimization_level >= 0:
         config.builder_optimization_level = request.optimization_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    if request.precision is Precision.FP16 and weakly_typed(trt):
-        config.set_flag(trt.BuilderFlag.FP16)
+    if request.precision in _FLAGS and weakly_typed(trt):
+        config.set_flag(getattr(trt.BuilderFlag, _FLAGS[request.precision]))
+    if request.precision is Precision.INT8:
+        config.int8_calibrator = _cached_scales(trt, request.calibration)
     if request.tf32:
         config.set_flag(trt.BuilderFlag.TF32)
     else:

@@ -16,8 +16,10 @@ from perf.request.programs import command_of
 from perf.schema import atomic_file, shape_profiles
 from perf.schema.cell import Precision
 from perf.schema.shape_profiles import ShapeProfile
+from perf.schema.untrusted_file import read_whole
 
 PACKAGES = ("tensorrt", "tensorrt_bindings")
+MOST_CACHE_BYTES = 64 << 20
 COMMAND = "perf.cli.convert_model"
 SHAPE_FLAGS = dict(
     zip(("min_shapes", "opt_shapes", "max_shapes"), shape_profiles.KEYS, strict=True)
@@ -37,7 +39,13 @@ def make_parser() -> CommandParser:
     parser.add_argument("source", type=Path, metavar="SRC.onnx")
     parser.add_argument("destination", type=Path, metavar="DST.plan")
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16"), default="fp32", help="default fp32"
+        "--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="default fp32"
+    )
+    parser.add_argument(
+        "--calibration_cache",
+        type=Path,
+        metavar="FILE",
+        help="int8's scales, by TensorRT 10 or before",
     )
     parser.add_argument("--no_tf32", action="store_true", help="products of fp32 in full")
     for flag in SHAPE_FLAGS:
@@ -64,7 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"or give this command to a Python that has it, PYTHON -m {COMMAND}"
         ) from e
     precision = Precision(asked.precision)
-    request = BuildRequest(str(asked.source), precision, not asked.no_tf32, profiles)
+    scales = _scales(asked.calibration_cache, precision)
+    request = BuildRequest(
+        str(asked.source), precision, not asked.no_tf32, profiles, calibration=scales
+    )
     try:
         if precision is Precision.FP16 and not builder.weakly_typed(trt):
             raise Unsupported(
@@ -78,6 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = builder.typing_regime(trt, precision)
     print(f"{asked.destination}: an engine of {len(plan) / 2**20:.1f} MiB by {words}")
     return 0
+
+
+def _scales(cache: Path | None, precision: Precision) -> bytes:
+    """What a calibration cache holds; raises UserError for int8 without one, or one without int8."""
+    if (cache is None) is (precision is Precision.INT8):
+        raise UserError("--precision int8 and --calibration_cache FILE go together")
+    try:
+        held = read_whole(cache, MOST_CACHE_BYTES, follow=True) if cache else b""
+    except OSError as e:
+        raise UserError(f"--calibration_cache {cache}: {e.strerror}") from e
+    if cache and not held:
+        raise UserError(f"--calibration_cache {cache}: it is empty")
+    return held
 
 
 def _profiles(asked: Any, header: Header) -> tuple[ShapeProfile, ...]:

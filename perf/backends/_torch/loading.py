@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from perf.backends import ModelInputs, Unsupported
 from perf.backends._torch.values import Arguments, onnx_type_of, to_array
 from perf.schema.model_form import Format, InputSpec, ModelForm
 
+_UNKNOWN_OPERATOR = re.compile(r"Unknown builtin op: ((\w+)::\w+)")
 SEED = 0  # weights that an entry point draws are the same in every process
 
 
@@ -66,7 +68,10 @@ def _called(form: ModelForm) -> LoadedModel:
         if not callable(function):
             raise BadFormError(f"{form.path} has no function {function_name!r}")
         torch.manual_seed(SEED)
-        made = function()
+        try:
+            made = function()
+        except (ValueError, OSError) as e:  # it says what is wrong with what it read
+            raise BadFormError(f"{form.entry}: {' '.join(str(e).split())}") from e
     if not (isinstance(made, tuple) and len(made) == 2 and callable(made[0])):
         raise BadFormError(
             f"{form.entry} must return (module, example inputs), got {type(made).__name__}: "
@@ -157,13 +162,42 @@ def _scripted(form: ModelForm) -> LoadedModel:
     """TorchScript on the CPU; a traced file keeps the shapes and types that it was traced with."""
     import torch
 
-    module = torch.jit.load(form.path, map_location="cpu", _restore_shapes=True).eval()
+    module = _read_script(form.path).eval()
     inputs = list(module.graph.inputs())[1:]  # the first is the module
     names = tuple(i.debugName().partition(".")[0] for i in inputs)
     examples = [_example(i.type()) for i in inputs]
     described = all(e is not None for e in examples)
     args = tuple(torch.zeros(1) if e is None else e for e in examples)
     return LoadedModel(module, Arguments(args, names=names), described=described)
+
+
+def _read_script(path: str) -> Any:
+    """A script, with torchvision's operators where it calls them: its import registers them.
+
+    Raises Unsupported where it calls operators that no package here has.
+    """
+    import torch
+
+    def read() -> Any:
+        return torch.jit.load(path, map_location="cpu", _restore_shapes=True)
+
+    try:
+        return read()
+    except RuntimeError as e:
+        found = _UNKNOWN_OPERATOR.search(str(e))
+        if not found:
+            raise
+        operator, library = found[1], found[2]
+    if library == "torchvision":  # no other: a file must not say what is imported
+        with contextlib.suppress(
+            ImportError, RuntimeError
+        ):  # torch 2.13's CPU build cannot load it
+            importlib.import_module(library)
+            return read()
+    raise Unsupported(
+        f"{path} calls {operator}, which no package here registers: name an interpreter in which {library} "
+        "can be imported beside PyTorch (--env torch=PYTHON)"
+    )
 
 
 def _example(kind: Any) -> Any:

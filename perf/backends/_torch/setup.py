@@ -13,6 +13,7 @@ from typing import Any
 
 from perf.backends import DeviceMemoryExhausted, ProbeResult, Unsupported
 from perf.machine.gpus import device_ordinal
+from perf.measure.timing import usable_cpus
 from perf.schema.cell import Cell, Precision
 
 COMMON_OPTIONS = frozenset(("device", "memory_format", "cudnn_benchmark"))
@@ -130,11 +131,14 @@ def _device(cell: Cell) -> Any:
 
 
 def _set_threads(cell: Cell) -> None:
-    """Threads as asked for; else one a core, counted now: the fork server's may have been more."""
+    """Threads as asked for; else one a core that may be used, counted now: the fork server's may be more.
+
+    A container's quota is less than the cores that it shows, and more threads than that stop each other.
+    """
     import torch
 
     protocol = cell.protocol
-    torch.set_num_threads(protocol.intra_op_threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(protocol.intra_op_threads or max(1, int(usable_cpus())))
     if protocol.inter_op_threads:
         with contextlib.suppress(
             RuntimeError
