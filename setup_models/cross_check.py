@@ -56,7 +56,7 @@ def cross_check(
         names = ", ".join(map(repr, drawn))
         return CrossCheck(
             f"outputs {names} are not reproducible ({ops}): "
-            "a run compares them by shape and range only"
+            "a run compares them by what many draws show: shape, values, range, mean and spread"
         )
     if not any(array.size for array in expected.values()):
         nothing = "no output has an element, so that a run will have nothing to compare"

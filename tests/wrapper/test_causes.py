@@ -29,6 +29,7 @@ targets = ["FaultyExecutionProvider"]
 """
 FAULTS = {
     "zeroed": "fault=zeroed", "up": "fault=scaled_1.05", "down": "fault=scaled_0.95", "swapped": "fault=swapped",
+    "shifted": "fault=shifted_1", "more": "fault=scaled_1.5", "less": "fault=scaled_0.5",
     "fed": "fault=fed", "optimised": "fault=shifted_1,right_at=basic",
 }  # fmt: skip
 
@@ -246,3 +247,29 @@ def test_a_wrong_ep_is_blamed_where_inputs_are_of_a_type_that_numpy_lacks(
     (home / "small.onnx").write_bytes(model)
     said = run(home, "down", input_data="random", more=("-m", "small.onnx"))
     assert cause(fault(said, "small", "down")).startswith("the EP: ")
+
+
+def drawing(op: str, **attributes: float) -> Callable[[Path], Path]:
+    """y, 4 x 64 values that one op draws."""
+
+    def write(path: Path) -> Path:
+        nodes = [helper.make_node(op, ["x"], ["y"], **attributes)]
+        feeds: list[tuple[models.Tensors, models.Tensors]] = [
+            ({"x": np.full((4, 64), 0.5, np.float32)}, {}) for _ in range(2)
+        ]
+        return models.write(path, nodes, {"x": (4, 64)}, {"y": (4, 64)}, feeds)
+
+    return write
+
+
+def test_what_an_ep_draws_otherwise_than_the_reference_does_not_pass(home: Path) -> None:
+    drawing("Bernoulli")(home / "models" / "coin")
+    drawing("RandomNormalLike", mean=1.0)(home / "models" / "normal")
+    faults = ("shifted", "more")
+    said = run(home, *faults, targets="faulty cpu")
+    for name in ("coin", "normal"):
+        row = said.cells[f"{name}::CPUExecutionProvider"]
+        assert (row["status"], row["not_reproducible"]) == ("Pass", ["y"])
+        for one in faults:
+            record = fault(said, name, one)
+            assert cause_of(cause(record)) == "chance", (name, one)
