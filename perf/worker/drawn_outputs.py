@@ -283,7 +283,8 @@ def _t_quantile(risk: float, df: int) -> float:
 def _unlike(feature: _Feature) -> str:
     """How a feature differs; "" where the target's mean is inside Student's interval for draws to come.
 
-    It is as wide as RISK asks. Where draws have few different values, Bernstein's inequality adds what rare ones may come to.
+    It is as wide as RISK asks. Where draws have few different values, Bernstein's inequality adds what rare
+    ones may come to.
     """
     n, m = len(feature.drawn), len(feature.got)
     share = 1 / n + 1 / m

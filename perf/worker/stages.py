@@ -151,7 +151,7 @@ def _convert(job: ArtefactJob, account: Account) -> None:
         op_block_list=tuple(blocked.get("op_block_list", ())),
         node_block_list=tuple(blocked.get("node_block_list", ())),
         calibration=Path(job.calibration) if job.calibration else None,
-        custom_ops=bool(job.model.custom_ops),
+        custom_ops=tuple(job.model.custom_ops),
     )
     kept = convert.get_or_make(Path(job.model.path), Path(job.destination), request)
     told = {k: str(v) for k, v in kept.report.items() if not isinstance(v, dict)}
