@@ -147,7 +147,7 @@ def _draw_sets(
 ) -> Iterator[TestSet]:  # fmt: skip
     """A run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
     overrides = _overrides(job, declared)
-    values = [v if v.name in stored else _opened(v, job.batch) for v in declared]
+    values = [v if model_inputs.find_parts(v, stored) else _opened(v, job.batch) for v in declared]
     try:
         prover = _prover(job, path, values, overrides)
         shapes = model_inputs.resolve_shapes(values, overrides, stored, prover)
@@ -156,17 +156,25 @@ def _draw_sets(
     for value in declared:
         if overrides.inputs.get(value.name, Override()).shape is None:
             shapes[value.name] = _batched(value, shapes[value.name], job, declared, stored)
-    given = [(v, overrides.inputs.get(v.name, Override()), stored.get(v.name)) for v in values]
+    given = [
+        (v, overrides.inputs.get(v.name, Override()), _stored_values(v, stored)) for v in values
+    ]
     drawn = ", ".join(model_inputs.describe_values(*one) for one in given)
     assumed = model_inputs.assumed_batches(values, overrides, stored)
     origin = "; ".join(filter(None, (f"random, seed {job.seed}: {drawn}", assumed)))
     for number in range(job.sets):
-        fed = {}
+        fed: dict[str, np.ndarray] = {}
         for place, (value, override, like) in enumerate(given):
             rng = np.random.default_rng((job.seed, number, place))
             ranged = model_inputs.with_usual_range(value, override, like)
-            fed[value.name] = model_inputs.draw(value, shapes[value.name], ranged, rng, like=like)
+            fed |= model_inputs.draw_value(value, shapes[value.name], ranged, rng, stored)
         yield _write(Path(job.destination) / f"random_{number}", fed, {}, outputs, origin)
+
+
+def _stored_values(value: Value, stored: Tensors) -> np.ndarray | None:
+    """Numbers of a value that are stored: a tensor's, a sequence's first element's, a map's values."""
+    parts = model_inputs.find_parts(value, stored)
+    return next((a for n, a in reversed(list(parts.items())) if not n.endswith("{counts}")), None)
 
 
 def _opened(value: Value, batch: int) -> Value:
