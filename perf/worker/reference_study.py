@@ -18,6 +18,7 @@ from perf.conversion.node_evaluator import CannotEvaluate
 from perf.conversion.random_ops import read_random_ops
 from perf.conversion.signature import signature_of
 from perf.measure import tensor_io
+from perf.request.model_list import is_ort_format
 from perf.schema.cell import Cell, ReferenceQuality, TestSet
 from perf.schema.jobs import StudyJob
 from perf.schema.journal import Compared, ReferenceStudied
@@ -175,6 +176,8 @@ def _compute_fp64(
 def _load_double(path: Path) -> DoubleModel:
     import onnx  # as everywhere in a worker
 
+    if is_ort_format(path):
+        raise CannotEvaluate("an .ort file holds no ONNX to compute in fp64")
     data = external_files(path, read_structure(path))
     if sum(p.stat().st_size for p in (path, *data)) > MOST_WEIGHT_BYTES:
         raise CannotEvaluate("in double its weights would take too much memory")

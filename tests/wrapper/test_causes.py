@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
@@ -247,6 +248,32 @@ def test_a_wrong_ep_is_blamed_where_inputs_are_of_a_type_that_numpy_lacks(
     (home / "small.onnx").write_bytes(model)
     said = run(home, "down", input_data="random", more=("-m", "small.onnx"))
     assert cause(fault(said, "small", "down")).startswith("the EP: ")
+
+
+def in_ort_format(model: Path) -> None:
+    """The model of a folder in ONNX Runtime's own format, in place of its ONNX."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(model.with_suffix(".ort"))
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    ort.InferenceSession(str(model), options)
+    model.unlink()
+
+
+def test_a_model_in_onnxruntimes_own_format_is_studied_and_what_was_not_tried_is_said(
+    home: Path,
+) -> None:
+    random_model(home / "models" / "vae", {}, stored=False)
+    models.linear(home / "models" / "line")
+    for name in ("vae", "line"):
+        in_ort_format(home / "models" / name / "model.onnx")
+    said = run(home, "up", targets="faulty cpu")
+    row = said.cells["vae::CPUExecutionProvider"]
+    assert (row["status"], row["not_reproducible"]) == ("Pass", ["y"])
+    (mark,) = (m for m in row["marks"] if "not reproducible" in m)
+    assert mark.startswith("y not reproducible (ops that an .ort file does not tell)")
+    told = "no fp64 result (none: an .ort file holds no ONNX to compute in fp64)"
+    assert told in cause(fault(said, "line", "up"))
 
 
 def drawing(op: str, **attributes: float) -> Callable[[Path], Path]:
