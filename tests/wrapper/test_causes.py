@@ -31,7 +31,7 @@ targets = ["FaultyExecutionProvider"]
 FAULTS = {
     "zeroed": "fault=zeroed", "up": "fault=scaled_1.05", "down": "fault=scaled_0.95", "swapped": "fault=swapped",
     "shifted": "fault=shifted_1", "more": "fault=scaled_1.5", "less": "fault=scaled_0.5",
-    "fed": "fault=fed", "optimised": "fault=shifted_1,right_at=basic",
+    "fed": "fault=fed", "timed": "fault=fed,timed=1", "optimised": "fault=shifted_1,right_at=basic",
 }  # fmt: skip
 
 
@@ -91,6 +91,15 @@ def test_a_right_ep_passes_where_the_reference_alone_is_off_and_wrong_ones_still
         wrong = fault(said, "shaky", name)
         assert cause_of(cause(wrong)) == "the EP"
         assert "fp64 makes the target the outlier" in cause(wrong)
+
+
+def test_a_right_ep_is_timed_where_the_reference_alone_is_off(home: Path) -> None:
+    offset(home / "models" / "shaky", 40_000)
+    said = run(home, "timed", more=("-r", "both", "-t", "3", "--launches", "2"))
+    right = fault(said, "shaky", "timed")
+    assert right.outcome == Passed()
+    assert {c.timed_run for x in right.launches for c in x.compared} == {"", "first", "last"}
+    assert said.cells[right.cell.id]["p50_ms"] > 0
 
 
 def test_an_ill_conditioned_model_stays_mismatched_and_says_which_side_is_off(home: Path) -> None:
