@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.op_schemas import opset_of
 from perf.conversion.ort_format import read_ort_signature
 from perf.conversion.signature import Signature, Value, signature_of
+from perf.measure.tensor_io import names_without
 from perf.request.command_parser import CommandParser
 from perf.request.model_file import digest_model
 from perf.request.model_list import (
@@ -73,7 +74,8 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
         try:
             fed, expected = pair_inputs(data_set, signature), pair_outputs(data_set, signature)
             with_outputs += bool(expected.tensors)
-            notes += (f"{data_set.name}: {note}" for note in (*fed.notes, *expected.notes))
+            told = (*fed.notes, *expected.notes, *_tell_unstored(signature, expected.tensors))
+            notes += (f"{data_set.name}: {note}" for note in told)
         except UserError as refusal:
             lacks.append((str(refusal), "repair or remove that set"))
     sha256, own = digest_model(path), ("fp16 (own)",) if model.path_fp16 else ()
@@ -89,6 +91,16 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
         sha256,
         tuple(notes),
     )
+
+
+def _tell_unstored(signature: Signature, stored: Iterable[str]) -> Iterator[str]:
+    """How many outputs are stored, where not all are, and what a run compares the others with."""
+    names = [v.name for v in signature.outputs]
+    if without := names_without(stored, names):
+        yield (
+            f"{len(names) - len(without)} of {len(names)} outputs stored; "
+            f"a run compares {', '.join(without)} with the unoptimised CPU EP's"
+        )
 
 
 def _read_model(path: Path, model: ModelFile) -> tuple[Signature, str, list[Path]]:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from perf.conversion.errors import UserError
 from perf.conversion.half_precision import HalfRun
+from perf.request.model_file import digest_file
 from perf.request.programs import install_command
 from perf.request.stored_data import digest_test_data
 
@@ -41,7 +42,7 @@ class ConversionRequest:
     op_block_list: tuple[str, ...] = ()
     node_block_list: tuple[str, ...] = ()
     calibration: Path | None = None
-    custom_ops: bool = False  # the model needs a library of them
+    custom_ops: tuple[str, ...] = ()  # libraries of ops that the model needs; they stay fp32
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
@@ -117,4 +118,6 @@ def request_key(source_sha256: str, request: ConversionRequest) -> str:
         "recipe": RECIPE,
         "calibration": digest_test_data(sets),
     }
+    if request.custom_ops:  # left out where there are none: keys of earlier versions stand
+        parts["custom_ops"] = sorted(digest_file(Path(library)) for library in request.custom_ops)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
 """The check an artefact passes before it is offered: loaded, run and compared with fp32."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,16 +22,18 @@ from perf.request.model_list import find_test_sets
 CHECK_SEED = 20_240_601
 
 
-def check_converted(source: Path, artefact: Path, calibration: Path | None) -> Check:
+def check_converted(
+    source: Path, artefact: Path, calibration: Path | None, custom_ops: Sequence[str] = ()
+) -> Check:
     """Run both models on the CPU EP on one set of inputs, stored or seeded, and compare every output.
 
     Raises ConversionError if the artefact does not load, does not run where fp32 runs, or changes the
     names or types of its inputs and outputs; BadModel for test data that does not fit.
     """
     _require_same_ends(source, artefact)
-    fp32 = open_session(source)
+    fp32 = open_session(source, custom_ops=custom_ops)
     with raise_as(ConversionError, "the converted model does not load"):
-        converted = open_session(artefact)
+        converted = open_session(artefact, custom_ops=custom_ops)
     feed, inputs = _feed(source, calibration, partial(run_session, fp32))
     if feed is None:
         return Check("loaded on the CPU EP", inputs)
@@ -47,10 +49,12 @@ def check_converted(source: Path, artefact: Path, calibration: Path | None) -> C
     return _compare(found, expected, inputs)
 
 
-def check_converted_fp16(source: Path, artefact: Path, calibration: Path | None) -> Check:
+def check_converted_fp16(
+    source: Path, artefact: Path, calibration: Path | None, custom_ops: Sequence[str] = ()
+) -> Check:
     """The check of an fp16 artefact: on the CPU EP, which computes it in fp32, and in two arithmetics."""
-    found = check_converted(source, artefact, calibration)
-    run = partial(run_session, open_session(source))
+    found = check_converted(source, artefact, calibration, custom_ops)
+    run = partial(run_session, open_session(source, custom_ops=custom_ops))
     feed, _ = _feed(source, calibration, run)
     if feed is None or found.relative_difference is None:
         return found
@@ -58,14 +62,16 @@ def check_converted_fp16(source: Path, artefact: Path, calibration: Path | None)
     return replace(found, kind=f"{found.kind} (which computes in fp32 there)", arithmetics=runs)
 
 
-def check_converted_bf16(source: Path, artefact: Path, calibration: Path | None) -> Check:
+def check_converted_bf16(
+    source: Path, artefact: Path, calibration: Path | None, custom_ops: Sequence[str] = ()
+) -> Check:
     """The check of a bf16 artefact: the CPU EP has no kernels for it, so its twin runs, in fp32."""
     model = onnx.load(str(artefact))
     bfloat16.widen(model)
     with tempfile.TemporaryDirectory(dir=artefact.parent) as folder:
         twin = Path(folder) / artefact.name
         external_data.save_model(model, twin)
-        found = check_converted(source, twin, calibration)
+        found = check_converted(source, twin, calibration, custom_ops)
     kind = f"{found.kind}, weights rounded to bf16 and arithmetic in fp32: no bf16 kernels there"
     return replace(found, kind=kind)
 

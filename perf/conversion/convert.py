@@ -22,6 +22,7 @@ from perf.conversion.half_precision import HalfRun
 from perf.conversion.scratch_dir import scratch_folder
 from perf.conversion.signature import read_signature
 from perf.request.command_parser import CommandParser
+from perf.request.custom_ops import find_libraries
 from perf.request.model_file import digest_model
 from perf.request.model_list import is_ort_format
 from perf.request.programs import command_of
@@ -47,10 +48,10 @@ def convert(source: Path, destination: Path, request: ConversionRequest) -> Repo
         raise ConversionError(
             f"{source}: no .ort can be converted: take the ONNX that it was made of"
         )
-    if request.custom_ops:
+    if request.custom_ops and request.precision == "int8":
         raise ConversionError(
-            f"nobody knows the {request.precision} form of its custom ops: give the model's own as "
-            "model_path_fp16 in its row"
+            "onnxruntime.quantization calibrates in sessions that take no custom-op library: give the "
+            "model's own int8 form"
         )
     version = artifact.converter_version(request.converter)
     read_signature(source)  # refuses what is not whole
@@ -63,7 +64,7 @@ def convert(source: Path, destination: Path, request: ConversionRequest) -> Repo
         draft = folder / destination.name
         with external_data.without_links(source, folder) as plain:
             conversion = make(plain, draft, request)
-            check = check_it(plain, draft, request.calibration)
+            check = check_it(plain, draft, request.calibration, request.custom_ops)
         if check.too_far(request.precision):
             raise ConversionError(
                 f"the {request.precision} model's outputs differ from fp32's by "
@@ -116,7 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0 with the artefact there, 2 with one line on stderr, and in the report."""
     args = make_parser().parse_args(arguments)
     blocks = tuple(args.op_block_list), tuple(args.node_block_list)
-    request = ConversionRequest(args.precision, args.converter, *blocks, args.calibration)
+    libraries = tuple(find_libraries(args.custom_ops))
+    request = ConversionRequest(
+        args.precision, args.converter, *blocks, args.calibration, libraries
+    )
     try:
         report = convert(args.source, args.destination, request)
     except Exception as error:  # whatever broke, the caller gets one line and no artefact
@@ -167,6 +171,9 @@ def make_parser() -> CommandParser:
         parser.add_argument(flag, nargs="+", metavar=metavar, help="what stays fp32")
     sets, report = "test sets: int8 calibrates on them", "what was made, as JSON"
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help=sets)
+    parser.add_argument(
+        "--custom_ops", metavar="LIB", nargs="+", default=[], help="of its custom ops, which stay fp32"
+    )  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="REPORT.json", help=report)
     return parser
 

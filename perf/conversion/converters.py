@@ -1,9 +1,10 @@
 """The converters themselves: fp32 graph in; fp16, bf16 or int8 graph out, inputs and outputs kept."""
 
+import contextlib
 import importlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,7 @@ from perf.conversion.external_data import (
     read_structure,
     save_model,
 )
+from perf.conversion.random_ops import KNOWN_DOMAINS
 from perf.conversion.signature import signature_of
 from perf.request.model_list import find_test_sets
 
@@ -28,6 +30,11 @@ MODULES: dict[Converter, str] = {
     "onnxruntime": "onnxruntime.transformers.float16",
     "onnxconverter-common": "onnxconverter_common.float16",
 }
+_ELEMENT = {  # ONNX Runtime's words for what converters ask of a value
+    "tensor(float)": TensorProto.FLOAT, "tensor(double)": TensorProto.DOUBLE,
+    "tensor(int64)": TensorProto.INT64, "tensor(int32)": TensorProto.INT32,
+    "tensor(bool)": TensorProto.BOOL, "tensor(float16)": TensorProto.FLOAT16,
+}  # fmt: skip
 HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
 
@@ -54,9 +61,12 @@ def to_half(source: Path, draft: Path, request: ConversionRequest) -> Conversion
     model = load_with_shapes(source, draft.parent)
     if _holds_half(model):
         raise ConversionError(f"{source} already holds half-precision tensors")
+    foreign = _type_custom_ops(model, draft.parent, request.custom_ops)
     lifted = graph_repair.lift_constants(model)
     original = model
     notes = [f"{lifted} Constants made initializers"] if lifted else []
+    if foreign:
+        notes.append(f"custom ops kept fp32: {', '.join(sorted(foreign))}")
     element = "float16"
     if request.precision == "bf16":
         element = "bfloat16"
@@ -67,7 +77,7 @@ def to_half(source: Path, draft: Path, request: ConversionRequest) -> Conversion
         version = f"opset {op_schemas.opset_of(model)} has no {request.precision} for them"
         notes.append(f"kept fp32, {version}: {', '.join(sorted(lacking))}")
     float16 = importlib.import_module(MODULES[request.converter])
-    op_types = sorted({*float16.DEFAULT_OP_BLOCK_LIST, *lacking, *request.op_block_list})
+    op_types = sorted({*float16.DEFAULT_OP_BLOCK_LIST, *lacking, *foreign, *request.op_block_list})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         converted = _fp16(float16, model, op_types, request)
@@ -85,6 +95,43 @@ def to_half(source: Path, draft: Path, request: ConversionRequest) -> Conversion
     notes.append(f"{op_type_of_nodes.count('Cast')} Casts in {len(op_type_of_nodes)} nodes")
     save_model(converted, draft)
     return Conversion(tuple(op_types), tuple(notes))
+
+
+def _type_custom_ops(model: onnx.ModelProto, scratch: Path, libraries: Sequence[str]) -> set[str]:
+    """Give the outputs of ops that libraries register the types that ONNX Runtime gives them, and infer on.
+
+    A converter puts no Cast behind a node that it leaves alone where it does not know what type comes out.
+    Returns the names of these ops.
+    """
+    if not libraries:
+        return set()
+    local = {(f.domain, f.name) for f in model.functions}
+    nodes = [
+        n
+        for n in model.graph.node
+        if n.domain not in KNOWN_DOMAINS and (n.domain, n.op_type) not in local
+    ]
+    known = {v.name for v in (*model.graph.value_info, *model.graph.output)}
+    asked = [name for n in nodes for name in n.output if name and name not in known]
+    if asked:
+        probe = onnx.ModelProto()
+        probe.CopyFrom(model)
+        probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in asked)
+        path = scratch / "probe.onnx"
+        with raise_as(ConversionError, "the model does not load with its custom ops"):
+            save_model(probe, path)
+            session = cpu_reference.open_session(path, custom_ops=libraries)
+        for value in session.get_outputs():
+            if value.name in asked and (element := _ELEMENT.get(str(value.type))):
+                made = onnx.helper.make_tensor_value_info(value.name, element, None)
+                model.graph.value_info.append(made)
+        for part in scratch.glob("probe.onnx*"):
+            part.unlink()
+        with contextlib.suppress(Exception):  # shapes are a help; past 2 GiB there are none
+            inferred = onnx.shape_inference.infer_shapes(model)
+            del model.graph.value_info[:]
+            model.graph.value_info.extend(inferred.graph.value_info)
+    return {n.op_type for n in nodes}
 
 
 def _fp16(

@@ -16,7 +16,7 @@ from perf.conversion.signature import Value
 from perf.conversion.typed_values import dtype_of, fixed_range, fixed_value
 from perf.conversion.value_protos import carry
 from perf.measure.tensor_io import CODED_BITS, MANTISSA_BITS, NUMPY_OF, STRING, as_coded
-from perf.schema.cell import InputOverride
+from perf.schema.cell import InputOverride, base_name
 
 Array = np.ndarray
 Shape: TypeAlias = tuple[int, ...]
@@ -61,10 +61,9 @@ def spell_shape(shape: Shape) -> str:
 
 def require_drawable(value: Value) -> None:
     """Refuse an input that cannot be drawn; raises CannotFeed."""
-    if value.optional or value.onnx_type not in DRAWABLE:
-        what = value.kind if value.optional else value.type_name
+    if value.onnx_type not in DRAWABLE:
         raise CannotFeed(
-            f"input {value.name!r} is a {what}: random data cannot be drawn; use -i zoo"
+            f"input {value.name!r} is a {value.type_name}: random data cannot be drawn; use -i zoo"
         )
 
 
@@ -100,8 +99,11 @@ def resolve_shapes(
     for value in values:
         require_drawable(value)
         shape = overrides.inputs.get(value.name, Override()).shape
-        if shape is None and value.name in like:
-            shape = like[value.name].shape
+        stored = find_parts(value, like)
+        if shape is None and stored:
+            shape = next(iter(stored.values())).shape
+        if value.kind == "map":  # of scalars, as engines have it
+            shape = ()
         if shape is None:
             sizes = [_size(dim, at, overrides.symbols) for at, dim in enumerate(value.dims or ())]
             shape = tuple(1 if size is None else size for size in sizes)
@@ -136,6 +138,46 @@ def assumed_batches(
     return f"first dim taken as 1, a batch: {', '.join(taken)} ({proof})" if taken else ""
 
 
+def find_parts(value: Value, tensors: Tensors) -> Tensors:
+    """A value's tensors by name: its own, or those of a sequence's elements, or a map's keys and values."""
+    return {n: a for n, a in tensors.items() if value.name in (n, base_name(n))}
+
+
+def draw_value(
+    value: Value, shape: Shape, override: InputOverride, rng: Generator, stored: Tensors
+) -> Tensors:
+    """A value drawn: a tensor; of a sequence two elements; of a map three entries, or all of a vocabulary.
+
+    As `stored` has it where it holds the value, and without it where that left out what may be.
+    """
+    like = find_parts(value, stored)
+    if value.kind == "map":
+        return _draw_map(value, override, rng, like)
+    if value.kind in ("tensor", "optional"):
+        if value.optional and stored and not like:
+            return {}
+        return {value.name: draw(value, shape, override, rng, like.get(value.name))}
+    names = [*like] or ([] if stored else [f"{value.name}[{i}]" for i in range(2)])
+    free = override.shape is None
+    sizes = {n: like[n].shape if free and n in like else shape for n in names}
+    return {n: draw(value, size, override, rng, like.get(n)) for n, size in sizes.items()}
+
+
+def _draw_map(value: Value, override: InputOverride, rng: Generator, like: Tensors) -> Tensors:
+    keys, values = f"{value.name}{{keys}}", f"{value.name}{{values}}"
+    held = like.get(keys)
+    if held is None and value.vocabulary:
+        held = np.array(sorted(value.vocabulary))
+    if held is None and value.key_type == STRING:
+        raise CannotFeed(
+            f"input {value.name!r} is a map whose keys are words, and none are stored to draw from: give "
+            f"arrays {keys} and {values} by --inputs FILE.npz"
+        )
+    if held is None:
+        held = np.arange(3, dtype=np.int64)
+    return {keys: held, values: draw(value, held.shape, override, rng, like.get(values))}
+
+
 def fill_inputs(
     values: Sequence[Value], shapes: Mapping[str, Shape], overrides: Overrides, seed: int
 ) -> Tensors:
@@ -143,7 +185,7 @@ def fill_inputs(
 
     The values depend on the seed, the input's name and its shape, on nothing else.
     """
-    fed = {}
+    fed: dict[str, Array] = {}
     for value in values:
         shape = shapes[value.name]
         override = with_usual_range(value, overrides.inputs.get(value.name, Override()))
@@ -151,7 +193,7 @@ def fill_inputs(
         if isinstance(override, Override) and override.pattern == "text_lines":
             fed[value.name] = _text_lines(shape, override.range or (0, 1), rng)
         else:
-            fed[value.name] = draw(value, shape, override, rng)
+            fed |= draw_value(value, shape, override, rng, {})
     return fed
 
 

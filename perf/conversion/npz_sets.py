@@ -12,7 +12,7 @@ from perf.conversion.errors import BadModel
 from perf.conversion.signature import Signature
 
 MOST_BYTES = 16 << 30  # unpacked
-_ELEMENT = re.compile(r"(.+)(\[\d+\])", re.DOTALL)
+_ELEMENT = re.compile(r"(.+)(\[\d+\]|\{(?:counts|keys|values)\})", re.DOTALL)
 _NUMBERED = {"input": re.compile(r"(?:input|arr)_?(\d+)"), "output": re.compile(r"output_?(\d+)")}
 
 
@@ -24,7 +24,7 @@ class Entry:
     name: str
     tensors: Mapping[
         str, np.ndarray
-    ]  # by the end of their names: "", or [0], [1], … of a sequence
+    ]  # by the end of their names: "", or [0], [1], … of a sequence, {keys} and {values} of a map
 
 
 def read_entries(path: Path, kind: str, signature: Signature) -> Iterator[Entry]:
@@ -36,7 +36,7 @@ def read_entries(path: Path, kind: str, signature: Signature) -> Iterator[Entry]
     for value in values:
         if value.name in arrays:
             yield Entry(f"{path}: {value.name}", value.name, {"": arrays[value.name]})
-        elif "sequence" in value.kind:
+        elif value.kind not in ("tensor", "optional"):
             found = ((_ELEMENT.fullmatch(key), array) for key, array in arrays.items())
             held = {m[2]: array for m, array in found if m and m[1] == value.name}
             if held:

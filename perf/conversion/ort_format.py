@@ -42,4 +42,6 @@ def _value(told: Any) -> Value:
             onnx_type = onnx.TensorProto.DataType.Value(element.upper())
     kind = " ".join(kinds) or "tensor"
     dims = tuple(d if isinstance(d, int) and d >= 0 else str(d or "") or None for d in told.shape)
-    return Value(told.name, onnx_type, None if kinds else dims, kind)
+    key = re.search(r"map\((\w+),", told.type)
+    key_type = onnx.TensorProto.DataType.Value(key[1].upper()) if key else 0
+    return Value(told.name, onnx_type, None if kinds else dims, kind, key_type)

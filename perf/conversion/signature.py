@@ -1,7 +1,7 @@
 """What an ONNX model takes and gives, as its own file declares it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -22,13 +22,15 @@ class Value:
     onnx_type: int
     dims: tuple[int | str | None, ...] | None  # None: not even the rank is known
     kind: str = (
-        "tensor"  # or sequence, optional, optional sequence; an output's also map, sequence map
+        "tensor"  # or sequence, optional, optional sequence, map; an output's also sequence map
     )
+    key_type: int = 0  # of a map
+    vocabulary: tuple[str | int, ...] = ()  # keys of an input map that the model looks for
 
     @property
     def optional(self) -> bool:
         """Whether nothing need be fed: an optional, or a sequence, which may be empty."""
-        return self.kind != "tensor"
+        return self.kind not in ("tensor", "map")
 
     @property
     def type_name(self) -> str:
@@ -82,12 +84,12 @@ def read_signature(path: Path) -> Signature:
 
 
 def signature_of(model: onnx.ModelProto) -> Signature:
-    """A loaded model's signature; raises CannotFeed for inputs that are maps, or nested too deeply."""
+    """A loaded model's signature; raises CannotFeed for inputs that are nested too deeply."""
     graph = model.graph
     given = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     listed = {v.name for v in graph.input} & given if model.ir_version >= 4 else set()
     return Signature(
-        tuple(_input(v) for v in graph.input if v.name not in given),
+        tuple(_with_vocabulary(_input(v), graph) for v in graph.input if v.name not in given),
         tuple(_input(v) for v in graph.input if v.name in listed),
         tuple(_value(v) for v in graph.output),
         frozenset(given - listed),
@@ -96,21 +98,35 @@ def signature_of(model: onnx.ModelProto) -> Signature:
 
 def _input(info: onnx.ValueInfoProto) -> Value:
     value = _value(info)
-    if value.kind not in {"tensor", "sequence", "optional", "optional sequence"}:
+    if value.kind not in {"tensor", "sequence", "optional", "optional sequence", "map"}:
         raise CannotFeed(
-            f"input {value.name!r} is a {value.kind.replace(' ', ' of a ')}; only tensors, sequences of "
-            "them, and optionals of either can be fed"
+            f"input {value.name!r} is a {value.kind.replace(' ', ' of a ')}; only tensors, maps, "
+            "sequences of tensors, and optionals of tensors or sequences can be fed"
         )
     return value
 
 
+def _with_vocabulary(value: Value, graph: onnx.GraphProto) -> Value:
+    """A map with the keys that a DictVectorizer looks for in it: it drops all others."""
+    if value.kind != "map":
+        return value
+    readers = (n for n in graph.node if n.op_type == "DictVectorizer" and value.name in n.input)
+    words = {a.name: a for n in readers for a in n.attribute}
+    texts, numbers = words.get("string_vocabulary"), words.get("int64_vocabulary")
+    keys = (
+        [*(s.decode() for s in texts.strings)] if texts else [*(numbers.ints if numbers else ())]
+    )
+    return replace(value, vocabulary=tuple(keys))
+
+
 def _value(info: onnx.ValueInfoProto) -> Value:
     """An input or output; of a map the type of its values, of what holds no tensors none."""
-    kinds, proto = list[str](), info.type
+    kinds, proto, key_type = list[str](), info.type, 0
     while not proto.HasField("tensor_type"):
         what = str(proto.WhichOneof("value") or "value of no type").removesuffix("_type")
         kinds.append(what.replace("_", " "))
         if what == "map":
+            key_type = proto.map_type.key_type
             proto = proto.map_type.value_type
         elif what in {"sequence", "optional"}:
             proto = getattr(proto, f"{what}_type").elem_type
@@ -118,7 +134,7 @@ def _value(info: onnx.ValueInfoProto) -> Value:
             return Value(info.name, 0, None, " ".join(kinds))
     tensor = proto.tensor_type
     dims = tuple(_dim(d) for d in tensor.shape.dim) if tensor.HasField("shape") else None
-    return Value(info.name, tensor.elem_type, dims, " ".join(kinds) or "tensor")
+    return Value(info.name, tensor.elem_type, dims, " ".join(kinds) or "tensor", key_type)
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:

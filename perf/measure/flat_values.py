@@ -23,7 +23,7 @@ class NotFlatError(Exception):
 
 
 def group_inputs(types: Mapping[str, str], feed: Tensors) -> dict[str, Any]:
-    """The feed as ONNX Runtime takes it: sequences as lists, an absent optional as None.
+    """The feed as ONNX Runtime takes it: sequences as lists, maps as dicts, an absent optional as None.
 
     `types` are ONNX Runtime's words for each input's type, `seq(tensor(float))`.
     """
@@ -33,11 +33,14 @@ def group_inputs(types: Mapping[str, str], feed: Tensors) -> dict[str, Any]:
             element = re.compile(re.escape(name) + r"\[\d+\]")
             held = [a for n, a in feed.items() if element.fullmatch(n)]
             out[name] = held if held or kind.startswith("seq(") else None
+        elif f"{name}{{keys}}" in feed:
+            keys, values = feed[f"{name}{{keys}}"], feed[f"{name}{{values}}"]
+            out[name] = dict(zip(keys.tolist(), values.tolist(), strict=True))
         elif name in feed:
             out[name] = feed[name]
         elif kind.startswith("optional("):
             out[name] = None
-    return out | {n: a for n, a in feed.items() if n not in out and not n.endswith("]")}
+    return out | {n: a for n, a in feed.items() if n not in out and not n.endswith(("]", "}"))}
 
 
 def name_outputs(

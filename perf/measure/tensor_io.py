@@ -139,6 +139,11 @@ def load_exact(test_set: TestSet) -> Feed:
     return {t.name: _read(t) for t in test_set.exact}
 
 
+def load_drawn(test_set: TestSet) -> Feed:
+    """Read what a set's outputs that chance decides were, draw by draw."""
+    return {t.name: _read(t) for t in test_set.drawn}
+
+
 def names_without(tensors: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     """Those of `names` that no tensor is of, neither as itself nor as an element of a sequence."""
     held = {n for name in tensors for n in (name, base_name(name))}

@@ -120,10 +120,15 @@ def _launch_study(context: RunContext, like: CellState, folder: Path, job: Study
 def _take_in(states: Sequence[CellState], study: _Study) -> None:
     """Give cells what is known of their references."""
     known = {s.name: s for s in study.found.sets}
-    files = tuple(Path(t.path) for s in study.found.sets for t in s.exact)
+    files = tuple(Path(t.path) for s in study.found.sets for t in (*s.exact, *s.drawn))
     for p in states:
         sets = tuple(
-            replace(s, quality=known[s.name].quality, exact=known[s.name].exact)
+            replace(
+                s,
+                quality=known[s.name].quality,
+                exact=known[s.name].exact,
+                drawn=known[s.name].drawn,
+            )
             if s.name in known
             else s
             for s in p.cell.sets

@@ -94,7 +94,7 @@ def list_models(
     listed = tuple(_of_list(source, read_at))
     if not listed:
         raise ModelListError(f"{source}: no model in it")
-    return _unique(listed, source)
+    return _without_doubles(listed, source)
 
 
 def is_model_file(path: Path) -> bool:
@@ -465,6 +465,23 @@ def _unique(models: Sequence[ListedModel], source: Path) -> tuple[ListedModel, .
         if len({m.name for m in longer}) == len(longer):
             return tuple(longer)
     raise ModelListError(f"{source}: two models are named {min(twice)!r}; names must differ")
+
+
+def _without_doubles(rows: Sequence[ListedModel], source: Path) -> tuple[ListedModel, ...]:
+    """Rows that share a name as models that cannot be run, each under a name of its own: others go on."""
+    times = Counter(m.name for m in rows)
+    taken, out = set(times), list[ListedModel]()
+    for number, model in enumerate(rows):
+        if times[model.name] == 1:
+            out.append(model)
+            continue
+        twice = f"{source}: {times[model.name]} rows are named {model.name!r}; names must differ"
+        first = all(m.name != model.name for m in rows[:number])
+        names = (f"{model.name}_row_{number}{'_' * i}" for i in range(len(rows)))
+        name = model.name if first else next(n for n in names if n not in taken)
+        taken.add(name)
+        out.append(_broken(name, twice))
+    return tuple(out)
 
 
 def _with_parent(model: ListedModel) -> ListedModel:

@@ -295,7 +295,7 @@ class CellRow:
                                                 lambda x: figures.find_largest(c.reference_noise for c in x))
     from_fp64: float | None = of_worst("worst output's greatest difference from fp64, share of its scale", lambda c: c.from_fp64)
     reference_from_fp64: float | None = of_worst("the same of its reference: the larger of the two is the outlier", lambda c: c.reference_from_fp64)
-    not_reproducible: tuple[str, ...] = of_compared("outputs that differ on equal inputs, compared by shape and range alone",
+    not_reproducible: tuple[str, ...] = of_compared("outputs that differ on equal inputs, compared by shape, range, mean and spread of many draws",
                                                     lambda x: tuple(dict.fromkeys(c.output for c in x if not c.reproducible)))
     cause: str = of_outcome("whose fault a mismatch is, in a word or two; the sentence ends `detail`", figures.name_cause)
     rtol: float | None = of_tolerance("relative tolerance: |got - ref| <= atol + rtol |ref|", lambda t: t.rtol)

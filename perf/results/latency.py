@@ -262,7 +262,8 @@ def mark_references(record: Record) -> tuple[str, ...]:
     why: dict[str, str] = {}  # of the first set, whose run is the first of its session
     for quality in (q for s in record.cell.sets for q in s.quality if q.output in loose):
         why.setdefault(quality.output, quality.why)
-    marks = [f"{name} not reproducible ({w}): by shape and range only" for name, w in why.items()]
+    how = "by shape, range, mean and spread only"
+    marks = [f"{name} not reproducible ({w}): {how}" for name, w in why.items()]
     if any(c.within_noise for c in compared):
         worst = max(c.reference_noise or 0.0 for c in compared)
         marks.append(

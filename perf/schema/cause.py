@@ -89,9 +89,7 @@ def _blame_data(f: Findings) -> str:
 def _blame_reference(f: Findings) -> str:
     c = f.compared
     if f.reproducible is False:
-        return (
-            f"{CHANCE}: the CPU EP gives other values on equal inputs, and these are far from them"
-        )
+        return f"{CHANCE}: the CPU EP gives other values on equal inputs, and these are none such"
     if not c.problem and c.beyond_noise == 0 and c.mismatched and c.reference_noise:
         return (
             f"{ILL_CONDITIONED}: rounding moves the reference itself by {100 * c.reference_noise:.2g} % of "

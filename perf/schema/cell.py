@@ -102,6 +102,7 @@ class TestSet:
     quality: tuple[ReferenceQuality, ...] = ()  # of outputs, where it was asked for
     origin: str = ""  # of the inputs: stored, given or random, and what a user should know of that
     by_position: tuple[str, ...] = ()  # outputs whose files do not carry their names
+    drawn: tuple[TensorFile, ...] = ()  # of outputs that chance decides, what many runs gave
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
 

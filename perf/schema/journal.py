@@ -151,7 +151,7 @@ class Compared:
     worst_index: tuple[int, ...] = ()
     reference: str = ""  # what it was held against: stored, or the engine that made it
     timed_run: str = ""  # first or last: the timed run whose output it is; "": the checked run's
-    reproducible: bool = True  # False: shape and range alone were compared
+    reproducible: bool = True  # False: draws were compared, not elements
     reference_noise: float | None = None  # shares of the output's scale, as the next two
     from_fp64: float | None = None
     reference_from_fp64: float | None = None

@@ -148,7 +148,7 @@ def _draw_sets(
 ) -> Iterator[TestSet]:  # fmt: skip
     """A run's random feeds; shapes and integers' ranges are those of set 0, if stored."""
     overrides = _overrides(job, declared)
-    values = [v if v.name in stored else _opened(v, job.batch) for v in declared]
+    values = [v if model_inputs.find_parts(v, stored) else _opened(v, job.batch) for v in declared]
     try:
         prover = _prover(job, path, values, overrides)
         shapes = model_inputs.resolve_shapes(values, overrides, stored, prover)
@@ -157,29 +157,37 @@ def _draw_sets(
     for value in declared:
         if overrides.inputs.get(value.name, Override()).shape is None:
             shapes[value.name] = _batched(value, shapes[value.name], job, declared, stored)
-    given = [(v, overrides.inputs.get(v.name, Override()), stored.get(v.name)) for v in values]
+    given = [
+        (v, overrides.inputs.get(v.name, Override()), _stored_values(v, stored)) for v in values
+    ]
     drawn = ", ".join(model_inputs.describe_values(*one) for one in given)
     assumed = model_inputs.assumed_batches(values, overrides, stored)
     repeated = f"{ITEMS} items, repeated" if job.batch > ITEMS else ""
     origin = "; ".join(filter(None, (f"random, seed {job.seed}: {drawn}", assumed, repeated)))
     for number in range(job.sets):
-        fed = {}
+        fed: dict[str, np.ndarray] = {}
         for place, (value, override, like) in enumerate(given):
             rng = np.random.default_rng((job.seed, number, place))
             ranged = model_inputs.with_usual_range(value, override, like)
-            fed[value.name] = _draw(job, value, shapes[value.name], ranged, rng, like)
+            fed |= _draw(job, value, shapes[value.name], ranged, rng, stored)
         yield _write(Path(job.destination) / f"random_{number}", fed, {}, outputs, origin)
 
 
 def _draw(
     job: PrepareJob, value: Value, shape: tuple[int, ...], ranged: InputOverride,
-    rng: np.random.Generator, like: np.ndarray | None,
-) -> np.ndarray:  # fmt: skip
+    rng: np.random.Generator, stored: Tensors,
+) -> Tensors:  # fmt: skip
     """One input; of a large batch a few items, repeated: more would cost their reference as much again."""
-    if job.batch <= ITEMS or shape[:1] != (job.batch,):
-        return model_inputs.draw(value, shape, ranged, rng, like=like)
-    items = model_inputs.draw(value, (ITEMS, *shape[1:]), ranged, rng, like=like)
-    return repeat(items, job.batch)
+    if job.batch <= ITEMS or value.kind != "tensor" or shape[:1] != (job.batch,):
+        return model_inputs.draw_value(value, shape, ranged, rng, stored)
+    items = model_inputs.draw_value(value, (ITEMS, *shape[1:]), ranged, rng, stored)
+    return {name: repeat(item, job.batch) for name, item in items.items()}
+
+
+def _stored_values(value: Value, stored: Tensors) -> np.ndarray | None:
+    """Numbers of a value that are stored: a tensor's, a sequence's first element's, a map's values."""
+    parts = model_inputs.find_parts(value, stored)
+    return next((a for n, a in reversed(list(parts.items())) if not n.endswith("{counts}")), None)
 
 
 def _opened(value: Value, batch: int) -> Value:

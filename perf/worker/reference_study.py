@@ -18,13 +18,14 @@ from perf.conversion.node_evaluator import CannotEvaluate
 from perf.conversion.random_ops import read_random_ops
 from perf.conversion.signature import signature_of
 from perf.measure import tensor_io
+from perf.request.model_list import is_ort_format
 from perf.schema.cell import Cell, ReferenceQuality, TestSet
 from perf.schema.jobs import StudyJob
 from perf.schema.journal import Compared, ReferenceStudied
-from perf.worker import validate
+from perf.worker import drawn_outputs, validate
 
 SAME = 1e-5  # of an output's scale: closer, two runs differ by the order of their sums
-FEW_VALUES, MOST_RUNS = 64, 20  # a range is told of as many values, in no more runs than that
+DRAWING_S = 3.0  # for draws of a set beyond the first few
 MOST_WEIGHT_BYTES = 1 << 30
 HALVES = {10, 16}  # float16, bfloat16: of TensorProto.DataType
 
@@ -41,7 +42,7 @@ class _Runs:
     same_session: Tensors
     new_session: Tensors | None = None
     other_process: Tensors | None = None
-    more: list[Tensors] = field(default_factory=list)
+    drawn: dict[str, list[np.ndarray]] = field(default_factory=dict)  # one session's, flat
     nudged: Tensors | None = None
     optimised: Tensors | None = None
     flushed: Tensors | None = None
@@ -50,7 +51,7 @@ class _Runs:
     @property
     def again(self) -> list[Tensors]:
         """Every run on the same inputs after the first."""
-        known = (self.same_session, self.new_session, self.other_process, *self.more)
+        known = (self.same_session, self.new_session, self.other_process)
         return [outputs for outputs in known if outputs is not None]
 
 
@@ -76,7 +77,8 @@ def study(job: StudyJob, folder: Path) -> ReferenceStudied:
     for given, found in zip(cell.sets, runs, strict=True):
         home = destination / given.name
         exact = tensor_io.save_tensors(found.fp64, home / "fp64") if found.fp64 else ()
-        sets.append(replace(given, quality=_judge(found, ops), exact=exact))
+        drawn = drawn_outputs.save_draws(found.drawn, home / "drawn") if found.drawn else ()
+        sets.append(replace(given, quality=_judge(found, ops), exact=exact, drawn=drawn))
         made.append(replace(given, outputs=tensor_io.save_tensors(found.first, home)))
     stored = tuple(_against_stored(cell, sets, runs))
     unnamed = dict.fromkeys(name for given in cell.sets for name in given.by_position)
@@ -119,15 +121,28 @@ def _draw_more(
     runs: Sequence[_Runs],
     until_s: float,
 ) -> None:
-    """Where few values are drawn a run, more runs: their range is what others are held against."""
+    """Many runs of what chance decides: what others are held against.
+
+    All are of one session, as a target's are: where a seed makes a session's first run repeat, two first ones
+    are one draw.
+    """
     if all(_repeats(found, name) for found in runs for name in found.first):
         return
     with backend.open(cell, folder) as session:
         for feed, found in zip(feeds, runs, strict=True):
-            drawn = [a.size for n, a in found.first.items() if not _repeats(found, n)]
-            wanted = min(MOST_RUNS, FEW_VALUES // max(min(drawn), 1)) if drawn else 0
-            while len(found.more) < wanted and time.monotonic() < until_s:
-                found.more.append(session.infer(feed))
+            names = [n for n in found.first if not _repeats(found, n)]
+            sizes = [found.first[n].size for n in names]
+            wanted = drawn_outputs.wanted_draws(
+                min(sizes, default=1), drawn_outputs.WANTED_DRAWS, drawn_outputs.WANTED_VALUES
+            )
+            soon_s, done = time.monotonic() + DRAWING_S, 0
+            while names and done < wanted and time.monotonic() < until_s:
+                if done >= drawn_outputs.LEAST_DRAWS and time.monotonic() > soon_s:
+                    break
+                outputs = session.infer(feed)
+                for name in (n for n in names if n in outputs):
+                    found.drawn.setdefault(name, []).append(drawn_outputs.flatten(outputs[name]))
+                done += 1
 
 
 def _compute_fp64(
@@ -161,6 +176,8 @@ def _compute_fp64(
 def _load_double(path: Path) -> DoubleModel:
     import onnx  # as everywhere in a worker
 
+    if is_ort_format(path):
+        raise CannotEvaluate("an .ort file holds no ONNX to compute in fp64")
     data = external_files(path, read_structure(path))
     if sum(p.stat().st_size for p in (path, *data)) > MOST_WEIGHT_BYTES:
         raise CannotEvaluate("in double its weights would take too much memory")
@@ -211,7 +228,7 @@ def _judge(found: _Runs, ops: Sequence[str]) -> tuple[ReferenceQuality, ...]:
 def _judge_output(name: str, found: _Runs, ops: Sequence[str]) -> ReferenceQuality:
     if not _repeats(found, name):
         drawn = [tensor_io.decode(r[name]) for r in (found.first, *found.again) if name in r]
-        low, high = _range(drawn)
+        low, high = _range([*drawn, *found.drawn.get(name, ())])
         varies = len({d.shape for d in drawn}) > 1 or any(name not in r for r in found.again)
         why = _why(name, found, ops)
         return ReferenceQuality(name, False, why, varies, low, high)

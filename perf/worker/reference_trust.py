@@ -1,6 +1,6 @@
-"""What is known of a reference output, put to use where one is compared: a floor, a range, an arbiter."""
+"""What is known of a reference output, put to use where one is compared: a floor, draws, an arbiter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -9,6 +9,7 @@ import numpy as np
 from perf.measure import tensor_io
 from perf.schema.cell import Cell, ReferenceQuality
 from perf.schema.journal import Compared
+from perf.worker import drawn_outputs
 
 Allowed: TypeAlias = "np.ndarray | float"
 
@@ -17,8 +18,6 @@ SIDES = 2.0
 # The noise of a reference raises no tolerance above this share of the output's scale: what is scaled,
 # zeroed or swapped must fail however shaky the reference.
 MOST_SHARE = 0.01
-# A range is of few values: others may lie as far outside it as it is wide, this many times.
-RANGE_MARGIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Trust:
 
     quality: ReferenceQuality = field(default_factory=lambda: ReferenceQuality(""))
     exact: np.ndarray | None = None
+    drawn: drawn_outputs.Draws = ()  # of what chance decides, flat
 
     def widen(self, allowed: Allowed, reference: np.ndarray) -> Allowed:
         """The difference allowed, an element each, with the reference's own noise beside the tolerance."""
@@ -69,34 +69,38 @@ def trust_of(set_name: str, cell: Cell) -> Mapping[str, Trust]:
     given = next((s for s in cell.sets if s.name == set_name), None)
     if given is None:
         return {}
-    exact = tensor_io.load_exact(given)
-    return {q.output: Trust(q, exact.get(q.output)) for q in given.quality}
+    exact, drawn = tensor_io.load_exact(given), drawn_outputs.load_draws(given)
+    return {
+        q.output: Trust(q, exact.get(q.output), drawn.get(q.output, ())) for q in given.quality
+    }
 
 
-def hold_range(
-    set_name: str, name: str, got: np.ndarray | None, reference: np.ndarray, trust: Trust
+def hold_draws(
+    set_name: str,
+    name: str,
+    got: Sequence[np.ndarray],
+    reference: np.ndarray,
+    trust: Trust,
+    allowed: drawn_outputs.Allowed,
+    problem: str = "",
 ) -> Compared:
-    """Hold an output that chance decides against the shape, type and range of the values it took."""
+    """Hold draws of an output that chance decides against the reference's, unless `problem` says enough.
+
+    Without draws (a study that had no time, or of an earlier version) the two or three runs of the study
+    stand for them, by their range alone.
+    """
     quality = trust.quality
-    problem, outside = "", 0
-    if got is None:
-        problem = "no such output"
-    elif got.ndim != reference.ndim or (got.shape != reference.shape and not quality.shape_varies):
-        problem = f"shape {list(got.shape)}, expected {list(reference.shape)}"
-    elif got.dtype.kind != reference.dtype.kind:
-        problem = f"type {got.dtype}, expected {reference.dtype}"
-    elif quality.low is not None and quality.high is not None:
-        values = tensor_io.decode(got).astype(np.float64)
-        room = RANGE_MARGIN * (quality.high - quality.low)
-        inside = (values >= quality.low - room) & (values <= quality.high + room)
-        outside = int((~inside).sum())
-        if outside:
-            span = f"{quality.low:.3g} … {quality.high:.3g}"
-            problem = (
-                f"{outside} of {got.size} elements are far outside {span}, the range of its values"
-            )
-    total = reference.size if got is None else got.size
-    return Compared(set_name, name, problem, total if problem and not outside else outside, total,
+    total = got[0].size if got else reference.size
+    if problem:
+        return Compared(set_name, name, problem, total, total, reproducible=False)
+    flat = [drawn_outputs.flatten(g) for g in got]
+    known = trust.drawn or [drawn_outputs.flatten(reference)]
+    if not trust.drawn and quality.low is not None and quality.high is not None:
+        known = [*known, np.array([quality.low, quality.high])]
+    fault = drawn_outputs.find_fault(known, flat, allowed)
+    if fault is None:
+        return Compared(set_name, name, "", 0, total, reproducible=False)
+    return Compared(set_name, name, fault.problem, min(fault.elements, total), total,
                     reproducible=False)  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Outputs held against references, as facts: what differs, by how much, and where it is worst."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -10,7 +10,7 @@ from perf.measure import flat_values, tensor_io
 from perf.schema.cell import Cell, Comparison, Precision, Tolerance
 from perf.schema.journal import Compared
 from perf.worker import row_matching
-from perf.worker.reference_trust import NO_TRUST, Trust, hold_range, trust_of
+from perf.worker.reference_trust import NO_TRUST, Trust, hold_draws, trust_of
 
 
 class _Distances(TypedDict, total=False):
@@ -31,17 +31,23 @@ class _Pair:
 
 
 def compare_set(
-    set_name: str, got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], cell: Cell
+    set_name: str,
+    got: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    cell: Cell,
+    again: Sequence[Mapping[str, np.ndarray]] = (),
 ) -> tuple[Compared, ...]:
     """Hold every stored output of one set against what a cell's target gave.
 
     With Comparison.UNORDERED, rows that belong together are first put into the reference's order (rows.py).
     A target of reduced precision may give another float type than the reference; its values are compared.
+    Of what chance decides, `again` are more of the target's runs on the same inputs.
     """
     any_float = cell.target.precision is not Precision.FP32
     tolerance, trust = cell.tolerance, trust_of(set_name, cell)
     by_chance = [n for n in expected if n in trust and not trust[n].quality.reproducible]
-    drawn = tuple(hold_range(set_name, n, got.get(n), expected[n], trust[n]) for n in by_chance)
+    runs = (got, *again)
+    drawn = tuple(_hold_draws(set_name, n, runs, expected[n], trust[n], cell) for n in by_chance)
     expected = {n: r for n, r in expected.items() if n not in by_chance}
     problems = {n: _problem(got.get(n), r, any_float) for n, r in expected.items()}
     pairs = {
@@ -64,6 +70,26 @@ def compare_set(
     ]
     told = [_name_swap(c, pairs, tolerance) for c in told]
     return (*told, *drawn, *_too_long(set_name, got, expected))
+
+
+def _hold_draws(
+    set_name: str,
+    name: str,
+    runs: Sequence[Mapping[str, np.ndarray]],
+    reference: np.ndarray,
+    trust: Trust,
+    cell: Cell,
+) -> Compared:
+    any_float = cell.target.precision is not Precision.FP32
+    problem = _problem(runs[0].get(name), reference, any_float, trust.quality.shape_varies)
+    draws = [got[name] for got in runs if name in got]
+    onnx_type, kind = tensor_io.onnx_type_of(reference), tensor_io.decode(reference).dtype.kind
+
+    def allow(values: np.ndarray) -> np.ndarray | float:
+        exact = kind in "iub" and cell.tolerance.atol_scaled
+        return 0.0 if exact else allowed_difference(values, onnx_type, cell.tolerance)
+
+    return hold_draws(set_name, name, draws, reference, trust, allow, problem)
 
 
 def _name_swap(told: Compared, pairs: Mapping[str, _Pair], tolerance: Tolerance) -> Compared:
@@ -108,11 +134,13 @@ def compare_output(
     return _facts(set_name, output_name, pair, tolerance)
 
 
-def _problem(got: np.ndarray | None, reference: np.ndarray, any_float: bool) -> str:
+def _problem(
+    got: np.ndarray | None, reference: np.ndarray, any_float: bool, any_shape: bool = False
+) -> str:
     """Why two tensors cannot be compared element by element; "" where they can."""
     if got is None:
         return "no such output"
-    if got.shape != reference.shape:
+    if got.shape != reference.shape and not (any_shape and got.ndim == reference.ndim):
         return f"shape {list(got.shape)}, expected {list(reference.shape)}"
     given, wanted = tensor_io.onnx_type_of(got), tensor_io.onnx_type_of(reference)
     floats = given in tensor_io.MANTISSA_BITS and wanted in tensor_io.MANTISSA_BITS

@@ -22,6 +22,7 @@ from perf.results.host_records import host_name
 from perf.results.launch_folder import LaunchFolder
 from perf.results.run_folder import RunFolder
 from perf.schema import fold, journal
+from perf.schema.cell import Cell
 from perf.schema.journal import Note, Stage
 from perf.schema.record import Ending, EnvironmentFailed, KilledFor, Launch, LaunchKind, Raised
 from perf.schema.untrusted_file import file_version
@@ -88,7 +89,7 @@ class ProcessLauncher:
         self._host = host
         self._flying: dict[int, _InFlight] = {}
         self._order = 0
-        self._jobs: dict[Path, tuple[int, ...]] = {}
+        self._jobs: dict[Path, tuple[tuple[int, ...], Cell | None]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -122,9 +123,13 @@ class ProcessLauncher:
         return None
 
     def _write_job(self, request: LaunchRequest) -> None:
-        """What a launch is given to do is as this run wrote it, whatever a worker did to it since."""
-        if file_version(request.job) != self._jobs.get(request.job):
-            self._jobs[request.job] = write_job(self._run.root, request)
+        """What a launch is given to do is as this run has it, whatever a worker did to the file since.
+
+        A cell may have learnt what its references are worth since its first launch.
+        """
+        known = self._jobs.get(request.job)
+        if known is None or known[0] != file_version(request.job) or known[1] is not request.cell:
+            self._jobs[request.job] = write_job(self._run.root, request), request.cell
 
     def continue_after(self, launches: Iterable[Launch]) -> None:
         """Number launches on after those of an earlier part of this run."""

@@ -17,9 +17,18 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from perf.conversion import artifact, bfloat16, cpu_reference, data_sets
-from perf.conversion.artifact import Check, ConversionError, ConversionRequest, Converter, Report
+from perf.conversion.artifact import (
+    Check,
+    ConversionError,
+    ConversionRequest,
+    Converter,
+    Report,
+    request_key,
+)
 from perf.conversion.convert import StoredArtefact, convert, get_or_make, stored_precisions
 from perf.conversion.errors import BadModel, UserError
+from tests import models
+from tests.asking import ROOT
 from tests.setup_models.tiny import mlp, model_of, save, tree
 
 Types = dict[str, int]
@@ -346,12 +355,58 @@ def test_widening_keeps_what_is_not_finite() -> None:
     np.testing.assert_array_equal(widened, np.array([np.nan, np.inf, -np.inf, np.inf, 1.5]))
 
 
-def test_a_model_of_custom_ops_is_not_converted_by_guess(source: Path, tmp_path: Path) -> None:
-    request = ConversionRequest(custom_ops=True)
+def with_custom_op(folder: Path) -> tuple[Path, Path]:
+    """relu(Shift(x @ W)) @ V, and the library whose Shift adds 1."""
+    weights = {"W": models.noise(1, (8, 8)), "V": models.noise(2, (8, 4))}
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["h"]),
+        helper.make_node("Shift", ["h"], ["s"], domain="acme.ops"),
+        helper.make_node("Relu", ["s"], ["r"]),
+        helper.make_node("MatMul", ["r", "V"], ["y"]),
+    ]
+    model = model_of(nodes, weights, (2, 8), (2, 4))
+    model.opset_import.append(helper.make_opsetid("acme.ops", 1))
+    library = folder / "shift.so"
+    source = ROOT / "tests" / "fakes" / "custom_op.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return save(model, folder / "net.onnx"), library
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_model_of_custom_ops_is_converted_around_them_and_checked_with_their_library(
+    precision: artifact.Precision, tmp_path: Path
+) -> None:
+    source, library = with_custom_op(tmp_path)
+    request = ConversionRequest(precision, custom_ops=(str(library),))
+    report = convert(source, tmp_path / "half" / "net.onnx", request)
+    assert "custom ops kept fp32: Shift" in report.notes
+    assert report.check.relative_difference is not None
+    assert 0 < report.check.relative_difference < 0.02
+    model = onnx.load(tmp_path / "half" / "net.onnx")
+    types = {t.data_type for t in model.graph.initializer}
+    assert types == {TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16}
+    if precision == "fp16":
+        assert all(
+            run.note for run in report.check.arithmetics
+        )  # what no evaluator of ours can run
+    assert [p.name for p in (tmp_path / "half").iterdir()] == ["net.onnx"]
+
+
+def test_a_key_changes_with_the_library_of_custom_ops_and_int8_says_why_it_takes_none(
+    source: Path, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one.so", tmp_path / "other.so"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    requests = [
+        ConversionRequest(),
+        *(ConversionRequest(custom_ops=(str(p),)) for p in (one, other)),
+    ]
+    assert len({request_key("a", r) for r in requests}) == 3
     with pytest.raises(
-        ConversionError, match="form of its custom ops: give the model's own as model_path"
+        ConversionError, match="calibrates in sessions that take no custom-op library"
     ):
-        convert(source, tmp_path / "half.onnx", request)
+        convert(source, tmp_path / "q.onnx", ConversionRequest("int8", custom_ops=(str(one),)))
 
 
 def test_external_data_that_are_links_of_a_hubs_cache_are_converted(

@@ -62,7 +62,11 @@ def test_shapes_are_what_is_declared_and_given(
         ([IMAGE], {"image": (1, 3, 32)}, r"is \[batch,3,height,width\] in the model, and 1x3x32"),
         ([IMAGE], {"image": (1, 4, 32, 32)}, "and 1x4x32x32 is asked for"),
         ([IMAGE], {"imgae": (1, 3, 8, 8)}, r"no input is called 'imgae'; .*'image'"),
-        ([Value("xs", FLOAT, None, "sequence")], {}, "is a sequence: random data cannot be drawn"),
+        (
+            [Value("xs", FLOAT, None, "sequence")],
+            {},
+            "need sizes: xs of any rank; for example --shape xs=1x",
+        ),
         ([Value("x", TensorProto.FLOAT6E2M3, (1,))], {}, "is a float6e2m3: random data cannot"),
     ],
 )

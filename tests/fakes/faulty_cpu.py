@@ -1,6 +1,6 @@
 """The CPU EP with a fault put on its outputs, chosen by a cell's options: what a wrong EP looks like."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 
 from perf.backends import TargetSpec, Tensors, cpu
 from perf.backends._ort.session import OrtSession, SessionSpec
+from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
 
 
@@ -35,7 +36,17 @@ def spoil(fault: str, outputs: Tensors, feed: Tensors) -> Tensors:
 
 
 class _Faulty(OrtSession):
-    """Wrong in `infer`, which is what a check looks at; under -g `right_at` it is right."""
+    """Wrong in `infer`, which a check looks at, and with `timed` when timed; under -g `right_at` it is right."""
+
+    def time(self, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
+        """Samples of the CPU EP, and its outputs, with `timed` spoilt."""
+        runs, fault = super().time(feeds, cell), self._cell.options.get("fault", "")
+        if "timed" not in self._cell.options:
+            return runs
+        last = feeds[(len(runs.timed.samples_ns) - 1) % len(feeds)]
+        return replace(
+            runs, first=spoil(fault, runs.first, feeds[0]), last=spoil(fault, runs.last, last)
+        )
 
     def infer(self, feed: Tensors) -> Tensors:
         """The CPU EP's outputs, spoilt."""

@@ -237,6 +237,16 @@ def test_the_opinion_of_two_of_three_counts(
     assert instead is alone
 
 
+def test_outputs_of_a_type_that_numpy_lacks_are_reproducible(tmp_path: Path) -> None:
+    for kind in (TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT16):
+        model = model_of([helper.make_node("Cast", ["x"], ["y"], to=kind)], opset=19)
+        model.graph.output[0].type.tensor_type.elem_type = kind
+        name = f"cast_{kind}"
+        source = save(model, tmp_path / f"{name}.onnx")
+        report = add.add_model(source, tmp_path / "models", name, SetOptions())
+        assert report.notes[0].startswith("cross-checked by onnx.reference: relative difference")
+
+
 def test_a_model_past_two_gib_is_added_with_its_external_data(tmp_path: Path) -> None:
     """Its external data is mostly a hole: large to every reader, small on the disk."""
     size_bytes, values = (2 << 30) + 4096, np.arange(8, dtype=np.float32)

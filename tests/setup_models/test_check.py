@@ -116,3 +116,30 @@ def test_outputs_under_names_that_the_model_lacks_are_told(models: Path, checked
     assert status == 0
     said = "output 'y' is stored as 'renamed', paired by position"
     assert note == f"mine: test_data_set_0: {said}"
+
+
+def test_a_model_of_which_some_outputs_are_stored_is_told_with_how_many_and_what_holds_the_others(
+    tmp_path: Path, checked: Any
+) -> None:
+    folder = pair_folder(tmp_path / "pair")
+    status, (_, row, note) = checked(folder)
+    assert (status, row.split()[-1]) == (0, "ok")
+    stored = "pair: test_data_set_0: 1 of 2 outputs stored"
+    assert note == f"{stored}; a run compares z with the unoptimised CPU EP's"
+    (folder / "test_data_set_0" / "output_0.pb").unlink()
+    _, (_, _, note) = checked(folder)
+    assert note.endswith(
+        "0 of 2 outputs stored; a run compares y, z with the unoptimised CPU EP's"
+    )
+
+
+def pair_folder(folder: Path) -> Path:
+    """A model of two outputs, y and z, of which y is stored."""
+    model_folder(folder)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(onnx.helper.make_node("Neg", ["y"], ["z"]))
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["batch", 4])
+    )
+    onnx.save(model, folder / "model.onnx")
+    return folder

@@ -186,11 +186,20 @@ def test_a_wrong_entry_names_the_model_and_the_key(
     assert record.outcome == Passed()
 
 
-def test_two_models_of_one_name_are_refused(home: Path) -> None:
-    entry = {"model_name": "relu", "working_directory": "models/relu", "model_path": "model.onnx",
+def test_two_rows_of_one_name_harm_no_other_model(home: Path) -> None:
+    entry = {"model_name": "twin", "working_directory": "models/relu", "model_path": "model.onnx",
              "test_data_path": "."}  # fmt: skip
-    (home / "list.json").write_text(json.dumps([entry, entry]), encoding="utf-8")
-    refused(home, "-m", "list.json", says="two models are named 'relu'; names must differ")
+    rows = [entry, entry, entry | {"model_name": "relu"}, entry | {"model_name": "twin_row_1"}]
+    (home / "list.json").write_text(json.dumps(rows), encoding="utf-8")
+    said = ask(home, "-m", "list.json", *QUICK, "-r", "validate", "-e", "cpu")
+    outcomes = {r.cell.model.name: r.outcome for r in said.records.values()}
+    assert {n: isinstance(o, Passed) for n, o in outcomes.items()} == {
+        "twin": False,
+        "twin_row_1_": False,
+        "relu": True,
+        "twin_row_1": True,
+    }
+    assert "list.json: 2 rows are named 'twin'; names must differ" in said.out
 
 
 def test_a_folder_without_models_says_what_was_expected(home: Path) -> None:

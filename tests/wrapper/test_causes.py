@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
@@ -29,7 +30,8 @@ targets = ["FaultyExecutionProvider"]
 """
 FAULTS = {
     "zeroed": "fault=zeroed", "up": "fault=scaled_1.05", "down": "fault=scaled_0.95", "swapped": "fault=swapped",
-    "fed": "fault=fed", "optimised": "fault=shifted_1,right_at=basic",
+    "shifted": "fault=shifted_1", "more": "fault=scaled_1.5", "less": "fault=scaled_0.5",
+    "fed": "fault=fed", "timed": "fault=fed,timed=1", "optimised": "fault=shifted_1,right_at=basic",
 }  # fmt: skip
 
 
@@ -89,6 +91,15 @@ def test_a_right_ep_passes_where_the_reference_alone_is_off_and_wrong_ones_still
         wrong = fault(said, "shaky", name)
         assert cause_of(cause(wrong)) == "the EP"
         assert "fp64 makes the target the outlier" in cause(wrong)
+
+
+def test_a_right_ep_is_timed_where_the_reference_alone_is_off(home: Path) -> None:
+    offset(home / "models" / "shaky", 40_000)
+    said = run(home, "timed", more=("-r", "both", "-t", "3", "--launches", "2"))
+    right = fault(said, "shaky", "timed")
+    assert right.outcome == Passed()
+    assert {c.timed_run for x in right.launches for c in x.compared} == {"", "first", "last"}
+    assert said.cells[right.cell.id]["p50_ms"] > 0
 
 
 def test_an_ill_conditioned_model_stays_mismatched_and_says_which_side_is_off(home: Path) -> None:
@@ -246,3 +257,55 @@ def test_a_wrong_ep_is_blamed_where_inputs_are_of_a_type_that_numpy_lacks(
     (home / "small.onnx").write_bytes(model)
     said = run(home, "down", input_data="random", more=("-m", "small.onnx"))
     assert cause(fault(said, "small", "down")).startswith("the EP: ")
+
+
+def in_ort_format(model: Path) -> None:
+    """The model of a folder in ONNX Runtime's own format, in place of its ONNX."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(model.with_suffix(".ort"))
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    ort.InferenceSession(str(model), options)
+    model.unlink()
+
+
+def test_a_model_in_onnxruntimes_own_format_is_studied_and_what_was_not_tried_is_said(
+    home: Path,
+) -> None:
+    random_model(home / "models" / "vae", {}, stored=False)
+    models.linear(home / "models" / "line")
+    for name in ("vae", "line"):
+        in_ort_format(home / "models" / name / "model.onnx")
+    said = run(home, "up", targets="faulty cpu")
+    row = said.cells["vae::CPUExecutionProvider"]
+    assert (row["status"], row["not_reproducible"]) == ("Pass", ["y"])
+    (mark,) = (m for m in row["marks"] if "not reproducible" in m)
+    assert mark.startswith("y not reproducible (ops that an .ort file does not tell)")
+    told = "no fp64 result (none: an .ort file holds no ONNX to compute in fp64)"
+    assert told in cause(fault(said, "line", "up"))
+
+
+def drawing(op: str, **attributes: float) -> Callable[[Path], Path]:
+    """y, 4 x 64 values that one op draws."""
+
+    def write(path: Path) -> Path:
+        nodes = [helper.make_node(op, ["x"], ["y"], **attributes)]
+        feeds: list[tuple[models.Tensors, models.Tensors]] = [
+            ({"x": np.full((4, 64), 0.5, np.float32)}, {}) for _ in range(2)
+        ]
+        return models.write(path, nodes, {"x": (4, 64)}, {"y": (4, 64)}, feeds)
+
+    return write
+
+
+def test_what_an_ep_draws_otherwise_than_the_reference_does_not_pass(home: Path) -> None:
+    drawing("Bernoulli")(home / "models" / "coin")
+    drawing("RandomNormalLike", mean=1.0)(home / "models" / "normal")
+    faults = ("shifted", "more")
+    said = run(home, *faults, targets="faulty cpu")
+    for name in ("coin", "normal"):
+        row = said.cells[f"{name}::CPUExecutionProvider"]
+        assert (row["status"], row["not_reproducible"]) == ("Pass", ["y"])
+        for one in faults:
+            record = fault(said, name, one)
+            assert cause_of(cause(record)) == "chance", (name, one)

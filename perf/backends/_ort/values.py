@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 def values_of_feed(feed: Mapping[str, Any]) -> dict[str, Any]:
-    """OrtValues of a feed; an absent optional (None) is left out. Raises Unsupported for a sequence."""
+    """OrtValues of a feed without absent optionals (None); raises Unsupported for a sequence or map."""
     for name, given in feed.items():
-        if isinstance(given, list):
-            raise Unsupported(f"input {name!r} is a sequence in a model of types that numpy lacks")
+        if isinstance(given, list | dict):
+            kind = "sequence" if isinstance(given, list) else "map"
+            raise Unsupported(f"input {name!r} is a {kind} in a model of types that numpy lacks")
     return {n: to_ort_value(a) for n, a in feed.items() if a is not None}
 
 
@@ -31,7 +32,7 @@ def to_device_value(name: str, array: Any, device: str, number: int) -> Any:
 
     from perf.measure import tensor_io
 
-    if array is None or isinstance(array, list):
+    if array is None or isinstance(array, list | dict):
         raise Unsupported(f"input {name!r} is no tensor and cannot be bound: use -b off")
     if device == "cpu":
         return to_ort_value(array)
