@@ -66,7 +66,9 @@ def format_failure(record: Record, rerun_command: str, gdb_command: str = "") ->
     if outcomes.status(record.outcome) != outcomes.FAIL:
         return [head]
     last = [lead_with_reason(t)[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
-    tail = printable(" | ".join(last)) or "(its log holds no line of the engine's own)"
+    new = [t for t in last if t != outcomes.reason(record.outcome)[:LONGEST]]
+    none = "" if last else "(its log holds no line of the engine's own)"
+    tail = printable(" | ".join(new)) or none
     cause = record.outcome.cause if isinstance(record.outcome, Mismatched) else ""
     stack = " < ".join(describe_frame(f) for f in record.native_stack[:TOP_FRAMES])
     native = f"native stack: {printable(stack)}" if stack else ""
