@@ -102,9 +102,25 @@ def test_the_list_names_targets_and_what_would_fix_those_that_cannot_run(
     assert lines[0] == "GPUs: none seen by NVML"
     told = {x.split()[0]: x for x in lines if "cannot run" in x or "runs here" in x}
     assert "runs here" in told["CPUExecutionProvider"]
-    assert "no device: NVML sees no NVIDIA GPU here" in told["CUDAExecutionProvider_fp16"]
+    assert "no device: NVML sees no NVIDIA GPU here" in told["CUDAExecutionProvider"]
     assert "an environment with onnxruntime-openvino" in told["OpenVINOExecutionProvider"]
     assert not (shared_home / "list").exists()
+
+
+def test_the_list_tells_a_targets_precisions_in_one_entry_unless_each_is_asked_for(
+    shared_home: Path,
+) -> None:
+    short = ask(shared_home, "--list", out="list").out.splitlines()
+    whole = ask(shared_home, "--list", "-v", out="list").out.splitlines()
+    at = next(i for i, x in enumerate(short) if x.startswith("torch_compile "))
+    assert short[at + 1].strip() == (
+        "also _tf32 _fp16 _bf16 _fp32+fp16 _fp32+bf16; environment current"
+    )
+    assert len(short) < 50 < 2 * len(short) < len(whole)
+    assert not any(x.startswith("torch_compile_bf16 ") for x in short)
+    assert any(x.startswith("torch_compile_bf16 ") for x in whole)
+    at = next(i for i, x in enumerate(short) if x.startswith("CUDAExecutionProvider "))
+    assert "also _fp16; aliases: cuda ORT-CUDAFp32 cuda:fp16 ORT-CUDAFp16" in short[at + 1]
 
 
 def test_the_list_works_before_anything_is_installed(shared_home: Path) -> None:
