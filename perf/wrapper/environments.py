@@ -22,6 +22,7 @@ from perf.planning.targets import (
     probed_environment,
     reads_form,
 )
+from perf.report.terminal import wrap_lines
 from perf.request.environments import (
     STAMP,
     EnvironmentsError,
@@ -42,6 +43,7 @@ from perf.wrapper.prober import Probe, run_probes
 from perf.wrapper.spawn import die_with_the_wrapper
 
 BUILD_TIMEOUT_S = 3600.0  # for which one build waits for another's end
+MOST_TOLD = 2000  # characters of why a build failed
 PYTHON_S = 20.0  # for an interpreter to tell its version, from a cold disk too
 _TELL_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 NOT_ASKED_FOR = "not looked into: none of its targets was asked for"
@@ -148,11 +150,11 @@ def _shown(argv: Sequence[str], say: Callable[[str], None]) -> str:
         for line in process.stdout or ():
             lines.append(line.rstrip())
             if line.startswith(("Collecting", "Downloading", "Installing", "  Downloading")):
-                say(line.strip()[:100])
+                say("\n".join(wrap_lines([line.strip()], sys.stderr)))
     if process.returncode == 0:
         return ""
     errors = [x for x in lines if "error" in x.lower()] or lines or ["no output"]
-    return errors[-1][:300]
+    return errors[-1][:MOST_TOLD]
 
 
 def offer_targets(

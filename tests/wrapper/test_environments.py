@@ -245,6 +245,16 @@ def test_an_environment_without_onnxruntime_serves_what_needs_none(home: Path) -
     assert "choose another, or have one built: --env alone='onnxruntime==VERSION'" in cpu
 
 
+def test_what_pip_says_while_an_environment_is_built_is_told_whole(home: Path) -> None:
+    names = [f"engine_of_a_vendor_with_a_long_name_{n}" for n in range(4)]
+    wheels = [make_wheel(home, name, "1.0", {f"{name}.py": ""}).name for name in names]
+    offline = {"PIP_NO_INDEX": "1", "EP_PERF_ENVS": str(home / "envs")}
+    given = ("--env", f"mine={' '.join(wheels)}", "-e", "cpu@mine", "--models", "relu")
+    said = ask(home, *QUICK, *given, env=offline)
+    (line,) = (x for x in said.err.splitlines() if x.startswith("Installing collected packages: "))
+    assert line.partition(": ")[2].replace("-", "_").split(", ") == names
+
+
 def test_an_environment_is_built_from_a_wheel_that_a_flag_names(home: Path) -> None:
     """The wheel is no engine: it is built, probed, and its targets are told why they cannot run."""
     wheel = make_wheel(

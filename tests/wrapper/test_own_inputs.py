@@ -68,7 +68,9 @@ def test_own_data_that_are_not_there_end_in_one_line(home: Path, given: str, say
     assert f"--inputs {given}: {says}; numpy.savez(FILE, x=x) writes one" in one_line(said)
 
 
-def test_fewer_timed_runs_than_sets_are_told_with_the_sets_that_have_no_latency(home: Path) -> None:
+def test_fewer_timed_runs_than_sets_are_told_with_the_sets_that_have_no_latency(
+    home: Path,
+) -> None:
     (home / "mine").mkdir()
     for number in range(3):
         np.savez(home / "mine" / f"{number}.npz", x=f32(np.full((2, 8), number)))
