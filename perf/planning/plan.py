@@ -175,6 +175,7 @@ def _refuse_unused_flags(offers: Sequence[Offer], options: Options) -> None:
         name: any(name in (b.options_flag, b.fallback_options_flag) for b in backends)
         for name in ("trt_ep_options", "cuda_ep_options")
     }
+    taken["session_config"] = any(b.provider or b.serves_plugins for b in backends)
     taken["trt_profile"] = any(b.takes_profiles for b in backends)
     for name in (n for n, is_taken in taken.items() if getattr(options, n) and not is_taken):
         named = ", ".join(o.label for o in offers)

@@ -141,6 +141,9 @@ def home_with_junk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--cuda_ep_options", "a=b"], "--cuda_ep_options: no target of this run takes any"),
         (["--trt_profile", "x=1x8:2x8:4x8"], "--trt_profile: no target of this run takes any"),
         (["--builds", "3"], "--builds 3: no target of this run builds an engine"),
+        (["--session_config", "session.disable_prepackin=1"],
+         "--session_config session.disable_prepackin: no library of CPUExecutionProvider holds such a name; "
+         "nearest is session.disable_prepacking"),
         (["--max_minutes", "5"], "--max_minutes 5: it ends a run of --ab alone"),
         (["--shard_costs", "latest"], "--shard_costs latest: it balances shards, and no --shard"),
         (["--cpu_affinity", "a"], "--cpu_affinity a: 'a' is no whole number"),
@@ -155,6 +158,19 @@ def test_a_flag_that_only_some_target_would_read_is_held_to_its_meaning_whatever
 ) -> None:
     refused(home_with_junk, "-e", "cpu", "-i", "random", *words, says=says)
     assert not (home_with_junk / "nowhere").exists()
+
+
+def test_a_session_entry_that_the_engine_cannot_judge_is_said_not_to_be_checked(
+    home: Path,
+) -> None:
+    given = ("-e", "cpu", "-r", "validate", "--models", "relu", *QUICK)
+    said = ask(home, *given, "--session_config", "session.of_mine=1")
+    assert said.status == 0, said.err
+    assert "--session_config session.of_mine: not checked: the engine takes any name" in said.err
+    assert (
+        "not checked"
+        not in ask(home, *given, "--session_config", "session.disable_prepacking=1").err
+    )
 
 
 @pytest.mark.parametrize("words", [["--keep_cache", "file"], ["--export", "junit=empty"]])
