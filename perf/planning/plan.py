@@ -170,6 +170,18 @@ def _cores_by_gpu(boards: Sequence[Gpu], options: Options) -> Mapping[str, tuple
 
 def _refuse_unused_flags(offers: Sequence[Offer], options: Options) -> None:
     """Raise BadRequestError for a flag of which no target of this run would take notice."""
+    for given in options.ep_options:
+        if not any(_applies_to(given, o) for o in offers):
+            named = ", ".join(o.label for o in offers)
+            raise BadRequestError(
+                f"--ep_options {given.target}: no target of this run is meant; they are {named}"
+            )
+    if options.cuda_graph != "off" and not any(o.backend.cuda_graphs for o in offers):
+        named = ", ".join(o.label for o in offers)
+        raise BadRequestError(
+            f"--cuda_graph {options.cuda_graph}: no target of this run captures CUDA graphs ({named}); "
+            "the CUDA EP does: -e cuda"
+        )
     backends = [o.backend for o in offers]
     taken = {
         name: any(name in (b.options_flag, b.fallback_options_flag) for b in backends)
@@ -191,23 +203,12 @@ def _refuse_contradictions(
     offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]
 ) -> None:
     """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
-    for given in options.ep_options:
-        if not any(_applies_to(given, o) for o in offers):
-            named = ", ".join(o.label for o in offers)
-            raise BadRequestError(
-                f"--ep_options {given.target}: no target of this run is meant; they are {named}"
-            )
-    if options.cuda_graph != "off" and not any(o.backend.cuda_graphs for o in offers):
-        named = ", ".join(o.label for o in offers)
-        raise BadRequestError(
-            f"--cuda_graph {options.cuda_graph}: no target of this run captures CUDA graphs ({named}); "
-            "the CUDA EP does: -e cuda"
-        )
     try:
         shape_profiles.profile_options(options.trt_profile)
     except ValueError as e:
         raise BadRequestError(str(e)) from e
-    _refuse_unused_flags(offers, options)
+    if not options.rerun:  # one cell of a run may leave out those targets that others were for
+        _refuse_unused_flags(offers, options)
     if options.canary and len(boards) > 1:
         raise BadRequestError(
             f"--canary watches one device, and --devices {options.devices} names {len(boards)}"

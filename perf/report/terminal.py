@@ -17,7 +17,7 @@ from perf.results.latency import published_launches
 from perf.results.shapes import split_by_shapes
 from perf.schema import outcomes
 from perf.schema.engine_message import lead_with_reason
-from perf.schema.record import Mismatched, Outcome, Record, Skipped
+from perf.schema.record import FellBack, Mismatched, Outcome, Record, Skipped
 from perf.stats.summary import PairedGain
 
 USUAL_WIDTH = 80  # where no terminal tells its own
@@ -67,7 +67,11 @@ def format_failure(record: Record, rerun_command: str, gdb_command: str = "") ->
         return [head]
     last = [lead_with_reason(t)[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
     new = [t for t in last if t != outcomes.reason(record.outcome)[:LONGEST]]
-    none = "" if last else "(its log holds no line of the engine's own)"
+    none = (
+        ""
+        if last or isinstance(record.outcome, Mismatched | FellBack)
+        else "(its log holds no line of the engine's own)"
+    )
     tail = printable(" | ".join(new)) or none
     cause = record.outcome.cause if isinstance(record.outcome, Mismatched) else ""
     stack = " < ".join(describe_frame(f) for f in record.native_stack[:TOP_FRAMES])

@@ -15,7 +15,10 @@ HELD = b"\x7fELF\0session.disable_prepacking\0noise\0num_threads\0fast_modefast_
         ("num_threads", {}),
         ("num_thread", {"num_thread": "num_threads"}),
         ("session.disable_prepackin", {"session.disable_prepackin": "session.disable_prepacking"}),
-        ("sesion.disable_prepacking", {"sesion.disable_prepacking": "session.disable_prepacking"}),
+        (
+            "session.disable_prepakcing",
+            {"session.disable_prepakcing": "session.disable_prepacking"},
+        ),
         ("fast_mode", {}),  # run together with the next, as Rust keeps its strings
         (
             "session.load_model_format",
