@@ -45,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         folders = args.runs or [_launch_cells(args)]
         profile = calibrate_machine([read_run(f) for f in folders])
     except (UnreadableError, BadRequestError) as e:
-        print(f"cannot calibrate: {e}", file=sys.stderr)
+        print(f"error: {e}", file=sys.stderr)
         return 2
     if nonsense := find_nonsense(profile):
-        print(f"cannot calibrate: {nonsense}", file=sys.stderr)
+        print(f"error: {nonsense}", file=sys.stderr)
         return 2
     path = noise.write_profile(profile)
     print("\n".join(describe_profile(profile)))

@@ -100,11 +100,11 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
     except OSError as e:
         return _refuse(f"{e.filename or 'this machine'}: {e.strerror}")
     except KeyboardInterrupt:
-        print("cannot compare: interrupted", file=sys.stderr)
+        print("error: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    except Exception:
+    except Exception as e:
         traceback.print_exc()
-        print("internal error in the comparison; please report the lines above", file=sys.stderr)
+        print(f"error: internal: {type(e).__name__}: {e}; please report it", file=sys.stderr)
         return BUG
     if found.is_red(fail_on):
         return SOMETHING_WRONG
@@ -131,7 +131,7 @@ def compare_at_end(previous: Path, current: Path, known: Path | None, fail_on: F
 
 
 def _refuse(line: str) -> int:
-    print(f"cannot compare: {line}", file=sys.stderr)
+    print(f"error: {line}", file=sys.stderr)
     return CANNOT_SERVE
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from comparison import rerun
+from comparison import report, rerun
 from comparison.cell_summary import Metric
 from comparison.judge import Criteria, judge_cells
 from comparison.match import ACROSS, CellPair, Matched, match_cells
@@ -112,7 +112,7 @@ def settle_suspect(line: Line, answer: Verdict | None) -> Line:
     """A suspect after its re-run: confirmed, taken back, or still a suspect."""
     if answer is None:
         return line
-    before, now = _format_change(line.verdict), _format_change(answer)
+    before, now = _tell_change(line.metric, line.verdict), _tell_change(line.metric, answer)
     seen = change_of(line.verdict)
     verdict: Verdict
     match answer:
@@ -129,6 +129,6 @@ def settle_suspect(line: Line, answer: Verdict | None) -> Line:
             return replace(line, verdict=verdict, confirmed=f"contradicted: {now}")
 
 
-def _format_change(verdict: Verdict) -> str:
+def _tell_change(metric: Metric, verdict: Verdict) -> str:
     change = change_of(verdict)
-    return f"{100 * (change.ratio - 1):+.1f} %" if change else "unknown"
+    return report.tell_ratio(metric, change.ratio) if change else "unknown"

@@ -169,7 +169,7 @@ def _texts(v: CellVerdict) -> tuple[str, ...]:
     numbers = (f"{c.previous:.4g} {unit}", f"{c.current:.4g} {unit}") if c else ("", "")
     also = dict.fromkeys(x.metric.value for x in v.others)
     more = f" and {len(also)} more" if also else ""
-    change = _format_change(c) if c else ""
+    change = report.tell_change(v.head.metric, c) if c else ""
     return v.word, v.head.metric.value + more, *numbers, change, v.head.name
 
 
@@ -202,7 +202,7 @@ def _is_like(other: Line, head: Line) -> bool:
 
 def _shorten(line: Line) -> str:
     c = change_of(line.verdict)
-    what = _format_change(c) if c else text_of(line.verdict)
+    what = report.tell_change(line.metric, c) if c else text_of(line.verdict)
     return f"{verdict_word(line)} {what}".rstrip()
 
 
@@ -219,11 +219,6 @@ def _name(cells: Sequence[str]) -> str:
     return ", ".join(cells[:NAMED]) + (
         f" and {len(cells) - NAMED} more" if len(cells) > NAMED else ""
     )
-
-
-def _format_change(c: Change) -> str:
-    low, high = (report.format_percent(math.log(v)) for v in (c.low, c.high))
-    return f"{report.format_percent(c.log)} [{low}, {high}]"
 
 
 def _describe_detectable(detectable: float) -> str:

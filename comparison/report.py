@@ -9,6 +9,7 @@ from comparison.noise import MEASURED
 from comparison.verdict import (
     Added,
     Broke,
+    Change,
     Faster,
     Fixed,
     Line,
@@ -22,6 +23,7 @@ from comparison.verdict import (
     text_of,
     verdict_word,
 )
+from perf.report.factors import tell_factor, tell_interval
 from perf.results.columns import Value
 
 HEADER = (
@@ -80,8 +82,9 @@ def describe_common_shift(lines: Sequence[Line]) -> str:
     if abs(middle) < math.log(1.02) or low * high <= 0:
         return ""
     return (
-        f"Nine of ten of the {len(logs)} latencies moved the same way, by {format_percent(middle)} "
-        "in the middle: that looks like the machine rather than the cells."
+        f"Nine of ten of the {len(logs)} latencies moved the same way, "
+        f"{tell_ratio(Metric.P50, math.exp(middle))} in the middle: that looks like the machine "
+        "rather than the cells."
     )
 
 
@@ -113,9 +116,16 @@ def find_unit(line: Line) -> str:
     return MEASURED[line.metric].unit if line.metric in MEASURED else ""
 
 
-def format_percent(log_ratio: float) -> str:
-    """A log ratio as +12.3 %."""
-    return f"{100 * math.expm1(log_ratio):+.1f} %"
+def tell_change(metric: Metric, c: Change) -> str:
+    """How much a metric changed, with its 95 % interval: 1.60 × slower [1.47, 1.75]."""
+    return f"{tell_ratio(metric, c.ratio)} {tell_interval(c.low, c.high, c.ratio, fine=True)}"
+
+
+def tell_ratio(metric: Metric, ratio: float) -> str:
+    """Current over previous in words: 1.60 × slower, 2 × larger."""
+    is_memory = metric in (Metric.HOST_MEMORY, Metric.GPU_MEMORY)
+    more, less = ("larger", "smaller") if is_memory else ("slower", "faster")
+    return tell_factor(ratio, more, less, fine=True)
 
 
 def _round_digits(value: float) -> float:

@@ -27,6 +27,7 @@ from perf.results.latency import NS_PER_MS
 from perf.results.shapes import ShapedRecord, split_by_shapes
 from perf.results.tables import TableError, iterate_cells
 from perf.schema import outcomes, record, strict_json
+from perf.schema.engine_message import lead_with_reason
 from perf.schema.journal import RECORDS, Compared, Placement
 from perf.schema.record import Launch, Record, check_launch
 from perf.schema.untrusted_file import read_whole
@@ -171,6 +172,13 @@ def read_cells_table(path: Path) -> RunSummary:
     return RunSummary(next(iter(ids)), tuple(cells), metrics, (NO_SAMPLES,))
 
 
+def _describe_facts(outcome: record.Outcome) -> Iterator[str]:
+    """What tells an outcome from others of its name, an engine's own words with the reason first."""
+    for name, value in vars(outcome).items():
+        if told := lead_with_reason(str(value)) if name in ("message", "where") else str(value):
+            yield told
+
+
 def summarise_record(
     part: ShapedRecord, machine: Mapping[str, str], flagged: tuple[str, ...] = ()
 ) -> CellSummary:
@@ -187,7 +195,7 @@ def summarise_record(
         for x in found.launches
         if x.kind == "measure"
     )
-    detail = ", ".join(str(v) for v in vars(found.outcome).values() if str(v))
+    detail = ", ".join(_describe_facts(found.outcome))
     disturbances, disturbed = _find_disturbances(found)
     return CellSummary(
         id=cell.id, model=cell.model.name, target=cell.target.label, variant=cell.variant, digest=cell.digest,

@@ -68,7 +68,7 @@ def cross_check(
         other = run_session(optimised, feed)
     except Exception as error:  # onnxruntime's exceptions share no public base
         return CrossCheck(
-            f"not cross-checked: the CPU EP fails optimised ({describe_error(error)[:120]})"
+            f"not cross-checked: the CPU EP fails optimised ({describe_error(error, 120)})"
         )
     engines = _distance(other, expected)
     types = {output.name: str(output.type) for output in session.get_outputs()}
@@ -140,7 +140,7 @@ def _ask_reference(
             found = ReferenceEvaluator(model).run(list(types), plain)
         return flat_values.name_outputs(types, found, np.asarray), ""
     except Exception as error:  # an op it lacks, or a bug of its own: no opinion
-        return None, f"cannot run it ({describe_error(error)[:120]})"
+        return None, f"cannot run it ({describe_error(error, 120)})"
 
 
 def _distance(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float:

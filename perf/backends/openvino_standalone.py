@@ -9,6 +9,7 @@ from perf.backends import Backend, ProbeResult, Session, TargetSpec, Tensors, Un
 from perf.backends._tensorrt import onnx_header
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io, Precision
+from perf.schema.engine_message import lead_with_reason
 from perf.schema.journal import Placement, PrecisionEvidence
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _open(cell: Cell, launch_dir: Path) -> Iterator[Session]:
         compiled = core.compile_model(cell.model.path, device, properties | options)
     except RuntimeError as e:
         if _refuses_option(str(e), options):
-            raise Unsupported(" ".join(str(e).split())[-300:]) from e
+            raise Unsupported(lead_with_reason(str(e))) from e
         raise
     yield OpenVinoSession(cell, openvino, compiled)
 

@@ -20,6 +20,7 @@ from perf.planning.plan_identity import describe_whole_plan
 from perf.planning.provider_options import refuse_ignored_options
 from perf.planning.targets import Offer, choose_offers
 from perf.request import options as command_line
+from perf.request.named_paths import refuse_bad_paths
 from perf.request.options import BadRequestError, Options
 from perf.request.programs import command_of, in_process_command
 
@@ -91,6 +92,8 @@ def _check(words: Sequence[str]) -> Options:
     if options.run_id:
         command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
+    command_line.refuse_idle_flags(options)
+    refuse_bad_paths(options)
     return replace(options, launches=1, isolation=ISOLATION)
 
 

@@ -22,6 +22,7 @@ from perf.planning.targets import choose_offers, require_onnx
 from perf.request import options as command_line
 from perf.request.command_parser import CommandParser
 from perf.request.host_paths import map_paths
+from perf.request.named_paths import refuse_bad_paths
 from perf.request.options import BadRequestError, Options
 from perf.wrapper.environments import hold_environments, offer_targets, offers_as_known
 from perf.wrapper.guardian import run_guarded
@@ -85,6 +86,8 @@ def _check(options: Options) -> None:
     if options.run_id and not options.resume:
         command_line.check_run_id(options.run_id, Path(options.perf_result_path).absolute())
     command_line.check_affinity(options)
+    command_line.refuse_idle_flags(options)
+    refuse_bad_paths(options)
     _check_debugger(options)
     prefix = shlex.split(options.exec_prefix)
     if prefix and shutil.which(prefix[0]) is None:

@@ -82,7 +82,7 @@ def _describe(record: Record) -> str:
         case Mismatched(detail=detail, cause=cause):
             return f"{head}  {detail}\n{cause}"
         case other:
-            return f"{head}  {outcomes.detail(other)}".rstrip()
+            return f"{head}  {outcomes.reason(other)}".rstrip()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ _WIDTH = len("NvTensorRTRTXExecutionProvider_fp16")
 
 
 def show_targets(known: Iterable[Sequence[Offer]], gpus: Sequence[Gpu], options: Options) -> int:
-    """--list: each target, whether it can run here, and what would fix it: a line when known, or JSON."""
+    """--list: each target, whether it can run here, and what would fix it, when known, or as JSON.
+
+    Precisions of one target that share all of that are one entry; with -v each is its own.
+    """
     if options.json:
         offered = [o for some in known for o in some]
         rows = [
@@ -27,13 +30,29 @@ def show_targets(known: Iterable[Sequence[Offer]], gpus: Sequence[Gpu], options:
         return 0
     seen = ", ".join(f"{g.name} ({g.memory_mib:.0f} MiB)" for g in gpus)
     print(f"GPUs: {seen or 'none seen by NVML'}\n")
-    for o in (o for some in known for o in some):
-        aliases = " ".join(o.target.aliases)
-        state = "runs here" if not o.missing else f"cannot run: {o.missing}"
-        named = f"aliases: {aliases}; " if aliases else ""
-        more = f"{named}environment {o.probed.spec.name}"
-        print(f"{o.label:<{_WIDTH}}  {state}\n{'':<{_WIDTH}}  {more}", flush=True)
+    for some in known:
+        folded: dict[object, list[Offer]] = {}
+        for o in some:
+            alike = (o.target.name, o.probed.spec.name, o.missing, o.first)
+            folded.setdefault(o.label if options.verbose else alike, []).append(o)
+        for offers in folded.values():
+            print(_describe_offers(offers), flush=True)
     return 0
+
+
+def _describe_offers(offers: Sequence[Offer]) -> str:
+    """Two lines on offers that differ in nothing but their precision."""
+    o, *others = offers
+    state = "runs here" if not o.missing else f"cannot run: {o.missing}"
+    variants = " ".join(x.target.label.removeprefix(o.target.name) for x in others)
+    aliases = " ".join(a for x in offers for a in x.target.aliases)
+    parts = (
+        f"also {variants}" if variants else "",
+        f"aliases: {aliases}" if aliases else "",
+        f"environment {o.probed.spec.name}",
+    )
+    more = "; ".join(p for p in parts if p)
+    return f"{o.label:<{_WIDTH}}  {state}\n{'':<{_WIDTH}}  {more}"
 
 
 def show_plan(planned: Sequence[Planned], options: Options) -> int:

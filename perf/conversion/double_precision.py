@@ -43,11 +43,11 @@ class Double:
         try:
             return [self.carry(x) for x in node.run_on_cpu_ep(fitted)]
         except Exception as lacks:  # onnxruntime's exceptions share no public base
-            return self._by_reference(node, inputs, describe_error(lacks))
+            return self._by_reference(node, inputs, describe_error(lacks, 120))
 
     def _by_reference(self, node: Node, inputs: Sequence[Any], lacks: str) -> Sequence[Any]:
         if not node.is_standard:
-            raise CannotEvaluate(f"no kernel in double for {node.label} ({lacks[:120]})")
+            raise CannotEvaluate(f"no kernel in double for {node.label} ({lacks})")
         try:
             made = node.run_by_reference(inputs)
             narrow = [_narrow(x) for x in inputs]
@@ -55,7 +55,7 @@ class Double:
         except CannotEvaluate:
             raise
         except Exception as error:  # of onnx.reference: no kernel, or a bug of its own
-            why = describe_error(error)[:120]
+            why = describe_error(error, 120)
             raise CannotEvaluate(f"no kernel in double for {node.label} ({why})") from error
         self.by_reference.add(node.proto.op_type)
         return [self.carry(x) for x in made]

@@ -12,6 +12,7 @@ from perf.conversion.engine_errors import explain_too_new, explain_unknown_op
 from perf.request.any_terminal import any_terminal, shown
 from perf.request.bad_request import BadRequestError
 from perf.request.exit_status import BUG, CANNOT_SERVE, OK
+from perf.schema.engine_message import lead_with_reason
 
 
 class UserError(Exception):
@@ -47,11 +48,14 @@ def raise_as(kind: type[UserError], what: str, hint: str = "") -> Iterator[None]
         raise kind(f"{what}: {describe_error(error)}{hint}") from error
 
 
-def describe_error(error: BaseException) -> str:
-    """An exception as one line, cut to what a person reads; what an engine says of a model, put shortly."""
+def describe_error(error: BaseException, most: int = 400) -> str:
+    """An exception as one line, its reason first, cut at a word to what a person reads.
+
+    What an engine says of a model is put shortly.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
-    text = explain_too_new(text) or explain_unknown_op(text) or text
-    return text if len(text) <= 400 else f"{text[:400]} …"
+    text = explain_too_new(text) or explain_unknown_op(text) or lead_with_reason(text)
+    return text if len(text) <= most else f"{text[:most].rpartition(' ')[0] or text[:most]} …"
 
 
 def run_command(command: Callable[[Sequence[str] | None], int], arguments: Sequence[str]) -> int:

@@ -82,7 +82,7 @@ class _Half:
             return node.run_on_cpu_ep(inputs)
         except Exception as error:  # onnxruntime's exceptions share no public base
             raise CannotEvaluate(
-                f"{node.label} fails alone ({describe_error(error)[:120]})"
+                f"{node.label} fails alone ({describe_error(error, 120)})"
             ) from error
 
     def _round(self, node: Node, name: str, output: Any) -> Any:
@@ -159,7 +159,7 @@ def run_in_half(converted: Path, feed: Tensors, expected: Tensors) -> tuple[Half
         model = onnx.load(str(converted))
         types = _value_types(model)
     except Exception as error:  # of protobuf, past 2 GiB
-        return (HalfRun(ROUNDED, note=f"not run: {describe_error(error)[:120]}"),)
+        return (HalfRun(ROUNDED, note=f"not run: {describe_error(error, 120)}"),)
     return tuple(
         _run(model, _Half(types, sequential), name, feed, expected)
         for name, sequential in ((ROUNDED, False), (SEQUENTIAL, True))

@@ -158,13 +158,13 @@ class RunSession:
             return
         cpus = min(self.host.usable_cores, self.host.cpu_quota_cores or math.inf)
         if (asked := self.plan.options.intra_op_threads) > cpus:
-            self.screen.tell(
+            self.screen.notify(
                 f"--intra_op_threads {asked} is more than the {cpus:g} CPUs that a launch may use; what "
                 "fewer make of it is measured beside it"
             )
         seen = busyness.look_at_machine()
         if seen and seen.is_busy:
-            self.screen.tell(
+            self.screen.notify(
                 f"busy machine before the run began: {seen}; latencies will be longer and differ more, and "
                 "no gain is claimed where most launches are preempted"
             )
@@ -183,7 +183,10 @@ class RunSession:
         again = self._resume_command() if self.signal and self.plan.resumable else ""
         records = self.all_records
         seen = busyness.busyness_since(self.cpu_times)
-        remarks = latency.describe_disturbance(records, str(seen) if seen else "")
+        remarks = (
+            *latency.describe_untimed_sets(records),
+            *latency.describe_disturbance(records, str(seen) if seen else ""),
+        )
         known = sum(bool(explain_failure(r, self.plan.expected)) for r in records)
         self.screen.show_end(
             records,

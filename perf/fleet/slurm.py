@@ -128,8 +128,8 @@ def make_parser() -> FleetParser:
     out.add_argument(
         "--time", default="", metavar="LIMIT", help="most time of a shard's attempt: 8:00:00"
     )
-    out.add_argument("--sbatch", action="append", default=[], metavar="=--FLAG",
-                     help="another word for sbatch, as --sbatch=--qos=night")  # fmt: skip
+    out.add_argument("--sbatch", action="append", default=[], metavar="WORD",
+                     help="another word for sbatch: --sbatch=--qos=night")  # fmt: skip
     out.add_argument(
         "--python", default="", metavar="PATH", help="the harness's Python on the nodes"
     )

@@ -136,7 +136,7 @@ def _not_tried(subjects: Sequence[Subject]) -> Html | None:
     reasons: dict[str, list[Subject]] = {}
     for s in subjects:
         if isinstance(s.record.outcome, (Skipped, NotRun)):
-            why = f"{outcomes.name(s.record.outcome)}: {outcomes.detail(s.record.outcome)}"
+            why = f"{outcomes.name(s.record.outcome)}: {outcomes.reason(s.record.outcome)}"
             reasons.setdefault(why, []).append(s)
     if not reasons:
         return None

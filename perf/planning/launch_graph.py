@@ -307,8 +307,7 @@ def _preparation_failure(result: LaunchResult) -> Outcome:
 
 
 def _describe_outcome(outcome: Outcome) -> str:
-    told = [str(v) for v in vars(outcome).values()]
-    return ": ".join((outcomes.name(outcome), *told))
+    return f"{outcomes.reason(outcome)} ({outcomes.exact(outcome)})"
 
 
 def _artifact_request(context: RunContext, folder: Path, job: ArtefactJob) -> LaunchRequest:

@@ -168,12 +168,8 @@ def _cores_by_gpu(boards: Sequence[Gpu], options: Options) -> Mapping[str, tuple
     return {board.uuid: mine for board, mine in zip(boards, cores, strict=True)}
 
 
-def _refuse_contradictions(
-    offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]
-) -> None:
-    """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
-    if options.inputs:
-        given_data.require_given(options.inputs)
+def _refuse_unused_flags(offers: Sequence[Offer], options: Options) -> None:
+    """Raise BadRequestError for a flag of which no target of this run would take notice."""
     for given in options.ep_options:
         if not any(_applies_to(given, o) for o in offers):
             named = ", ".join(o.label for o in offers)
@@ -186,10 +182,33 @@ def _refuse_contradictions(
             f"--cuda_graph {options.cuda_graph}: no target of this run captures CUDA graphs ({named}); "
             "the CUDA EP does: -e cuda"
         )
+    backends = [o.backend for o in offers]
+    taken = {
+        name: any(name in (b.options_flag, b.fallback_options_flag) for b in backends)
+        for name in ("trt_ep_options", "cuda_ep_options")
+    }
+    taken["session_config"] = any(b.provider or b.serves_plugins for b in backends)
+    taken["trt_profile"] = any(b.takes_profiles for b in backends)
+    for name in (n for n, is_taken in taken.items() if getattr(options, n) and not is_taken):
+        named = ", ".join(o.label for o in offers)
+        raise BadRequestError(f"--{name}: no target of this run takes any ({named}); leave it out")
+    if options.builds > 1 and not any(b.builds for b in backends):
+        named = ", ".join(o.label for o in offers)
+        raise BadRequestError(
+            f"--builds {options.builds}: no target of this run builds an engine ({named}); leave it out"
+        )
+
+
+def _refuse_contradictions(
+    offers: Sequence[Offer], options: Options, boards: Sequence[Gpu]
+) -> None:
+    """Raise BadRequestError for what contradicts the targets, the devices, or itself."""
     try:
         shape_profiles.profile_options(options.trt_profile)
     except ValueError as e:
         raise BadRequestError(str(e)) from e
+    if not options.rerun:  # one cell of a run may leave out those targets that others were for
+        _refuse_unused_flags(offers, options)
     if options.canary and len(boards) > 1:
         raise BadRequestError(
             f"--canary watches one device, and --devices {options.devices} names {len(boards)}"

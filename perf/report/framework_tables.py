@@ -42,7 +42,7 @@ class Row:
             return self.declined
         if summarise_latency(self.record) is not None:
             return ""
-        told = outcomes.detail(self.record.outcome)
+        told = outcomes.reason(self.record.outcome)
         return (
             f"{outcomes.name(self.record.outcome)}: {told}"
             if told

@@ -23,7 +23,7 @@ _OF_ENGINES = re.compile(
 # of no use to run a cell again
 OF_ONE_RUN = (
     "resume", "run_id", "shard", "shard_costs", "host_canary", "dry_run", "json", "list", "fail_on",
-    "strict", "expected", "against", "save_baseline", "export",
+    "strict", "expected", "against", "save_baseline", "export", "max_minutes",
 )  # fmt: skip
 
 

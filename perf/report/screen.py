@@ -93,14 +93,14 @@ class Screen:
         """Something a person who waits wants to know; no part of the results."""
         if self._level > -2:
             with self._lifted(), _ignore_unread(sys.stderr):
-                print(line, file=sys.stderr, flush=True)
+                print(fit_line(line, sys.stderr), file=sys.stderr, flush=True)
 
     def tell(self, line: str) -> None:
         """A line of what came of the run; --json: stdout is for results."""
         stream = sys.stderr if self._stdout_taken else sys.stdout
         if self._level > -2:
             with self._lifted(), _ignore_unread(stream):
-                print(line, file=stream, flush=True)
+                print(fit_line(line, stream), file=stream, flush=True)
 
     def show_end(
         self, records: Sequence[Record], host: SystemInfo, folder: RunFolder, files: Sequence[Path],
@@ -122,16 +122,22 @@ class Screen:
                 if not self._stdout_taken:
                     terminal.print_tables(records)
                 for remark in remarks:
-                    print(printable(remark), file=stream)
+                    print(fit_line(printable(remark), stream), file=stream)
                 where = f"{from_here(folder.results)}, {from_here(folder.root)}"
                 took = terminal.format_duration(time_since_start_s())
-                print(f"\n{took} on {describe_machine(host)}", file=stream)
+                print(f"\n{fit_line(f'{took} on {describe_machine(host)}', stream)}", file=stream)
                 print(f"run {folder.run_id}; {len(files)} tables in {where}", file=stream)
                 if page:
                     print(f"page: {from_here(page)}", file=stream)
             if resume:
                 print(f"interrupted; what is left is run by: {resume}", file=stream)
-            print(terminal.format_summary(records, known), file=stream, flush=True)
+            last = terminal.format_summary(records, known)
+            print(fit_line(last, stream), file=stream, flush=True)
+
+
+def fit_line(line: str, stream: TextIO) -> str:
+    """A line for people, wrapped at words on a terminal."""
+    return "\n".join(terminal.wrap_lines([line], stream))
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """What a run's end shows: the predecessor's sections, a line per model and target, from the long rows."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from perf.report.factors import format_factor, tell_factor, tell_interval
 from perf.report.layout import Column, Section
 from perf.results import gains
 from perf.results.build_spread import BuildsRow, measure_spreads
@@ -141,25 +141,15 @@ def format_ms(value: float | None, beside: float | None = None) -> str:
 
 def format_gain(gain: PairedGain) -> str:
     """How many times as fast or as slow as the base, by the medians shown beside it: 19 × slower."""
-    factor = gain.speedup
-    return f"{_format_factor(max(factor, 1 / factor))} × {'faster' if factor >= 1 else 'slower'}"
+    return tell_factor(gain.speedup, "faster", "slower")
 
 
 def format_factors(gain: PairedGain) -> str:
     """The interval of a gain in the manner of `format_gain`, above 1 as that is; "" for none."""
     if gain.interval is None:
         return ""
-    ends = [factor_of(gain.interval.low), factor_of(gain.interval.high)]
-    if gain.speedup < 1:
-        ends = [1 / f if f else math.inf for f in reversed(ends)]
-    return f"[{', '.join(map(_format_factor, ends))}]"
-
-
-def _format_factor(factor: float) -> str:
-    """Three digits, two for many times."""
-    if factor >= 1000 or not math.isfinite(factor):
-        return f"{factor:.0f}"
-    return f"{factor:.3g}" if factor < 0.1 or factor >= 9.995 else f"{factor:.2f}"
+    low, high = factor_of(gain.interval.low), factor_of(gain.interval.high)
+    return tell_interval(low, high, gain.speedup)
 
 
 def format_share(value: float | None) -> str:
@@ -192,7 +182,7 @@ def _latency_texts(cell: CellResult) -> tuple[str, ...]:
         format_ms(row.p90_ms),
         format_ms(row.max_ms, row.p50_ms),
         "" if memory is None else f"{memory:.0f}",
-        _format_factor(gain.speedup) if gain and gain.claimed else "",
+        format_factor(gain.speedup) if gain and gain.claimed else "",
     )
 
 

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, TextIO
 
 from perf.report import sections
@@ -17,7 +18,7 @@ from perf.results.latency import published_launches
 from perf.results.shapes import split_by_shapes
 from perf.schema import outcomes
 from perf.schema.engine_message import lead_with_reason
-from perf.schema.record import Mismatched, Outcome, Record, Skipped
+from perf.schema.record import FellBack, Mismatched, NativeFrame, Outcome, Record, Skipped
 from perf.stats.summary import PairedGain
 
 USUAL_WIDTH = 80  # where no terminal tells its own
@@ -66,12 +67,24 @@ def format_failure(record: Record, rerun_command: str, gdb_command: str = "") ->
     if outcomes.status(record.outcome) != outcomes.FAIL:
         return [head]
     last = [lead_with_reason(t)[:LONGEST] for t in record.log_tail if t.strip()][-TAIL_LINES:]
-    tail = printable(" | ".join(last)) or "(its log holds no line of the engine's own)"
+    new = [t for t in last if t != outcomes.reason(record.outcome)[:LONGEST]]
+    none = (
+        ""
+        if last or isinstance(record.outcome, Mismatched | FellBack)
+        else "(its log holds no line of the engine's own)"
+    )
+    tail = printable(" | ".join(new)) or none
     cause = record.outcome.cause if isinstance(record.outcome, Mismatched) else ""
-    stack = " < ".join(describe_frame(f) for f in record.native_stack[:TOP_FRAMES])
+    stack = " < ".join(_fold_frames(record.native_stack)[:TOP_FRAMES])
     native = f"native stack: {printable(stack)}" if stack else ""
     below = (printable(cause), tail, native, rerun_command, gdb_command)
     return [head, *(f"    {line}" for line in below if line)]
+
+
+def _fold_frames(frames: Sequence[NativeFrame]) -> list[str]:
+    """A native stack, those frames in a row together that read alike: a library without symbols has many."""
+    found = ((text, len(list(same))) for text, same in groupby(map(describe_frame, frames)))
+    return [text if count == 1 else f"{count} × {text}" for text, count in found]
 
 
 def format_summary(records: Sequence[Record], known: int = 0) -> str:

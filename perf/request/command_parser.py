@@ -72,6 +72,16 @@ class CommandParser(argparse.ArgumentParser):
         """Refuse the command line."""
         raise BadRequestError(f"{message} (see --help)")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's, whose refusal names the choice nearest to a typo first."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            near = difflib.get_close_matches(str(value), known, n=1)
+            nearest = f"nearest is {near[0]}, of" if near else "use one of"
+            raise argparse.ArgumentError(
+                action, f"invalid choice: {str(value)!r}; {nearest} {', '.join(known)}"
+            )
+
     def format_help(self) -> str:
         """All flags, and what the exit status means."""
         return f"{super().format_help()}\n{format_exit_statuses()}"

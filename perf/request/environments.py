@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.locations import ENVIRONMENTS, environments_folder
-from perf.request.model_file import add_file, digest_file
+from perf.request.model_file import NO_LIBRARY, add_file, digest_file, is_shared_library
 from perf.request.programs import command_of, install_command, is_set_up
 from perf.schema.untrusted_file import read_text
 
@@ -245,6 +245,8 @@ def _plugin(name: str, value: str) -> dict[str, str]:
         raise EnvironmentsError(f"--plugin {name}={value}: there is no library {path}")
     try:
         digest = digest_file(path)  # a library built anew asks another question
+        if not is_shared_library(path):
+            raise EnvironmentsError(f"--plugin {name}={value}: {NO_LIBRARY}")
     except OSError as e:
         raise EnvironmentsError(f"--plugin {name}={value}: {e.strerror}") from e
     return {"target": name, "library": str(path), "ep_name": ep_name, "sha256": digest}

@@ -1,5 +1,6 @@
 """--export FORMAT[=PATH]: what is written of a run or a comparison for other programs, and where to."""
 
+import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,9 @@ def parse_export(text: str, formats: Collection[str]) -> ExportRequest:
     """FORMAT or FORMAT=PATH; raises ValueError for a format that is none of these, or an empty path."""
     name, equals, path = text.partition("=")
     if name not in formats:
-        raise ValueError(f"no format {name!r}: use {', '.join(formats)}")
+        near = difflib.get_close_matches(name, list(formats), n=1)
+        nearest = f"nearest is {near[0]}; " if near else ""
+        raise ValueError(f"no format {name!r}: {nearest}use {', '.join(formats)}")
     if equals and not path:
         raise ValueError(f"{text} names no file: give {name}=PATH, or {name} alone for stdout")
     return ExportRequest(name, Path(path) if path else None)

@@ -1,5 +1,6 @@
 """--fail_on: the outcomes and verdicts that make a run or a comparison red, by the names that are printed."""
 
+import difflib
 import re
 import typing
 from collections.abc import Collection
@@ -46,7 +47,10 @@ def parse_names(value: str | Collection[str]) -> tuple[str, ...]:
     out = []
     for word in filter(None, (w.strip() for w in words)):
         if _plain(word) not in known:
-            raise ValueError(f"no outcome or verdict {word!r}: use {', '.join(known.values())}")
+            near = difflib.get_close_matches(_plain(word), known, n=1)
+            nearest = f"nearest is {known[near[0]]}; " if near else ""
+            names = ", ".join(dict.fromkeys(known.values()))
+            raise ValueError(f"no outcome or verdict {word!r}: {nearest}use {names}")
         out.append(known[_plain(word)])
     if len(out) > 1 and NONE in out:
         raise ValueError("none stands alone")

@@ -192,7 +192,7 @@ def at_least(minimum: float, kind: type, most: float = MOST) -> Callable[[Any], 
     """A finite number no smaller than `minimum` and no larger than `most`."""
 
     def convert(value: Any) -> Any:
-        number = kind(value)
+        number = _number(value, kind)
         if not number >= minimum:
             raise ValueError(f"must be at least {minimum}")
         if not number <= most:
@@ -249,11 +249,21 @@ def integers(value: Any) -> tuple[int, ...]:
     out: list[int] = []
     for part in (p for p in value.split(",") if p):
         low, _, high = part.partition("-")
-        first, last = int(low), int(high or low)
+        first, last = _number(low, int), _number(high or low, int)
         if not first <= last < MOST_CORES:
             raise ValueError(f"{part} is no range of cores; cores are 0 to {MOST_CORES - 1}")
         out.extend(range(first, last + 1))
     return tuple(out)
+
+
+def _number(value: Any, kind: type) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        if (text := str(value)).isdigit():
+            raise  # it has more digits than Python reads
+        what = "whole number" if kind is int else "number"
+        raise ValueError(f"{text!r} is no {what}") from None
 
 
 def io_binding(value: Any) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perf.request.onnx_wire import external_names
-from perf.schema.untrusted_file import UntrustedFileError, open_regular
+from perf.schema.untrusted_file import UntrustedFileError, open_regular, read_regular
 
 MOST_ONNX_BYTES = 2 << 30  # a protobuf message holds less
 SLOW_BYTES = 8 << 30
@@ -48,6 +48,14 @@ def identify_model(path: Path) -> Identity:
     except ValueError as e:  # a NUL in a name, a surrogate that no file system takes
         return Identity("", f"{str(path)!r}: {e}")
     return Identity(total.hexdigest())
+
+
+NO_LIBRARY = "not a shared library; give the .so that a compiler made for this machine"
+
+
+def is_shared_library(path: Path) -> bool:
+    """Whether a file begins as an ELF object does; raises OSError for what cannot be read."""
+    return read_regular(path, 3, follow=True) == b"\x7fELF"
 
 
 def digest_model(path: Path) -> str:

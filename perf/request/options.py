@@ -243,6 +243,18 @@ def _refuse_conflicts(o: Options) -> None:
         )
 
 
+def refuse_idle_flags(o: Options) -> None:
+    """Refuse flags that need another flag to mean anything; a run that is resumed keeps what it had."""
+    if o.max_minutes and not (o.ab or o.resume):
+        raise BadRequestError(
+            f"--max_minutes {o.max_minutes:g}: it ends a run of --ab alone; leave it out"
+        )
+    if o.shard_costs and not (o.shard or o.resume):
+        raise BadRequestError(
+            f"--shard_costs {o.shard_costs}: it balances shards, and no --shard I/N is given"
+        )
+
+
 def _spellings(flag: Flag) -> list[str]:
     longer = [f"--{name}" for name in (flag.name, flag.also) if name]
     return [*([f"-{flag.short}"] if flag.short else []), *longer]

@@ -167,6 +167,24 @@ def describe_disturbance(records: Sequence[Record], machine: str) -> tuple[str, 
     return (*out, *dict.fromkeys(notes), *_describe_host_bound(records))
 
 
+def describe_untimed_sets(records: Sequence[Record]) -> tuple[str, ...]:
+    """A line on cells that had fewer timed runs than test sets: some sets have no latency; none for none."""
+    sets = {
+        r.cell.id: x.timed.sets
+        for r in records
+        for x in published_launches(r)
+        if x.timed and len(x.timed.samples_ns) < x.timed.sets
+    }
+    if not sets:
+        return ()
+    named = ", ".join(list(sets)[:3]) + (" …" if len(sets) > 3 else "")
+    return (
+        f"fewer timed runs than test sets: {named} {'has' if len(sets) == 1 else 'have'} up to "
+        f"{max(sets.values())} sets, and what no run was left for has no latency; -t {max(sets.values())} "
+        "or more times each",
+    )
+
+
 def find_host_bound_pct(record: Record) -> float | None:
     """The share of a published run in which the device waits, where that is so much that it is told."""
     device = summarise_device(record)

@@ -92,7 +92,7 @@ def _blame_reference(f: Findings) -> str:
         return f"{CHANCE}: the CPU EP gives other values on equal inputs, and these are none such"
     if not c.problem and c.beyond_noise == 0 and c.mismatched and c.reference_noise:
         return (
-            f"{ILL_CONDITIONED}: rounding moves the reference itself by {100 * c.reference_noise:.2g} % of "
+            f"{ILL_CONDITIONED}: rounding moves the reference itself by {_percent(c.reference_noise)} of "
             "the output's scale, and no tolerance is raised above 1 %"
         )
     return ""
@@ -137,14 +137,21 @@ def _ruled_out(f: Findings) -> list[str]:
     return out
 
 
+def _percent(share: float) -> str:
+    """Of a scale, two digits where it is small: 9e-06 %, 0.5 %, 200 %."""
+    return f"{100 * share:.2g} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"
+
+
 def _name_outlier(f: Findings) -> str:
     """Which of target and reference stands apart from fp64."""
     mine, theirs = f.compared.from_fp64, f.compared.reference_from_fp64
     if theirs is None:
         return f"no fp64 result ({f.fp64})" if f.fp64.startswith(("none", "not tried")) else ""
     if mine is None:
-        return f"fp64 makes the target the outlier (not finite, reference off by {100 * theirs:.2g} %)"
-    off = f"target off by {100 * mine:.2g} % of the scale, reference by {100 * theirs:.2g} %"
+        return (
+            f"fp64 makes the target the outlier (not finite, reference off by {_percent(theirs)})"
+        )
+    off = f"target off by {_percent(mine)} of the scale, reference by {_percent(theirs)}"
     if theirs <= NEAR * mine:
         return f"fp64 makes the target the outlier ({off})"
     if mine <= NEAR * theirs:

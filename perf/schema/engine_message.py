@@ -1,12 +1,19 @@
 """An engine's error turned round: what went wrong before where in its sources that was noticed."""
 
 import re
+from collections.abc import Iterator
 
 LONGEST = 4000  # characters that are looked at: a message is an engine's, and may be anything
 
 _HEADER = re.compile(r"^\S+ \S+ \[[A-Z]:\w+:[^\]]*\] ")  # of a line of ONNX Runtime's log
-_CODE = re.compile(r"^\[ONNXRuntimeError\] : -?\d+ : [A-Z_]+ : ")
+_CODE = re.compile(r"^(?:[\w.]+: )?\[ONNXRuntimeError\] : -?\d+ : [A-Z_]+ : ")  # after its class
 _PLACE = re.compile(r"[\w./+-]+\.(?:cc|cpp|cxx|cu|cuh|h|hpp)(?::\d+|\(\d+\)):?(?=\s|$)")
+_LEADS_TO_PLACE = re.compile(r"(?:^|\s)(?:Exception from|thrown from|at|in|from)$")
+_NAME = re.compile(r"^[A-Za-z_]\w*(?=\s|$)")
+# What ONNX Runtime writes between where it was and what went wrong there.
+_BEFORE_REASON = re.compile(
+    r"Status Message: |(?<=Exception during initialization): |(?<=\)) , (?=Error )Error "
+)
 _FUNCTION = re.compile(
     r"[\w:~<>*&, ]*?[\w>~)]\("
 )  # up to the parenthesis of a signature's parameters
@@ -15,25 +22,28 @@ _FUNCTION = re.compile(
 def lead_with_reason(message: str) -> str:
     """What an engine said on one line, its last words first, the rest in brackets, source places left out.
 
-    ONNX Runtime and OpenVINO write the places and signatures of the functions that an error passed through
-    before the error itself.
+    ONNX Runtime and OpenVINO write the places and signatures of the functions that an error passed through,
+    and the node that it happened at, before the error itself.
     """
     text = _CODE.sub("", _HEADER.sub("", " ".join(message[:LONGEST].split())))
-    parts = [text[: m.start()] if (m := _PLACE.search(text)) else text]
-    while m:
-        rest = _skip_signature(text[m.end() :].strip())
-        m = _PLACE.search(rest)
-        parts.append(rest[: m.start()] if m else rest)
-        text = rest
-    told = [
-        t
-        for part in parts
-        if (t := part.strip(" :;,").removesuffix("Status Message").strip(" :;,"))
-    ]
+    parts = [part for piece in _BEFORE_REASON.split(text) for part in _leave_out_places(piece)]
+    told = [t for part in parts if (t := part.strip(" :;,"))]
     if not told:
         return " ".join(message[:LONGEST].split())
     before = ": ".join(told[:-1])
     return f"{told[-1]} ({before})" if before else told[-1]
+
+
+def _leave_out_places(text: str) -> Iterator[str]:
+    """What stands between the places in a text, without the words that lead to them."""
+    while found := _PLACE.search(text):
+        before = text[: found.start()].strip()
+        yield _LEADS_TO_PLACE.sub("", before)
+        text = text[found.end() :].strip()
+        if not before and "/" not in found[0] and not found[0].endswith(":"):
+            text = _NAME.sub("", text)  # a file without a folder: then a function's bare name
+        text = _skip_signature(text)
+    yield text
 
 
 def _skip_signature(text: str) -> str:

@@ -1,10 +1,11 @@
 """Environments built once under a lock, probed for what is in them, and the targets that they serve here."""
 
 import contextlib
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from perf.planning.targets import (
     probed_environment,
     reads_form,
 )
+from perf.report.terminal import wrap_lines
 from perf.request.environments import (
     STAMP,
     EnvironmentsError,
@@ -38,8 +40,12 @@ from perf.schema.cell import Environment
 from perf.schema.file_lock import hold_lock
 from perf.schema.model_form import Format
 from perf.wrapper.prober import Probe, run_probes
+from perf.wrapper.spawn import die_with_the_wrapper
 
 BUILD_TIMEOUT_S = 3600.0  # for which one build waits for another's end
+MOST_TOLD = 2000  # characters of why a build failed
+PYTHON_S = 20.0  # for an interpreter to tell its version, from a cold disk too
+_TELL_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 NOT_ASKED_FOR = "not looked into: none of its targets was asked for"
 
 
@@ -144,11 +150,11 @@ def _shown(argv: Sequence[str], say: Callable[[str], None]) -> str:
         for line in process.stdout or ():
             lines.append(line.rstrip())
             if line.startswith(("Collecting", "Downloading", "Installing", "  Downloading")):
-                say(line.strip()[:100])
+                say("\n".join(wrap_lines([line.strip()], sys.stderr)))
     if process.returncode == 0:
         return ""
     errors = [x for x in lines if "error" in x.lower()] or lines or ["no output"]
-    return errors[-1][:300]
+    return errors[-1][:MOST_TOLD]
 
 
 def offer_targets(
@@ -172,6 +178,7 @@ class _Offering:
     def __init__(self, options: Options, *, build: bool, formats: Collection[Format] = ()) -> None:
         self._options = options
         self._specs = override_environments(read_environments(), options.env, options.plugin)
+        _require_pythons(self._specs, options.env)
         self._gpus = tuple(g.name for g in find_gpus())
         self._known = backends.discover_backends()
         self._kept = {s.name: _load_own_backend(s) for s in self._specs if s.backend}
@@ -222,6 +229,26 @@ class _Offering:
         for number, probed in probe_all(self._asked, self._gpus, trtexec, self._options):
             spec = self._asked[number]
             yield spec.name, replace(probed, to_build=probed.to_build and spec in self._needed)
+
+
+def _require_pythons(specs: Sequence[EnvironmentSpec], given: Mapping[str, str]) -> None:
+    """Raise EnvironmentsError for an interpreter of --env that no worker can run in."""
+    for spec in (s for s in specs if s.name in given and s.python not in ("", "current")):
+        python = interpreter_of(spec)
+        try:
+            done = subprocess.run(
+                [python, "-I", "-S", "-c", _TELL_VERSION], stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, errors="replace", check=False, timeout=PYTHON_S,
+                preexec_fn=die_with_the_wrapper,
+            )  # fmt: skip
+            told = done.stdout.strip()
+        except (OSError, subprocess.TimeoutExpired):
+            told = ""
+        if not re.fullmatch(r"3\.(1[1-9]|[2-9]\d)", told):
+            what = f"Python {told}" if re.fullmatch(r"\d+\.\d+", told) else "no Python"
+            raise EnvironmentsError(
+                f"--env {spec.name}={given[spec.name]}: {python} is {what}; workers need 3.11 or newer"
+            )
 
 
 def _not_asked(spec: EnvironmentSpec, gpus: tuple[str, ...]) -> ProbedEnvironment:

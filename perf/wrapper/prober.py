@@ -15,9 +15,10 @@ from perf.results.launch_folder import LaunchFolder
 from perf.results.log_tail import own_lines
 from perf.schema import atomic_file, codec, fold, journal, outcomes
 from perf.schema.cell import Environment
+from perf.schema.engine_message import lead_with_reason
 from perf.schema.jobs import ProbeJob
 from perf.schema.journal import Probed
-from perf.schema.record import Ending, Launch, LaunchKind, Passed
+from perf.schema.record import Ending, Launch, LaunchKind, Passed, Raised
 from perf.wrapper.spawn import CannotStart, WorkerSpec
 from perf.wrapper.supervisor import Running, Supervisor
 
@@ -125,12 +126,14 @@ def _take_in(running: Running, ending: Ending) -> ProbeReport:
 
 def _describe(launch: Launch, log: bytes) -> str:
     """One line on a probe that did not end well."""
-    said = "".join(own_lines(log.decode("utf-8", "replace"), 1))
     ending, outcome = launch.ending, outcomes.exact(launch.outcome)
+    if isinstance(launch.outcome, Raised):
+        return f"{outcomes.reason(launch.outcome)} (its probe: {outcome})"
+    said = lead_with_reason("".join(own_lines(log.decode("utf-8", "replace"), 1)))
     if ending.killed_for is not None or ending.status is None:
-        return f"its probe: {outcome}" + (f": {said[:200]}" if said else "")
+        return f"its probe: {outcome}" + (f": {said}" if said else "")
     why = said or outcomes.detail(launch.outcome)
-    return f"its probe ended with {ending.status}, {outcome}: {why[:200]}"
+    return f"its probe ended with {ending.status}, {outcome}: {why}"
 
 
 def _cannot_start(environment: Environment, error: CannotStart) -> str:

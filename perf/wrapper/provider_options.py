@@ -1,9 +1,11 @@
-"""Refuses --ep_options that an EP does not know, before a run is made of which every cell would fail."""
+"""Refuses options and session entries that an EP does not know, before a run is made of what nobody asked."""
 
 import json
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from perf.planning.provider_options import options_of_provider
 from perf.planning.targets import Planned
@@ -15,31 +17,61 @@ from perf.wrapper.spawn import die_with_the_wrapper, environment_variables
 LIMIT_S = 30.0  # after which the run itself tells
 
 
+@dataclass(frozen=True)
+class TrialReport:
+    """What a trial told of a cell's options."""
+
+    refusal: str = ""  # the engine's words; "": it takes them, or cannot be asked
+    absent: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by name: the one that is meant, if any
+
+
 def refuse_options(planned: Sequence[Planned], options: Options) -> None:
-    """Raise BadRequestError where an EP refuses an option by its name."""
-    if not (options.ep_options or options.trt_ep_options or options.cuda_ep_options):
+    """Raise BadRequestError where an EP refuses an option by its name, or its libraries show a typo.
+
+    What they neither know nor tell to be wrong is said not to be checked.
+    """
+    if not (
+        options.ep_options or options.trt_ep_options or options.cuda_ep_options or options.session_config
+    ):  # fmt: skip
         return
-    tried = set[str]()
-    for p in (p for p in planned if not p.skip and not p.cell.plugin and p.cell.provider):
-        given = options_of_provider(p.cell)
-        job = json.dumps({"provider": p.cell.provider, "options": given})
-        if (
-            not given
-            or (key := p.cell.environment.python + job) in tried
-            or p.offer.probed.to_build
-        ):
+    tried, unknown = set[str](), set[tuple[str, str]]()
+    for p in (p for p in planned if not p.skip and (p.cell.provider or p.cell.plugin)):
+        given, entries = options_of_provider(p.cell), p.cell.session_config
+        library = p.cell.plugin if "library" in p.cell.plugin else {}
+        job = json.dumps(
+            {"provider": p.cell.provider, "options": given, "plugin": dict(library),
+             "session_config": list(entries)}
+        )  # fmt: skip
+        key = p.cell.environment.python + job
+        if not (given or entries) or key in tried or p.offer.probed.to_build:
             continue
         tried.add(key)
-        if refusal := _try(p, job):
-            named = [name for name in given if name in refusal]
-            if named:
+        told, label = _try(p, job), p.cell.target.label
+        if told is None:
+            print(f"{label}: its options were not checked: it gave no answer", file=sys.stderr)
+            continue
+        if named := [name for name in given if name in told.refusal]:
+            raise BadRequestError(
+                f"{label} refuses the option {named[0]}: {lead_with_reason(told.refusal)}"
+            )
+        for name, nearest in told.absent.items():
+            flag = "--session_config" if name in entries else f"--ep_options {label}:"
+            if nearest:
                 raise BadRequestError(
-                    f"{p.cell.target.label} refuses the option {named[0]}: {lead_with_reason(refusal)}"
+                    f"{flag} {name}: no library of {label} holds such a name; nearest is {nearest}"
                 )
+            unknown.add((flag, name))
+    for flag, name in sorted(unknown):
+        print(
+            f"{flag} {name}: not checked: the engine takes any name, and its libraries do not hold this one",
+            file=sys.stderr,
+        )
 
 
-def _try(p: Planned, job: str) -> str:
-    """What the engine says against the options of a cell; "" where it takes them, or cannot be asked."""
+def _try(p: Planned, job: str) -> TrialReport | None:
+    """What the engine says, in its environment; None where it cannot be asked."""
     environment = p.cell.environment
     with suppress(OSError, subprocess.TimeoutExpired, ValueError):
         done = subprocess.run(
@@ -48,5 +80,8 @@ def _try(p: Planned, job: str) -> str:
             capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S,
             preexec_fn=die_with_the_wrapper,
         )  # fmt: skip
-        return str(json.loads(done.stdout.strip().rpartition("\n")[2]))
-    return ""
+        told = json.loads(done.stdout.strip().rpartition("\n")[2])
+        return TrialReport(
+            str(told["refusal"]), {str(k): str(v) for k, v in told["absent"].items()}
+        )
+    return None

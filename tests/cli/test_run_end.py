@@ -1,6 +1,7 @@
 """Red or green: --fail_on, --strict, --expected, --against, --save_baseline, --export at the end of a run."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import junitparser
@@ -8,7 +9,7 @@ import pytest
 from onnx import helper
 
 from tests import models
-from tests.asking import QUICK, ask, one_line
+from tests.asking import QUICK, ROOT, ask, one_line
 
 WRONG = "wrong::CPUExecutionProvider"
 
@@ -128,3 +129,24 @@ def test_what_cannot_be_served_is_refused_before_anything_runs(
     assert said.status == 2
     assert line in one_line(said)
     assert not (wrong_home / "refused").exists()
+
+
+def test_the_command_below_a_failing_cell_runs_it_whatever_the_other_targets_were_given(
+    wrong_home: Path,
+) -> None:
+    openvino = ROOT / ".envs" / "openvino" / "bin" / "python"
+    said = ask(
+        wrong_home, *QUICK, "-r", "validate", "-e", "cpu", "ov@ov", "--env", f"ov={openvino}",
+        "--ep_options", "ov:num_of_threads=1", out="two",
+    )  # fmt: skip
+    (line,) = (x for x in said.out.splitlines() if x.endswith(f"--rerun {WRONG}"))
+    pasted = subprocess.run(
+        ["sh", "-c", line],
+        cwd=wrong_home,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert pasted.returncode == 0, pasted.stderr
+    assert f"[1/1] {WRONG}  Mismatched(test_data_set_0/y)" in pasted.stdout

@@ -141,7 +141,7 @@ def test_a_machine_that_measures_nonsense_is_not_calibrated(
     assert calibrate.main(["--runs", "result/wild"]) == 2
     said = capsys.readouterr()
     assert said.err.startswith(
-        "cannot calibrate: two stored runs of squeezenet::CUDAExecutionProvider/latency_p50 would differ"
+        "error: two stored runs of squeezenet::CUDAExecutionProvider/latency_p50 would differ"
     )
     assert "Nothing was stored" in said.err
     assert noise.read_profile() is None

@@ -29,10 +29,10 @@ def change(ratio: float) -> Change:
 @pytest.mark.parametrize(
     ("answer", "kind", "suspect", "told"),
     [
-        (Slower(change(1.3), False, "14 pairs"), "Slower", False, "confirmed: +30.0 %"),
-        (Same(change(1.01), "7 pairs"), "Same", None, "not confirmed: +1.0 % in 7 pairs"),
+        (Slower(change(1.3), False, "14 pairs"), "Slower", False, "confirmed: 1.30 × slower"),
+        (Same(change(1.01), "7 pairs"), "Same", None, "not confirmed: 1.010 × slower in 7 pairs"),
         (Unclear("open after 9 pairs", change(1.2)), "Slower", True, "still open interleaved"),
-        (Faster(change(0.8), False, "14 pairs"), "Unclear", False, "contradicted: -20.0 %"),
+        (Faster(change(0.8), False, "14 pairs"), "Unclear", False, "contradicted: 1.25 × faster"),
         (None, "Slower", True, ""),
     ],
 )

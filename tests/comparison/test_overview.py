@@ -66,7 +66,7 @@ def test_a_gate_does_not_open_where_nothing_was_comparable(flags: tuple[str, ...
     other = replace(BASE, version="1.32.0")
     found = compare(*write_two([BASE], [other]), *flags)
     assert found.status == 2
-    assert found.err.startswith("cannot compare: nothing was comparable: ep_version: ")
+    assert found.err.startswith("error: nothing was comparable: ep_version: ")
     assert "--across ep_version" in found.err
 
 

@@ -148,7 +148,7 @@ def test_two_runs_are_compared(installed: Install, home: Path) -> None:
         assert installed.ep_perf(home, "run", *words).status == 0
     told = installed.ep_perf(home, "compare", "one", "two", "--only", "failures", "--json")
     assert (told.status, json.loads(told.out)["lines"]) == (0, [])
-    assert installed.ep_perf(home, "compare", "one").err.startswith("cannot compare: give -p PREV")
+    assert installed.ep_perf(home, "compare", "one").err.startswith("error: give -p PREV")
 
 
 def test_what_is_missing_is_added_where_ep_perf_is_installed(

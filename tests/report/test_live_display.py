@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from perf.report.live_display import LiveDisplay, describe_time_to_go, format_minutes
+from tests import models
 from tests.asking import QUICK, ask, command
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -36,6 +37,19 @@ def on_a_terminal(home: Path, *words: str, **variables: str) -> str:
         assert run.wait(timeout=60) == 0
     os.close(ours)
     return said.decode()
+
+
+def test_what_a_run_says_is_wrapped_at_words_on_a_narrow_terminal(home: Path) -> None:
+    models.linear(home / "models" / "wrong", error=1.0)
+    said = on_a_terminal(home, *QUICK, "--intra_op_threads", "64", COLUMNS="60")
+    lines = [x.rpartition("\r")[2] for x in ESCAPE.sub("", said).replace("\r\n", "\n").split("\n")]
+    to_copy = ("run ", "page: ")
+    wide = [x for x in lines if len(x) > 60 and not x.startswith(to_copy) and " --rerun " not in x]
+    assert wide == []
+    at = next(i for i, x in enumerate(lines) if x.startswith("--intra_op_threads 64 is more"))
+    assert lines[at + 1].startswith("    ")
+    at = next(i for i, x in enumerate(lines) if x.startswith("3 cells: 2 Passed, 1 Mismatched."))
+    assert lines[at + 1].startswith("    ")
 
 
 def test_a_terminal_shows_how_far_it_is_and_what_is_done_now_and_keeps_none_of_it(

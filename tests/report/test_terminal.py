@@ -103,6 +103,10 @@ def test_below_a_crash_stand_its_stack_and_how_to_see_it_in_gdb() -> None:
     assert head.endswith("ended by SIGSEGV")
     assert stack == "    native stack: f0" + "".join(f" < f{i} (lib .so)" for i in range(1, 8))
     assert (again, gdb) == ("    again", "    gdb --args python")
+    bare = tuple(NativeFrame("??", "/opt/libort.so") for _ in range(7))
+    crashed = replace(RECORDS[6], native_stack=(frames[0], *bare, frames[1]))
+    stack = terminal.format_failure(crashed, "again")[2]
+    assert stack == "    native stack: f0 < 7 × ?? (libort.so) < f1 (lib .so)"
 
 
 def test_the_last_line_counts_and_names_strict() -> None:

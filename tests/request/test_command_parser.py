@@ -111,3 +111,14 @@ def test_every_program_has_a_verb() -> None:
         "comparison.new_failures", "setup_models.half", "setup_models.shapes", "perf.wrapper.write_locks",
         "perf.fleet.shard", "perf.post.__main__", "perf.conversion.convert",
     }  # fmt: skip
+
+
+def test_a_word_that_is_no_choice_is_told_the_nearest(parser: CommandParser) -> None:
+    parser.add_argument("--only", choices=("latency", "failures"))
+    with pytest.raises(BadRequestError) as e:
+        parser.parse_args(["--only", "latensy"])
+    assert "--only: invalid choice: 'latensy'; nearest is latency, of latency, failures" in str(
+        e.value
+    )
+    with pytest.raises(BadRequestError, match="invalid choice: 'x'; use one of latency, failures"):
+        parser.parse_args(["--only", "x"])

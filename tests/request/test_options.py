@@ -164,7 +164,7 @@ def test_timeouts_are_one_number_or_stages_apart(words: list[str], timeout: Time
         (["-r", "fast"], "--running_mode fast: use one of validate, benchmark, both"),
         (["-i", "dog"], "--input_data dog: use one of random, zoo"),
         (["-t", "0"], "--test_times 0: must be at least 1"),
-        (["-t", "many"], "--test_times many: invalid literal"),
+        (["-t", "many"], "--test_times many: 'many' is no whole number"),
         (["--launches", "0"], "--launches 0: must be at least 1"),
         (["--rtol", "-1"], "--rtol -1: must be at least 0"),
         (["--rtol", "nan"], "--rtol nan: must be at least 0"),

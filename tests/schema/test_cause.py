@@ -78,3 +78,11 @@ def test_what_was_not_tried_is_named() -> None:
     )
     assert cause_of(name_late_cause(right_at_first=True, command="x")) == "later runs"
     assert "`x` tries" in name_late_cause(right_at_first=False, command="x")
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(9e-8, "9e-06 %"), (0.0049, "0.49 %"), (0.12, "12 %"), (1.99, "199 %")]
+)
+def test_how_far_an_output_is_off_reads_as_a_percentage(share: float, told: str) -> None:
+    compared = replace(WRONG, from_fp64=share, reference_from_fp64=1e-9)
+    assert f"(target off by {told} of the scale" in find_cause(Findings(compared))

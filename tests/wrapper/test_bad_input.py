@@ -11,6 +11,7 @@ import pytest
 
 from perf.schema.record import ArtefactFailed, Passed
 from tests.asking import CURRENT, QUICK, ROOT, ask, one_line
+from tests.conftest import made_home
 
 
 def refused(home: Path, *words: str, says: str, status: int = 2) -> None:
@@ -99,6 +100,82 @@ def test_a_pipe_in_place_of_the_file_of_environments_is_refused_at_once(home: Pa
     (home / "environments.toml").unlink()
     os.mkfifo(home / "environments.toml")
     refused(home, says="environments.toml: it is a pipe, not a regular file")
+
+
+@pytest.fixture(scope="module")
+def home_with_junk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a file, an empty folder, and what only its name says."""
+    home = made_home(tmp_path_factory.mktemp("junk") / "home")
+    (home / "file").write_bytes(b"")
+    (home / "empty").mkdir()
+    for name in ("torn.npz", "text.so"):
+        (home / name).write_bytes(b"garbage")
+    (home / "script").write_text("#!/bin/sh\necho 2.7\n")
+    (home / "script").chmod(0o755)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--keep_cache", "file"], "--keep_cache file: "),
+        (["--keep_cache", "file/below"], "/home/file is not a folder; choose another"),
+        (["--export", "junit=empty"], "--export junit=empty: it is a folder; name a file in it"),
+        (["--export", "json=file/x.json"], "--export json=file/x.json: "),
+        (["--export", "jnuit=x"], "no format 'jnuit': nearest is junit; use html"),
+        (["-w", "nowhere"], "-w nowhere: no such folder"),
+        (["-w", "file"], "-w file: no such folder"),
+        (["--trtexec", "nowhere"], "--trtexec nowhere: no such executable file"),
+        (["--trtexec", "./file"], "--trtexec ./file: no such executable file"),
+        (["--inputs", "torn.npz"], "--inputs torn.npz: not a whole .npz file; numpy.savez(torn.npz, x=x)"),
+        (["--inputs", "empty"], "--inputs empty: it holds no test_data_set_N/input_M.pb and no .npz"),
+        (["--inputs", "file"], "--inputs file: neither a folder nor an .npz file"),
+        (["--custom_ops", "text.so"], "--custom_ops text.so: not a shared library; give the .so"),
+        (["--custom_ops", "none.so"], "--custom_ops none.so: No such file"),
+        (["--plugin", "x=text.so"], "--plugin x=text.so: not a shared library; give the .so"),
+        (["--env", "x=/bin/true"], "--env x=/bin/true: /bin/true is no Python; workers need 3.11"),
+        (["--env", "x=./script"], "is Python 2.7; workers need 3.11 or newer"),
+        (["--exec_prefix", "./file", "--isolation", "spawn"], "--exec_prefix ./file: no such program"),
+        (["--expected", "empty"], "empty: Is a directory"),
+        (["--trt_ep_options", "a=b"], "--trt_ep_options: no target of this run takes any (CPUExecutionPr"),
+        (["--cuda_ep_options", "a=b"], "--cuda_ep_options: no target of this run takes any"),
+        (["--trt_profile", "x=1x8:2x8:4x8"], "--trt_profile: no target of this run takes any"),
+        (["--builds", "3"], "--builds 3: no target of this run builds an engine"),
+        (["--session_config", "session.disable_prepackin=1"],
+         "--session_config session.disable_prepackin: no library of CPUExecutionProvider holds such a name; "
+         "nearest is session.disable_prepacking"),
+        (["--max_minutes", "5"], "--max_minutes 5: it ends a run of --ab alone"),
+        (["--shard_costs", "latest"], "--shard_costs latest: it balances shards, and no --shard"),
+        (["--cpu_affinity", "a"], "--cpu_affinity a: 'a' is no whole number"),
+        (["--batch_sizes", "1,x"], "--batch_sizes 1,x: 'x' is no whole number"),
+        (["-t", "1.5"], "--test_times 1.5: '1.5' is no whole number"),
+        (["--seed", "x"], "--seed x: 'x' is no whole number"),
+        (["--fail_on", "Slowr"], "no outcome or verdict 'Slowr': nearest is Slower; use Mismatched"),
+    ],
+)  # fmt: skip
+def test_a_flag_that_only_some_target_would_read_is_held_to_its_meaning_whatever_runs(
+    home_with_junk: Path, words: list[str], says: str
+) -> None:
+    refused(home_with_junk, "-e", "cpu", "-i", "random", *words, says=says)
+    assert not (home_with_junk / "nowhere").exists()
+
+
+def test_a_session_entry_that_the_engine_cannot_judge_is_said_not_to_be_checked(
+    home: Path,
+) -> None:
+    given = ("-e", "cpu", "-r", "validate", "--models", "relu", *QUICK)
+    said = ask(home, *given, "--session_config", "session.of_mine=1")
+    assert said.status == 0, said.err
+    assert "--session_config session.of_mine: not checked: the engine takes any name" in said.err
+    assert (
+        "not checked"
+        not in ask(home, *given, "--session_config", "session.disable_prepacking=1").err
+    )
+
+
+@pytest.mark.parametrize("words", [["--keep_cache", "file"], ["--export", "junit=empty"]])
+def test_one_process_refuses_the_same_paths(home_with_junk: Path, words: list[str]) -> None:
+    refused(home_with_junk, "--in_process", "-e", "cpu", *words, says=f"{words[0]} {words[1]}: ")
 
 
 def test_a_shape_that_fits_one_of_several_models_is_run_on_that(home: Path) -> None:

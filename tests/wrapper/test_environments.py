@@ -102,9 +102,25 @@ def test_the_list_names_targets_and_what_would_fix_those_that_cannot_run(
     assert lines[0] == "GPUs: none seen by NVML"
     told = {x.split()[0]: x for x in lines if "cannot run" in x or "runs here" in x}
     assert "runs here" in told["CPUExecutionProvider"]
-    assert "no device: NVML sees no NVIDIA GPU here" in told["CUDAExecutionProvider_fp16"]
+    assert "no device: NVML sees no NVIDIA GPU here" in told["CUDAExecutionProvider"]
     assert "an environment with onnxruntime-openvino" in told["OpenVINOExecutionProvider"]
     assert not (shared_home / "list").exists()
+
+
+def test_the_list_tells_a_targets_precisions_in_one_entry_unless_each_is_asked_for(
+    shared_home: Path,
+) -> None:
+    short = ask(shared_home, "--list", out="list").out.splitlines()
+    whole = ask(shared_home, "--list", "-v", out="list").out.splitlines()
+    at = next(i for i, x in enumerate(short) if x.startswith("torch_compile "))
+    assert short[at + 1].strip() == (
+        "also _tf32 _fp16 _bf16 _fp32+fp16 _fp32+bf16; environment current"
+    )
+    assert len(short) < 50 < 2 * len(short) < len(whole)
+    assert not any(x.startswith("torch_compile_bf16 ") for x in short)
+    assert any(x.startswith("torch_compile_bf16 ") for x in whole)
+    at = next(i for i, x in enumerate(short) if x.startswith("CUDAExecutionProvider "))
+    assert "also _fp16; aliases: cuda ORT-CUDAFp32 cuda:fp16 ORT-CUDAFp16" in short[at + 1]
 
 
 def test_the_list_works_before_anything_is_installed(shared_home: Path) -> None:
@@ -227,6 +243,16 @@ def test_an_environment_without_onnxruntime_serves_what_needs_none(home: Path) -
     cpu = next(x for x in bare.splitlines() if x.startswith("CPUExecutionProvider@alone "))
     assert "environment alone cannot import onnxruntime (ModuleNotFoundError" in cpu
     assert "choose another, or have one built: --env alone='onnxruntime==VERSION'" in cpu
+
+
+def test_what_pip_says_while_an_environment_is_built_is_told_whole(home: Path) -> None:
+    names = [f"engine_of_a_vendor_with_a_long_name_{n}" for n in range(4)]
+    wheels = [make_wheel(home, name, "1.0", {f"{name}.py": ""}).name for name in names]
+    offline = {"PIP_NO_INDEX": "1", "EP_PERF_ENVS": str(home / "envs")}
+    given = ("--env", f"mine={' '.join(wheels)}", "-e", "cpu@mine", "--models", "relu")
+    said = ask(home, *QUICK, *given, env=offline)
+    (line,) = (x for x in said.err.splitlines() if x.startswith("Installing collected packages: "))
+    assert sorted(line.partition(": ")[2].replace("-", "_").split(", ")) == names
 
 
 def test_an_environment_is_built_from_a_wheel_that_a_flag_names(home: Path) -> None:

@@ -66,3 +66,17 @@ def test_own_data_that_are_not_there_end_in_one_line(home: Path, given: str, say
     said = ask(home, *QUICK, "-e", CPU, "--inputs", given)
     assert said.status == 2
     assert f"--inputs {given}: {says}; numpy.savez(FILE, x=x) writes one" in one_line(said)
+
+
+def test_fewer_timed_runs_than_sets_are_told_with_the_sets_that_have_no_latency(
+    home: Path,
+) -> None:
+    (home / "mine").mkdir()
+    for number in range(3):
+        np.savez(home / "mine" / f"{number}.npz", x=f32(np.full((2, 8), number)))
+    given = ("-m", "net.onnx", "-e", CPU, "--inputs", "mine", "--launches", "1")
+    said = ask(home, *given, "-t", "2")
+    assert said.status == 0, said.err
+    line = f"fewer timed runs than test sets: net::{CPU} has up to 3 sets, and what no run was left for has"
+    assert f"\n{line} no latency; -t 3 or more times each\n" in said.out
+    assert "fewer timed runs" not in ask(home, *given, "-t", "3", out="enough").out

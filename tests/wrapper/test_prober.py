@@ -81,6 +81,18 @@ def test_a_library_that_is_no_plugin_is_raised_with_the_engines_words(
     assert "CreateEpFactories" in outcome.message
 
 
+def test_the_list_of_targets_puts_the_reason_of_a_plugin_first_and_whole(
+    home: Path, plugin: Callable[[str, str], str]
+) -> None:
+    said = ask(home, "--list", "--plugin", plugin("vendor", IS_NO_PLUGIN))
+    (line,) = (x for x in said.out.splitlines() if x.startswith("vendor "))
+    library = f"{home.parent}/vendor.so"
+    assert line.partition("cannot run: ")[2] == (
+        f"environment vendor: Failed to get symbol CreateEpFactories with error: {library}: undefined "
+        "symbol: CreateEpFactories (its probe: Raised(register, Fail))"
+    )
+
+
 def test_the_list_tells_what_it_knows_while_one_hangs_and_says_whom_it_waits_for(
     home: Path, plugin: Callable[[str, str], str]
 ) -> None:

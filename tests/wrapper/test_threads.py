@@ -16,7 +16,7 @@ def test_who_asks_for_more_threads_than_cpus_is_told_what_fewer_make_of_it(home:
         "--intra_op_threads", str(asked),
     )  # fmt: skip
     assert said.status == 0, said.err
-    assert f"--intra_op_threads {asked} is more than the " in said.out
+    assert f"--intra_op_threads {asked} is more than the " in said.err
     (record,) = said.records.values()
     assert [x.name for x in record.launches] == ["check", "measure_0", "measure_1"]
     (note,) = (n.text for x in record.launches for n in x.notes if n.key == "threads")
@@ -34,5 +34,5 @@ def test_who_asks_for_as_many_threads_as_cpus_is_told_nothing(home: Path) -> Non
         "--intra_op_threads", "1",
     )  # fmt: skip
     assert said.status == 0, said.err
-    assert "intra_op_threads" not in said.out
+    assert "intra_op_threads" not in said.err
     assert not any(p.name == "fewer_threads" for p in said.run.root.rglob("*"))
