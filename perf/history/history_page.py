@@ -184,8 +184,8 @@ def _step_into(trend: Trend, release: str) -> Step | None:
 
 def _footnotes(machines: int) -> Html:
     notes = [
-        "Steps are where E-divisive splits a history, believed where fewer than one order in forty of the "
-        "same values splits as strongly; a change from passing to failing, or back, is a step too.",
+        "Steps are where E-divisive on ranks splits a history, believed where fewer than three in a hundred "
+        "orders of the same values split as strongly; a change between passing and failing is a step too.",
         "Each line has a scale of its own, logarithmic; marks at its foot are runs in which the cell failed.",
     ]
     if machines > 1:
