@@ -49,9 +49,7 @@ def sentence(trends: Sequence[Trend]) -> str:
     cells = counted(len(trends), "cell")
     if not worse and not better:
         return f"{cells}, and no step in any of them."
-    return (
-        f"Of {cells} {worse or 'none'} got worse at the last step and {better or 'none'} better."
-    )
+    return f"{cells}: {worse or 'none'} worse since the last step, {better or 'none'} better."
 
 
 def state_of(trend: Trend) -> str:
@@ -68,7 +66,7 @@ def _machine(machine: str, trends: Sequence[Trend], number: int) -> tuple[Html, 
         "table",
         tag("thead", tag("tr", *(tag("th", h, scope="col") for h in head))),
         tag("tbody", *map(_row, trends)),
-        class_="cards found sort verdicts",
+        class_="cards found sort trends",
     )
     cells = tag(
         "section", tag("h2", isolated(name), id=f"machine-{number}"), scrolled(table, name)
