@@ -113,15 +113,17 @@ def _answer(question: Question, argv: Sequence[str]) -> int:
     return OK
 
 
-def compare_at_end(previous: Path, current: Path, known: Path | None, fail_on: FailOn) -> bool:
+def compare_at_end(
+    previous: Path, current: Path, known: Path | None, fail_on: FailOn, across: Sequence[str] = ()
+) -> bool:
     """Hold a run that has just ended against an earlier one, and tell it on stderr; whether that is red.
 
     Raises UnreadableError where they cannot be compared.
     """
     words = ["-p", str(previous), "-c", str(current)]
-    args = make_parser(Question.ALL).parse_args(
-        [*words, *(["--expected", str(known)] if known else [])]
-    )
+    words += ["--expected", str(known)] if known else []
+    words += ["--across", *across] if across else []
+    args = make_parser(Question.ALL).parse_args(words)
     found = compare_runs(Question.ALL, args)
     with contextlib.redirect_stdout(sys.stderr):
         _tell(Question.ALL, found, args)

@@ -94,11 +94,15 @@ def _iterate_rows(path: Path) -> Iterator[list[str]]:
 
 def read_tables(paths: Sequence[Path], label: str) -> RunSummary:
     """One run from tables of the predecessor's shape; raises UnreadableError naming what is foreign."""
+    return summarise([(path, read_rows(path)) for path in paths], label)
+
+
+def summarise(tables: Sequence[tuple[Path, Sequence[Row]]], label: str) -> RunSummary:
+    """One run from the rows of its tables; raises UnreadableError naming what is foreign."""
     cells: Cells = defaultdict(_CellTexts)
     metrics: set[Metric] = set()
     readers = set()
-    for path in paths:
-        rows = read_rows(path)
+    for path, rows in tables:
         columns = list(rows[0]) if rows else []
         reader = _choose_reader(columns)
         if reader is None:

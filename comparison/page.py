@@ -91,7 +91,7 @@ def _row(x: Line, scale: Scale) -> Html:
         tag("td", _drawn(c, scale) if c else None, data_v=f"{c.ratio:.6g}" if c else None),
         tag("td", *_figures(x, c), data_t="ratio", data_v=f"{c.ratio:.6g}" if c else None),
         tag("td", _describe_detectable(c), data_t="could see", data_v=_detectable(c)),
-        tag("td", isolated(_why(x)), data_t="why"),
+        tag("td", isolated(why) if (why := _why(x)) else None, data_t="why"),
         data_o=verdict_word(x),
     )
 

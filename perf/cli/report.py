@@ -64,8 +64,9 @@ def make_parser(prog: str = "") -> CommandParser:
     posted = parser.add_argument_group("posting to a dashboard")
     posted.add_argument(
         "--post", nargs="?", const="", metavar="URL|DIR",
-        help="tables for a dashboard: postgresql+psycopg://user@host/base, another database, or a folder of "
-        f"CSV; left out: ${URL}. A password stands in ${PASSWORD}",
+        help="tables for a dashboard: postgresql+psycopg://user@host/base, another database, "
+        "kusto://CLUSTER/DATABASE, a folder for CSV, or parquet=DIR; left out: "
+        f"${URL}. A password or token stands in ${PASSWORD}",
     )  # fmt: skip
     for name, what in (
         ("group", "of models; left out: the name of the folder of results"),

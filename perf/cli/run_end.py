@@ -8,6 +8,7 @@ from pathlib import Path
 
 from comparison.cli import compare_at_end
 from comparison.expected import ExpectedFailure, read_expected
+from comparison.match import ACROSS
 from perf.cli.run_export import write_run
 from perf.execution.run_lifecycle import RunSession, find_red
 from perf.report.layout import printable
@@ -30,6 +31,12 @@ class RunEnd:
 def plan_end(options: Options) -> RunEnd:
     """Read and find what the end needs; raises BadRequestError, UnreadableError."""
     expected = read_expected(Path(options.expected)) if options.expected else {}
+    if options.across and not options.against:
+        raise BadRequestError(
+            f"--across {' '.join(options.across)}: what differs from --against RUN"
+        )
+    if unknown := [f for f in options.across if f not in ACROSS]:
+        raise BadRequestError(f"--across {' '.join(unknown)}: choose from {', '.join(ACROSS)}")
     return RunEnd(expected, _find_earlier(options))
 
 
@@ -56,7 +63,9 @@ def conclude(session: RunSession, end: RunEnd) -> int:
         _tell("error: a target that was named cannot run here; --list says what would fix it")
     if end.against:
         known_failures = Path(options.expected) if options.expected else None
-        if compare_at_end(end.against, session.folder.root, known_failures, options.red):
+        if compare_at_end(
+            end.against, session.folder.root, known_failures, options.red, options.across
+        ):
             _tell(f"red: worse than {end.against.name}")
             status = status or SOMETHING_WRONG
     if options.save_baseline and status == OK:

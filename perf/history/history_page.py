@@ -49,9 +49,7 @@ def sentence(trends: Sequence[Trend]) -> str:
     cells = counted(len(trends), "cell")
     if not worse and not better:
         return f"{cells}, and no step in any of them."
-    return (
-        f"Of {cells} {worse or 'none'} got worse at the last step and {better or 'none'} better."
-    )
+    return f"{cells}: {worse or 'none'} worse since the last step, {better or 'none'} better."
 
 
 def state_of(trend: Trend) -> str:
@@ -68,7 +66,7 @@ def _machine(machine: str, trends: Sequence[Trend], number: int) -> tuple[Html, 
         "table",
         tag("thead", tag("tr", *(tag("th", h, scope="col") for h in head))),
         tag("tbody", *map(_row, trends)),
-        class_="cards found sort verdicts",
+        class_="cards found sort trends",
     )
     cells = tag(
         "section", tag("h2", isolated(name), id=f"machine-{number}"), scrolled(table, name)
@@ -184,8 +182,8 @@ def _step_into(trend: Trend, release: str) -> Step | None:
 
 def _footnotes(machines: int) -> Html:
     notes = [
-        "Steps are where E-divisive splits a history, believed where fewer than one order in forty of the "
-        "same values splits as strongly; a change from passing to failing, or back, is a step too.",
+        "Steps are where E-divisive on ranks splits a history, believed where fewer than three in a hundred "
+        "orders of the same values split as strongly; a change between passing and failing is a step too.",
         "Each line has a scale of its own, logarithmic; marks at its foot are runs in which the cell failed.",
     ]
     if machines > 1:

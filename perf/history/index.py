@@ -18,7 +18,10 @@ from perf.schema import outcomes
 from perf.schema.version import NewerSchemaError
 
 INDEX = "history.sqlite"
-LAYOUT = 3  # another one is made anew
+LAYOUT = 4  # another one is made anew
+MEANS = (
+    "mean"  # what run.json says, as `figure`, of a run that tells no medians: the predecessor's
+)
 WAIT_S = 30.0  # for another process that writes the index
 TABLES = """
 CREATE TABLE runs (
@@ -177,7 +180,8 @@ def _take_in(connection: sqlite3.Connection, folder: Path, stamp: str) -> None:
         (
             folder.name, (folder / run_names.RUN_MARK).stat().st_mtime_ns,
             _storable(str(told.get("label") or "")),
-            _storable(str(host.get("hostname") or "")), _storable(_name_machine(host)),
+            _storable(str(host.get("hostname") or "")),
+            _storable(str(told.get("machine") or "") or _name_machine(host)),
             json.dumps({k: str(v) for k, v in facts.items() if v}),
             len(planned) if isinstance(planned, list) else len(rows),
             count[outcomes.PASS], count[outcomes.FAIL], count[outcomes.SKIPPED] + count[outcomes.NOT_RUN],
@@ -185,12 +189,13 @@ def _take_in(connection: sqlite3.Connection, folder: Path, stamp: str) -> None:
         ),
     )  # fmt: skip
     shapes = Counter(r.cell for r in rows)
+    means = told.get("figure") == MEANS
     connection.executemany(
         "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (folder.name, _storable(_name_row(r) if shapes[r.cell] > 1 else r.cell), _storable(r.model),
-             _storable(r.target), r.status, _storable(r.outcome),
-             r.p50_ms, r.launch_half_range_ms, json.dumps(dict(r.versions)), _storable(r.digest), r.wall_s)
+            (folder.name, _storable(_name_row(r, shared=shapes[r.cell] > 1, means=means)), _storable(r.model),
+             _storable(r.target), r.status, _storable(r.outcome), r.mean_ms if means else r.p50_ms,
+             r.launch_half_range_ms, json.dumps(dict(r.versions)), _storable(r.digest), r.wall_s)
             for r in rows
         ],
     )  # fmt: skip
@@ -201,9 +206,10 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _name_row(row: CellRow) -> str:
-    """One of several shapes of a cell, each of which has a history of its own."""
-    return f"{row.cell} {' '.join(f'{k}={v}' for k, v in row.input_shapes.items())}"
+def _name_row(row: CellRow, *, shared: bool, means: bool) -> str:
+    """What a row's history goes by: shapes of one cell, and means, which are no medians, are apart."""
+    shape = [f"{k}={v}" for k, v in row.input_shapes.items()] if shared else []
+    return " ".join([row.cell, *shape, *([MEANS] if means else [])])
 
 
 def _read_rows(folder: Path) -> tuple[Sequence[CellRow], str]:

@@ -27,7 +27,7 @@ def failures(subjects: Sequence[Subject], log_lines: int) -> Html | None:
         "section",
         tag("h2", "Failures" if failed else "Not tried", id="failures"),
         *(_failure(s, log_lines, opened=len(failed) <= 6) for s in failed),
-        _not_tried(subjects),
+        _not_tried(subjects, below=bool(failed)),
     )
 
 
@@ -132,7 +132,8 @@ def _ended(e: Ending) -> str:
     return ", ".join(parts)
 
 
-def _not_tried(subjects: Sequence[Subject]) -> Html | None:
+def _not_tried(subjects: Sequence[Subject], *, below: bool) -> Html | None:
+    """By reason; `below` failures it has a heading of its own."""
     reasons: dict[str, list[Subject]] = {}
     for s in subjects:
         if isinstance(s.record.outcome, (Skipped, NotRun)):
@@ -144,7 +145,8 @@ def _not_tried(subjects: Sequence[Subject]) -> Html | None:
         tag("li", tag("b", why), f" ({counted(len(mine), 'cell')}): ", isolated(_named(mine)))
         for why, mine in reasons.items()
     ]
-    return tag("div", tag("h3", "Not tried"), tag("ul", *items))
+    heading = tag("h3", "Not tried") if below else None
+    return tag("div", heading, tag("ul", *items))
 
 
 def _named(mine: Sequence[Subject], most: int = 12) -> str:

@@ -80,7 +80,7 @@ def _fold(percent: float) -> float:
 
 
 def _factor(value: float) -> str:
-    return f"{value:.3g}×"
+    return f"{value:,.0f}×" if value >= 1000 else f"{value:.3g}×"
 
 
 def _row(s: Subject, scale: Scale) -> Html:

@@ -68,7 +68,7 @@
     }
     return found;
   };
-  const what = cells ? "cells" : "rows";
+  const what = (cells ? "cell" : "row") + (total === 1 ? "" : "s");
   const find = byId("find"), outcome = byId("outcome"), shown = byId("shown");
   const filter = () => {
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -172,6 +172,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("expected", "known failures, which are not red; a pass in their place is told", "", "", _END, str, "TOML", plan=False),
     Flag("against", "compare with this earlier run at the end: latest, latest~1, an id, a folder, a saved name", "", "", _END,
          str, "RUN", plan=False),
+    Flag("across", "with --against: this difference is the question, as in compare: cpu gpu driver ep_version ...", (), "", _END,
+         words, "FIELD", nargs="+", plan=False),
     Flag("save_baseline", "let this name mean this run from now on, if it was not red", "", "", _END,
          lambda name: check_baseline(name) if name else "", "NAME", plan=False),
     Flag("export", f"{', '.join(RUN_FORMATS)}; without PATH to stdout", (), "", _END, run_exports, "FORMAT[=PATH]",

@@ -84,6 +84,7 @@ class Options:
     strict: bool
     expected: str
     against: str
+    across: tuple[str, ...]
     save_baseline: str
     export: tuple[str, ...]
     dry_run: bool

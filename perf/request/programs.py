@@ -32,6 +32,8 @@ VERBS = (
     Verb("results show", "an earlier run as it ended, or one cell of it", "perf.cli.results_show"),
     Verb("results trend", "each cell's history, its steps, and what differed", "perf.cli.results_trend"),
     Verb("results first-bad", "the run since which a cell is slower, or fails", "perf.cli.results_first_bad"),
+    Verb("results import", "take runs of elsewhere, or the predecessor's tables, into the history",
+         "perf.cli.results_import"),
     Verb("results check", "what cannot be true in a published table, or in a run", "perf.honesty.__main__",
          "python -m perf.honesty"),
     Verb("results merge", "make one run of runs of one plan from many hosts", "perf.fleet.merge"),

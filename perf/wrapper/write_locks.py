@@ -17,7 +17,7 @@ NO_ADDRESSES = (
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"
 )  # fmt: skip
 # Of what .venv has; Ray's version is that of its users' cluster.
-EXTRAS = ("zoo", "half", "symbolic", "dashboard", "dev")
+EXTRAS = ("zoo", "half", "symbolic", "dashboard", "parquet", "kusto", "dev")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -87,6 +87,21 @@ def test_a_rolling_gate_is_one_command(home: Path) -> None:
     assert (second.results / "baselines" / "good").resolve() == saved
 
 
+def test_a_run_that_was_asked_otherwise_is_held_against_where_that_is_the_question(
+    home: Path,
+) -> None:
+    words = (*QUICK, "--models", "relu", "-r", "both")
+    assert ask(home, *words, "--save_baseline", "theirs", out="across").status == 0
+    other = [{"4": "6"}.get(w, w) for w in words]  # -t
+    said = ask(home, *other, "--against", "theirs", out="across")
+    assert "not compared, unless by --across protocol" in said.err
+    assert "1 NotComparable" in said.err
+    said = ask(home, *other, "--against", "theirs", "--across", "protocol", "cpu", out="across")
+    assert said.status in (0, 1)  # a verdict, whichever it is
+    assert "protocol: runs 4, " in said.err
+    assert "NotComparable" not in said.err
+
+
 def test_stdout_takes_one_document(wrong_home: Path) -> None:
     words = (*QUICK, "--models", "relu")
     said = ask(wrong_home, *words, "--export", "json", out="stdout")
@@ -117,6 +132,11 @@ def test_a_run_in_which_nothing_was_measurable_ends_in_a_line_that_says_so(home:
         ("--fail_on Slower", "--fail_on Slower: a verdict needs --against RUN"),
         ("--export pdf", "--export pdf: no format 'pdf': use html, junit,"),
         ("--export junit=", "junit= names no file"),
+        ("--across cpu", "--across cpu: what differs from --against RUN"),
+        (
+            "--against latest --across colour",
+            "--across colour: choose from model, inputs, batch, cpu",
+        ),
         ("--against never", "never: no such file, folder, run id or saved name"),
         ("--save_baseline latest", "another word than latest"),
         ("--expected gone.toml", "gone.toml: no such file"),

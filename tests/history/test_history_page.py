@@ -43,7 +43,7 @@ def page(tmp_path: Path) -> Path:
 def test_it_names_steps_releases_and_machines(page: Path) -> None:
     text = html.unescape(re.sub(r"<[^>]*>", " ", page.read_text(encoding="utf-8")))
     told = " ".join(text.split())
-    assert "Of 2 cells 1 got worse at the last step and none better." in told
+    assert "2 cells: 1 worse since the last step, none better." in told
     assert "in run0015 (before: run0014): onnxruntime 1.30.0 -> 1.31.1" in told
     assert "<another> & more" in told
     assert "Figures of two machines are never put together." in told
