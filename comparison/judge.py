@@ -108,20 +108,23 @@ def judge_cells(
 
 
 def tell_launching_apart(lines: Sequence[Line]) -> Iterator[Line]:
-    """Of a slower p50, where it is known: whether the device takes longer too, or launching costs more."""
+    """Of a p50 that is slower or unclear: what the device's own time, which scatters less, says of it."""
     devices = {x.name: x.verdict for x in lines if x.metric is Metric.DEVICE}
     for line in lines:
-        if line.metric is Metric.P50 and isinstance(line.verdict, Slower):
-            match devices.get(line.name):
-                case Slower():
-                    yield _add_note(line, line.verdict, "the device takes longer too")
-                    continue
-                case Same() | Faster():
-                    yield _add_note(line, line.verdict, "not on the device: launching costs more")
-                    continue
-                case _:
-                    pass
-        yield line
+        if line.metric is not Metric.P50:
+            yield line
+            continue
+        match line.verdict, devices.get(line.name):
+            case Slower() as slower, Slower():
+                yield _add_note(line, slower, "the device takes longer too")
+            case Slower() as slower, Same() | Faster():
+                yield _add_note(line, slower, "not on the device: launching costs more")
+            case Unclear() as unclear, Same() | Slower() | Faster() as device:
+                says = {Same: "takes as long", Slower: "takes longer", Faster: "takes less long"}
+                why = f"{unclear.why}; the device itself {says[type(device)]}"
+                yield replace(line, verdict=replace(unclear, why=why))
+            case _:
+                yield line
 
 
 def _add_note(line: Line, verdict: Slower, text: str) -> Line:

@@ -58,9 +58,14 @@ class Sampler:
         """Look at the device before the launch: memory, power and processes that are not its own."""
         self._baseline = self._read(frozenset())
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `sample` would take one now."""
+        return self._handle is not None and self._clock() >= self._next_s
+
     def sample(self, pids: frozenset[int]) -> None:
         """Take one sample; `pids` are the launch's own processes as the wrapper numbers them."""
-        if self._handle is None or self._clock() < self._next_s:
+        if not self.is_due:
             return
         taken = self._read(pids)
         if taken is not None:

@@ -108,6 +108,7 @@ class ProcessLauncher:
             request.kind, request.job, request.folder, request.environment, request.preload,
             self._options.timeout, self._options.memory_limit, self._isolation(request),
             self._prefix(request), _watcher(sampler, energy), self._writable(request),
+            watch_timed=_is_watched_timed(request),
         )  # fmt: skip
         shared = self._shared(request)
         try:
@@ -272,11 +273,20 @@ def _energy(request: LaunchRequest) -> rapl_sampler.Sampler | None:
     return sampler if sampler.readable else None
 
 
+def _is_watched_timed(request: LaunchRequest) -> bool:
+    """Whether a device's counters are read all the time: of a cell's measure launches in the first alone.
+
+    Of 8 launches of 0.4 ms a run on an H200 3 were 5 to 9 % slow where NVML was read beside them, and none
+    where it was not: ± 4.6 and 0.5 %.
+    """
+    return not request.gpu or request.kind is not LaunchKind.MEASURE or request.round == 0
+
+
 def _watcher(
     sampler: Sampler | None, energy: rapl_sampler.Sampler | None
 ) -> Callable[[int], None] | None:
     def watch(pid: int) -> None:
-        if sampler:
+        if sampler and sampler.is_due:
             sampler.sample(process_tree.process_tree(pid))
         if energy:
             energy.sample()

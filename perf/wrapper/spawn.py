@@ -46,6 +46,7 @@ class WorkerSpec:
     exec_prefix: str = ""
     watch: Callable[[int], None] | None = None  # called often with the worker's pid
     writable: tuple[Path, ...] | None = None  # besides its folder; None: no fence
+    watch_timed: bool = True  # as often while runs are timed; else seldom, for it disturbs them
 
 
 class _HostGone(Exception):

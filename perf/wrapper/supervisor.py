@@ -41,6 +41,8 @@ class Running:
     limit: float | None = None
     kill_at_s: float | None = None
     peak_rss_mib: float | None = None
+    left_alone: bool = False  # it is timed, and looked at seldom meanwhile
+    watched_s: float = 0.0
 
 
 class Supervisor:
@@ -127,7 +129,9 @@ class Supervisor:
                 raise TimeoutError
 
     def _step_s(self) -> float:
-        busy = any(r.spec.watch or r.spec.memory_limit_mib for r in self._running)
+        busy = any(
+            r.spec.memory_limit_mib or (r.spec.watch and not r.left_alone) for r in self._running
+        )
         return WATCH_S if busy else TICK_S
 
     def _next_look_s(self) -> float:
@@ -143,7 +147,11 @@ class Supervisor:
         self._looked_s = now = time.monotonic()
         for r in self._running:
             if r.spec.watch:
-                r.spec.watch(r.pid)
+                if not r.spec.watch_timed:
+                    r.left_alone = r.folder.stage_now()[0] is Stage.TIME
+                if not r.left_alone or now - r.watched_s >= TICK_S:
+                    r.watched_s = now
+                    r.spec.watch(r.pid)
             if r.spec.memory_limit_mib:
                 rss = process_tree.tree_rss_mib(r.pid)
                 r.peak_rss_mib = max(r.peak_rss_mib or 0.0, rss)

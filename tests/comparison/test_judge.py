@@ -14,7 +14,7 @@ from comparison.cell_summary import Metric, RunSummary
 from comparison.judge import Criteria, find_discoveries, find_two_sided, judge_cells
 from comparison.match import match_cells
 from comparison.run_records import summarise_record
-from comparison.verdict import Line, Slower, change_of, verdict_name
+from comparison.verdict import Line, Slower, Unclear, change_of, verdict_name
 from perf.results.shapes import ShapedRecord
 from perf.schema.cell import Io
 from perf.schema.journal import EVENTS_AROUND
@@ -150,6 +150,21 @@ def test_a_slower_device_is_told_apart_from_dearer_launching(
     assert ("device" in slower.note) == bool(note)
     device = lines.get(Metric.DEVICE)
     assert ("" if device is None else verdict_name(device)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("device_ms", "says"),
+    [(4.0, "takes as long"), (6.0, "takes longer"), (2.0, "takes less long")],
+)
+def test_where_launches_differ_too_much_the_device_says_whether_its_part_changed(
+    device_ms: float, says: str
+) -> None:
+    noisy = (5.0, 7.0, 5.5, 6.5, 6.0)
+    before = side([Made(launch_ms=noisy, device_ms=4.0)])
+    after = side([Made(launch_ms=[ms * 1.08 for ms in noisy], device_ms=device_ms)])
+    unclear = {x.metric: x.verdict for x in judged(before, after)}[Metric.P50]
+    assert isinstance(unclear, Unclear)
+    assert unclear.why.endswith(f"; the device itself {says}")
 
 
 def test_a_span_between_events_is_no_time_of_the_devices_own() -> None:

@@ -90,6 +90,9 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "nvmlDeviceGetHandleByUUID": lambda n, uuid: int(uuid.removeprefix("GPU-")[0]),
     "nvmlDeviceGetUUID": lambda n, board: f"GPU-{board}000".encode(),
     "nvmlDeviceGetName": lambda n, board: "Imaginary 100",
+    "nvmlDeviceGetPciInfo": lambda n, board: SimpleNamespace(
+        busId=f"00000000:{board + 1}B:00.0".encode()
+    ),
     "nvmlDeviceGetEnforcedPowerLimit": lambda n, board: 700_000,
     "nvmlDeviceGetMemoryInfo": lambda n, board: SimpleNamespace(
         used=int(n.used_mib(n.now_s) * 2**20), total=80 * 2**30

@@ -61,6 +61,7 @@ def test_devices_by_uuid_in_the_order_the_variable_gives() -> None:
     (gpu,) = find_gpus(fake, "0")
     assert (gpu.driver, gpu.cuda_driver, gpu.board_limit_w) == ("580.65.06", "13.1", 700.0)
     assert gpu.memory_mib == 80 * 1024
+    assert gpu.pci == "00000000:1B:00.0"
 
 
 def test_the_environment_variable_is_read_where_nothing_else_is_given(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from perf.schema.record import Launch, Passed, Record, measure_launches
+from perf.wrapper.supervisor import TICK_S
 from tests import models
 from tests.asking import ROOT, Said, ask, one_line
 
@@ -138,6 +139,23 @@ def test_replicas_are_compared_as_two_sides(boards: Path) -> None:
     assert (first.cell.gpu, second.cell.gpu) == ("GPU-0000", "GPU-1000")
     assert len(measure_launches(first)) == len(measure_launches(second)) >= 5
     assert "Boarded[device=1]" in said.out
+
+
+def test_counters_of_a_device_are_read_seldom_while_all_but_the_first_launch_is_timed(
+    boards: Path,
+) -> None:
+    shared = boards / "file"  # so that a run takes 9 ms
+    shared.touch()
+    words = ("-r", "benchmark", "-t", "150", "--models", "a")
+    said = run(boards, *words, BOARDED_SHARES=str(shared))
+    assert said.status == 0, said.err
+    first, *rest = (x.gpu_counters for x in measure_launches(said.records["a::Boarded"]))
+    assert first
+    assert len(rest) == 2
+    for counters in rest:
+        assert counters
+        assert 1 <= counters.samples <= counters.window_s / TICK_S + 1
+        assert first.samples > counters.samples
 
 
 @pytest.mark.parametrize(
