@@ -229,18 +229,18 @@ def main(argv: list[str]) -> int:
     return 1 if asked.verb == "check" and problems(versions) else 0
 
 
-def _answer(versions: Versions, asked: argparse.Namespace) -> tuple[str, ...]:
-    match asked.verb:
+def _answer(versions: Versions, options: argparse.Namespace) -> tuple[str, ...]:
+    match options.verb:
         case "check":
             fine = f"{len(versions.flavours)} flavours fit: {', '.join(versions.flavours)}"
             return problems(versions) or (fine,)
         case "arguments":
-            built = build_arguments(versions, asked.flavour, asked.branch)
+            built = build_arguments(versions, options.flavour, options.branch)
             return tuple(f"{name}={value}" for name, value in built.items())
         case "target":
-            return (_named(versions, asked.flavour).target,)
+            return (_named(versions, options.flavour).target,)
         case _:
-            return (flavour_on(versions, asked.cuda),)
+            return (flavour_on(versions, options.cuda),)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from perf.cli import framework_exports, framework_run
 from perf.cli.exit_codes import run_and_report
-from perf.cli.framework_run import Asked
+from perf.cli.framework_run import FrameworkOptions
 from perf.report.framework_tables import BACKENDS, Row, format_detection
 from perf.request.command_parser import CommandParser
 from perf.request.programs import command_of
@@ -88,7 +88,7 @@ def _measure(given: Any, name: str, entry: str, *, scripted: bool) -> Any:
         row["inputs"] = {"@0": {"shape": [1, 3, 128, 128]}}
     targets = [t for of_backend in TARGETS.values() for t in of_backend]
     words = ["-t", str(given.iterations), "--warmup", str(given.warmup)]
-    return framework_run.run_cells([row], targets, words, Asked.of(given))
+    return framework_run.run_cells([row], targets, words, FrameworkOptions.of(given))
 
 
 if __name__ == "__main__":

@@ -84,16 +84,18 @@ class Sampler:
             return None
         at_s = self._clock()
         reading = _Reading(self, self._handle)
-        processes = reading.ask("processes", n.nvmlDeviceGetComputeRunningProcesses)
-        info = reading.ask("memory", n.nvmlDeviceGetMemoryInfo)
-        energy_mj = reading.ask("energy", n.nvmlDeviceGetTotalEnergyConsumption)
+        processes = reading.query("processes", n.nvmlDeviceGetComputeRunningProcesses)
+        info = reading.query("memory", n.nvmlDeviceGetMemoryInfo)
+        energy_mj = reading.query("energy", n.nvmlDeviceGetTotalEnergyConsumption)
         power_mw = self._power(reading)
-        sm_mhz = reading.ask("sm", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM))
-        memory_mhz = reading.ask("clock", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM))
-        celsius = reading.ask(
+        sm_mhz = reading.query("sm", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM))
+        memory_mhz = reading.query(
+            "clock", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM)
+        )
+        celsius = reading.query(
             "temperature", lambda h: n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU)
         )
-        reasons = reading.ask("reasons", _reasons_of(n))
+        reasons = reading.query("reasons", _reasons_of(n))
         if self._handle is None:  # lost in between: what was read last is not believed
             return None
         return Sample(
@@ -119,9 +121,9 @@ class Sampler:
                 raise n.NVMLError(value.nvmlReturn)
             return int(value.value.uiVal)
 
-        if (got := reading.ask("instant power", instant)) is not None:
+        if (got := reading.query("instant power", instant)) is not None:
             return int(got)
-        got = reading.ask("power", n.nvmlDeviceGetPowerUsage)
+        got = reading.query("power", n.nvmlDeviceGetPowerUsage)
         if got is not None and "instant power" in self._absent:
             self._power_source = "board"
         return None if got is None else int(got)
@@ -141,7 +143,7 @@ class _Reading:
     sampler: Sampler
     handle: Any
 
-    def ask(self, what: str, question: Callable[[Any], Any]) -> Any:
+    def query(self, what: str, question: Callable[[Any], Any]) -> Any:
         s = self.sampler
         if s._handle is None or what in s._absent:
             return None
@@ -164,7 +166,7 @@ def _reasons_of(library: Any) -> Callable[[Any], int]:
     new = getattr(library, "nvmlDeviceGetCurrentClocksEventReasons", None)
     old = getattr(library, "nvmlDeviceGetCurrentClocksThrottleReasons", None)
 
-    def ask(handle: Any) -> int:
+    def query(handle: Any) -> int:
         if new is not None:
             try:
                 return int(new(handle))
@@ -175,7 +177,7 @@ def _reasons_of(library: Any) -> Callable[[Any], int]:
             raise AttributeError("nvmlDeviceGetCurrentClocksThrottleReasons")
         return int(old(handle))
 
-    return ask
+    return query
 
 
 def _mib(used: int | None) -> float | None:

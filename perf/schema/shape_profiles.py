@@ -76,13 +76,13 @@ def covering_profiles(fed: Sequence[Mapping[str, Shape]]) -> tuple[ShapeProfile,
 
 
 def merge_profiles(
-    asked: Sequence[ShapeProfile], fed: Sequence[Mapping[str, Shape]]
+    given: Sequence[ShapeProfile], fed: Sequence[Mapping[str, Shape]]
 ) -> tuple[ShapeProfile, ...]:
     """What was asked for, and for the other inputs what covers the shapes fed.
 
     Raises ValueError where a profile names no input, or does not serve a shape that will be fed.
     """
-    by_name = {p.name: p for p in asked}
+    by_name = {p.name: p for p in given}
     out = tuple(by_name.pop(p.name, p) for p in covering_profiles(fed))
     if by_name:
         raise ValueError(f"--trt_profile: the model has no input {next(iter(by_name))!r}")

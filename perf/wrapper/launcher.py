@@ -98,7 +98,7 @@ class ProcessLauncher:
     def start(self, request: LaunchRequest) -> LaunchResult | None:
         """Start a launch; answers at once where it need not or cannot run. Raises Interrupted."""
         self._signals.check_before_launch()
-        if not request.again and (result := _finished(request, self._host)):
+        if not request.is_repeat and (result := _finished(request, self._host)):
             return result
         self._write_job(request)
         run_folder.make_empty(self._run.root, request.folder)
