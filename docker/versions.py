@@ -26,7 +26,7 @@ class Ort:
 
 
 @dataclass(frozen=True)
-class Cuda:
+class CudaRelease:
     """A CUDA toolkit's limits."""
 
     oldest_architecture: int
@@ -59,22 +59,22 @@ class Flavour:
 
 
 @dataclass(frozen=True)
-class Versions:
+class PinnedVersions:
     """All of versions.toml."""
 
     ort: Mapping[str, Ort]
-    cuda: Mapping[str, Cuda]
+    cuda: Mapping[str, CudaRelease]
     tensorrt: Mapping[str, Tensorrt]
     flavours: Mapping[str, Flavour]
 
 
-def load(path: Path = VERSIONS) -> Versions:
+def load(path: Path = VERSIONS) -> PinnedVersions:
     """Read the file; raises ValueError in one line if it is not what the types above say."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Versions(
+        return PinnedVersions(
             ort={k: Ort(**_tuples(v)) for k, v in data["ort"].items()},
-            cuda={k: Cuda(**v) for k, v in data["cuda"].items()},
+            cuda={k: CudaRelease(**v) for k, v in data["cuda"].items()},
             tensorrt={k: Tensorrt(**v) for k, v in data["tensorrt"].items()},
             flavours={k: Flavour(**_tuples(v)) for k, v in data["flavours"].items()},
         )
@@ -86,7 +86,7 @@ def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 
-def problems(versions: Versions) -> tuple[str, ...]:
+def problems(versions: PinnedVersions) -> tuple[str, ...]:
     """Every way in which a flavour's parts do not fit each other, a line each; empty when all fit."""
     found: list[str] = []
     for name, flavour in versions.flavours.items():
@@ -94,7 +94,7 @@ def problems(versions: Versions) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _flavour_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
+def _flavour_problems(versions: PinnedVersions, flavour: Flavour) -> Iterator[str]:
     for image in filter(None, (flavour.image, flavour.build_image)):
         if not PINNED_IMAGE.fullmatch(image):
             yield f"image {image} is not pinned as name:tag@sha256:digest"
@@ -133,7 +133,7 @@ def _ort_problems(flavour: Flavour, ort: Ort) -> Iterator[str]:
         yield f"ort {flavour.ort} has no kernels for architecture {architecture}"
 
 
-def _tensorrt_problems(versions: Versions, flavour: Flavour, ort: Ort) -> Iterator[str]:
+def _tensorrt_problems(versions: PinnedVersions, flavour: Flavour, ort: Ort) -> Iterator[str]:
     wants = [t for t in flavour.targets if t in ("TensorrtExecutionProvider", "Standalone_TRT")]
     if not flavour.tensorrt:
         if wants:
@@ -165,7 +165,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def build_arguments(versions: Versions, name: str, branch: str = "") -> dict[str, str]:
+def build_arguments(versions: PinnedVersions, name: str, branch: str = "") -> dict[str, str]:
     """The Dockerfile's arguments for a flavour; with a branch, tag or commit, ORT is built from source at it.
 
     Raises ValueError for an unknown flavour, or for a branch where nothing is compiled.
@@ -192,7 +192,7 @@ def build_arguments(versions: Versions, name: str, branch: str = "") -> dict[str
     return arguments
 
 
-def flavour_on(versions: Versions, cuda: str) -> str:
+def flavour_on(versions: PinnedVersions, cuda: str) -> str:
     """The TensorRT flavour on a CUDA version; raises ValueError naming the versions there are."""
     there = {f.cuda: name for name, f in versions.flavours.items() if f.tensorrt}
     if cuda not in there:
@@ -200,7 +200,7 @@ def flavour_on(versions: Versions, cuda: str) -> str:
     return there[cuda]
 
 
-def _named(versions: Versions, name: str) -> Flavour:
+def _named(versions: PinnedVersions, name: str) -> Flavour:
     if name not in versions.flavours:
         raise ValueError(f"no flavour {name!r}: choose from {', '.join(versions.flavours)}")
     return versions.flavours[name]
@@ -229,7 +229,7 @@ def main(argv: list[str]) -> int:
     return 1 if asked.verb == "check" and problems(versions) else 0
 
 
-def _answer(versions: Versions, options: argparse.Namespace) -> tuple[str, ...]:
+def _answer(versions: PinnedVersions, options: argparse.Namespace) -> tuple[str, ...]:
     match options.verb:
         case "check":
             fine = f"{len(versions.flavours)} flavours fit: {', '.join(versions.flavours)}"

@@ -27,7 +27,7 @@ _SHARE = (
 )
 
 
-class Sampler:
+class NvmlSampler:
     """Samples one device for one launch: `baseline()`, `sample(pids)` while it runs, `finish(events)`.
 
     Starts no thread and never raises for what NVML does: a reading that the device does not offer is not
@@ -140,7 +140,7 @@ class Sampler:
 class _Reading:
     """One round of questions, in which the first fatal answer silences the rest."""
 
-    sampler: Sampler
+    sampler: NvmlSampler
     handle: Any
 
     def query(self, what: str, question: Callable[[Any], Any]) -> Any:
