@@ -27,7 +27,7 @@ class Ort:
 
 
 @dataclass(frozen=True)
-class Cuda:
+class CudaRelease:
     """A CUDA toolkit's limits."""
 
     oldest_architecture: int
@@ -70,23 +70,23 @@ class Flavour:
 
 
 @dataclass(frozen=True)
-class Versions:
+class PinnedVersions:
     """All of versions.toml."""
 
     ort: Mapping[str, Ort]
-    cuda: Mapping[str, Cuda]
+    cuda: Mapping[str, CudaRelease]
     tensorrt: Mapping[str, Tensorrt]
     torch: Mapping[str, Torch]
     flavours: Mapping[str, Flavour]
 
 
-def load(path: Path = VERSIONS) -> Versions:
+def load(path: Path = VERSIONS) -> PinnedVersions:
     """Read the file; raises ValueError in one line if it is not what the types above say."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Versions(
+        return PinnedVersions(
             ort={k: Ort(**_tuples(v)) for k, v in data["ort"].items()},
-            cuda={k: Cuda(**v) for k, v in data["cuda"].items()},
+            cuda={k: CudaRelease(**v) for k, v in data["cuda"].items()},
             tensorrt={k: Tensorrt(**v) for k, v in data["tensorrt"].items()},
             torch={k: Torch(**_tuples(v)) for k, v in data["torch"].items()},
             flavours={k: Flavour(**_tuples(v)) for k, v in data["flavours"].items()},
@@ -99,7 +99,7 @@ def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 
-def problems(versions: Versions) -> tuple[str, ...]:
+def problems(versions: PinnedVersions) -> tuple[str, ...]:
     """Every way in which a flavour's parts do not fit each other, a line each; empty when all fit."""
     found: list[str] = []
     for name, flavour in versions.flavours.items():
@@ -107,7 +107,7 @@ def problems(versions: Versions) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _flavour_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
+def _flavour_problems(versions: PinnedVersions, flavour: Flavour) -> Iterator[str]:
     for image in filter(None, (flavour.image, flavour.build_image)):
         if not PINNED_IMAGE.fullmatch(image):
             yield f"image {image} is not pinned as name:tag@sha256:digest"
@@ -129,7 +129,7 @@ def _flavour_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
             yield f"architecture {architecture} is older than CUDA {flavour.cuda} supports"
 
 
-def _torch_problems(versions: Versions, flavour: Flavour) -> Iterator[str]:
+def _torch_problems(versions: PinnedVersions, flavour: Flavour) -> Iterator[str]:
     wants = [t for t in flavour.targets if t.startswith("torch")]
     if not flavour.torch:
         if wants or flavour.lab:
@@ -163,7 +163,7 @@ def _ort_problems(flavour: Flavour, ort: Ort) -> Iterator[str]:
         yield f"ort {flavour.ort} has no kernels for architecture {architecture}"
 
 
-def _tensorrt_problems(versions: Versions, flavour: Flavour, ort: Ort) -> Iterator[str]:
+def _tensorrt_problems(versions: PinnedVersions, flavour: Flavour, ort: Ort) -> Iterator[str]:
     wants = [t for t in flavour.targets if t in ("TensorrtExecutionProvider", "Standalone_TRT")]
     if not flavour.tensorrt:
         if wants:
@@ -195,7 +195,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def build_arguments(versions: Versions, name: str, branch: str = "") -> dict[str, str]:
+def build_arguments(versions: PinnedVersions, name: str, branch: str = "") -> dict[str, str]:
     """The Dockerfile's arguments for a flavour; with a branch, tag or commit, ORT is built from source at it.
 
     Raises ValueError for an unknown flavour, or for a branch where nothing is compiled.
@@ -222,7 +222,7 @@ def build_arguments(versions: Versions, name: str, branch: str = "") -> dict[str
     return arguments
 
 
-def _torch_arguments(versions: Versions, flavour: Flavour) -> dict[str, str]:
+def _torch_arguments(versions: PinnedVersions, flavour: Flavour) -> dict[str, str]:
     if not flavour.torch:
         return {}
     vision = versions.torch[flavour.torch].torchvision
@@ -232,7 +232,7 @@ def _torch_arguments(versions: Versions, flavour: Flavour) -> dict[str, str]:
     }
 
 
-def flavour_on(versions: Versions, cuda: str) -> str:
+def flavour_on(versions: PinnedVersions, cuda: str) -> str:
     """The TensorRT flavour on a CUDA version; raises ValueError naming the versions there are."""
     there = {f.cuda: name for name, f in versions.flavours.items() if f.tensorrt}
     if cuda not in there:
@@ -240,7 +240,7 @@ def flavour_on(versions: Versions, cuda: str) -> str:
     return there[cuda]
 
 
-def _named(versions: Versions, name: str) -> Flavour:
+def _named(versions: PinnedVersions, name: str) -> Flavour:
     if name not in versions.flavours:
         raise ValueError(f"no flavour {name!r}: choose from {', '.join(versions.flavours)}")
     return versions.flavours[name]
@@ -269,18 +269,18 @@ def main(argv: list[str]) -> int:
     return 1 if asked.verb == "check" and problems(versions) else 0
 
 
-def _answer(versions: Versions, asked: argparse.Namespace) -> tuple[str, ...]:
-    match asked.verb:
+def _answer(versions: PinnedVersions, options: argparse.Namespace) -> tuple[str, ...]:
+    match options.verb:
         case "check":
             fine = f"{len(versions.flavours)} flavours fit: {', '.join(versions.flavours)}"
             return problems(versions) or (fine,)
         case "arguments":
-            built = build_arguments(versions, asked.flavour, asked.branch)
+            built = build_arguments(versions, options.flavour, options.branch)
             return tuple(f"{name}={value}" for name, value in built.items())
         case "target":
-            return (_named(versions, asked.flavour).target,)
+            return (_named(versions, options.flavour).target,)
         case _:
-            return (flavour_on(versions, asked.cuda),)
+            return (flavour_on(versions, options.cuda),)
 
 
 if __name__ == "__main__":

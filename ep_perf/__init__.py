@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-_HERE = Path(__file__).absolute().parent
+_FOLDER = Path(__file__).absolute().parent
 # Installed, they lie in here, in a clone beside this folder. Never resolved: see perf/request/locations.py.
-_CODE = str(_HERE if (_HERE / "perf").is_dir() else _HERE.parent)
+_CODE = str(_FOLDER if (_FOLDER / "perf").is_dir() else _FOLDER.parent)
 if _CODE not in sys.path:
     sys.path.insert(0, _CODE)
 

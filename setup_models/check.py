@@ -32,7 +32,7 @@ COLUMNS = ("model", "MiB", "opset/IR", "inputs", "sets", "artefacts", "sha256", 
 
 
 @dataclass(frozen=True)
-class Finding:
+class ModelReport:
     """One model looked through. `lacks` pairs what is missing with the command that mends it."""
 
     name: str
@@ -49,7 +49,7 @@ class Finding:
     ] = ()  # what a user should know of the stored data, which can be used all the same
 
 
-def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding:
+def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> ModelReport:
     """Look through one model; never raises for what it finds missing or damaged."""
     path = Path(model.path)
     try:
@@ -57,7 +57,7 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
             raise UserError(f"no file {path}")
         signature, opset, data_files = _read_model(path, model)
     except UserError as refusal:
-        return Finding(model.name, ((str(refusal), _fetch_command(model)),))
+        return ModelReport(model.name, ((str(refusal), _fetch_command(model)),))
     lacks = []
     if model.path_fp16 and not Path(model.path_fp16).is_file():
         mend = "take model_path_fp16 out of its row to have the harness convert one"
@@ -79,7 +79,7 @@ def examine_model(model: ModelFile, artefact_folders: Iterable[Path]) -> Finding
         except UserError as refusal:
             lacks.append((str(refusal), "repair or remove that set"))
     sha256, own = digest_model(path), ("fp16 (own)",) if model.path_fp16 else ()
-    return Finding(
+    return ModelReport(
         model.name,
         tuple(lacks),
         sum(file.stat().st_size for file in (path, *data_files)),
@@ -151,7 +151,7 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def _describe(findings: Sequence[Finding]) -> list[str]:
+def _describe(findings: Sequence[ModelReport]) -> list[str]:
     """A table, a line each model; below it what lacks and what mends it."""
     lines = [COLUMNS, *map(_cells, findings)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -162,7 +162,7 @@ def _describe(findings: Sequence[Finding]) -> list[str]:
     return rows + lacks + [f"{found.name}: {note}" for found in findings for note in found.notes]
 
 
-def _cells(found: Finding) -> tuple[str, ...]:
+def _cells(found: ModelReport) -> tuple[str, ...]:
     return (
         found.name,
         "" if found.size_bytes is None else f"{found.size_bytes / 2**20:.1f}",

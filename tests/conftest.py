@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ def own_world(
         patch.setattr(tempfile, "tempdir", str(temporary))
         patch.setenv(leftovers.MARK, str(os.getpid()))
         patch.setenv("COLUMNS", "120")
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv(
             "ORT_DISABLE_TELEMETRY", "1"
         )  # a session in a test's own process leaves a .ses
@@ -79,7 +81,12 @@ def pytest_runtest_teardown(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to run tests marked `alone` beside others; the plugin that takes -n may be missing."""
+    """Compile each file once; refuse to run tests marked `alone` beside others.
+
+    A shell that has Python write no bytecode would have thousands of processes compile us anew: a quarter of
+    the suite's time. One test runs the wrapper so. The plugin that takes -n may be missing.
+    """
+    sys.dont_write_bytecode = False
     several = config.getoption("numprocesses", default=None)
     if several and "not alone" not in config.getoption("markexpr"):
         raise pytest.UsageError(

@@ -14,6 +14,7 @@ OF_TOOLS = frozenset(
         *(".mypy_cache", ".ruff_cache", ".import_linter_cache"),
     }
 )
+SERVERS: list[int] = []  # processes of the session's own, whose children are its tests' too
 GRACE_S = 20.0  # for a process whose end is under way
 
 
@@ -60,14 +61,14 @@ def end_processes() -> list[str]:
 
 def _running() -> Iterator[tuple[int, str]]:
     """Processes that carry this session's mark or are its children: their pids, and what they are."""
-    mark, own = f"{MARK}={os.getpid()}".encode(), os.getpid()
+    mark, own = f"{MARK}={os.getpid()}".encode(), (os.getpid(), *SERVERS)
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == own:
+        if not process.name.isdigit() or int(process.name) in own:
             continue
         with contextlib.suppress(OSError):  # it has just ended, or is another user's
             variables = (process / "environ").read_bytes().split(b"\0")
             state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
-            if state == "Z" or not (mark in variables or int(parent) == own):
+            if state == "Z" or not (mark in variables or int(parent) in own):
                 continue
             words = (process / "cmdline").read_bytes().replace(b"\0", b" ")
             by = [v.partition(b"=")[2] for v in variables if v.startswith(b"PYTEST_CURRENT_TEST=")]

@@ -21,7 +21,7 @@ from perf.backends import cuda
 from perf.backends._ort.graph_session import FixedBuffers, GraphSession
 from perf.backends._ort.session import SessionSpec
 from perf.machine.gpus import find_gpus
-from perf.machine.nvml_sampler import Sampler
+from perf.machine.nvml_sampler import NvmlSampler
 from perf.machine.process_tree import process_tree
 from perf.measure import cupti, device_time
 from perf.schema import codec
@@ -113,7 +113,7 @@ def read_feed(folder: Path) -> dict[str, "np.ndarray[Any, Any]"]:
 
 def record_nvml(out: Path, run: Path, command: Sequence[str]) -> None:
     """NVML's readings while a command runs, as the harness takes them, and the journal of its launch."""
-    sampler = Sampler(find_gpus()[0])
+    sampler = NvmlSampler(find_gpus()[0])
     sampler.baseline()
     child = subprocess.Popen(command)
     while child.poll() is None:

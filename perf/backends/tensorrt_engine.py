@@ -9,7 +9,7 @@ from typing import Any
 from perf.backends import Backend, ModelInputs, ProbeResult, Session, TargetSpec
 from perf.backends._tensorrt import builder, dtypes, onnx_header
 from perf.backends._tensorrt.cuda_runtime import Cuda
-from perf.backends._tensorrt.onnx_header import Header, Value
+from perf.backends._tensorrt.onnx_header import Header, HeaderValue
 from perf.backends._tensorrt.python_session import (
     EngineFailedError,
     PackageSession,
@@ -62,17 +62,17 @@ def header_of(trt: Any, engine: Any, cell: Cell) -> Header:
     return Header(*_tensors(trt, engine))
 
 
-def _tensors(trt: Any, engine: Any) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+def _tensors(trt: Any, engine: Any) -> tuple[tuple[HeaderValue, ...], tuple[HeaderValue, ...]]:
     """An engine's inputs and outputs, in its own order."""
     from perf.measure import tensor_io
 
-    inputs: list[Value] = []
-    outputs: list[Value] = []
+    inputs: list[HeaderValue] = []
+    outputs: list[HeaderValue] = []
     for i in range(engine.num_io_tensors):
         name = engine.get_tensor_name(i)
         kind = dtypes.numpy_of_engine_type(engine.get_tensor_dtype(name).name)
         dims = tuple(None if n < 0 else int(n) for n in engine.get_tensor_shape(name))
-        value = Value(name, tensor_io.ONNX_OF[kind], dims)
+        value = HeaderValue(name, tensor_io.ONNX_OF[kind], dims)
         taken = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         (inputs if taken else outputs).append(value)
     return tuple(inputs), tuple(outputs)

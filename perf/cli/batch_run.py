@@ -7,7 +7,7 @@ from typing import Any
 from perf.cli import framework_run
 from perf.cli.clone_interpreter import continue_in_own
 from perf.cli.exit_codes import run_and_report
-from perf.cli.framework_run import Asked
+from perf.cli.framework_run import FrameworkOptions
 from perf.machine.gpus import find_gpus
 from perf.report.framework_tables import BACKENDS, Row, format_batches, format_devices
 from perf.request.bad_request import BadRequestError
@@ -149,7 +149,7 @@ def _measure(
     words += ["--batch_sizes", ",".join(map(str, sizes))]
     if given.memory_limit:
         words += ["--memory_limit", str(given.memory_limit)]
-    return framework_run.run_cells(rows, targets, words, Asked.of(given))
+    return framework_run.run_cells(rows, targets, words, FrameworkOptions.of(given))
 
 
 def _named(word: str) -> tuple[str, str]:

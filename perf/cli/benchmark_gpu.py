@@ -11,7 +11,7 @@ from perf.backends.native_torch_script import NAME as NATIVE
 from perf.cli import exported_run, framework_run
 from perf.cli.exit_codes import run_and_report
 from perf.cli.exported_run import ENTRY, MODEL, read_precision
-from perf.cli.framework_run import Asked
+from perf.cli.framework_run import FrameworkOptions
 from perf.report.framework_tables import Row, format_precisions, format_runtimes
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
@@ -134,7 +134,7 @@ def _measure(
     }  # fmt: skip
     numbers = [str(exported_run.read_number(words, k)) for k in ("n_iter", "n_warmup")]
     return framework_run.run_cells(
-        [row], targets, ["-t", numbers[0], "--warmup", numbers[1]], Asked.of(given)
+        [row], targets, ["-t", numbers[0], "--warmup", numbers[1]], FrameworkOptions.of(given)
     )
 
 

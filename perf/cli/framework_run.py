@@ -25,14 +25,14 @@ _ENDED = (0, 1)  # the wrapper's statuses of a run that came to its end
 
 
 @dataclass(frozen=True)
-class Asked:
+class FrameworkOptions:
     """What the flags of every framework benchmark say of the run."""
 
     results: str
     words: tuple[str, ...]  # for the wrapper
 
     @classmethod
-    def of(cls, given: Any) -> "Asked":
+    def of(cls, given: Any) -> "FrameworkOptions":
         """From the flags that `add_flags` adds."""
         words = ["--launches", str(given.launches)]
         counts = vars(given)  # of a program whose words count runs there are none
@@ -104,10 +104,13 @@ def print_table(table: str, rows: Iterable[Row]) -> int:
 
 
 def run_cells(
-    rows: Sequence[Mapping[str, Any]], targets: Iterable[str], words: Sequence[str], asked: Asked
+    rows: Sequence[Mapping[str, Any]],
+    targets: Iterable[str],
+    words: Sequence[str],
+    options: FrameworkOptions,
 ) -> tuple[Record, ...]:
     """Run a model list's rows on targets; records in the order of the plan. Raises BadRequestError."""
-    results = Path(asked.results).absolute()
+    results = Path(options.results).absolute()
     run_id = run_folder.new_run_id()
     listed = results / f"{run_id}.models.json"
     try:
@@ -128,7 +131,7 @@ def run_cells(
         run_id,
         "-q",
         "-q",
-        *asked.words,
+        *options.words,
         *words,
     ]
     started_by = os.getpid()

@@ -39,7 +39,7 @@ def refuse_misnamed(
     if any(m.format is not Format.ONNX for m in asked):
         return  # what another form takes, its own environment says
     readable = [m for m in asked if not m.problem]
-    told = _ask(readable, options.shape)
+    told = _declared_inputs(readable, options.shape)
     if not told:
         return
     for model, answer in zip(readable, told, strict=True):
@@ -52,7 +52,9 @@ def refuse_misnamed(
             raise BadRequestError(f"--shape {given}: {readable[0].name}: {misfits[0]}")
 
 
-def _ask(models: Sequence[ModelFile], shapes: Sequence[Shapes]) -> Sequence[Mapping[str, Any]]:
+def _declared_inputs(
+    models: Sequence[ModelFile], shapes: Sequence[Shapes]
+) -> Sequence[Mapping[str, Any]]:
     """The answers of perf.worker.declared_inputs; none where it cannot be asked, and a run will tell."""
     if not models or importlib.util.find_spec("onnx") is None:
         return ()

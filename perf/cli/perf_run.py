@@ -6,7 +6,7 @@ from typing import Any
 
 from perf.cli import framework_run
 from perf.cli.exit_codes import run_and_report
-from perf.cli.framework_run import Asked, target_of
+from perf.cli.framework_run import FrameworkOptions, target_of
 from perf.report.framework_tables import BACKENDS, Row, format_backends
 from perf.request import model_forms
 from perf.request.command_parser import CommandParser
@@ -60,7 +60,7 @@ def _measure(config: PerfRunConfig, given: Any) -> tuple[Record, ...]:
         ]
     for name, value in config.tolerances.items():
         words += [f"--{name}", str(value)]
-    return framework_run.run_cells([_list_row(config)], targets, words, Asked.of(given))
+    return framework_run.run_cells([_list_row(config)], targets, words, FrameworkOptions.of(given))
 
 
 def _profile_words(config: PerfRunConfig) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from perf.cli import framework_exports, framework_run
 from perf.cli.exit_codes import run_and_report
-from perf.cli.framework_run import Asked
+from perf.cli.framework_run import FrameworkOptions
 from perf.machine.gpus import find_gpus
 from perf.report.framework_tables import BACKENDS, Row, format_detection
 from perf.request.command_parser import CommandParser
@@ -100,7 +100,7 @@ def _measure(given: Any, name: str, entry: str, *, scripted: bool) -> Any:
     targets = [t for of_backend in TARGETS.values() for t in of_backend]
     words = framework_run.count_runs(given, RUNS, WARMUP)
     words += ["--trt_profile", f"@0={sizes}"]
-    return framework_run.run_cells([row], targets, words, Asked.of(given))
+    return framework_run.run_cells([row], targets, words, FrameworkOptions.of(given))
 
 
 if __name__ == "__main__":

@@ -32,16 +32,16 @@ def read_ort_signature(path: Path, custom_ops: Iterable[str] = ()) -> Signature:
         return signature_of_session(open_session(path, custom_ops=custom_ops))
 
 
-def _value(told: Any) -> Value:
+def _value(value: Any) -> Value:
     """A NodeArg: its type in ONNX Runtime's words, its dims as numbers, names or None."""
     kinds, onnx_type = list[str](), 0
-    for opened, element in _KIND.findall(told.type):
+    for opened, element in _KIND.findall(value.type):
         if opened:
             kinds.append(_WORDS.get(opened, "map"))
         else:
             onnx_type = onnx.TensorProto.DataType.Value(element.upper())
     kind = " ".join(kinds) or "tensor"
-    dims = tuple(d if isinstance(d, int) and d >= 0 else str(d or "") or None for d in told.shape)
-    key = re.search(r"map\((\w+),", told.type)
+    dims = tuple(d if isinstance(d, int) and d >= 0 else str(d or "") or None for d in value.shape)
+    key = re.search(r"map\((\w+),", value.type)
     key_type = onnx.TensorProto.DataType.Value(key[1].upper()) if key else 0
-    return Value(told.name, onnx_type, None if kinds else dims, kind, key_type)
+    return Value(value.name, onnx_type, None if kinds else dims, kind, key_type)

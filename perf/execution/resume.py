@@ -74,8 +74,8 @@ def stored_options(run: RunFolder) -> tuple[Mapping[str, Any], Options]:
 
 def original_words(words: Sequence[str], options: Options, results: Path) -> list[str]:
     """The words that made this run: those of the run that is taken up again, and this command line's."""
-    again = options.rerun == "failed"
-    if not options.resume and not again:
+    reruns_failed = options.rerun == "failed"
+    if not options.resume and not reruns_failed:
         return list(words)
     run = run_names.find_run(results, options.resume or "latest")
     told = run_folder.read_json(run.root / "run.json")

@@ -180,7 +180,7 @@ class RunSession:
 
     def show_summary(self) -> None:
         """The last lines on the terminal."""
-        again = self._resume_command() if self.signal and self.plan.resumable else ""
+        resume_command = self._resume_command() if self.signal and self.plan.resumable else ""
         records = self.all_records
         seen = busyness.busyness_since(self.cpu_times)
         remarks = (
@@ -194,7 +194,7 @@ class RunSession:
             self.folder,
             self.tables,
             remarks,
-            again,
+            resume_command,
             page=self.page,
             known=known,
         )

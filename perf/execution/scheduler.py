@@ -150,7 +150,7 @@ class Scheduler:
                 result = self.launcher.wait()
                 task = owners.pop(result.request.folder)
                 if _was_robbed(result):
-                    queue.append((task, replace(result.request, alone=True, again=True)))
+                    queue.append((task, replace(result.request, alone=True, is_repeat=True)))
                 else:
                     queue.extend((task, r) for r in task.take(result))
 
@@ -332,15 +332,15 @@ class Scheduler:
         """One launch of a lane, after those that make again what a worker took of its files."""
         for source in request.sources:
             if source.missing:
-                yield replace(source.request, again=True)
+                yield replace(source.request, is_repeat=True)
         return (yield request)
 
     def _make_again(self, sources: Sequence[MadeFiles]) -> None:
         """What a worker took of other launches' files is made once more, with nothing beside it."""
         for source in sources:
             if source.missing:
-                again = replace(source.request, again=True)
-                if self.launcher.start(again) is None:
+                repeat = replace(source.request, is_repeat=True)
+                if self.launcher.start(repeat) is None:
                     self.launcher.wait()
 
     def _time_is_spent(self) -> bool:
@@ -395,7 +395,7 @@ def _was_robbed(result: LaunchResult) -> bool:
 
     It is repeated alone, once: who damages its own files does so again, and that is then its outcome.
     """
-    if result.request.again or not isinstance(result.launch.outcome, Raised):
+    if result.request.is_repeat or not isinstance(result.launch.outcome, Raised):
         return False
     gone = not result.request.job.is_file() or any(s.missing for s in result.request.sources)
     return gone or result.launch.outcome.kind == fold.DAMAGED

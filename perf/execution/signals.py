@@ -26,7 +26,7 @@ class SignalWatch:
         self.ended_by = 0  # what ends the run at once
         self._old: dict[int, object] = {}
         self._raising = False
-        self._told = False
+        self._announced = False
         self.on_first_interrupt: Callable[[], None] = lambda: None
         self._wake_r = self._wake_w = -1
 
@@ -65,8 +65,8 @@ class SignalWatch:
     def check(self) -> None:
         """Raise Interrupted where the run must end now."""
         self._drain()
-        if self.interrupts and not self._told:
-            self._told = True
+        if self.interrupts and not self._announced:
+            self._announced = True
             self.on_first_interrupt()
         if self.ended_by:
             raise Interrupted(self.ended_by)

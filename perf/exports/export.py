@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from perf.exports.bencher import to_bencher
 from perf.exports.cell_table import to_csv, to_json
@@ -13,7 +12,6 @@ from perf.exports.markdown import to_markdown
 from perf.exports.openmetrics import to_openmetrics
 from perf.exports.sarif import to_sarif
 from perf.report.finished_run import FinishedRun
-from perf.schema import atomic_file
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,3 @@ def export(name: str, run: FinishedRun) -> str:
     if found is None:
         raise UnknownFormatError(f"no format {name!r}: there are {', '.join(FORMATS)}")
     return found.export(run)
-
-
-def write_export(name: str, run: FinishedRun, path: Path) -> Path:
-    """The same into a file, written whole or not at all; raises UnknownFormatError, OSError."""
-    atomic_file.write_bytes(path, export(name, run).encode("utf-8", "backslashreplace"))
-    return path

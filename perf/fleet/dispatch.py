@@ -27,7 +27,7 @@ FATES: Mapping[ShardState, Fate] = {
     ShardState.HOST_LOST: Fate.HOST_LOST,
     ShardState.PREEMPTED: Fate.PREEMPTED,
 }
-AGAIN = frozenset(
+RESUBMITTED = frozenset(
     {ShardState.ENDED, ShardState.HOST_LOST, ShardState.PREEMPTED, ShardState.UNKNOWN}
 )
 
@@ -101,7 +101,7 @@ class Dispatcher:
     def _is_worth_it(self, shard: int, state: ShardState) -> bool:
         """Whether to hand a shard in again that ended short of complete; tells what becomes of it."""
         tried = self.attempts.get(shard, 0)
-        if state not in AGAIN or tried >= self.retries:
+        if state not in RESUBMITTED or tried >= self.retries:
             self.fates[shard] = state
             self.say(f"shard {shard} {state.value} and is not complete: given up")
             return False

@@ -125,9 +125,9 @@ def _bring(leaf: Leaf, place: Path) -> None:
     _link(leaf.path / RECORD, place / RECORD)
 
 
-def _names_kept(told: Mapping[str, Any]) -> Iterator[str]:
+def _names_kept(record: Mapping[str, Any]) -> Iterator[str]:
     yield "cell.json"
-    for launch in _launches(told)[-1:]:  # the one that its row names
+    for launch in _launches(record)[-1:]:  # the one that its row names
         yield str(Path(safe_name(str(launch.get("name", "")))) / "output.log")
 
 
@@ -136,14 +136,14 @@ def _all_names(leaf: Path) -> Iterator[str]:
         yield from (os.path.relpath(Path(folder) / f, leaf) for f in files if f != RECORD)
 
 
-def _link(there: Path, here: Path) -> None:
-    here.parent.mkdir(parents=True, exist_ok=True)
+def _link(there: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(there, here)
+        os.link(there, target)
     except FileExistsError:
         return
     except OSError:  # another file system, or one without links
-        with atomic_file.draft_of(here, durable=False) as aside:
+        with atomic_file.draft_of(target, durable=False) as aside:
             shutil.copyfile(there, aside)
 
 
@@ -157,8 +157,8 @@ def _read(leaf: Leaf) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _launches(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = told.get("launches")
+def _launches(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = record.get("launches")
     return [x for x in found if isinstance(x, dict)] if isinstance(found, list) else []
 
 

@@ -13,7 +13,7 @@ from comparison import noise
 from comparison.cell_summary import UnreadableError
 from perf.fleet import host_health, layout, merged_tables
 from perf.fleet.in_parts import work_in_parts
-from perf.fleet.merged_tables import MergedFolder, Told
+from perf.fleet.merged_tables import MergedFolder, MergeSummary
 from perf.fleet.program import report, say
 from perf.fleet.sources import Source, describe, find_sources, require_one_plan
 from perf.machine.system import SystemInfo
@@ -42,7 +42,7 @@ class Merge:
     run: RunFolder
     whole: WholePlan
     merged: MergedRun
-    told: Told
+    summary: MergeSummary
     hosts: Mapping[str, SystemInfo]
     without: tuple[Path, ...] = ()  # folders that hold no part of it
 
@@ -50,7 +50,7 @@ class Merge:
     def complete(self) -> bool:
         """Whether every planned cell has a record that can be read, once, of a host that is not flagged."""
         merged = self.merged
-        return not (merged.missing or merged.replicas or merged.flagged or self.told.unreadable)
+        return not (merged.missing or merged.replicas or merged.flagged or self.summary.unreadable)
 
 
 def merge_runs(
@@ -91,17 +91,17 @@ def _merge(sources: Sequence[Source], run: RunFolder, fates: Mapping[str, Fate])
         run.results, run.run_id, str(description.get("label", "")), whole, _worst_fates(sources, fates),
         flagged, most - 1,
     )  # fmt: skip
-    told = merged_tables.write_tables(folder, list(hosts.values()))
-    missing = {model for model, _ in told.missing}
+    summary = merged_tables.write_tables(folder, list(hosts.values()))
+    missing = {model for model, _ in summary.missing}
     merged = MergedRun(
         shards=tuple(sorted({x for s in sources for x in s.shards}, key=_shard_order)),
-        missing=len(told.missing),
+        missing=len(summary.missing),
         fates={m: f for m, f in sorted(folder.fates.items()) if m in missing},
         replicas=replicas,
         flagged=flagged,
     )
     _write_description(run, whole, merged, description)
-    return Merge(run, whole, merged, told, hosts)
+    return Merge(run, whole, merged, summary, hosts)
 
 
 def _lay_out(roots: Sequence[Path], into: Path, whole: WholePlan) -> tuple[tuple[str, ...], int]:
@@ -150,7 +150,7 @@ def _write_description(
     run: RunFolder, whole: WholePlan, merged: MergedRun, description: Mapping[str, object]
 ) -> None:
     cells = [i for model in whole.models for i in planned_columns(whole, model)]
-    told = {
+    written = {
         "run_id": run.run_id,
         **description,
         "targets": list(dict.fromkeys(c.target.label for c in whole.columns)),
@@ -158,7 +158,7 @@ def _write_description(
         "plan": codec.encode(whole),
         "merged": codec.encode(merged),
     }
-    atomic_file.write_json(run.root / "run.json", stamp(told))
+    atomic_file.write_json(run.root / "run.json", stamp(written))
 
 
 def _worst_fates(sources: Sequence[Source], given: Mapping[str, Fate]) -> Mapping[str, Fate]:
@@ -188,27 +188,27 @@ def describe_merge(done: Merge) -> Sequence[str]:
         f"{folder}: no run {done.run.run_id} there; nothing came back from it"
         for folder in done.without
     ]
-    out += [f"{line}; the cell counts as missing" for line in done.told.unreadable]
+    out += [f"{line}; the cell counts as missing" for line in done.summary.unreadable]
     if merged.replicas:
         more = f" and {len(merged.replicas) - 1} more" if len(merged.replicas) > 1 else ""
         out.append(
             f"{merged.replicas[0]}{more}: from more than one host; all are kept, as replicas"
         )
-    if done.told.missing:
+    if done.summary.missing:
         fates = sorted(
-            {merged.fates.get(m, Fate.NOT_RETURNED).value for m, _ in done.told.missing}
+            {merged.fates.get(m, Fate.NOT_RETURNED).value for m, _ in done.summary.missing}
         )
         more = f" and {merged.missing - 1} more" if merged.missing > 1 else ""
-        out.append(f"{done.told.missing[0][1]}{more}: NotRun ({', '.join(fates)})")
+        out.append(f"{done.summary.missing[0][1]}{more}: NotRun ({', '.join(fates)})")
     for key, text in merged.flagged.items():
         out.append(
             f"host {host_name(key)}: {text}; its cells are marked `{merged_tables.FLAGGED}`"
         )
-    out.append(merged_tables.outcomes_line(done.told))
+    out.append(merged_tables.outcomes_line(done.summary))
     names = sorted({h.hostname for h in done.hosts.values()})
-    told = ", ".join(names) if len(names) <= 6 else f"{len(names)} hosts"
+    hosts = ", ".join(names) if len(names) <= 6 else f"{len(names)} hosts"
     shards = f"{len(merged.shards)} shards" if len(merged.shards) > 1 else "1 shard"
-    out.append(f"run {done.run.run_id} of {shards} on {told}; in {done.run.root}")
+    out.append(f"run {done.run.run_id} of {shards} on {hosts}; in {done.run.root}")
     return out
 
 

@@ -57,7 +57,7 @@ class MergedFolder:
 
 
 @dataclass
-class Told:
+class MergeSummary:
     """What there is to tell of some models, besides their rows."""
 
     texts: dict[str, str] = field(default_factory=dict)  # a table's rows, without its header
@@ -66,22 +66,22 @@ class Told:
     unreadable: list[str] = field(default_factory=list)
 
 
-def write_tables(merged: MergedFolder, hosts: Sequence[SystemInfo]) -> Told:
+def write_tables(merged: MergedFolder, hosts: Sequence[SystemInfo]) -> MergeSummary:
     """Write every table of a merged run, each whole or not at all; raises OSError."""
     models = merged.whole.models
     parts = [(merged, models[i : i + MODELS_A_PART]) for i in range(0, len(models), MODELS_A_PART)]
-    all_told = Told()
+    total = MergeSummary()
     with contextlib.ExitStack() as drafts:
         files = _Drafts(merged, drafts)
         for part in (*work_in_parts(_of_models, parts), _of_host_canaries(merged)):
             for name, text in part.texts.items():
                 files.write(name, text)
-            all_told.outcomes += part.outcomes
-            all_told.missing += part.missing
-            all_told.unreadable += part.unreadable
+            total.outcomes += part.outcomes
+            total.missing += part.missing
+            total.unreadable += part.unreadable
         files.write("system_info", _rows_of(system_table(hosts)))
         files.flush()
-    return all_told
+    return total
 
 
 def system_table(hosts: Sequence[SystemInfo]) -> Table:
@@ -113,8 +113,8 @@ class _Drafts:
             path = self._drafts.enter_context(draft_of(self._path(name), durable=False))
             file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
             self._open[name] = self._drafts.enter_context(file), path
-            if name in OCCASIONAL:
-                file.write(tables.to_csv(OCCASIONAL[name], ()))
+            if name in SOMETIMES_WRITTEN:
+                file.write(tables.to_csv(SOMETIMES_WRITTEN[name], ()))
         self._open[name][0].write(text)
 
     def flush(self) -> None:
@@ -125,40 +125,40 @@ class _Drafts:
     def _path(self, name: str) -> Path:
         if name == "cells.jsonl":
             return self._merged.root / name
-        if name == "cells" or name in OCCASIONAL:
+        if name == "cells" or name in SOMETIMES_WRITTEN:
             return self._merged.root / f"{name}.csv"
         return self._merged.results / f"benchmark_{name}_{self._merged.run_id}.csv"
 
 
-OCCASIONAL = {t.name: t.header for t in tables.occasional_tables(())}
+SOMETIMES_WRITTEN = {t.name: t.header for t in tables.occasional_tables(())}
 
 
 def _empty_tables(merged: MergedFolder) -> tuple[Table, ...]:
     return (*tables_of_cells((), Grid((), merged.columns, {})), system_table(()))
 
 
-def _of_models(part: tuple[MergedFolder, Sequence[str]]) -> Told:
+def _of_models(part: tuple[MergedFolder, Sequence[str]]) -> MergeSummary:
     """The rows of some models in every table."""
     merged, models = part
-    told, texts = Told(), defaultdict(list)
+    summary, texts = MergeSummary(), defaultdict(list)
     for model in models:
-        cells = list(_cells_of(merged, model, told))
-        told.outcomes.update(c.row.outcome for c in cells if c.is_first)
+        cells = list(_cells_of(merged, model, summary))
+        summary.outcomes.update(c.row.outcome for c in cells if c.is_first)
         for table in _tables_of(merged, model, cells):
             texts[table.name].append(_rows_of(table))
         texts["cells.jsonl"] += [tables.to_json(c.row) + "\n" for c in cells]
-    told.texts = {name: "".join(found) for name, found in texts.items()}
-    return told
+    summary.texts = {name: "".join(found) for name, found in texts.items()}
+    return summary
 
 
-def _of_host_canaries(merged: MergedFolder) -> Told:
+def _of_host_canaries(merged: MergedFolder) -> MergeSummary:
     """Rows of the hosts' canaries, which are in the long table alone: they are no part of the plan."""
-    told = Told()
-    found = list(_read(merged, HOST_CANARY, told))
+    summary = MergeSummary()
+    found = list(_read(merged, HOST_CANARY, summary))
     rows = [c.row for c in _with_rows(merged, found)]
-    told.texts["cells"] = _rows_of(_cells_table(rows))
-    told.texts["cells.jsonl"] = "".join(tables.to_json(row) + "\n" for row in rows)
-    return told
+    summary.texts["cells"] = _rows_of(_cells_table(rows))
+    summary.texts["cells.jsonl"] = "".join(tables.to_json(row) + "\n" for row in rows)
+    return summary
 
 
 def _tables_of(merged: MergedFolder, model: str, cells: Sequence[CellResult]) -> Iterator[Table]:
@@ -172,16 +172,16 @@ def _tables_of(merged: MergedFolder, model: str, cells: Sequence[CellResult]) ->
     yield _cells_table([c.row for c in cells])
 
 
-def _cells_of(merged: MergedFolder, model: str, told: Told) -> Iterator[CellResult]:
+def _cells_of(merged: MergedFolder, model: str, summary: MergeSummary) -> Iterator[CellResult]:
     """A model's records in plan order, replicas side by side, and what is missing in its place."""
     by_id: dict[str, list[CellResult]] = defaultdict(list)
-    for found in _with_rows(merged, list(_read(merged, model, told))):
+    for found in _with_rows(merged, list(_read(merged, model, summary))):
         by_id[found.record.cell.id].append(found)
     fate = merged.fates.get(model, Fate.NOT_RETURNED)
     for cell_id, column in planned_columns(merged.whole, model).items():
         same = by_id.pop(cell_id, [])
         if not same:
-            told.missing.append((model, cell_id))
+            summary.missing.append((model, cell_id))
             lost = missing_record(cell_id, model, column, fate, merged.run_id)
             same = [CellResult(lost, missing_row(lost, merged.label), None)]
         elif sum(c.is_first for c in same) > 1:
@@ -208,12 +208,14 @@ def _with_rows(merged: MergedFolder, found: Sequence[tuple[Leaf, Record]]) -> It
             yield _add_mark(placed, FLAGGED) if hosts & merged.flagged.keys() else placed
 
 
-def _read(merged: MergedFolder, model: str, told: Told) -> Iterator[tuple[Leaf, Record]]:
+def _read(
+    merged: MergedFolder, model: str, summary: MergeSummary
+) -> Iterator[tuple[Leaf, Record]]:
     for leaf in leaves_of(merged.root, safe_name(model)):
         try:
             yield leaf, record.read_record(leaf.path / "record.json")
         except (OSError, ValueError) as e:
-            told.unreadable.append(f"{leaf.path / 'record.json'}: {e}")
+            summary.unreadable.append(f"{leaf.path / 'record.json'}: {e}")
 
 
 def _cells_table(rows: Sequence[CellRow]) -> Table:
@@ -229,8 +231,8 @@ def _nth(column: str, number: int) -> str:
     return f"{column} (replica {number + 1})" if number else column
 
 
-def outcomes_line(told: Told) -> str:
+def outcomes_line(summary: MergeSummary) -> str:
     """How many cells came to what."""
-    counts = ", ".join(f"{n} {name}" for name, n in sorted(told.outcomes.items()))
-    total = sum(told.outcomes.values())
+    counts = ", ".join(f"{n} {name}" for name, n in sorted(summary.outcomes.items()))
+    total = sum(summary.outcomes.values())
     return f"{total} record{'' if total == 1 else 's'}: {counts or 'none'}"

@@ -84,7 +84,7 @@ def render(request: FleetRequest, nodes: Nodes, args: Namespace) -> str:
         "--open-mode=append",
         f"--output={logs}/%5a.log",
         f"--chdir={read_at(str(Path.cwd()), mapped)}",
-        *(f"--{name}={value}" for name, value in _asked(args).items()),
+        *(f"--{name}={value}" for name, value in _resource_flags(args).items()),
         *([f"--exclude={','.join(nodes.kept_out)}"] if nodes.kept_out else []),
         *args.sbatch,
     ]
@@ -100,7 +100,7 @@ def render(request: FleetRequest, nodes: Nodes, args: Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _asked(args: Namespace) -> Mapping[str, str]:
+def _resource_flags(args: Namespace) -> Mapping[str, str]:
     """What the user says of the nodes to have."""
     given = {
         "partition": args.partition, "gres": args.gres, "constraint": args.constraint, "time": args.time,

@@ -49,7 +49,7 @@ class SlurmQueue:
 
     def submit(self, shards: Sequence[int]) -> None:
         """One array job with a task for each shard; raises BadRequestError where Slurm refuses it."""
-        done = _ask(
+        done = _query(
             ["sbatch", "--parsable", f"--array={array_of(shards, self.at_once)}", str(self.script)]
         )
         if done.returncode:
@@ -65,7 +65,7 @@ class SlurmQueue:
         """What squeue says of the latest task of each shard, one in flight before all others."""
         if not self.jobs:
             return {}
-        done = _ask(
+        done = _query(
             ["squeue", "--noheader", "--array", "--states=all", "--me", f"--Format={FIELDS}"]
         )
         if done.returncode:
@@ -80,7 +80,7 @@ class SlurmQueue:
         """A task's state; one that Slurm would hold for ever is taken out of its queue, and is lost."""
         name = (task.job, task.shard)
         if task.word == HELD and name not in self._dropped:
-            _ask(["scancel", f"{task.job}_{task.shard}"])
+            _query(["scancel", f"{task.job}_{task.shard}"])
             self._dropped.add(name)
         return ShardState.HOST_LOST if name in self._dropped else task.state
 
@@ -125,7 +125,7 @@ def array_of(shards: Sequence[int], at_once: int) -> str:
 
 def other_nodes(named: Sequence[str]) -> tuple[str, ...]:
     """Nodes that Slurm has besides those named; raises BadRequestError for one that it does not have."""
-    done = _ask(["sinfo", "--noheader", "--Node", "--format=%N"])
+    done = _query(["sinfo", "--noheader", "--Node", "--format=%N"])
     if done.returncode:
         raise EngineUnreachable(_last_line(done.stderr))
     known = set(done.stdout.split())
@@ -140,13 +140,13 @@ def expand_nodes(text: str) -> tuple[str, ...]:
     """Names of a host list such as n[1-3],big1; raises BadRequestError."""
     if not re.search(r"[\[,]", text):
         return (text,)
-    done = _ask(["scontrol", "show", "hostnames", text])
+    done = _query(["scontrol", "show", "hostnames", text])
     if done.returncode:
         raise BadRequestError(f"--nodes {text}: {_last_line(done.stderr)}")
     return tuple(done.stdout.split())
 
 
-def _ask(argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+def _query(argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
             argv, capture_output=True, text=True, check=False, timeout=TIMEOUT_S,

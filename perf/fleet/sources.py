@@ -76,20 +76,20 @@ def describe(sources: Sequence[Source]) -> Mapping[str, Any]:
     return min((s.description for s in sources), key=lambda d: json.dumps(d, sort_keys=True))
 
 
-def _read_source(root: Path, told: Any, run_id: str) -> Source:
+def _read_source(root: Path, description: Any, run_id: str) -> Source:
     where = root / "run.json"
-    if not isinstance(told, dict) or told.get("run_id") != run_id:
+    if not isinstance(description, dict) or description.get("run_id") != run_id:
         raise BadRequestError(f"{where}: not of a run {run_id}; --run_id names the run to merge")
-    if "plan" not in told:
+    if "plan" not in description:
         raise BadRequestError(
             f"{where}: it says nothing of its plan (a --rerun, or of an earlier version); run it again"
         )
     try:
-        whole = codec.decode(WholePlan, told["plan"])
-        merged = codec.decode(MergedRun, told.get("merged", {}))
+        whole = codec.decode(WholePlan, description["plan"])
+        merged = codec.decode(MergedRun, description.get("merged", {}))
     except DecodeError as e:
         raise BadRequestError(f"{where}: {e}") from e
-    return Source(root, whole, _common_description(told), merged)
+    return Source(root, whole, _common_description(description), merged)
 
 
 def _share_models(source: Source, first: Source) -> Source:
@@ -99,11 +99,11 @@ def _share_models(source: Source, first: Source) -> Source:
     return replace(source, whole=replace(source.whole, models=first.whole.models))
 
 
-def _common_description(told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _common_description(description: Mapping[str, Any]) -> Mapping[str, Any]:
     """What is true of the whole plan: flags and command without those of one shard and host."""
-    options = {k: v for k, v in told.get("options", {}).items() if k not in OF_A_SHARD}
-    program, *words = told.get("command", [""])
-    kept = {k: told[k] for k in ("label", "ab", "harness_commit") if k in told}
+    options = {k: v for k, v in description.get("options", {}).items() if k not in OF_A_SHARD}
+    program, *words = description.get("command", [""])
+    kept = {k: description[k] for k in ("label", "ab", "harness_commit") if k in description}
     return {**kept, "options": options, "command": [program, *to_argv(words, OF_A_SHARD)]}
 
 

@@ -67,19 +67,19 @@ def _of_row(row: Mapping[str, str], where: str) -> list[Point]:
     ]  # fmt: skip
 
 
-def _latency(told: Mapping[str, str]) -> str:
+def _latency(row: Mapping[str, str]) -> str:
     """The median latency, else one that is not said to be the mean, else that."""
-    named = [k for k in told if "latency" in k or k.endswith("(ms)")]
+    named = [k for k in row if "latency" in k or k.endswith("(ms)")]
     named.sort(key=lambda k: ("median" not in k, "mean" in k))
-    return told[named[0]] if named else ""
+    return row[named[0]] if named else ""
 
 
 def _plain(text: str | None) -> str:
     return " ".join(_TAGS.sub(" ", text or "").split()).lower()
 
 
-def _value(told: Mapping[str, str], *names: str) -> str:
-    return next((told[n] for n in names if told.get(n)), "")
+def _value(row: Mapping[str, str], *names: str) -> str:
+    return next((row[n] for n in names if row.get(n)), "")
 
 
 def _model(text: str) -> str:

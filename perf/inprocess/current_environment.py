@@ -45,7 +45,7 @@ def offer_targets(used: Sequence[Gpu], options: Options) -> tuple[Offer, ...]:
         filter(None, (b.program(options.trtexec, options.workspace) for b in known)), ""
     )
     places = [
-        *(_here(s, seen, late[s.name], trtexec) for s in mine),
+        *(_this_interpreter(s, seen, late[s.name], trtexec) for s in mine),
         *(_elsewhere(s, seen) for s in others),
     ]
     return targets.make_offers(places, known, kept)
@@ -95,7 +95,7 @@ def _another(spec: EnvironmentSpec) -> str:
     )
 
 
-def _here(
+def _this_interpreter(
     spec: EnvironmentSpec, gpus: tuple[str, ...], late: Mapping[str, str], trtexec: str
 ) -> ProbedEnvironment:
     told = probe.probe_environment(spec.plugin)

@@ -27,7 +27,7 @@ _SHARE = (
 )
 
 
-class Sampler:
+class NvmlSampler:
     """Samples one device for one launch: `baseline()`, `sample(pids)` while it runs, `finish(events)`.
 
     Starts no thread and never raises for what NVML does: a reading that the device does not offer is not
@@ -89,16 +89,18 @@ class Sampler:
             return None
         at_s = self._clock()
         reading = _Reading(self, self._handle)
-        processes = reading.ask("processes", n.nvmlDeviceGetComputeRunningProcesses)
-        info = reading.ask("memory", n.nvmlDeviceGetMemoryInfo)
-        energy_mj = reading.ask("energy", n.nvmlDeviceGetTotalEnergyConsumption)
+        processes = reading.query("processes", n.nvmlDeviceGetComputeRunningProcesses)
+        info = reading.query("memory", n.nvmlDeviceGetMemoryInfo)
+        energy_mj = reading.query("energy", n.nvmlDeviceGetTotalEnergyConsumption)
         power_mw = self._power(reading)
-        sm_mhz = reading.ask("sm", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM))
-        memory_mhz = reading.ask("clock", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM))
-        celsius = reading.ask(
+        sm_mhz = reading.query("sm", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM))
+        memory_mhz = reading.query(
+            "clock", lambda h: n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM)
+        )
+        celsius = reading.query(
             "temperature", lambda h: n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU)
         )
-        reasons = reading.ask("reasons", _reasons_of(n))
+        reasons = reading.query("reasons", _reasons_of(n))
         if self._handle is None:  # lost in between: what was read last is not believed
             return None
         return Sample(
@@ -124,9 +126,9 @@ class Sampler:
                 raise n.NVMLError(value.nvmlReturn)
             return int(value.value.uiVal)
 
-        if (got := reading.ask("instant power", instant)) is not None:
+        if (got := reading.query("instant power", instant)) is not None:
             return int(got)
-        got = reading.ask("power", n.nvmlDeviceGetPowerUsage)
+        got = reading.query("power", n.nvmlDeviceGetPowerUsage)
         if got is not None and "instant power" in self._absent:
             self._power_source = "board"
         return None if got is None else int(got)
@@ -143,10 +145,10 @@ class Sampler:
 class _Reading:
     """One round of questions, in which the first fatal answer silences the rest."""
 
-    sampler: Sampler
+    sampler: NvmlSampler
     handle: Any
 
-    def ask(self, what: str, question: Callable[[Any], Any]) -> Any:
+    def query(self, what: str, question: Callable[[Any], Any]) -> Any:
         s = self.sampler
         if s._handle is None or what in s._absent:
             return None
@@ -169,7 +171,7 @@ def _reasons_of(library: Any) -> Callable[[Any], int]:
     new = getattr(library, "nvmlDeviceGetCurrentClocksEventReasons", None)
     old = getattr(library, "nvmlDeviceGetCurrentClocksThrottleReasons", None)
 
-    def ask(handle: Any) -> int:
+    def query(handle: Any) -> int:
         if new is not None:
             try:
                 return int(new(handle))
@@ -180,7 +182,7 @@ def _reasons_of(library: Any) -> Callable[[Any], int]:
             raise AttributeError("nvmlDeviceGetCurrentClocksThrottleReasons")
         return int(old(handle))
 
-    return ask
+    return query
 
 
 def _mib(used: int | None) -> float | None:

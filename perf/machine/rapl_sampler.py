@@ -33,7 +33,7 @@ class _Package:
         self.last_uj = now_uj
 
 
-class Sampler:
+class RaplSampler:
     """Samples all packages for one launch: `sample()` while it runs, then `finish(events)`.
 
     Where the counters are not there, or are root's alone as kernels since 5.10 keep them, there is no energy

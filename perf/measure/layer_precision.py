@@ -54,7 +54,7 @@ def evidence_of_engine(
 
 
 def precision_of_engine(
-    layer_info: str, layer_times: str, asked: str, regime: str, *, tf32: bool = False
+    layer_info: str, layer_times: str, precision: str, regime: str, *, tf32: bool = False
 ) -> PrecisionEvidence | None:
     """Shares of an engine's layers, and of their time, that run in `asked` (fp32, fp16, bf16, int8).
 
@@ -67,12 +67,12 @@ def precision_of_engine(
     if not known:
         return None
     times = _times(layer_times) if layer_times else {}
-    wanted = {asked, "tf32"} if asked == "fp32" and tf32 else {asked}
+    wanted = {precision, "tf32"} if precision == "fp32" and tf32 else {precision}
     hits = [layer for layer in known if layer.precision in wanted]
     total_ms = sum(times.get(layer.name, 0.0) for layer in known)
     hit_ms = sum(times.get(layer.name, 0.0) for layer in hits)
     return PrecisionEvidence(
-        precision=asked,
+        precision=precision,
         layer_share=len(hits) / len(known),
         time_share=hit_ms / total_ms if total_ms else None,
         source=f"engine inspector: {_census(known)}",
@@ -80,7 +80,9 @@ def precision_of_engine(
     )
 
 
-def precision_of_profile(profile: str, asked: str, regime: str = "") -> PrecisionEvidence | None:
+def precision_of_profile(
+    profile: str, precision: str, regime: str = ""
+) -> PrecisionEvidence | None:
     """Shares of ONNX Runtime's kernels, and of their host time, whose tensors are of the type asked for.
 
     Read from a profile's input and output types; kernels without a floating-point tensor are not counted.
@@ -89,14 +91,14 @@ def precision_of_profile(profile: str, asked: str, regime: str = "") -> Precisio
     events = [e for e in json.loads(profile) if str(e.get("name", "")).endswith("_kernel_time")]
     known: dict[str, tuple[str, float]] = {}
     for event in events:  # of a node's runs the last counts: the first allocates and tunes
-        if precision := _kernel_precision(event.get("args", {})):
-            known[event["name"]] = (precision, float(event.get("dur", 0)))
+        if kind := _kernel_precision(event.get("args", {})):
+            known[event["name"]] = (kind, float(event.get("dur", 0)))
     if not known:
         return None
-    hits = [us for precision, us in known.values() if precision == asked]
+    hits = [us for kind, us in known.values() if kind == precision]
     total_us = sum(us for _, us in known.values())
     return PrecisionEvidence(
-        precision=asked,
+        precision=precision,
         layer_share=len(hits) / len(known),
         time_share=sum(hits) / total_us if total_us else None,
         source="onnxruntime profile: tensor types of kernels",

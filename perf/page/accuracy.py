@@ -46,13 +46,13 @@ def error_against_latency(subjects: Sequence[Subject]) -> Html | None:
     )
 
 
-def _marks(told: Sequence[tuple[Subject, float, float]], plane: Plane) -> list[Node]:
+def _marks(points: Sequence[tuple[Subject, float, float]], plane: Plane) -> list[Node]:
     """A symbol for each cell, its name beside it where no other name is."""
     out: list[Node] = []
     taken: list[
         tuple[float, float, float]
     ] = []  # from, to, height of names already placed, pixels
-    for s, x, y in sorted(told, key=lambda t: -t[2]):
+    for s, x, y in sorted(points, key=lambda t: -t[2]):
         kind = SHAPES.get(s.cell.target.precision, "triangle")
         left, top = plane.place(x, y)
         at, high, wide = left * USUAL_WIDTH / 100, top * HEIGHT / 100, 6.7 * len(s.column)

@@ -44,10 +44,10 @@ def forest(subjects: Sequence[Subject]) -> Html | None:
     )
 
 
-def _about(told: Sequence[Subject], failed: Sequence[Subject]) -> Html:
-    unclaimed = sum(not s.gain.claimed for s in told if s.gain)
+def _about(drawn: Sequence[Subject], failed: Sequence[Subject]) -> Html:
+    unclaimed = sum(not s.gain.claimed for s in drawn if s.gain)
     text = (
-        f"{counted(len(told), 'cell')} against {gains.BASELINE}, from launches that ran as neighbours. "
+        f"{counted(len(drawn), 'cell')} against {gains.BASELINE}, from launches that ran as neighbours. "
         "The axis is the factor between the times, on a logarithmic scale; right of 1× is faster. "
     )
     if unclaimed:

@@ -48,7 +48,7 @@ class LaunchRequest:
     )
     sources: tuple["MadeFiles", ...] = ()  # what it reads of other launches
     prefix: tuple[str, ...] = ()  # words before its command; --exec_prefix where there are none
-    again: bool = (
+    is_repeat: bool = (
         False  # it takes the place of one that ended, and is carried out whatever is stored
     )
 

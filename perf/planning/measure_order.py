@@ -60,7 +60,7 @@ def balanced_rounds(
 
 
 @dataclass(frozen=True)
-class CellPair:
+class SidePair:
     """The same question to both sides of an A/B."""
 
     a: CellState
@@ -80,10 +80,10 @@ class CellPair:
         return not decisions or any(isinstance(d, Undecided) for d in decisions)
 
 
-def pair_cells(ab: Sequence[str], states: Sequence[CellState]) -> list[CellPair]:
+def pair_cells(ab: Sequence[str], states: Sequence[CellState]) -> list[SidePair]:
     """A model's cells of both sides, paired by io mode."""
     first, second = ([s for s in states if matches(name, s.planned)] for name in ab)
-    return [CellPair(a, b) for a in first for b in second if a.cell.io == b.cell.io]
+    return [SidePair(a, b) for a in first for b in second if a.cell.io == b.cell.io]
 
 
 def _seed(text: str) -> bytes:
@@ -101,7 +101,7 @@ def ab_rounds(
     """
     chance = random.Random(_seed(f"{options.seed}:{model}:ab"))
     going = pair_cells(options.ab, states)
-    orders: list[tuple[CellPair, list[CellState]]] = []
+    orders: list[tuple[SidePair, list[CellState]]] = []
     for number in range(options.launches):
         if number % 2:
             orders = [(pair, order[::-1]) for pair, order in reversed(orders)]

@@ -66,18 +66,18 @@ class Planned:
 
 
 def probed_environment(
-    spec: EnvironmentSpec, python: str, told: Probed, gpus: Sequence[str], trtexec: str
+    spec: EnvironmentSpec, python: str, probed: Probed, gpus: Sequence[str], trtexec: str
 ) -> ProbedEnvironment:
     """An environment by what a probe told; a plug-in's EP that nobody named is the one that it offers."""
-    devices, problem = told.plugin_devices, missing_modules(spec, told.errors)
+    devices, problem = probed.plugin_devices, missing_modules(spec, probed.errors)
     if spec.plugin and not spec.plugin["ep_name"] and devices:
         spec = replace(spec, plugin={**spec.plugin, "ep_name": devices[0]})
         if len(set(devices)) > 1:
             names = ", ".join(dict.fromkeys(devices))
             problem = f"its library offers {names}: name one, --plugin NAME=LIBRARY:EP_NAME"
     found = ProbeResult(
-        providers=told.providers, versions=told.versions, gpus=tuple(gpus), plugin_devices=devices,
-        errors=told.errors, trtexec=trtexec, libraries=told.libraries,
+        providers=probed.providers, versions=probed.versions, gpus=tuple(gpus), plugin_devices=devices,
+        errors=probed.errors, trtexec=trtexec, libraries=probed.libraries,
     )  # fmt: skip
     environment = Environment(spec.name, python, spec.variables, found.versions)
     return ProbedEnvironment(spec, environment, found, problem)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.request.locations import CODE
+from perf.request.model_file import digest_file
 from perf.schema.model_form import EAGER, Format, ModelForm
 from perf.schema.untrusted_file import read_whole
 
@@ -54,7 +55,7 @@ def read_form(
         raise ModelFormError(f"no file {path}")
     alone = engine and path.suffix.lower() != ".onnx" and not _archived_names(path)
     format_ = Format.ENGINE if alone and not _is_pickle(path) else _format_of(path)
-    return ModelForm(format_, str(path.resolve()), _sha256(path))
+    return ModelForm(format_, str(path.resolve()), _digest(path))
 
 
 def read_row(row: Mapping[str, Any], folder: Path) -> tuple[tuple[ModelForm, ...], str]:
@@ -144,11 +145,11 @@ def _entry_point(
         raise ModelFormError(f"entry point {text}: no module {module!r} in {looked}")
     total = hashlib.sha256(f"{module}:{function}".encode())
     for name, file in sorted(_local_sources(folder, module).items()):
-        total.update(f"\0{name}\0{_sha256(file)}".encode())
+        total.update(f"\0{name}\0{_digest(file)}".encode())
     for file in weights:
         if not file.is_file():
             raise ModelFormError(f"entry point {text}: no file of weights {file}")
-        total.update(f"\0{file.name}\0{_sha256(file)}".encode())
+        total.update(f"\0{file.name}\0{_digest(file)}".encode())
     return ModelForm(
         Format.ENTRY_POINT, str(file_found), total.hexdigest(), f"{module}:{function}", str(folder)
     )
@@ -201,9 +202,8 @@ def _imported_by(file: Path, module: str) -> list[str]:
     return out
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
+        return digest_file(path)
     except OSError as e:
         raise ModelFormError(f"{path}: {e.strerror}") from e

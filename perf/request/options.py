@@ -325,11 +325,6 @@ def check_run_id(run_id: str, results: Path | None = None) -> str:
     return run_id
 
 
-def resolve_path(path: str, base: Path) -> Path:
-    """A path as the user meant it: absolute, or against the folder the command was given in."""
-    return Path(path) if Path(path).is_absolute() else base / path
-
-
 def to_argv(argv: Sequence[str], leave_out: Collection[str]) -> list[str]:
     """The flags that `argv` gives, with their values as given, less those named in `leave_out`."""
     given = _given(argv, stored=True)

@@ -352,17 +352,17 @@ def parse_journal(text: bytes) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _cut_texts(told: Any) -> Any:
+def _cut_texts(value: Any) -> Any:
     """What a line held, with no text longer than MOST_TEXT."""
-    match told:
-        case str() if len(told) > MOST_TEXT:
-            return f"{told[:MOST_TEXT]}… ({len(told)} characters)"
+    match value:
+        case str() if len(value) > MOST_TEXT:
+            return f"{value[:MOST_TEXT]}… ({len(value)} characters)"
         case dict():
-            return {k[:MOST_TEXT]: _cut_texts(v) for k, v in told.items()}
-        case list() if not all(isinstance(v, int) for v in told):
-            return [_cut_texts(v) for v in told]
+            return {k[:MOST_TEXT]: _cut_texts(v) for k, v in value.items()}
+        case list() if not all(isinstance(v, int) for v in value):
+            return [_cut_texts(v) for v in value]
         case _:
-            return told
+            return value
 
 
 def _has_too_much(line: bytes) -> bool:

@@ -22,7 +22,6 @@ from perf.schema.record import (
 )
 
 PASS, FAIL, SKIPPED, NOT_RUN = "Pass", "Fail", "Skipped", "NotRun"
-STATUSES = (PASS, FAIL, SKIPPED, NOT_RUN)
 RUNTIME_ERROR = "runtime error"
 ACCURACY_ISSUE = "result accuracy issue"
 SCRIPT_ERROR = "script error"

@@ -76,14 +76,14 @@ def covering_profiles(fed: Sequence[Mapping[str, Shape]]) -> tuple[ShapeProfile,
 
 
 def merge_profiles(
-    asked: Sequence[ShapeProfile], fed: Sequence[Mapping[str, Shape]]
+    given: Sequence[ShapeProfile], fed: Sequence[Mapping[str, Shape]]
 ) -> tuple[ShapeProfile, ...]:
     """What was asked for, by name or by place (`@0`), and for the other inputs what covers the shapes fed.
 
     Raises ValueError where a profile names no input, or does not serve a shape that will be fed.
     """
     places = {f"@{i}": name for i, name in enumerate(fed[0] if fed else ())}
-    named = (replace(p, name=places.get(p.name, p.name)) for p in asked)
+    named = (replace(p, name=places.get(p.name, p.name)) for p in given)
     by_name = {p.name: p for p in named}
     out = tuple(by_name.pop(p.name, p) for p in covering_profiles(fed))
     if by_name:

@@ -1,12 +1,13 @@
 """The libraries that an engine is made of, by their digests: one version may have been built twice."""
 
 import base64
-import hashlib
 import importlib.metadata
 import re
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackagePath
 from pathlib import Path
+
+from perf.request.model_file import digest_file
 
 _OF_ENGINES = ("onnxruntime", "openvino", "tensorrt")
 _LIBRARY = re.compile(
@@ -26,12 +27,6 @@ def digest_libraries(path: Sequence[str], package: Path | None = None) -> dict[s
             found[file.name] = digest_file(file)
     by_digest = {digest: name for name, digest in sorted(found.items(), reverse=True)}
     return {name: digest for digest, name in sorted(by_digest.items(), key=lambda x: x[1])}
-
-
-def digest_file(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _of_distributions(path: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -30,10 +30,13 @@ class SeenOutputs:
         return out
 
 
-def add_facts(told: Compared, got: np.ndarray, repeats: str) -> Compared:
+def add_facts(facts: Compared, got: np.ndarray, repeats: str) -> Compared:
     """A comparison with what its output tells by itself."""
     return replace(
-        told, onnx_type=tensor_io.onnx_type_of(got), uniform=describe_uniform(got), repeats=repeats
+        facts,
+        onnx_type=tensor_io.onnx_type_of(got),
+        uniform=describe_uniform(got),
+        repeats=repeats,
     )
 
 

@@ -57,14 +57,14 @@ def prefork(wrapper: int, control: socket.socket, like: bytes = b"") -> Preforke
     return PreforkedWorker(worker, request[1])
 
 
-def _fork_worker(wrapper: int, request: int, told: int, like: bytes) -> NoReturn:
+def _fork_worker(wrapper: int, request: int, report_fd: int, like: bytes) -> NoReturn:
     """The middle's life: fork the worker, say so and end."""
     middle = os.getpid()
     worker = os.fork()
     if worker:
-        os.write(told, str(worker).encode())
+        os.write(report_fd, str(worker).encode())
         os._exit(0)
-    os.close(told)
+    os.close(report_fd)
     _become_the_wrappers(wrapper, middle)
     if like:
         rehearse(Path(json.loads(like)["job"]))

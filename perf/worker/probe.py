@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from perf.request.model_file import digest_file
 from perf.schema import codec, strict_json
 from perf.schema.jobs import ProbeJob
 from perf.schema.journal import (
@@ -113,7 +114,7 @@ def with_plugin(found: Probed, ort: Any, plugin: Mapping[str, str]) -> Probed:
     found = replace(
         found,
         versions={**found.versions, **_plugin_version(plugin)},
-        libraries={**found.libraries, library.name: engine_libraries.digest_file(library)},
+        libraries={**found.libraries, library.name: digest_file(library)},
     )
     try:
         devices = tuple(plugins.list_devices(ort, plugin))

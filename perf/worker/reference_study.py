@@ -49,7 +49,7 @@ class _Runs:
     fp64: Tensors | None = None
 
     @property
-    def again(self) -> list[Tensors]:
+    def repeats(self) -> list[Tensors]:
         """Every run on the same inputs after the first."""
         known = (self.same_session, self.new_session, self.other_process)
         return [outputs for outputs in known if outputs is not None]
@@ -227,9 +227,9 @@ def _judge(found: _Runs, ops: Sequence[str]) -> tuple[ReferenceQuality, ...]:
 
 def _judge_output(name: str, found: _Runs, ops: Sequence[str]) -> ReferenceQuality:
     if not _repeats(found, name):
-        drawn = [tensor_io.decode(r[name]) for r in (found.first, *found.again) if name in r]
+        drawn = [tensor_io.decode(r[name]) for r in (found.first, *found.repeats) if name in r]
         low, high = _range([*drawn, *found.drawn.get(name, ())])
-        varies = len({d.shape for d in drawn}) > 1 or any(name not in r for r in found.again)
+        varies = len({d.shape for d in drawn}) > 1 or any(name not in r for r in found.repeats)
         why = _why(name, found, ops)
         return ReferenceQuality(name, False, why, varies, low, high)
     noises = [_apart(found.first, other, name) for other in (found.fp64, found.nudged)]
@@ -256,7 +256,7 @@ def _why(name: str, found: _Runs, ops: Sequence[str]) -> str:
 
 
 def _repeats(found: _Runs, name: str) -> bool:
-    return all(_is_same(found.first.get(name), other.get(name)) for other in found.again)
+    return all(_is_same(found.first.get(name), other.get(name)) for other in found.repeats)
 
 
 def _is_same(a: np.ndarray | None, b: np.ndarray | None) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Column:
+class OutputColumn:
     """One output of a group, as [rows, features]: what was got, the reference, the greatest difference."""
 
     got: np.ndarray
@@ -46,7 +46,7 @@ def group_outputs(shapes: Mapping[str, tuple[int, ...]], axis: int) -> list[list
     return list(groups.values())
 
 
-def match_rows(columns: Sequence[Column]) -> np.ndarray:
+def match_rows(columns: Sequence[OutputColumn]) -> np.ndarray:
     """For each reference row, the row of `got` that answers it, each used once; all columns move together.
 
     A row answers another where every element of every column is within its limit. The matching is as large
@@ -63,7 +63,7 @@ def match_rows(columns: Sequence[Column]) -> np.ndarray:
     return np.array([answer_of[r] if r in answer_of else next(left) for r in range(count)])
 
 
-def _candidates(columns: Sequence[Column], count: int) -> list[list[int]]:
+def _candidates(columns: Sequence[OutputColumn], count: int) -> list[list[int]]:
     """For each reference row, the rows of `got` that answer it."""
     key, limit, ordered, places = _key(columns)
     out = []
@@ -79,7 +79,7 @@ def _candidates(columns: Sequence[Column], count: int) -> list[list[int]]:
     return out
 
 
-def _key(columns: Sequence[Column]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _key(columns: Sequence[OutputColumn]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The feature of most distinct values, to look up near rows by: reference, limit, sorted got, its places.
 
     Features that hold NaN, infinities or strings cannot be sorted by; without another, every row is near.

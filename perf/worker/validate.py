@@ -269,9 +269,9 @@ def _in_order(pairs: Mapping[str, _Pair], tolerance: Tolerance) -> dict[str, _Pa
     return out
 
 
-def _column(pair: _Pair, axis: int, tolerance: Tolerance) -> row_matching.Column:
+def _column(pair: _Pair, axis: int, tolerance: Tolerance) -> row_matching.OutputColumn:
     limit = np.broadcast_to(_limit(pair, tolerance), pair.reference.shape)
-    return row_matching.Column(
+    return row_matching.OutputColumn(
         *(row_matching.by_row(x, axis) for x in (pair.got, pair.reference, limit))
     )
 

@@ -117,15 +117,15 @@ def probe_all(
     for at, report in reports:
         number = numbers[at]
         spec, bare = specs[number], probes[number].environment
-        if report.told is None or report.launch is not None:
+        if report.probed is None or report.launch is not None:
             why = f"environment {spec.name}: {report.problem}"
-            versions = report.told.versions if report.told else {}
+            versions = report.probed.versions if report.probed else {}
             yield number, ProbedEnvironment(
                 spec, replace(bare, versions=versions), ProbeResult(gpus=tuple(gpus)), why,
                 failed=report.launch, log=report.log,
             )  # fmt: skip
         else:
-            yield number, probed_environment(spec, bare.python, report.told, gpus, trtexec)
+            yield number, probed_environment(spec, bare.python, report.probed, gpus, trtexec)
 
 
 def _not_built(
@@ -190,7 +190,7 @@ class _Offering:
             if (build or planned) and _is_needed(s, names, every, self._gpus, formats)
         ]
         # a run pays for the probes that it needs
-        self._asked = [
+        self._wanted = [
             s for s in self._specs if not build or _is_asked_for(s, names, every, formats)
         ]
         if build:
@@ -226,8 +226,8 @@ class _Offering:
     def _looked_into(self) -> Iterator[tuple[str, ProbedEnvironment]]:
         programs = (b.program(self._options.trtexec, self._options.workspace) for b in self._known)
         trtexec = next(filter(None, programs), "")
-        for number, probed in probe_all(self._asked, self._gpus, trtexec, self._options):
-            spec = self._asked[number]
+        for number, probed in probe_all(self._wanted, self._gpus, trtexec, self._options):
+            spec = self._wanted[number]
             yield spec.name, replace(probed, to_build=probed.to_build and spec in self._needed)
 
 

@@ -13,7 +13,7 @@ from perf.execution.run_lifecycle import DAY_S, RunSession
 from perf.machine import process_tree, rapl_sampler
 from perf.machine.gpus import Gpu
 from perf.machine.machine_lock import MachineLock
-from perf.machine.nvml_sampler import Sampler
+from perf.machine.nvml_sampler import NvmlSampler
 from perf.planning.launch import LaunchRequest, LaunchResult, expectation_of, write_job
 from perf.report.live_display import LiveDisplay
 from perf.request.options import Options, default_jobs
@@ -37,8 +37,8 @@ MODELS_AT_ONCE = 16  # set up side by side before their measuring begins
 @dataclass
 class _InFlight:
     request: LaunchRequest
-    sampler: Sampler | None
-    energy: rapl_sampler.Sampler | None
+    sampler: NvmlSampler | None
+    energy: rapl_sampler.RaplSampler | None
     shared: MachineLock | None  # of the engine cache that runs share, while it may be written
     accompanied: bool
 
@@ -99,7 +99,7 @@ class ProcessLauncher:
     def start(self, request: LaunchRequest) -> LaunchResult | None:
         """Start a launch; answers at once where it need not or cannot run. Raises Interrupted."""
         self._signals.check_before_launch()
-        if not request.again and (result := _finished(request, self._host)):
+        if not request.is_repeat and (result := _finished(request, self._host)):
             return result
         self._write_job(request)
         run_folder.make_empty(self._run.root, request.folder)
@@ -200,11 +200,11 @@ class ProcessLauncher:
         launch = Launch(request.name, request.kind, outcome, ending)
         return LaunchResult(request, (), ending, launch)
 
-    def _sampler(self, request: LaunchRequest) -> Sampler | None:
+    def _sampler(self, request: LaunchRequest) -> NvmlSampler | None:
         if not (request.gpu and self._gpus and self._options.track_memory):
             return None
         device = request.cell.device if request.cell else 0
-        sampler = Sampler(self._gpus[min(device, len(self._gpus) - 1)])
+        sampler = NvmlSampler(self._gpus[min(device, len(self._gpus) - 1)])
         sampler.baseline()
         return sampler
 
@@ -265,11 +265,11 @@ def _is_of_another(launch: Launch, host: str) -> bool:
     return launch.kind is not LaunchKind.REFERENCE and bool(here and there) and here != there
 
 
-def _energy(request: LaunchRequest) -> rapl_sampler.Sampler | None:
+def _energy(request: LaunchRequest) -> rapl_sampler.RaplSampler | None:
     """Of the CPU, while a launch without a GPU is timed, where its counters can be read."""
     if request.gpu or request.kind is not LaunchKind.MEASURE:
         return None
-    sampler = rapl_sampler.Sampler(rapl_sampler.POWERCAP)
+    sampler = rapl_sampler.RaplSampler(rapl_sampler.POWERCAP)
     return sampler if sampler.readable else None
 
 
@@ -283,7 +283,7 @@ def _is_watched_timed(request: LaunchRequest) -> bool:
 
 
 def _watcher(
-    sampler: Sampler | None, energy: rapl_sampler.Sampler | None
+    sampler: NvmlSampler | None, energy: rapl_sampler.RaplSampler | None
 ) -> Callable[[int], None] | None:
     def watch(pid: int) -> None:
         if sampler and sampler.is_due:

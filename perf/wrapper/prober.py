@@ -40,7 +40,7 @@ class Probe:
 class ProbeReport:
     """What a probe told; or the launch that it failed in, with its output; or why it could not begin."""
 
-    told: Probed | None
+    probed: Probed | None
     launch: Launch | None = None
     log: bytes = b""
     problem: str = ""

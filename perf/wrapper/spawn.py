@@ -150,7 +150,7 @@ class Starter:
             if len(faults) > 1:
                 raise CannotStart(faults[-1])
             try:
-                answer = self._ask(spec, deadline_s)
+                answer = self._request(spec, deadline_s)
             except _HostGone as e:
                 faults.append(self._describe_fault(spec, str(e)))
                 if time.monotonic() >= deadline_s:
@@ -159,7 +159,7 @@ class Starter:
             faults.clear()
             return int(answer["pid"]) if "pid" in answer else None
 
-    def _ask(self, spec: WorkerSpec, deadline_s: float) -> dict[str, int | str]:
+    def _request(self, spec: WorkerSpec, deadline_s: float) -> dict[str, int | str]:
         key = _key(spec)
         try:
             host = self._hosts.get(key) or self._start_host(spec, deadline_s)

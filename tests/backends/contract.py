@@ -41,11 +41,20 @@ from tests.backends.trial import (
     explained,
     inputs_of,
     require,
+    require_figures_that_can_be,
     require_outputs,
 )
 
 PR_SET_CHILD_SUBREAPER = 36
-ORDER = (0, 1, 2, 0, 2, 1, 1)  # of the sets: each follows each
+ORDER = (
+    0,
+    1,
+    2,
+    0,
+    2,
+    1,
+    1,
+) * 6  # of the sets: each follows each, more often than a warm-up takes
 
 
 def outputs_are_those_of_the_inputs_fed(s: Subject) -> None:
@@ -53,7 +62,8 @@ def outputs_are_those_of_the_inputs_fed(s: Subject) -> None:
     cell = s.fresh(s.small)
     feeds, expected = inputs_of(cell), expected_of(cell)
     with s.open(cell) as session:
-        got = [(k, copied(session.infer(feeds[k]))) for k in ORDER[: 3 if s.is_program else None]]
+        order = ORDER[: 3 if s.is_program else None]
+        got = [(k, copied(session.infer(feeds[k]))) for k in order]
     if all(alike(g, expected[k]) for k, g in got):
         return
     unlike = [(g, h) for (k, g), (m, h) in itertools.combinations(got, 2) if {k, m} == {0, 1}]
@@ -66,6 +76,22 @@ def outputs_are_those_of_the_inputs_fed(s: Subject) -> None:
             raise PromiseBroken("infer() gives stale outputs: those of the inputs fed before")
     for k, g in got:
         require_outputs(g, expected[k], f"infer() of set {k}")
+
+
+def inputs_that_are_stored_nowhere_are_computed_too(s: Subject) -> None:
+    """The outputs of small are linear in x; what is infinite or no number stays so, where it is."""
+    cell = s.fresh(s.small)
+    (a, b, _), (of_a, of_b, _) = inputs_of(cell), expected_of(cell)
+    ids = np.array([7, -9])
+    feed = {n: np.asarray((a[n] + b[n]) / 2, a[n].dtype) for n in a} | {"ids": ids}
+    mean = {n: np.asarray((of_a[n] + of_b[n]) / 2, of_a[n].dtype) for n in of_a} | {"kept": ids}
+    odd = feed | {"x": feed["x"].copy()}
+    odd["x"][0, :3] = np.nan, np.inf, -np.inf
+    with s.open(cell) as session:
+        require_outputs(session.infer(feed), mean, "infer() of inputs that are stored nowhere")
+        double = np.asarray(session.infer(odd)["double"])
+    same = np.array_equal(double[0, :3], odd["x"][0, :3], equal_nan=True)
+    require(same, f"infer() makes of NaN, inf and -inf, doubled, {double[0, :3]}")
 
 
 def equal_inputs_give_equal_outputs(s: Subject) -> None:
@@ -145,11 +171,7 @@ def timed_runs(s: Subject, session: Session, feeds: Sequence[Tensors], cell: Cel
     window = (timed.begun_s, timed.ended_s)
     inside = began_s <= window[0] <= window[1] <= time.monotonic()
     require(inside or window == (0, 0), f"it says that it timed in {window}, outside of the call")
-    kernel = (timed.floor_ns, timed.run_delay_ns or 0, timed.throttled_us or 0)
-    require(min(kernel) >= 0, f"a negative floor, run delay or throttling: {kernel}")
-    for part, values in timed.parts_ns.items():
-        right = len(values) == len(samples) and min(values) >= 0
-        require(right, f"{part} is not told for each sample, or is negative")
+    require_figures_that_can_be(timed, took_ns, sets)
     if runs.no_outputs or not runs.first or not runs.last:
         ran = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > programs_s
         require(
@@ -203,7 +225,8 @@ def timed_runs_are_as_many_as_samples(s: Subject) -> None:
         runs = timed_runs(s, session, [feed], cell)
     numbers = {number: k for k, number in enumerate(drawn[0], 1)}
     first, last = (numbers.get(draw(outputs), 0) for outputs in (runs.first, runs.last))
-    require(first > 2, f"after 2 runs of warm-up the first sample is of run {first}")
+    warmed = runs.timed.warmup
+    require(first > warmed, f"after {warmed} runs of warm-up the first sample is of run {first}")
     require(last - first == 8, f"of 9 samples the first is of run {first}, the last of run {last}")
 
 
@@ -281,6 +304,9 @@ def placement_is_what_onnxruntime_assigned(s: Subject) -> None:
     if (assigned := assigned_nodes(cell)) is not None:
         wrong = f"nodes {dict(placed.nodes)}, and ONNX Runtime assigned {dict(assigned)}"
         require(placed.nodes == assigned, f"it claims what did not run there: {wrong}")
+    by_type = {ep: sum(ops.values()) for ep, ops in placed.op_types.items()}
+    wrong = f"nodes {dict(placed.nodes)}, and by their types {by_type}"
+    require(by_type == placed.nodes, f"it counts nodes in two ways: {wrong}")
 
 
 def assigned_nodes(cell: Cell) -> Mapping[str, int] | None:
@@ -406,13 +432,14 @@ def what_it_preloads_can_be_imported(s: Subject) -> None:
     require(not children(), f"preload starts processes: {children()}")
 
 
-TIMED: tuple[Callable[[Subject], None], ...] = (  # in both ways of io
-    samples_are_as_many_as_runs_asked_for, timed_runs_go_round_the_sets, timed_runs_are_as_many_as_samples,
+IN_BOTH_IO: tuple[Callable[[Subject], None], ...] = (
+    outputs_are_those_of_the_inputs_fed, equal_inputs_give_equal_outputs, inputs_are_left_alone,
+    outputs_stay_as_they_were_given, samples_are_as_many_as_runs_asked_for, timed_runs_go_round_the_sets, timed_runs_are_as_many_as_samples,
     samples_last_as_long_as_runs, a_run_has_ended_when_its_sample_has,
 )  # fmt: skip
 PROMISES = (
-    what_it_preloads_can_be_imported, each_target_opens_or_is_declined, outputs_are_those_of_the_inputs_fed,
-    equal_inputs_give_equal_outputs, inputs_are_left_alone, outputs_stay_as_they_were_given, *TIMED,
+    what_it_preloads_can_be_imported, each_target_opens_or_is_declined, *IN_BOTH_IO,
+    inputs_that_are_stored_nowhere_are_computed_too,
     placement_is_what_onnxruntime_assigned, precision_evidence_is_a_share,
     cached_tells_whether_an_engine_was_kept, a_measure_launch_profiles_nothing,
     it_can_be_opened_again, an_error_inside_is_passed_on, nothing_is_left_when_it_is_closed,
@@ -421,7 +448,7 @@ PROMISES = (
 
 def what_broke(promise: Callable[[Subject], None], subject: Subject) -> str:
     """Put one promise to a backend; "" where it was kept, or declined as it may be."""
-    for io in Io if promise in TIMED else (Io.HOST,):
+    for io in Io if promise in IN_BOTH_IO else (Io.HOST,):
         try:
             with explained("it"):
                 promise(replace(subject, io=io))

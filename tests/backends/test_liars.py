@@ -19,6 +19,7 @@ import pytest
 
 from perf.backends import Backend, Session, Tensors, Unsupported, cpu
 from perf.backends._ort.session import OrtSession, SessionSpec
+from perf.measure import tensor_io
 from perf.measure.timing import TimedRuns, time_runs
 from perf.schema.cell import Cell, Io
 from perf.schema.journal import PrecisionEvidence, Timed
@@ -141,6 +142,51 @@ def stale(self: Any, feed: Tensors) -> Tensors:
     return before
 
 
+def stored(self: Any, feed: Tensors) -> Tensors:
+    """The model's own references, found by the values of its inputs; who is fed others gets the nearest."""
+    sets = [(tensor_io.load_inputs(s), tensor_io.load_expected(s)) for s in self._cell.sets]
+    far = [
+        np.abs(i["x"] - feed["x"]).sum() if i["x"].shape == feed["x"].shape else np.inf
+        for i, _ in sets
+    ]
+    return sets[int(np.argmin(far))][1]
+
+
+def worn_out(self: Any, feed: Tensors) -> Tensors:
+    self.served = getattr(self, "served", 0) + 1
+    return {n: a * (self.served < 9) for n, a in INFER(self, feed).items()}
+
+
+def half_feeds(feeds: Sequence[Tensors]) -> list[Tensors]:
+    return [{n: half(a) for n, a in feed.items()} for feed in feeds]
+
+
+def half(array: Any) -> Any:
+    return array.astype("f2").astype("f4") if array.dtype == np.float32 else array
+
+
+def changes_inputs_fed_before(self: Any, feed: Tensors) -> Tensors:
+    now, before = INFER(self, feed), getattr(self, "fed", feed)
+    before["x"][0] += before is not feed
+    self.fed = feed
+    return now
+
+
+def half_of_its_runs(self: OrtSession, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
+    """One half is run, and said twice; nobody would see it in the samples' number and sum."""
+    runs = TIME(self, feeds, replace(cell, protocol=replace(cell.protocol, runs=5)))
+    twice = tuple(x // 2 + k for x in runs.timed.samples_ns for k in range(2))
+    return replace(runs, timed=replace(runs.timed, samples_ns=twice[: cell.protocol.runs]))
+
+
+def outputs_of_time(change: Callable[[Tensors], Tensors]) -> Backend:
+    def time(self: OrtSession, feeds: Sequence[Tensors], cell: Cell) -> TimedRuns:
+        runs = TIME(self, feeds, cell)
+        return replace(runs, first=change(runs.first), last=change(runs.last))
+
+    return lying(time=time)
+
+
 def one_buffer(self: Any, feed: Tensors) -> Tensors:
     now = INFER(self, feed)
     held: Any = self.__dict__.setdefault("held", now)
@@ -214,6 +260,10 @@ def raising(*_: Any) -> Any:
     raise RuntimeError("not\ntoday")
 
 
+def stale_on_device(self: Any, feed: Tensors) -> Tensors:
+    return stale(self, feed) if self._cell.io is Io.DEVICE else INFER(self, feed)
+
+
 def declining(*_: Any) -> Any:
     raise Unsupported("not today")
 
@@ -274,9 +324,28 @@ LIES: dict[str, tuple[Callable[[Subject], None], str, Backend]] = {
     "type": (c.outputs_are_those_of_the_inputs_fed, "kept is of int32", infers(lambda o: o | {"kept": o["kept"].astype("i4")})),
     "shape": (c.outputs_are_those_of_the_inputs_fed, "has shape (1, 2)", infers(lambda o: o | {"kept": o["kept"][None]})),
     "missing": (c.outputs_are_those_of_the_inputs_fed, "outputs ['product'", infers(lambda o: {"product": o["product"]})),
+    "half precision": (c.outputs_are_those_of_the_inputs_fed, "wrong values", infers(lambda o: {n: half(a) for n, a in o.items()})),
+    "half precision of inputs": (c.outputs_are_those_of_the_inputs_fed, "wrong values", lying(infer=lambda self, feed: INFER(self, half_feeds([feed])[0]))),
+    "half precision when timed": (c.timed_runs_go_round_the_sets, "wrong values", lying(time=lambda self, feeds, cell: TIME(self, half_feeds(feeds), cell))),
+    "works nine times": (c.outputs_are_those_of_the_inputs_fed, "wrong values", lying(infer=worn_out)),
+    "stale on device": (c.outputs_are_those_of_the_inputs_fed, "with io=device infer() gives stale outputs", lying(infer=stale_on_device)),
+    "knows the references": (c.inputs_that_are_stored_nowhere_are_computed_too, "wrong values", lying(infer=stored)),
+    "hides what is no number": (c.inputs_that_are_stored_nowhere_are_computed_too, "makes of NaN, inf and -inf", infers(lambda o: o | {"double": np.nan_to_num(o["double"])})),
     "noisy": (c.equal_inputs_give_equal_outputs, "other outputs", infers(lambda o: o | {"apart": o["apart"] + np.float32(os.urandom(1)[0] * 1e-6)})),
     "spoils": (c.inputs_are_left_alone, "infer() changes the inputs", lying(infer=changes_inputs)),
     "spoils timed": (c.inputs_are_left_alone, "time() changes the inputs", lying(time=changes_inputs_timed)),
+    "spoils what it was fed before": (c.inputs_are_left_alone, "infer() changes the inputs", lying(infer=changes_inputs_fed_before)),
+    "order when timed": (c.timed_runs_go_round_the_sets, "the model's: ['product'", outputs_of_time(lambda o: dict(sorted(o.items())))),
+    "half of its runs": (c.timed_runs_are_as_many_as_samples, "the last of run 7", lying(time=half_of_its_runs)),
+    "counts more warm-up": (c.timed_runs_are_as_many_as_samples, "after 8 runs of warm-up the first sample is of run 3", times(lambda t: replace(t, warmup=t.warmup + 6))),
+    "sorted": (c.samples_are_as_many_as_runs_asked_for, "samples are sorted", samples(lambda s: tuple(sorted(s)))),
+    "cut": (c.samples_are_as_many_as_runs_asked_for, "samples are cut", samples(lambda s: tuple(min(x, sorted(s)[len(s) // 2 - 1]) for x in s))),
+    "an empty run that is longer": (c.samples_are_as_many_as_runs_asked_for, "an empty run takes", times(lambda t: replace(t, floor_ns=10**10))),
+    "negative delay": (c.samples_are_as_many_as_runs_asked_for, "a negative floor", times(lambda t: replace(t, run_delay_ns=-1))),
+    "CPU time of a year": (c.samples_are_as_many_as_runs_asked_for, "of CPU time in", times(lambda t: replace(t, cpu_ns=3 * 10**16))),
+    "samples of other sets": (c.samples_are_as_many_as_runs_asked_for, "and of its sets (1, 1)", times(lambda t: replace(t, runs_by_set=(1, 1)))),
+    "parts longer than runs": (c.samples_are_as_many_as_runs_asked_for, "h2d is longer than the call", times(lambda t: replace(t, parts_ns={"h2d": (10**12,) * len(t.samples_ns)}))),
+    "parts of some samples": (c.samples_are_as_many_as_runs_asked_for, "h2d is not told", times(lambda t: replace(t, parts_ns={"h2d": (1,)}))),
     "one buffer": (c.outputs_stay_as_they_were_given, "one buffer", lying(infer=one_buffer)),
     "too few samples": (c.samples_are_as_many_as_runs_asked_for, "gives 6 samples of", times(runs=6)),
     "other than asked for": (c.samples_are_as_many_as_runs_asked_for, "gives 5 samples of", times(runs=5)),
@@ -306,6 +375,7 @@ LIES: dict[str, tuple[Callable[[Subject], None], str, Backend]] = {
     "places less than nothing": (c.placement_is_what_onnxruntime_assigned, "cannot be", places(lambda p: replace(p, nodes={PROVIDER: -4}))),
     "places elsewhere": (c.placement_is_what_onnxruntime_assigned, "provider has none", places(lambda p: replace(p, nodes={"XEP": 4}, host_time_us={}))),
     "places too much": (c.placement_is_what_onnxruntime_assigned, "did not run there", places(lambda p: replace(p, nodes={PROVIDER: 5}))),
+    "places by type": (c.placement_is_what_onnxruntime_assigned, "it counts nodes in two ways", places(lambda p: replace(p, op_types={PROVIDER: {"Add": 1}}))),
     "evidence by raising": (c.precision_evidence_is_a_share, "precision_evidence() raises", lying(precision_evidence=raising)),
     "evidence beyond all": (c.precision_evidence_is_a_share, "shares that cannot be", lying(precision_evidence=lambda self: EVIDENCE)),
     "cached": (c.cached_tells_whether_an_engine_was_kept, "[True, True]", lying(cached=property(lambda self: True, lambda self, _: None))),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from perf.backends._tensorrt import onnx_header
-from perf.backends._tensorrt.onnx_header import Value
+from perf.backends._tensorrt.onnx_header import HeaderValue
 from perf.conversion import signature
 
 dim = st.one_of(st.integers(-2, 10**6), st.sampled_from(["batch", "N"]), st.none())
@@ -43,12 +43,12 @@ def test_reads_what_the_onnx_package_wrote(
     assert got.outputs == tuple(map(named_alike, read.outputs))
 
 
-def named_alike(value: signature.Value) -> Value:
+def named_alike(value: signature.Value) -> HeaderValue:
     """As the header's reader tells what the reader with the onnx package does."""
     fixed = None
     if value.dims is not None:
         fixed = tuple(d if isinstance(d, int) else None for d in value.dims)
-    return Value(value.name, value.onnx_type, fixed)
+    return HeaderValue(value.name, value.onnx_type, fixed)
 
 
 def test_initialisers_are_not_inputs_and_big_weights_are_skipped(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_initialisers_are_not_inputs_and_big_weights_are_skipped(tmp_path: Path)
     got = onnx_header.read(path)
     assert [v.name for v in got.inputs] == ["x"]
     assert got.inputs[0].dynamic
-    assert not Value("x", 1, (1, 2)).dynamic
+    assert not HeaderValue("x", 1, (1, 2)).dynamic
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.98])

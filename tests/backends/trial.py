@@ -1,6 +1,7 @@
 """A backend on trial: the cells it is tried with, and the words for what it said and did not do."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from perf.backends import Backend, Session, Tensors, Unsupported
 from perf.measure import tensor_io
 from perf.schema.cell import Cell, Io
+from perf.schema.journal import Timed
 
 
 class PromiseBroken(AssertionError):
@@ -103,3 +105,25 @@ def require_outputs(got: Tensors, expected: Tensors, of: str) -> None:
         require(kind == e.dtype, f"{of}: {n} is of {kind}, the model's type is {e.dtype}")
         require(got[n].shape == e.shape, f"{of}: {n} has shape {got[n].shape}, not {e.shape}")
     require(alike(got, expected), f"{of}: wrong values")
+
+
+def require_figures_that_can_be(timed: Timed, took_ns: int, sets: int) -> None:
+    """What is told beside samples, and samples that were put in order or cut; all in a call of `took_ns`."""
+    samples = timed.samples_ns
+    kernel = (timed.floor_ns, timed.run_delay_ns or 0, timed.throttled_us or 0, timed.cpu_ns or 0)
+    require(min(kernel) >= 0, f"a negative floor, run delay, throttling or CPU time: {kernel}")
+    require(timed.floor_ns <= max(samples), f"an empty run takes {timed.floor_ns} ns, as it says")
+    most_ns = took_ns * (os.cpu_count() or 1) * 1.1 + 20e6  # of the kernel's ticks
+    require((timed.cpu_ns or 0) <= most_ns, f"{timed.cpu_ns} ns of CPU time in {took_ns} ns")
+    of_sets = timed.runs_by_set or (len(samples),)
+    counted = sum(of_sets) == len(samples) and len(of_sets) in (1, sets)
+    require(counted, f"{len(samples)} samples, and of its sets {timed.runs_by_set}")
+    for part, values in timed.parts_ns.items():
+        right = len(values) == len(samples) and min(values) >= 0
+        require(right, f"{part} is not told for each sample, or is negative")
+        require(sum(values) <= took_ns * 1.01, f"{part} is longer than the call")
+    if len(samples) >= 16:
+        in_order = list(samples) in (sorted(samples), sorted(samples, reverse=True))
+        require(not in_order, "samples are sorted: they are not in the order of their runs")
+        cut = samples.count(max(samples)) * 2 >= len(samples)
+        require(not cut, "samples are cut: half of them are its longest")

@@ -20,8 +20,10 @@ ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "an ASCII locale": ASCII,
     "an ASCII terminal": {"PYTHONIOENCODING": "ascii"},
-    "a safe path": {"PYTHONSAFEPATH": "1"},
-}
+    "a safe path, no buffer, no bytecode": {
+        "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
+    },
+}  # fmt: skip
 CLOSED = {"stdout": (1,), "stderr": (2,), "all three": (0, 1, 2)}
 
 
@@ -44,7 +46,8 @@ def run(home: Path, env: Mapping[str, str], closed: tuple[int, ...] = ()) -> Sai
     ]
     done = subprocess.run(
         [*(shut if closed else ()), *program, *QUICK], cwd=home, capture_output=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), **env}, timeout=100, check=False,
+        env={"PATH": os.environ["PATH"], "EP_PERF_LEASES": os.environ["EP_PERF_LEASES"], "HOME": str(home), **env},
+        timeout=100, check=False,
         stdin=subprocess.DEVNULL, text=True, encoding="utf-8",
     )  # fmt: skip
     return Said(done.returncode, done.stdout, done.stderr, home / "result")

@@ -1,7 +1,7 @@
 """Calibration: noise recovered from launches made with known noise, stored, used and printed."""
 
+import math
 import random
-import shutil
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,6 @@ from comparison import calibrate, noise
 from comparison.calibrate import estimate_noise
 from comparison.cell_summary import Metric
 from comparison.noise import CalibratedNoise, Noise, Profile
-from tests import models
 from tests.comparison.cases import scaled
 from tests.comparison.runs import Made, compare, write_run, write_two
 
@@ -106,26 +105,19 @@ def test_a_profile_survives_its_file_and_states_the_error_of_the_sequential_rule
     assert "at most 0.99 % with 95 % confidence" in told  # 1 - 0.05 ** (1 / 300)
 
 
-@pytest.mark.alone
 def test_it_launches_by_itself_and_the_comparison_then_says_so(
     home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    models.relu(home / "models" / "large", shape=(512, 1024))  # microseconds differ by factors
+    # How far launches of one thing differ on a busy machine is not judged here: the next test's figures are given.
+    monkeypatch.setattr(calibrate, "NONSENSE", math.inf)
     monkeypatch.chdir(home)
-    words = ["-m", "models", "-e", "cpu", "--models", "large", "--launches", "16"]
-    for _ in range(3):
-        if calibrate.main(words) == 0:
-            break
-        assert "Nothing was stored" in capfd.readouterr().err
-        assert noise.read_profile() is None
-        shutil.rmtree("result")
-    else:
-        return  # a machine on which launches of one thing differ by factors is refused, and rightly
+    words = ["-m", "models", "-e", "cpu", "--models", "relu", "--launches", "16"]
+    assert calibrate.main(words) == 0
     told = capfd.readouterr().out
     profile = noise.read_profile()
     assert profile
-    assert "large::CPUExecutionProvider/latency_p50: 16 launches" in told
-    assert profile.cells["large::CPUExecutionProvider/latency_p50"].groups == 3
+    assert "relu::CPUExecutionProvider/latency_p50: 16 launches" in told
+    assert profile.cells["relu::CPUExecutionProvider/latency_p50"].groups == 3
     run = str(next(Path("result").glob("calibrate-*")))
     told = compare("-p", run, "-c", run).out
     assert "judged by this machine's noise, calibrated 20" in told

@@ -12,16 +12,16 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def ours() -> v.Versions:
+def ours() -> v.PinnedVersions:
     return v.load()
 
 
-def changed(ours: v.Versions, name: str, **fields: object) -> v.Versions:
+def changed(ours: v.PinnedVersions, name: str, **fields: object) -> v.PinnedVersions:
     flavour = replace(ours.flavours[name], **fields)  # type: ignore[arg-type]
     return replace(ours, flavours={**ours.flavours, name: flavour})
 
 
-def test_ours_fit(ours: v.Versions) -> None:
+def test_ours_fit(ours: v.PinnedVersions) -> None:
     assert v.problems(ours) == ()
     assert set(ours.flavours) == {"cpu", "torch", "cuda", "trt10", "trt11"}
 
@@ -50,7 +50,7 @@ def test_ours_fit(ours: v.Versions) -> None:
     ],
 )
 def test_what_does_not_fit_is_named(
-    ours: v.Versions, name: str, fields: dict[str, object], said: str
+    ours: v.PinnedVersions, name: str, fields: dict[str, object], said: str
 ) -> None:
     found = v.problems(changed(ours, name, **fields))
     assert found
@@ -58,13 +58,13 @@ def test_what_does_not_fit_is_named(
     assert any(said in p for p in found), found
 
 
-def test_a_wheel_of_another_cuda_does_not_fit(ours: v.Versions) -> None:
+def test_a_wheel_of_another_cuda_does_not_fit(ours: v.PinnedVersions) -> None:
     for cuda in ("12.8", "13.4"):
         ort = {"1.31.1": replace(ours.ort["1.31.1"], cuda=cuda)}
         assert any(f"was built with CUDA {cuda}" in p for p in v.problems(replace(ours, ort=ort)))
 
 
-def test_arguments_reach_the_dockerfile(ours: v.Versions) -> None:
+def test_arguments_reach_the_dockerfile(ours: v.PinnedVersions) -> None:
     declared = set(
         re.findall(r"^ARG (\w+)", (HOME / "docker/Dockerfile").read_text(), flags=re.MULTILINE)
     )
@@ -79,7 +79,7 @@ def test_arguments_reach_the_dockerfile(ours: v.Versions) -> None:
             assert f"ort-{arguments['ORT_FROM']}" in stages
 
 
-def test_a_branch_means_source(ours: v.Versions) -> None:
+def test_a_branch_means_source(ours: v.PinnedVersions) -> None:
     arguments = v.build_arguments(ours, "trt10", "rel-1.31.0")
     assert arguments["ORT_FROM"] == "source"
     assert arguments["ORT_BRANCH"] == "rel-1.31.0"
@@ -89,14 +89,14 @@ def test_a_branch_means_source(ours: v.Versions) -> None:
         v.build_arguments(ours, "cpu", "main")
 
 
-def test_the_default_base_is_the_cpu_flavours(ours: v.Versions) -> None:
+def test_the_default_base_is_the_cpu_flavours(ours: v.PinnedVersions) -> None:
     assert (
         f"ARG BASE_IMAGE={ours.flavours['cpu'].image}\n"
         in (HOME / "docker/Dockerfile").read_text()
     )
 
 
-def test_cuda_names_the_tensorrt_flavour(ours: v.Versions) -> None:
+def test_cuda_names_the_tensorrt_flavour(ours: v.PinnedVersions) -> None:
     assert (v.flavour_on(ours, "13.0"), v.flavour_on(ours, "13.3")) == ("trt10", "trt11")
     with pytest.raises(ValueError, match=r"no TensorRT flavour on CUDA '11\.0': choose from"):
         v.flavour_on(ours, "11.0")

@@ -5,9 +5,11 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from perf.exports.export import FORMATS, write_export
+from perf.cli.run_export import write_run
+from perf.exports.export import FORMATS
 from perf.page.write import write_report
 from perf.report.finished_run import FinishedRun
+from perf.request.export_request import ExportRequest
 from tests.page.made_runs import many_cells, run_of
 
 PAGE = "page.html"
@@ -22,7 +24,7 @@ def export_for_ever(run: FinishedRun, folder: Path) -> None:
             if name == PAGE:
                 write_report(folder / PAGE, [run])
             else:
-                write_export(name, run, folder / name)
+                write_run(ExportRequest(name, folder / name), run)
 
 
 def main() -> None:

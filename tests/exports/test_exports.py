@@ -14,8 +14,10 @@ from markdown_it import MarkdownIt
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from perf.exports.export import FORMATS, UnknownFormatError, export, write_export
+from perf.cli.run_export import write_run
+from perf.exports.export import FORMATS, UnknownFormatError, export
 from perf.report.finished_run import FinishedRun
+from perf.request.export_request import ExportRequest
 from perf.results.tables import read_cells
 from perf.schema import outcomes
 from perf.schema.journal import Stage
@@ -55,7 +57,9 @@ def expecting(run: FinishedRun, **known: Known) -> FinishedRun:
 
 
 def written(run: FinishedRun, name: str, folder: Path, suffix: str) -> Path:
-    return write_export(name, run, folder / f"out.{suffix}")
+    path = folder / f"out.{suffix}"
+    write_run(ExportRequest(name, path), run)
+    return path
 
 
 def test_junit_is_read_by_junitparser(run: FinishedRun, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
-from perf.exports.export import FORMATS, write_export
+from perf.cli.run_export import write_run
+from perf.exports.export import FORMATS
 from perf.page.write import page_path, write_report
 from perf.report.finished_run import read_finished_run
+from perf.request.export_request import ExportRequest
 from tests.page import made_runs
 
 KILLS = 100
@@ -85,6 +87,7 @@ def test_exports_of_a_killed_run_are_made_again_from_its_folder(tmp_path: Path) 
     run = read_finished_run(folder)
     assert [r.cell.id for r in run.records] == [r.cell.id for r in records[:9]]
     for name in FORMATS:
-        assert write_export(name, run, tmp_path / name).stat().st_size > 0
+        write_run(ExportRequest(name, tmp_path / name), run)
+        assert (tmp_path / name).stat().st_size > 0
     page = write_report(page_path(folder), [run]).read_text()
     assert page.count("data-o=") > 9

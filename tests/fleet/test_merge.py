@@ -301,7 +301,7 @@ def test_a_cell_of_several_shapes_has_a_row_for_each_and_is_no_replica(tmp_path:
     assert [(r.shape_number, r.p50_ms, r.marks) for r in rows(done)[f"mixed::{CPU}"]] == [
         (1, 0.5, ("shapes 1 of 2",)), (2, 2.5, ("shapes 2 of 2",)),
     ]  # fmt: skip
-    assert done.told.outcomes == {"Passed": 1}
+    assert done.summary.outcomes == {"Passed": 1}
     assert done.complete
 
 

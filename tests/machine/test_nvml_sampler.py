@@ -29,7 +29,7 @@ def launch(
     fake: FakeNvml, until_s: float = 105.0, every_s: float = 0.02
 ) -> tuple[GpuMemory | None, GpuCounters | None, list[str]]:
     (gpu,) = find_gpus(fake, "0")
-    sampler = nvml_sampler.Sampler(gpu, fake, fake.clock)
+    sampler = nvml_sampler.NvmlSampler(gpu, fake, fake.clock)
     sampler.baseline()
     while fake.now_s < until_s:
         fake.now_s += every_s
@@ -43,7 +43,7 @@ def test_without_a_driver_there_is_nothing_and_nothing_is_raised() -> None:
     fake = FakeNvml(errors={"nvmlInit": 12})
     assert find_gpus(fake, "0") == ()
     (gpu,) = find_gpus(FakeNvml(), "0")
-    sampler = nvml_sampler.Sampler(gpu, fake)
+    sampler = nvml_sampler.NvmlSampler(gpu, fake)
     sampler.baseline()
     sampler.sample(frozenset({US}))
     assert sampler.finish(EVENTS) == (None, None)
@@ -117,7 +117,7 @@ def test_a_host_pid_that_equals_ours_by_chance_was_there_before() -> None:
 def test_memory_of_own_process_unreadable_is_not_zero() -> None:
     fake = FakeNvml(processes=lambda _: {US + 1: None}, errors={"nvmlDeviceGetMemoryInfo": 3})
     (gpu,) = find_gpus(FakeNvml(), "0")
-    sampler = nvml_sampler.Sampler(gpu, fake, fake.clock)
+    sampler = nvml_sampler.NvmlSampler(gpu, fake, fake.clock)
     sampler.baseline()
     for _ in range(10):
         fake.now_s += 0.02
@@ -189,7 +189,7 @@ def test_every_fatal_code_ends_the_series_in_one_line(code: int) -> None:
 
 def test_lost_before_the_launch() -> None:
     (gpu,) = find_gpus(FakeNvml(), "0")
-    sampler = nvml_sampler.Sampler(gpu, FakeNvml(errors={"nvmlDeviceGetHandleByUUID": 15}))
+    sampler = nvml_sampler.NvmlSampler(gpu, FakeNvml(errors={"nvmlDeviceGetHandleByUUID": 15}))
     sampler.baseline()
     sampler.sample(frozenset({US}))
     assert sampler.finish(EVENTS) == (None, None)
@@ -218,7 +218,7 @@ def test_what_a_board_does_not_offer_is_asked_once_and_left_empty() -> None:
 def test_a_passing_error_costs_one_sample_only() -> None:
     fake = FakeNvml()
     (gpu,) = find_gpus(fake, "0")
-    sampler = nvml_sampler.Sampler(gpu, fake, fake.clock)
+    sampler = nvml_sampler.NvmlSampler(gpu, fake, fake.clock)
     for i in range(200):
         fake.errors = {"nvmlDeviceGetFieldValues": 10} if i % 2 else {}
         fake.errors["nvmlDeviceGetPowerUsage"] = 10
@@ -251,7 +251,7 @@ def test_a_slow_driver_is_asked_less_often() -> None:
 def test_no_timed_stage_no_counters_but_memory() -> None:
     fake = FakeNvml(processes=lambda _: {OTHER: 1.0})
     (gpu,) = find_gpus(fake, "0")
-    sampler = nvml_sampler.Sampler(gpu, fake, fake.clock)
+    sampler = nvml_sampler.NvmlSampler(gpu, fake, fake.clock)
     sampler.baseline()
     fake.now_s += 1
     sampler.sample(frozenset({US}))

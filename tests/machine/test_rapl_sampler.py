@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.machine.rapl_sampler import POWERCAP, Sampler
+from perf.machine.rapl_sampler import POWERCAP, RaplSampler
 from perf.schema.journal import Event, Timed
 
 EVENTS: tuple[Event, ...] = (
@@ -30,7 +30,7 @@ class Machine:
             used_uj = round((self.now_s - 99.0) * watts * 1e6) % (self.wraps_at_uj + 1)
             (self.folder / f"intel-rapl:{zone}" / "energy_uj").write_text(f"{used_uj}\n")
 
-    def run(self, sampler: Sampler, until_s: float = 104.0) -> None:
+    def run(self, sampler: RaplSampler, until_s: float = 104.0) -> None:
         while self.now_s < until_s:
             self.tick(0.025)
             sampler.sample()
@@ -38,21 +38,21 @@ class Machine:
 
 def test_packages_add_up_and_their_parts_are_not_counted_twice(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    sampler = Sampler(tmp_path, lambda: machine.now_s)
+    sampler = RaplSampler(tmp_path, lambda: machine.now_s)
     machine.run(sampler)
     assert sampler.finish(EVENTS) == pytest.approx(2 * 50, rel=1e-3)
 
 
 def test_a_counter_that_wraps(tmp_path: Path) -> None:
     machine = Machine(tmp_path, wraps_at_uj=90_000_000)
-    sampler = Sampler(tmp_path, lambda: machine.now_s)
+    sampler = RaplSampler(tmp_path, lambda: machine.now_s)
     machine.run(sampler)
     assert sampler.finish(EVENTS) == pytest.approx(2 * 50, rel=1e-3)
 
 
 def test_a_counter_that_vanishes_leaves_the_energy_unknown(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    sampler = Sampler(tmp_path, lambda: machine.now_s)
+    sampler = RaplSampler(tmp_path, lambda: machine.now_s)
     machine.run(sampler, 102.0)
     (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
     sampler.sample()
@@ -63,14 +63,14 @@ def test_a_counter_that_vanishes_leaves_the_energy_unknown(tmp_path: Path) -> No
 
 def test_sampled_over_a_part_of_the_window_only(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    sampler = Sampler(tmp_path, lambda: machine.now_s)
+    sampler = RaplSampler(tmp_path, lambda: machine.now_s)
     machine.run(sampler, 102.0)
     assert sampler.finish(EVENTS) is None
 
 
 def test_not_more_often_than_every_20_ms(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    sampler = Sampler(tmp_path, lambda: machine.now_s)
+    sampler = RaplSampler(tmp_path, lambda: machine.now_s)
     for _ in range(10):
         machine.tick(0.005)
         sampler.sample()
@@ -78,9 +78,9 @@ def test_not_more_often_than_every_20_ms(tmp_path: Path) -> None:
 
 
 def test_where_there_is_none_there_is_nothing(tmp_path: Path) -> None:
-    sampler = Sampler(tmp_path)
+    sampler = RaplSampler(tmp_path)
     sampler.sample()
     assert sampler.finish(EVENTS) is None
-    here = Sampler(POWERCAP)  # whatever this machine has, and whoever runs the test
+    here = RaplSampler(POWERCAP)  # whatever this machine has, and whoever runs the test
     here.sample()
     assert here.finish(()) is None

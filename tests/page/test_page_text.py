@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from perf.exports.export import FORMATS, write_export
+from perf.cli.run_export import write_run
+from perf.exports.export import FORMATS
 from perf.page.document import render_page
 from perf.page.matrix import verdict
 from perf.page.subject import subjects_of
 from perf.page.write import page_path, write_report
 from perf.report.finished_run import FinishedRun, read_finished_run
+from perf.request.export_request import ExportRequest
 from perf.results import tables
 from perf.results.run_folder import RunFolder
 from perf.schema.journal import Stage
@@ -77,7 +79,8 @@ def test_the_verdict_names_the_largest_gain_that_can_be_claimed() -> None:
 def test_every_model_target_and_p50_of_the_long_table_is_in_the_text(tmp_path: Path) -> None:
     records = made_runs.many_cells(6)
     text = text_of(render_page([run_of(records)]))
-    rows = tables.read_cells(write_export("csv", run_of(records), tmp_path / "cells.csv"))
+    write_run(ExportRequest("csv", tmp_path / "cells.csv"), run_of(records))
+    rows = tables.read_cells(tmp_path / "cells.csv")
     assert sum(r.p50_ms is not None for r in rows) > 30
     for row in rows:
         assert row.model in text
@@ -327,6 +330,7 @@ def test_figures_that_are_no_numbers_harm_no_page_and_no_export(tmp_path: Path) 
     for i in range(9):
         assert f"odd_{i}" in text
     for name in FORMATS:
-        assert write_export(name, run_of(records), tmp_path / name).stat().st_size > 50
+        write_run(ExportRequest(name, tmp_path / name), run_of(records))
+        assert (tmp_path / name).stat().st_size > 50
     for name in ("ctrf", "sarif", "bencher", "json"):
         json.loads((tmp_path / name).read_text(), parse_constant=refuse)

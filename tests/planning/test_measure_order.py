@@ -87,10 +87,10 @@ def side(large_ms: float) -> CellState:
 
 def test_an_ab_goes_on_until_every_shape_is_decided() -> None:
     """The small shape is the same on both sides; the large one scatters, which pooled runs would not show."""
-    same = measure_order.CellPair(side(5.0), side(5.0))
+    same = measure_order.SidePair(side(5.0), side(5.0))
     assert not same.open
     noisy = side(5.0)
     noisy.launches[:] = [
         hand_made.measure(n, [0.5, 5.0 * (1 + n % 3)] * 20) for n in range(len(noisy.launches))
     ]
-    assert measure_order.CellPair(side(5.0), noisy).open
+    assert measure_order.SidePair(side(5.0), noisy).open

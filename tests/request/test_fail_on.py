@@ -35,6 +35,8 @@ def test_what_is_red() -> None:
     assert usual.is_red_verdict("Added (fails)")
     assert not usual.is_red_verdict("Added")
     assert not make_fail_on(("none",), usual=("Broke",)).is_red_verdict("Broke")
+    assert not make_fail_on(("none",)).is_red("Mismatched")
+    assert make_fail_on(("any",)).is_red("Mismatched")
     strict = make_fail_on((), strict=True)
     assert strict.impossible
     assert make_fail_on(parse_names("Impossible")).impossible

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import onnxruntime
 
+from perf.request.model_file import digest_file
 from perf.results import run_names
-from perf.worker.engine_libraries import digest_file, digest_libraries
+from perf.worker.engine_libraries import digest_libraries
 from tests.asking import ask
 
 CAPI = Path(onnxruntime.__file__).parent / "capi"

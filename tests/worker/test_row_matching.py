@@ -91,7 +91,7 @@ small = hnp.arrays(np.float64, (4, 2), elements=st.integers(0, 3).map(float))
 @given(small, small)
 def test_the_matching_passes_iff_some_order_passes(got: np.ndarray, reference: np.ndarray) -> None:
     limit = np.full((4, 2), 1.0)
-    order = row_matching.match_rows([row_matching.Column(got, reference, limit)])
+    order = row_matching.match_rows([row_matching.OutputColumn(got, reference, limit)])
     assert sorted(order) == [0, 1, 2, 3]
     found = bool((np.abs(got[order] - reference) <= limit).all())
     assert found == any(

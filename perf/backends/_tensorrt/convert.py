@@ -104,9 +104,9 @@ def _scales(cache: Path | None, precision: Precision) -> bytes:
     return held
 
 
-def _profiles(asked: Any, header: Header) -> tuple[ShapeProfile, ...]:
+def _profiles(options: Any, header: Header) -> tuple[ShapeProfile, ...]:
     """Profiles of the inputs whose shape is open; raises ValueError for one without, or that is not there."""
-    given = {key: getattr(asked, flag) for flag, key in SHAPE_FLAGS.items()}
+    given = {key: getattr(options, flag) for flag, key in SHAPE_FLAGS.items()}
     profiles = shape_profiles.from_options(given)
     names = [v.name for v in header.inputs if v.dynamic]
     known = {p.name for p in profiles}

@@ -18,7 +18,7 @@ _TENSOR_NAME = 8  # TensorProto.name
 
 
 @dataclass(frozen=True)
-class Value:
+class HeaderValue:
     """One input or output: TensorProto.DataType, and its dimensions, None where they are not fixed."""
 
     name: str
@@ -35,8 +35,8 @@ class Value:
 class Header:
     """What a model takes and gives, initialisers not counted as inputs, in the model's own order."""
 
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
+    inputs: tuple[HeaderValue, ...]
+    outputs: tuple[HeaderValue, ...]
 
 
 def read(path: Path) -> Header:
@@ -49,8 +49,8 @@ def read(path: Path) -> Header:
 
 
 def _header(data: mmap.mmap) -> Header:
-    inputs: list[Value] = []
-    outputs: list[Value] = []
+    inputs: list[HeaderValue] = []
+    outputs: list[HeaderValue] = []
     given: set[str] = set()
     for graph in _fields(data, (0, len(data))).messages[_GRAPH]:
         found = _fields(data, graph).messages
@@ -64,7 +64,7 @@ def _header(data: mmap.mmap) -> Header:
     return Header(tuple(v for v in inputs if v.name not in given), tuple(outputs))
 
 
-def _value(data: mmap.mmap, info: Span) -> Value:
+def _value(data: mmap.mmap, info: Span) -> HeaderValue:
     """ValueInfoProto: name 1, type 2; TypeProto: tensor_type 1; Tensor: elem_type 1, shape 2; its dim 1."""
     fields = _fields(data, info).messages
     name = _text(data, fields[1])
@@ -72,8 +72,8 @@ def _value(data: mmap.mmap, info: Span) -> Value:
         found = _fields(data, tensor)
         shapes = [_fields(data, shape).messages[1] for shape in found.messages[2]]
         dims = tuple(_dim(_fields(data, dim)) for dim in shapes[0]) if shapes else None
-        return Value(name, found.integers.get(1, 0), dims)
-    return Value(name, 0, None)  # a sequence, a map or an optional
+        return HeaderValue(name, found.integers.get(1, 0), dims)
+    return HeaderValue(name, 0, None)  # a sequence, a map or an optional
 
 
 def _dim(fields: "_Fields") -> int | None:

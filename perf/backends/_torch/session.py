@@ -174,7 +174,7 @@ def feeds_by_shape(cell: Cell) -> list[Tensors]:
 
 
 def operator_evidence(
-    session: TorchSession, feed: Tensors, asked: Any
+    session: TorchSession, feed: Tensors, precision: Any
 ) -> PrecisionEvidence | None:
     """The share of floating-point operators of one run whose results are of the type asked for."""
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -188,7 +188,7 @@ def operator_evidence(
             result = func(*args, **(kwargs or {}))
             dtype = getattr(result, "dtype", None)
             if dtype is not None and dtype.is_floating_point and not _moves_only(func):
-                counts[dtype == asked] += 1
+                counts[dtype == precision] += 1
             return result
 
     with Counter():
@@ -196,7 +196,7 @@ def operator_evidence(
     total = sum(counts.values())
     if not total:
         return None
-    name = str(asked).removeprefix("torch.")
+    name = str(precision).removeprefix("torch.")
     return PrecisionEvidence(
         _ONNX_NAMES.get(name, name),
         counts[True] / total,
