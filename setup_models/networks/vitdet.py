@@ -1,6 +1,5 @@
 """A vision transformer with a decoder of detection queries: a smaller model of DINO-ViTDet's kind."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def build(height: int = SIDE, width: int = SIDE, weights: str = "") -> tuple[nn.
     if weights:
         try:
             state = torch.load(weights, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, EOFError) as e:
+        except Exception as e:  # pickle's, zipfile's and torch's own share no other base
             raise ValueError(
                 f"{weights} is no file of tensors alone: what else it holds may be code, and is not loaded"
             ) from e
