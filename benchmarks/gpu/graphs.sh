@@ -56,6 +56,11 @@ activity() { # folder that CUPTI comes from first, file, models
     say "PyTorch: eager and as graphs, fp32, TF32, bf16 and fp16, resident; device time"
     LINES_SHOWN=24 limit 200 --run_id torch -m setup_models.networks.classifiers:densenet201 --models densenet201 -r benchmark -t 50 --warmup 20 --launches 2 \
         --env "torch=$python" -e torch torch_tf32 torch_bf16 torch_fp16 -b on --cuda_graph both --percent_mismatch 2 --timeout 60
+    if [ "${MAIN_S:-0}" -gt 0 ]; then # beyond the 480 s
+        say "both io modes, with and without graphs"
+        limit "$MAIN_S" --run_id graphs -r both -i zoo -t 200 --warmup 50 --launches 5 -b both --cuda_graph both -e cuda \
+            --models squeezenet shufflenet inception_v1 resnet50 --timeout 60
+    fi
     say "pack"
     pack
     say "done"
