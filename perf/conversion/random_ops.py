@@ -1,6 +1,6 @@
 """Ops of a model that draw at random, by their names alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
@@ -25,6 +25,11 @@ def read_random_ops(path: Path) -> tuple[str, ...]:
         return find_random_ops(read_structure(path))
     except BadModel:
         return ()
+
+
+def known_to_draw(ops: Iterable[str]) -> bool:
+    """Whether some of these draw for sure; others, of domains that nobody here knows, may."""
+    return any(op.startswith((*DRAWING, "Dropout")) for op in ops)
 
 
 def find_random_ops(model: onnx.ModelProto) -> tuple[str, ...]:

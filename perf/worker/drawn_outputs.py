@@ -21,8 +21,8 @@ RISK = 1e-9  # that one check calls a right draw wrong
 LOG_RISK = math.log(1.0 / RISK)
 MOST_KEPT = 1 << 16  # elements of a draw: of a larger one, as many at equal distances
 LEAST_DRAWS = 8  # of the reference: fewer tell nothing of a spread
-WANTED_DRAWS, WANTED_VALUES = 64, 4096  # of the reference
-CHECKED_DRAWS, CHECKED_VALUES = 32, 1024  # of a target
+WANTED_DRAWS, WANTED_VALUES = 128, 4096  # of the reference
+CHECKED_DRAWS, CHECKED_VALUES = 64, 1024  # of a target
 MOST_DRAWS = 1024
 FEW_VALUES = 20  # as often as this at least does a value come in the mean, where they are few
 COMMON = 20  # draws that each of two values must be in before nothing else may come
@@ -97,7 +97,7 @@ def find_fault(drawn: Draws, got: Draws, allowed: Allowed) -> Fault | None:
     found = _find_new_values(drawn, got, allowed) or _find_outside(drawn, got)
     if found or len(drawn) < LEAST_DRAWS:
         return found
-    return _find_unlike(drawn, got, allowed)
+    return _find_stuck(drawn, got, allowed) or _find_unlike(drawn, got, allowed)
 
 
 def _of_elements(wrong: int, got: Draws, what: str) -> Fault:
@@ -172,6 +172,30 @@ def _width(values: np.ndarray) -> float:
     """What the middle nine tenths span."""
     low, high = np.quantile(values, (0.05, 0.95))
     return float(high - low)
+
+
+def _find_stuck(drawn: Draws, got: Draws, allowed: Allowed) -> Fault | None:
+    """One of the reference's draws in each of the target's, where the reference gives others as well.
+
+    By Fisher's exact test: of the n + m draws k + m are that one, and all m of the target's are among them
+    by a chance of C(k + m, m) / C(n + m, m). What no draw of the reference is like is left to the other
+    checks: some engines draw once, when they build.
+    """
+    first, n, m = got[0], len(drawn), len(got)
+    room = allowed(first)
+
+    def is_first(draw: np.ndarray) -> bool:
+        return draw.size == first.size and bool((np.abs(draw - first) <= room).all())
+
+    if m < 2 or not all(map(is_first, got)):
+        return None
+    k = sum(map(is_first, drawn))
+    if not k or math.comb(k + m, m) >= RISK * math.comb(n + m, m):
+        return None
+    return Fault(
+        f"the same in each of {m} draws, as {k} of the reference's {n} are",
+        sum(g.size for g in got),
+    )
 
 
 def _find_unlike(drawn: Draws, got: Draws, allowed: Allowed) -> Fault | None:

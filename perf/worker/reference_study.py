@@ -15,7 +15,7 @@ from perf.backends import Backend, Tensors
 from perf.conversion.double_precision import DoubleModel
 from perf.conversion.external_data import external_files, read_structure
 from perf.conversion.node_evaluator import CannotEvaluate
-from perf.conversion.random_ops import read_random_ops
+from perf.conversion.random_ops import known_to_draw, read_random_ops
 from perf.conversion.signature import signature_of
 from perf.measure import tensor_io
 from perf.request.model_list import is_ort_format
@@ -43,6 +43,7 @@ class _Runs:
     new_session: Tensors | None = None
     other_process: Tensors | None = None
     drawn: dict[str, list[np.ndarray]] = field(default_factory=dict)  # one session's, flat
+    varied: set[str] = field(default_factory=set)  # outputs that were not all one in these
     nudged: Tensors | None = None
     optimised: Tensors | None = None
     flushed: Tensors | None = None
@@ -69,9 +70,9 @@ def study(job: StudyJob, folder: Path) -> ReferenceStudied:
         found.other_process = tensor_io.load_expected(before)
     for found, flushed in zip(runs, job.flushed, strict=False):
         found.flushed = tensor_io.load_expected(flushed)
-    _draw_more(backend, cell, folder, feeds, runs, until_s)
-    fp64 = _compute_fp64(cell, feeds, runs, job.budget_s) if job.arbitrate else ""
     ops = read_random_ops(Path(cell.model.path))
+    _draw_more(backend, cell, folder, feeds, runs, until_s, ops)
+    fp64 = _compute_fp64(cell, feeds, runs, job.budget_s) if job.arbitrate else ""
     destination = Path(job.destination)
     sets, made = [], []
     for given, found in zip(cell.sets, runs, strict=True):
@@ -120,29 +121,36 @@ def _draw_more(
     feeds: Sequence[Tensors],
     runs: Sequence[_Runs],
     until_s: float,
+    ops: Sequence[str],
 ) -> None:
     """Many runs of what chance decides: what others are held against.
 
-    All are of one session, as a target's are: where a seed makes a session's first run repeat, two first ones
-    are one draw.
+    Where ops draw, runs that were alike may have been so by chance, and all outputs are looked at again.
+    All draws are of one session, as a target's are: where a seed makes a session's first run repeat, two
+    first ones are one draw.
     """
-    if all(_repeats(found, name) for found in runs for name in found.first):
+    if not ops and all(_repeats(found, name) for found in runs for name in found.first):
         return
     with backend.open(cell, folder) as session:
         for feed, found in zip(feeds, runs, strict=True):
-            names = [n for n in found.first if not _repeats(found, n)]
+            names = [n for n in found.first if ops or not _repeats(found, n)]
             sizes = [found.first[n].size for n in names]
             wanted = drawn_outputs.wanted_draws(
                 min(sizes, default=1), drawn_outputs.WANTED_DRAWS, drawn_outputs.WANTED_VALUES
             )
+            if all(_repeats(found, n) for n in names) and not known_to_draw(ops):
+                wanted = drawn_outputs.LEAST_DRAWS  # they may draw, as far as anybody knows
             soon_s, done = time.monotonic() + DRAWING_S, 0
             while names and done < wanted and time.monotonic() < until_s:
                 if done >= drawn_outputs.LEAST_DRAWS and time.monotonic() > soon_s:
                     break
                 outputs = session.infer(feed)
                 for name in (n for n in names if n in outputs):
+                    if not _is_same(found.first[name], outputs[name]):
+                        found.varied.add(name)
                     found.drawn.setdefault(name, []).append(drawn_outputs.flatten(outputs[name]))
                 done += 1
+            found.drawn = {n: d for n, d in found.drawn.items() if not _repeats(found, n)}
 
 
 def _compute_fp64(
@@ -159,6 +167,7 @@ def _compute_fp64(
             for feed, found in zip(feeds, runs, strict=True):
                 found.fp64 = model.run(feed, deadline_s)
                 done += 1
+            found.drawn = {n: d for n, d in found.drawn.items() if not _repeats(found, n)}
     except CannotEvaluate as e:
         why = str(e)
     except _OutOfTime:
@@ -229,7 +238,9 @@ def _judge_output(name: str, found: _Runs, ops: Sequence[str]) -> ReferenceQuali
     if not _repeats(found, name):
         drawn = [tensor_io.decode(r[name]) for r in (found.first, *found.repeats) if name in r]
         low, high = _range([*drawn, *found.drawn.get(name, ())])
-        varies = len({d.shape for d in drawn}) > 1 or any(name not in r for r in found.repeats)
+        sizes = {d.size for d in found.drawn.get(name, ())}
+        varies = len({d.shape for d in drawn}) > 1 or len(sizes) > 1
+        varies |= any(name not in r for r in found.repeats)
         why = _why(name, found, ops)
         return ReferenceQuality(name, False, why, varies, low, high)
     noises = [_apart(found.first, other, name) for other in (found.fp64, found.nudged)]
@@ -256,7 +267,8 @@ def _why(name: str, found: _Runs, ops: Sequence[str]) -> str:
 
 
 def _repeats(found: _Runs, name: str) -> bool:
-    return all(_is_same(found.first.get(name), other.get(name)) for other in found.repeats)
+    alike = all(_is_same(found.first.get(name), other.get(name)) for other in found.repeats)
+    return alike and name not in found.varied
 
 
 def _is_same(a: np.ndarray | None, b: np.ndarray | None) -> bool:

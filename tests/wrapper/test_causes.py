@@ -309,3 +309,19 @@ def test_what_an_ep_draws_otherwise_than_the_reference_does_not_pass(home: Path)
         for one in faults:
             record = fault(said, name, one)
             assert cause_of(cause(record)) == "chance", (name, one)
+
+
+def test_a_model_that_draws_seldom_is_none_that_repeats(home: Path) -> None:
+    """Two of three sets of runs are alike: the noise is added in one run of five."""
+    nodes = [
+        helper.make_node("RandomUniform", [], ["u"], shape=[1]),
+        helper.make_node("Greater", ["u", "often"], ["seldom"]),
+        helper.make_node("Cast", ["seldom"], ["c"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "c"], ["y"]),
+    ]
+    feeds: list[tuple[models.Tensors, models.Tensors]] = [({"x": models.noise(0, (2, 3))}, {})]
+    models.write(home / "models" / "seldom", nodes, {"x": (2, 3)}, {"y": (2, 3)}, feeds,
+                 parameters={"often": np.array(0.8, np.float32)})  # fmt: skip
+    said = run(home, targets="cpu")
+    row = said.cells["seldom::CPUExecutionProvider"]
+    assert (row["status"], row["not_reproducible"]) == ("Pass", ["y"])
