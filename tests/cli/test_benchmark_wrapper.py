@@ -46,9 +46,9 @@ FLAGS: dict[str, tuple[list[str], dict[str, Any]]] = {
          "min_ep_share": 0.5},
     ),
     "session": (
-        ["-g", "basic", "-b", "--tf32", "-w", ".", "--trtexec", "/opt/trtexec",
+        ["-g", "basic", "-b", "--tf32", "-w", ".", "--trtexec", "/bin/true",
          "--session_config", "session.intra_op.allow_spinning=0"],
-        {"graph_optimization": "basic", "io": Io.DEVICE, "tf32": True, "trtexec": "/opt/trtexec",
+        {"graph_optimization": "basic", "io": Io.DEVICE, "tf32": True, "trtexec": "/bin/true",
          "session_config": {"session.intra_op.allow_spinning": "0"}, "benchmarked": True},
     ),
     "options": (
