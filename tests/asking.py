@@ -83,8 +83,10 @@ def ask(
 
 
 def one_line(said: Said) -> str:
-    """The one line of an error, with the promise that it is one."""
-    lines = said.err.strip().splitlines()
+    """The one line of an error, with the promise that it is one, beside whom a busy machine waits for."""
+    lines = [
+        x for x in said.err.strip().splitlines() if not x.startswith("waiting for environment ")
+    ]
     assert len(lines) == 1, said.err
     assert lines[0].startswith("error: ")
     return lines[0]
