@@ -22,6 +22,7 @@ from comparison.noise import MEASURED
 from comparison.run_records import split_sides
 from comparison.verdict import Line, verdict_word
 from perf.report import layout
+from perf.report.terminal import wrap_lines
 from perf.request.any_terminal import any_terminal
 from perf.request.bad_request import BadRequestError
 from perf.request.command_parser import CommandParser
@@ -247,13 +248,18 @@ def _tell(question: Question, found: Comparison, args: argparse.Namespace) -> No
     if any(request.path is None for request in args.export):
         return
     width = shutil.get_terminal_size((100, 24)).columns
-    print("\n".join(map(layout.printable, head)), end="\n\n")
+    print(_fit(head), end="\n\n")
     judged = overview.judge_whole_cells(lines)
     if table := overview.format_cells(judged, width, everything=args.all):
         print("\n".join(table), end="\n\n")
-    print("\n".join(layout.printable(r) for r in remarks))
+    print(_fit(remarks))
     if args.output:
         print(f"{len(lines)} rows in {args.output}")
+
+
+def _fit(lines: Sequence[str]) -> str:
+    """Lines for people, wrapped at words on a terminal."""
+    return "\n".join(x for line in lines for x in wrap_lines([layout.printable(line)], sys.stdout))
 
 
 def make_parser(question: Question = Question.ALL) -> CommandParser:

@@ -136,7 +136,7 @@ def home_with_junk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--env", "x=/bin/true"], "--env x=/bin/true: /bin/true is no Python; workers need 3.11"),
         (["--env", "x=./script"], "is Python 2.7; workers need 3.11 or newer"),
         (["--exec_prefix", "./file", "--isolation", "spawn"], "--exec_prefix ./file: no such program"),
-        (["--expected", "empty"], "empty: Is a directory"),
+        (["--expected", "empty"], "empty: it is a folder, not a regular file"),
         (["--trt_ep_options", "a=b"], "--trt_ep_options: no target of this run takes any (CPUExecutionPr"),
         (["--cuda_ep_options", "a=b"], "--cuda_ep_options: no target of this run takes any"),
         (["--trt_profile", "x=1x8:2x8:4x8"], "--trt_profile: no target of this run takes any"),
