@@ -1,37 +1,39 @@
-// Times a TorchScript model without Python: the C++ runtime beside the harness's torch_script target.
+// Runs a model without Python: the C++ runtime beside the harness's targets CPUExecutionProvider and torch_script.
 //
 //   build/benchmark --model model.ts [--n_iter=100] [--n_warmup=10] [--shape 1x3x256x256]… [--threads N] [--journal FILE]
+//   build/benchmark --cell CELL_JSON_OR_FOLDER [--out FOLDER]
 //
-// Inputs are drawn from seed 0 in the shapes given, else in those that the file was traced with. Each run is timed by
-// two reads of the steady clock; on a GPU it is waited for. The journal is the harness's: one JSON event a line.
-#include <ATen/Parallel.h>
-#include <torch/cuda.h>
-#include <torch/script.h>
+// A model's inputs are drawn from seed 0, in the shapes given, else in its own. A cell is the harness's own: its sets are
+// fed, its protocol is kept, and what a worker tells is told in FOLDER/journal.jsonl, outputs as .npy beside it. With
+// --serve the program answers the harness instead: one request a line on its standard input, which is a socket.
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdint>
-#include <fstream>
+#include <cstring>
+#include <filesystem>
+#include <functional>
 #include <iostream>
-#include <stdexcept>
-#include <string>
-#include <vector>
+#include <random>
 
+#include "account.h"
+#include "cell.h"
 
+namespace native {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+namespace fs = std::filesystem;
+
+const char* const USAGE =
+    "--model FILE [--n_iter N] [--n_warmup N] [--shape 1x3x256x256]... [--threads N] [--journal FILE], or "
+    "--cell CELL_JSON_OR_FOLDER [--out FOLDER]; both [--ort_library FILE] [--ops_library FILE]";
 
 struct Asked {
-  std::string model, journal;
+  std::string model, cell, journal, out = ".", ort_library, ops_library;
   int64_t n_iter = 100, n_warmup = 10, threads = 0;
   std::vector<std::vector<int64_t>> shapes;
-};
-
-struct BadRequest : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  bool serve = false, help = false;
 };
 
 int64_t number_of(const std::string& name, const std::string& text, int64_t least) {
@@ -57,10 +59,32 @@ std::vector<int64_t> shape_of(const std::string& text) {
   return out;
 }
 
+void take(Asked& asked, const std::string& name, const std::string& value) {
+  const std::map<std::string, std::string*> texts = {
+      {"--model", &asked.model}, {"--cell", &asked.cell}, {"--journal", &asked.journal},
+      {"--out", &asked.out},     {"--ort_library", &asked.ort_library}, {"--ops_library", &asked.ops_library}};
+  if (const auto found = texts.find(name); found != texts.end()) *found->second = value;
+  else if (name == "--n_iter") asked.n_iter = number_of(name, value, 1);
+  else if (name == "--n_warmup") asked.n_warmup = number_of(name, value, 0);
+  else if (name == "--threads") asked.threads = number_of(name, value, 1);
+  else if (name == "--shape") asked.shapes.push_back(shape_of(value));
+  else
+    throw BadRequest(name + ": no such flag; known are --model, --cell, --out, --n_iter, --n_warmup, --shape, " +
+                     "--threads, --journal, --ort_library, --ops_library");
+}
+
 Asked read(int argc, char** argv) {
   Asked asked;
   for (int i = 1; i < argc; ++i) {
     std::string name = argv[i], value;
+    if (name == "--serve") {
+      asked.serve = true;
+      continue;
+    }
+    if (name == "--help" || name == "-h") {
+      asked.help = true;
+      return asked;
+    }
     const size_t equals = name.find('=');
     if (equals != std::string::npos) {
       value = name.substr(equals + 1);
@@ -68,133 +92,273 @@ Asked read(int argc, char** argv) {
     } else if (i + 1 < argc) {
       value = argv[++i];
     }
-    std::replace(name.begin() + std::min<size_t>(2, name.size()), name.end(), '-', '_');
-    if (name == "--model") asked.model = value;
-    else if (name == "--journal") asked.journal = value;
-    else if (name == "--n_iter") asked.n_iter = number_of(name, value, 1);
-    else if (name == "--n_warmup") asked.n_warmup = number_of(name, value, 0);
-    else if (name == "--threads") asked.threads = number_of(name, value, 1);
-    else if (name == "--shape") asked.shapes.push_back(shape_of(value));
-    else
-      throw BadRequest(name + ": no such flag; known are --model, --n_iter, --n_warmup, --shape, --threads, --journal");
+    std::replace(name.begin() + std::min<std::ptrdiff_t>(2, std::ssize(name)), name.end(), '-', '_');
+    take(asked, name, value);
   }
-  if (asked.model.empty()) throw BadRequest("--model FILE is missing");
-  if (!std::ifstream(asked.model)) throw BadRequest("no file " + asked.model);
+  if (asked.model.empty() == asked.cell.empty()) throw BadRequest("--model FILE is missing, or --cell CELL");
+  const std::string& file = asked.model.empty() ? asked.cell : asked.model;
+  if (!fs::exists(file)) throw BadRequest("no file " + file);
   return asked;
 }
 
-// The journal's clock is the harness's: CLOCK_MONOTONIC in seconds, which is the steady clock on Linux.
-double now_s() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
 
-class Journal {
- public:
-  explicit Journal(const std::string& path) {
-    if (path.empty()) return;
-    out_.open(path, std::ios::app);
-    if (!out_) throw BadRequest("cannot write " + path);
-    out_.precision(17);
+// The library of the wheel that an interpreter's environment has; "" where there is none.
+std::string ort_of(const fs::path& python) {
+  std::error_code none;
+  for (const auto& below : fs::directory_iterator(python.parent_path().parent_path() / "lib", none)) {
+    const fs::path folder = below.path() / "site-packages/onnxruntime/capi";
+    for (const auto& file : fs::directory_iterator(folder, none))
+      if (file.path().filename().string().rfind("libonnxruntime.so", 0) == 0) return file.path();
   }
-  template <typename... Parts>
-  void emit(const Parts&... parts) {
-    if (!out_.is_open()) return;
-    (out_ << ... << parts) << '\n' << std::flush;
+  return "";
+}
+
+std::unique_ptr<Engine> open_torch(const Settings& settings) {
+  const fs::path library = fs::read_symlink("/proc/self/exe").parent_path() / TORCH_LIBRARY;
+  if (!fs::exists(library))
+    throw Declined("this program was built without PyTorch: `ep-perf env build torch`, then `make native`");
+  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (!handle) throw Declined(std::string("PyTorch's libraries cannot be loaded, make native anew: ") + dlerror());
+  const auto open = reinterpret_cast<OpenTorch>(dlsym(handle, TORCH_ENTRY));
+  if (!open) throw Declined(library.string() + " is of another version: make native anew");
+  return std::unique_ptr<Engine>(open(settings));
+}
+
+std::unique_ptr<Engine> open_engine(const Cell& cell, const Asked& asked) {
+  Settings settings = cell.settings;
+  if (!asked.ops_library.empty()) settings.ops_library = asked.ops_library;
+  if (cell.torchscript) return open_torch(settings);
+  settings.ort_library = asked.ort_library.empty() ? ort_of(cell.python) : asked.ort_library;
+  if (settings.ort_library.empty())
+    throw Declined("no libonnxruntime.so in the environment of " + cell.python + ": name one, --ort_library FILE");
+  return open_ort(settings);
+}
+
+std::vector<Feed> feeds_of(const std::vector<TestSet>& sets) {
+  std::vector<Feed> out;
+  for (const auto& set : sets) out.push_back(set.inputs);
+  return out;
+}
+
+const char* io_of(const Cell& cell) { return cell.settings.resident ? "device" : "host"; }
+
+// --- a cell
+
+// What a launch of the harness asks for, verb by verb; it counts what it wrote.
+class Service {
+ public:
+  Service(Cell cell, const Asked& asked, Account& account)
+      : cell_(std::move(cell)), folder_(fs::absolute(asked.out).string()), account_(account) {
+    account_.begin("create");
+    const double began = now_s();
+    engine_ = open_engine(cell_, asked);
+    account_.created(now_s() - began);
+    account_.versions(*engine_);
+  }
+
+  const Cell& cell() const { return cell_; }
+
+  // One run of each set, outputs written.
+  void infer(const std::vector<TestSet>& sets) {
+    account_.begin("run");
+    const auto feeds = feeds_of(sets);
+    engine_->feed(feeds, false);
+    for (size_t i = 0; i < sets.size(); ++i) {
+      const double began = now_s();
+      engine_->run(i);
+      account_.first_run(now_s() - began);
+      account_.wrote(engine_->outputs(), sets[i].name, folder_, "run_" + std::to_string(written_++));
+    }
+  }
+
+  Timed time(const std::vector<TestSet>& sets) {
+    account_.begin("time");
+    const auto feeds = feeds_of(sets);
+    engine_->feed(feeds, cell_.settings.resident);
+    const Timed timed = time_runs(*engine_, sets.size(), cell_.protocol);
+    account_.timed(timed, io_of(cell_));
+    account_.host_memory();
+    account_.wrote(timed.first, "first", folder_, "first_" + std::to_string(written_));
+    account_.wrote(timed.last, "last", folder_, "last_" + std::to_string(written_++));
+    return timed;
+  }
+
+  void close() {
+    account_.host_memory();
+    account_.begin("close");
+    engine_.reset();
+    account_.finished();
   }
 
  private:
-  std::ofstream out_;
+  Cell cell_;
+  std::string folder_;
+  Account& account_;
+  std::unique_ptr<Engine> engine_;
+  size_t written_ = 0;
 };
 
-torch::jit::Module load(const std::string& path, torch::Device device) {
-  try {
-    torch::jit::ExtraFilesMap none;
-    auto unit = std::make_shared<torch::jit::CompilationUnit>();
-    auto module = torch::jit::import_ir_module(unit, path, device, none, true, /*restore_shapes=*/true);
-    module.eval();
-    return module;
-  } catch (const c10::Error& e) {
-    const std::string what = e.what_without_backtrace();
-    const size_t at = what.find("Unknown builtin op: ");
-    if (at != std::string::npos) {
-      const std::string op = what.substr(at + 20, what.find_first_of(".\n", at + 20) - at - 20);
-      throw BadRequest(path + " needs the operator " + op + ", whose library is not linked in here (" +
-                       op.substr(0, op.find("::")) + "'s C++ library): this model is for the Python runtime");
-    }
-    throw BadRequest(path + ": " + what.substr(0, what.find('\n')));
+void print_table(const std::string& what, const std::string& engine, const Timed& timed) {
+  double mean = 0, squares = 0;
+  const auto count = static_cast<double>(timed.samples_ns.size());
+  for (const auto sample : timed.samples_ns) mean += static_cast<double>(sample) / 1e6 / count;
+  for (const auto sample : timed.samples_ns) squares += std::pow(static_cast<double>(sample) / 1e6 - mean, 2);
+  std::cout << "**C++ Runtime, " << engine << "**\n\n| model | runs | latency (ms) |\n|:------|:-----|:-------------|\n| "
+            << what << " | " << timed.samples_ns.size() << " | " << mean;
+  if (count > 1) std::cout << " ± " << std::sqrt(squares / (count - 1));
+  std::cout << " |\n";
+}
+
+// One request: a verb and the file with its test sets. A byte answers that it is done; the journal tells of it.
+void serve(Service& service) {
+  const auto answer = [] {
+    if (write(STDIN_FILENO, "\n", 1) != 1) throw std::runtime_error("nobody listens");
+  };
+  answer();
+  for (std::string line; std::getline(std::cin, line);) {
+    const size_t space = line.find(' ');
+    const std::string verb = line.substr(0, space);
+    const auto sets = read_sets(Json::read(space == std::string::npos ? "" : line.substr(space + 1)));
+    if (verb == "infer") service.infer(sets);
+    else if (verb == "time") service.time(sets);
+    else
+      throw BadRequest("no verb " + verb);
+    answer();
   }
 }
 
-std::vector<torch::jit::IValue> inputs_of(const torch::jit::Module& module, const Asked& asked, torch::Device device) {
-  torch::manual_seed(0);
-  std::vector<torch::jit::IValue> out;
-  const auto graph = module.get_method("forward").graph();
-  for (size_t i = 1; i < graph->inputs().size(); ++i) {  // the first is the module
-    const auto* value = graph->inputs()[i];
-    const auto type = value->type()->cast<c10::TensorType>();
-    if (!type) throw BadRequest("input " + value->debugName() + " is no tensor");
-    std::vector<int64_t> shape;
-    if (i <= asked.shapes.size()) shape = asked.shapes[i - 1];
-    else if (const auto sizes = type->sizes().concrete_sizes()) shape = *sizes;
-    else throw BadRequest("input " + value->debugName() + " tells no shape: give --shape 1x3x256x256, one for each input");
-    out.emplace_back(torch::rand(shape).to(device));
+void run_cell(const Asked& asked, Account& account) {
+  account.begin("load");
+  Service service(read_cell(asked.cell), asked, account);
+  if (asked.serve) {
+    serve(service);
+  } else {
+    if (service.cell().sets.empty()) throw BadRequest(asked.cell + " names no inputs: name a cell of a run that ended");
+    service.infer(service.cell().sets);
+    const Timed timed = service.time(service.cell().sets);
+    print_table(service.cell().name, service.cell().torchscript ? "TorchScript" : "ONNX", timed);
+  }
+  service.close();
+}
+
+// --- a model
+
+// Floats from [0, 1), whole numbers 0: a surely valid index.
+Array drawn(const Port& port, std::mt19937_64& generator) {
+  Array out{port.name, port.onnx_type, port.shape, {}};
+  size_t count = 1;
+  for (const auto dim : port.shape) count *= static_cast<size_t>(dim);
+  const size_t each = bytes_of_type(port.onnx_type);
+  if (!each) throw BadRequest("input " + port.name + " is of a type that cannot be drawn");
+  out.bytes.resize(count * each);
+  if (port.onnx_type == 1) {
+    std::uniform_real_distribution<float> uniform;
+    for (size_t i = 0; i < count; ++i) {
+      const float value = uniform(generator);
+      std::memcpy(out.bytes.data() + i * each, &value, each);
+    }
   }
   return out;
 }
 
-int run(const Asked& asked) {
-  torch::InferenceMode guard;
-  if (asked.threads) at::set_num_threads(static_cast<int>(asked.threads));
-  const bool gpu = torch::cuda::is_available();
-  const torch::Device device(gpu ? torch::kCUDA : torch::kCPU);
-  Journal journal(asked.journal);
-  journal.emit(R"({"is":"Hello","pid":)", getpid(), R"(,"python":"","at_s":)", now_s(), R"(,"schema":2})");
-  journal.emit(R"({"is":"Began","stage":"create","at_s":)", now_s(), "}");
-  auto module = load(asked.model, device);
-  const auto inputs = inputs_of(module, asked, device);
-  module = torch::jit::freeze(module);  // which forgets the shapes
-  const auto once = [&] {
-    auto result = module.forward(inputs);
-    if (gpu) torch::cuda::synchronize();
-    return result;
+Feed draw_inputs(const Engine& engine, const Asked& asked) {
+  std::mt19937_64 generator(0);
+  Feed out;
+  for (auto port : engine.inputs()) {
+    if (out.size() < asked.shapes.size()) {
+      port.shape = asked.shapes[out.size()];
+    } else if (!port.known || std::any_of(port.shape.begin(), port.shape.end(), [](int64_t d) { return d < 0; })) {
+      throw BadRequest("input " + port.name + " tells no shape: give --shape 1x3x256x256, one for each input");
+    }
+    out.push_back(drawn(port, generator));
+  }
+  return out;
+}
+
+void run_model(const Asked& asked, Account& account) {
+  Cell cell;
+  cell.torchscript = !ends_with(asked.model, ".onnx");
+  if (!cell.torchscript && asked.ort_library.empty())
+    throw BadRequest("an ONNX model needs --ort_library FILE, the libonnxruntime.so of a wheel");
+  cell.settings.model = asked.model;
+  cell.settings.intra_op_threads = static_cast<int>(asked.threads);
+  cell.settings.resident = true;
+  if (cell.torchscript && fs::exists("/dev/nvidiactl")) cell.settings.device = "cuda:0";
+  account.begin("create");
+  const double began = now_s();
+  const auto engine = open_engine(cell, asked);
+  account.created(now_s() - began);
+  account.versions(*engine);
+  const std::vector<Feed> feeds = {draw_inputs(*engine, asked)};
+  engine->feed(feeds, true);
+  account.begin("time");
+  const Timed timed = time_runs(*engine, 1, {asked.n_iter, asked.n_warmup});
+  account.timed(timed, "device");
+  account.host_memory();
+  account.finished();
+  print_table(asked.model, cell.torchscript ? "TorchScript" : "ONNX", timed);
+}
+
+// --- the end
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text.substr(0, 2000);
+}
+
+bool is_host_memory(const std::string& text) {
+  return text.find("Failed to allocate memory") != std::string::npos || text.find("bad_alloc") != std::string::npos;
+}
+
+int ended(const Asked& asked, Account& account, const std::function<void()>& work) {
+  const auto tell = [&](const std::string& kind, const std::string& what, const std::string& memory) {
+    account.raised(kind, one_line(what), memory);
+    std::cerr << "error: " << one_line(what) << '\n';
   };
-  journal.emit(R"({"is":"Began","stage":"time","at_s":)", now_s(), "}");
-  for (int64_t i = 0; i < asked.n_warmup; ++i) once();
-  std::vector<int64_t> samples(asked.n_iter);
-  const double begun = now_s();
-  for (auto& sample : samples) {
-    const auto before = Clock::now();
-    once();
-    sample = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - before).count();
+  try {
+    work();
+    return 0;
+  } catch (const Declined& e) {
+    account.declined(one_line(e.what()));
+    account.finished();
+    std::cerr << "error: " << one_line(e.what()) << '\n';
+    return asked.cell.empty() ? 2 : 0;
+  } catch (const BadRequest& e) {
+    tell("BadRequest", e.what(), "");
+    return 2;
+  } catch (const DeviceMemoryExhausted& e) {
+    tell("DeviceMemoryExhausted", e.what(), "device");
+  } catch (const std::bad_alloc& e) {
+    tell("MemoryError", e.what(), "host");
+  } catch (const std::exception& e) {
+    tell("RuntimeError", e.what(), is_host_memory(e.what()) ? "host" : "");
   }
-  const double ended = now_s();
-  std::string told;
-  double mean = 0, squares = 0;
-  for (const auto sample : samples) {
-    told += (told.empty() ? "" : ", ") + std::to_string(sample);
-    mean += sample / 1e6 / samples.size();
-  }
-  for (const auto sample : samples) squares += (sample / 1e6 - mean) * (sample / 1e6 - mean);
-  journal.emit(R"({"is":"Timed","samples_ns":[)", told, R"(],"io":"device","sets":1,"warmup":)", asked.n_warmup,
-               R"(,"floor_ns":0,"run_delay_ns":null,"throttled_us":null,"synchronised":true,"begun_s":)", begun,
-               R"(,"ended_s":)", ended, "}");
-  journal.emit(R"({"is":"Finished","at_s":)", now_s(), "}");
-  std::cout << "**C++ Runtime, TorchScript**\n\n| model | device | runs | latency (ms) |\n|:------|:-------|:-----|:-------------|\n| "
-            << asked.model << " | " << device << " | " << samples.size() << " | " << mean;
-  if (samples.size() > 1) std::cout << " ± " << std::sqrt(squares / (samples.size() - 1));
-  std::cout << " |\n";
-  return 0;
+  return 1;
+}
+
+int run(const Asked& asked) {
+  const bool of_cell = !asked.cell.empty();
+  Account account(of_cell ? asked.out + "/journal.jsonl" : asked.journal);
+  account.hello();
+  return ended(asked, account, [&] { of_cell ? run_cell(asked, account) : run_model(asked, account); });
 }
 
 }  // namespace
+}  // namespace native
 
 int main(int argc, char** argv) {
   try {
-    return run(read(argc, argv));
-  } catch (const BadRequest& e) {
+    const auto asked = native::read(argc, argv);
+    if (asked.help) {
+      std::cout << "usage: benchmark " << native::USAGE << '\n';
+      return 0;
+    }
+    return native::run(asked);
+  } catch (const std::exception& e) {
     std::cerr << "error: " << e.what() << '\n';
     return 2;
-  } catch (const std::exception& e) {
-    const std::string what = e.what();
-    std::cerr << "error: " << what.substr(0, what.find('\n')) << '\n';
-    return 1;
   }
 }
