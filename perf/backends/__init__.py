@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from perf.measure.timing import TimedRuns
 from perf.schema.cell import Cell, Precision
-from perf.schema.journal import Placement, PrecisionEvidence
+from perf.schema.journal import HostMemory, Placement, PrecisionEvidence
 from perf.schema.model_form import Format, InputSpec, ModelForm
 
 if TYPE_CHECKING:
@@ -33,8 +33,17 @@ class DeviceMemoryExhausted(Exception):
     """An engine's own out-of-memory error, known as such by its backend."""
 
 
+@dataclass(frozen=True)
+class ProgramFacts:
+    """What a session in a program of its own knows better than the worker that waits for it: its `facts`."""
+
+    created_s: float
+    first_run_s: float | None = None
+    host_memory: HostMemory | None = None
+
+
 class Session(Protocol):
-    """A model loaded on a target."""
+    """A model loaded on a target; one that a program holds may have `facts: ProgramFacts`."""
 
     cached: bool | None  # an engine came from a cache; None: this backend builds none
 
@@ -98,7 +107,10 @@ class TargetSpec:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe saw in an environment and on its host; all that `missing` may judge from."""
+    """What a probe saw in an environment and on its host; all that `missing` may judge from.
+
+    Programs of the harness's own are no environment's, and are looked for where they are built.
+    """
 
     providers: tuple[str, ...] = ()  # ORT's build-time list: names, not proof
     versions: Mapping[str, str] = field(default_factory=dict)  # distributions and engines

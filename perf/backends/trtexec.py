@@ -1,15 +1,13 @@
 """Standalone TensorRT: through trtexec, a program that times itself, else through the tensorrt package."""
 
 import contextlib
-import ctypes
 import itertools
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from perf.backends import (
@@ -20,6 +18,7 @@ from perf.backends import (
     TargetSpec,
     Unsupported,
 )
+from perf.backends import _own_program as own_program
 from perf.backends._tensorrt import python_session
 from perf.backends._trtexec import output
 from perf.backends._trtexec.program import parse_help
@@ -27,7 +26,6 @@ from perf.backends._trtexec.session import ProgramLog, ProgramSession
 from perf.schema.cell import Cell, Precision
 
 PACKAGES = ("tensorrt", "tensorrt_bindings")  # where there is no trtexec
-_PR_SET_PDEATHSIG = 1
 _DEPTH = 6  # below the workspace: TensorRT-10.x/targets/x86_64-linux-gnu/bin is four
 _SKIPPED = frozenset(("result", "models", "node_modules", "site-packages", "proc", "sys", "dev"))
 _PACKAGED = Path("/usr/src/tensorrt/bin/trtexec")  # libnvinfer-bin, and NVIDIA's containers
@@ -118,7 +116,7 @@ def run_program(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "LD_LIBRARY_PATH": library_path(command[0], os.environ)},
-        preexec_fn=_die_with_parent(os.getpid()),
+        preexec_fn=own_program.die_with_parent(os.getpid()),
     ) as child:
         try:
             for raw in child.stdout or ():
@@ -137,30 +135,13 @@ def run_program(
 
 
 def _raise_for_failure(status: int, text: str) -> None:
-    if status < 0:
-        name = signal.Signals(-status).name
-        print(f"trtexec was ended by {name}; so ends its worker", flush=True)
-        if -status != signal.SIGKILL:
-            signal.signal(-status, signal.SIG_DFL)
-        os.kill(os.getpid(), -status)
+    own_program.end_as_it_did("trtexec", status)
     if status == 0 and not output.reports_failure(text):
         return
     if error := output.memory_error(text):
         raise DeviceMemoryExhausted(error)
     reason = output.errors_text(text) or " ".join(text.split())[-300:] or "it printed nothing"
     raise TrtexecFailedError(f"trtexec ended with status {status}: {reason}")
-
-
-def _die_with_parent(parent: int) -> Callable[[], None]:
-    """What the child does before it becomes trtexec; libc is loaded before the fork, not after."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def set_death_signal() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return set_death_signal
 
 
 def missing(found: ProbeResult) -> str:

@@ -19,6 +19,7 @@
 
 #include "account.h"
 #include "cell.h"
+#include "npy.h"
 
 namespace native {
 namespace {
@@ -172,14 +173,16 @@ class Service {
       account_.first_run(now_s() - began);
       account_.wrote(engine_->outputs(), sets[i].name, folder_, "run_" + std::to_string(written_++));
     }
+    account_.host_memory();
   }
 
-  Timed time(const std::vector<TestSet>& sets) {
+  // Timed runs by the protocol and io of a cell, and with its sets.
+  Timed time(const Cell& asked) {
     account_.begin("time");
-    const auto feeds = feeds_of(sets);
-    engine_->feed(feeds, cell_.settings.resident);
-    const Timed timed = time_runs(*engine_, sets.size(), cell_.protocol);
-    account_.timed(timed, io_of(cell_));
+    const auto feeds = feeds_of(asked.sets);
+    engine_->feed(feeds, asked.settings.resident);
+    const Timed timed = time_runs(*engine_, feeds.size(), asked.protocol);
+    account_.timed(timed, io_of(asked));
     account_.host_memory();
     account_.wrote(timed.first, "first", folder_, "first_" + std::to_string(written_));
     account_.wrote(timed.last, "last", folder_, "last_" + std::to_string(written_++));
@@ -212,7 +215,7 @@ void print_table(const std::string& what, const std::string& engine, const Timed
   std::cout << " |\n";
 }
 
-// One request: a verb and the file with its test sets. A byte answers that it is done; the journal tells of it.
+// One request: a verb and a cell to feed. A byte answers that it is done; the journal tells of it.
 void serve(Service& service) {
   const auto answer = [] {
     if (write(STDIN_FILENO, "\n", 1) != 1) throw std::runtime_error("nobody listens");
@@ -221,9 +224,10 @@ void serve(Service& service) {
   for (std::string line; std::getline(std::cin, line);) {
     const size_t space = line.find(' ');
     const std::string verb = line.substr(0, space);
-    const auto sets = read_sets(Json::read(space == std::string::npos ? "" : line.substr(space + 1)));
-    if (verb == "infer") service.infer(sets);
-    else if (verb == "time") service.time(sets);
+    const Cell cell = read_cell(space == std::string::npos ? "" : line.substr(space + 1));
+    if (cell.sets.empty()) throw BadRequest("a request without inputs");
+    if (verb == "infer") service.infer(cell.sets);
+    else if (verb == "time") service.time(cell);
     else
       throw BadRequest("no verb " + verb);
     answer();
@@ -238,7 +242,7 @@ void run_cell(const Asked& asked, Account& account) {
   } else {
     if (service.cell().sets.empty()) throw BadRequest(asked.cell + " names no inputs: name a cell of a run that ended");
     service.infer(service.cell().sets);
-    const Timed timed = service.time(service.cell().sets);
+    const Timed timed = service.time(service.cell());
     print_table(service.cell().name, service.cell().torchscript ? "TorchScript" : "ONNX", timed);
   }
   service.close();

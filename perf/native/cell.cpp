@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "json.h"
 #include "npy.h"
 
 namespace native {
@@ -36,9 +37,7 @@ Protocol protocol_of(const Json& cell) {
   return out;
 }
 
-}  // namespace
-
-std::vector<TestSet> read_sets(const Json& list) {
+std::vector<TestSet> sets_of(const Json& list) {
   std::vector<TestSet> out;
   for (const auto& given : list.items()) {
     TestSet set{given["name"].text(), {}};
@@ -49,6 +48,8 @@ std::vector<TestSet> read_sets(const Json& list) {
   }
   return out;
 }
+
+}  // namespace
 
 Cell read_cell(const std::string& path) {
   const bool folder = std::filesystem::is_directory(path);
@@ -83,7 +84,7 @@ Cell read_cell(const std::string& path) {
   }
   if (const std::string precision = cell["target"]["precision"].text(); precision != "fp32")
     throw Declined("precision " + precision + ": the C++ runtime runs a file as it is, in fp32");
-  out.sets = read_sets(cell["sets"]);
+  out.sets = sets_of(cell["sets"]);
   return out;
 }
 

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "engine.h"
-#include "json.h"
 
 namespace native {
 
@@ -30,7 +29,5 @@ struct Cell {
 
 // The cell of a cell.json, or of the folder that it lies in; throws BadRequest or Declined.
 Cell read_cell(const std::string& path);
-// The test sets of a list of them, their inputs read.
-std::vector<TestSet> read_sets(const Json& list);
 
 }  // namespace native

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from perf import backends
-from perf.backends import Backend, DeviceMemoryExhausted, Session, Tensors, Unsupported
+from perf.backends import (
+    Backend,
+    DeviceMemoryExhausted,
+    ProgramFacts,
+    Session,
+    Tensors,
+    Unsupported,
+)
 from perf.machine.gpus import device_ordinal
 from perf.measure.timing import TimedRuns
 from perf.schema import cell as cells
@@ -200,7 +207,7 @@ def _check(cell: Cell, folder: Path, account: Account) -> None:
             began = time.monotonic()
             got = session.infer(feed)
             if i == 0:
-                account.emit(FirstRun(time.monotonic() - began))
+                _tell_first_run(account, began, session)
             if not cell.checked:
                 continue
             account.begin(Stage.VALIDATE)
@@ -210,7 +217,7 @@ def _check(cell: Cell, folder: Path, account: Account) -> None:
         if cell.cuda_graph:
             account.begin(Stage.VALIDATE)
             _tell_replays(account, cell, session, feeds[0])
-        _tell_memory(account, baseline)
+        _tell_memory(account, baseline, session)
         account.begin(Stage.PLACE)
         _tell_where(account, session.placement(), session.precision_evidence())
         account.begin(Stage.CLOSE)
@@ -227,11 +234,11 @@ def measure(backend: Backend, cell: Cell, folder: Path, account: Account) -> Non
         account.begin(Stage.RUN)
         began = time.monotonic()
         session.infer(feeds[0])
-        account.emit(FirstRun(time.monotonic() - began))
+        _tell_first_run(account, began, session)
         account.begin(Stage.TIME)
         runs = session.time(feeds, cell)
         account.emit(runs.timed)
-        _tell_memory(account, baseline)
+        _tell_memory(account, baseline, session)
         if cell.checked:
             account.begin(Stage.VALIDATE)
             _tell_timed_outputs(account, cell, runs)
@@ -392,9 +399,22 @@ def _load(cell: Cell, account: Account) -> Backend:
 
 
 def _tell_created(account: Account, began_s: float, session: Session) -> None:
-    account.emit(Created(time.monotonic() - began_s, session.cached))
+    took_s, facts = time.monotonic() - began_s, _facts(session)
+    account.emit(Created(facts.created_s if facts else took_s, session.cached))
     if told := getattr(session, "versions", None):  # of an engine that is no module, or loads late
         account.emit(Versions(told))
+
+
+def _tell_first_run(account: Account, began_s: float, session: Session) -> None:
+    took_s, facts = time.monotonic() - began_s, _facts(session)
+    known_s = facts.first_run_s if facts else None
+    account.emit(FirstRun(took_s if known_s is None else known_s))
+
+
+def _facts(session: Session) -> ProgramFacts | None:
+    """What a session in a program of its own knows better than this process."""
+    facts: ProgramFacts | None = getattr(session, "facts", None)
+    return facts
 
 
 def _tell_where(account: Account, placement: Any, attested: Any) -> None:
@@ -412,8 +432,10 @@ def tell_versions(account: Account) -> None:
     account.emit(Versions({n: str(v) for n, v in found.items() if v}))
 
 
-def _tell_memory(account: Account, baseline_mib: float) -> None:
-    account.emit(HostMemory(baseline_mib, _status_mib("VmHWM")))
+def _tell_memory(account: Account, baseline_mib: float, session: Session) -> None:
+    facts = _facts(session)
+    known = facts.host_memory if facts else None
+    account.emit(known or HostMemory(baseline_mib, _status_mib("VmHWM")))
 
 
 def _status_mib(key: str) -> float:
