@@ -10,7 +10,7 @@ from perf.results.build_spread import BuildsRow, measure_spreads
 from perf.results.cell_row import CellResult
 from perf.results.columns import draw_row
 from perf.results.latency import mark_kind
-from perf.results.trt_gap import find_gaps
+from perf.results.target_gap import find_gaps
 from perf.schema import outcomes
 from perf.stats.summary import PairedGain, factor_of
 
@@ -59,7 +59,7 @@ def list_gains(cells: Cells) -> Section:
 
 
 def list_gaps(cells: Cells) -> Section:
-    """What the TensorRT EP's time differs by from TensorRT's alone, and the parts that were measured."""
+    """What an EP's time differs by from its engine's alone, in parts that were measured; what Python adds."""
     rows: list[tuple[str, ...]] = []
     for g in find_gaps([c.record for c in cells]):
         largest = max(g.subject_ms, g.base_ms)
@@ -74,7 +74,7 @@ def list_gaps(cells: Cells) -> Section:
         Column("ms", True),
         Column("facts", prose=True),
     )
-    return Section("TensorRT EP and TensorRT alone (ms)", columns, tuple(rows))
+    return Section("An EP and its engine alone, Python and C++ (ms)", columns, tuple(rows))
 
 
 def list_builds(cells: Cells) -> Section:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from perf.results.cell_figures import find_largest
 from perf.results.columns import ColumnSource
-from perf.results.trt_gap import median_ms
+from perf.results.target_gap import median_ms
 from perf.schema import outcomes
 from perf.schema.cell import BUILD_OPTION, Cell
 from perf.schema.record import Record, check_launch

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from perf.request.command_parser import CommandParser
-from perf.results import build_spread, cell_figures, gains, latency, legacy_tables, trt_gap
+from perf.results import build_spread, cell_figures, gains, latency, legacy_tables, target_gap
 from perf.results.cell_row import CellRow
 from perf.results.columns import column_names, column_types, unknown_value
 from perf.schema import outcomes
@@ -44,9 +44,9 @@ TABLES: tuple[tuple[str, type, str, str], ...] = (
     ("benchmark_session_RUN.csv", legacy_tables.SessionPart, "EP ",
      "A row per model (`Model`); each of these for every target in turn."),
     ("benchmark_system_info_RUN.csv", legacy_tables.SystemRow, "", "A row per fact."),
-    ("result/RUN/gap.csv", trt_gap.GapRow, "",
-     "A row per term of the difference between the TensorRT EP and TensorRT alone; there where a "
-     "model and precision has both."),
+    ("result/RUN/gap.csv", target_gap.GapRow, "",
+     "A row per term of the difference between an EP and its engine alone (TensorRT, OpenVINO), and of what "
+     "Python adds to a run in C++; there where a model and precision has both."),
     ("result/RUN/builds.csv", build_spread.BuildsRow, "",
      "A row per cell whose engine was built more than once; there with `--builds`."),
 )  # fmt: skip
@@ -60,7 +60,10 @@ FIGURES: tuple[tuple[str, Callable[..., object]], ...] = (
     ("Launches marked preempted", latency.was_preempted),
     ("Memory", cell_figures.PeakMemory),
     ("Energy and GPU counters", cell_figures.TimedCounters),
-    ("The gap between the TensorRT EP and TensorRT alone", trt_gap.find_gaps),
+    (
+        "The gap between an EP and its engine alone, and between Python and C++",
+        target_gap.find_gaps,
+    ),
     ("Error types", outcomes.error_type),
 )
 # whose header is that of the gain, or the target, alone

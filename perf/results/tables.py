@@ -20,7 +20,7 @@ from perf.results.cell_row import CellResult, CellRow, make_cell_row
 from perf.results.columns import Value, column_names, column_types, row_values, unknown_value
 from perf.results.legacy_tables import Table, legacy_tables, make_table
 from perf.results.shapes import split_by_shapes
-from perf.results.trt_gap import GapRow, find_gaps
+from perf.results.target_gap import GapRow, find_gaps
 from perf.schema import codec, strict_json
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.record import Record

@@ -144,7 +144,7 @@ def test_a_gap_is_split_and_builds_are_held_beside_each_other() -> None:
         for i, ms in (("1", 0.9), ("2", 1.1))
     )
     found = printed((*RECORDS, made.benchmarked(alone, (0.9,) * 5, {}), *rebuilt), 100)
-    at = found.index("== TensorRT EP and TensorRT alone (ms) ==")
+    at = found.index("== An EP and its engine alone, Python and C++ (ms) ==")
     assert found[at + 3].split()[-4:] == ["1.100", "2.000", "less", "0.900"]
     assert found[at + 4].startswith("  transfers ")
     assert "not measured" in found[at + 4]  # the EP was not run with io=device

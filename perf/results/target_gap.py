@@ -1,4 +1,4 @@
-"""Why an EP is slower or faster than its engine alone: the difference, split by what was measured."""
+"""Why a target is slower or faster than its pair: an EP and its engine alone, split; Python and C++."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from statistics import median
 
 from perf.results.cell_figures import format_shapes
 from perf.results.columns import ColumnSource
+from perf.results.gains import gain_between
 from perf.results.latency import NS_PER_MS, published_launches
 from perf.schema.cell import Io
 from perf.schema.journal import Placement, PrecisionEvidence
@@ -13,21 +14,36 @@ from perf.schema.record import Record, check_launch
 from perf.stats.summary import rounded
 
 EP, ALONE = "TensorrtExecutionProvider", "Standalone_TRT"
-PAIRS = {EP: (ALONE, "TensorRT"), "OpenVINOExecutionProvider": ("Standalone_OpenVINO", "OpenVINO")}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a target is held against: its engine's own target, or the same engine without Python."""
+
+    alone: str
+    engine: str = ""  # "": it is the same engine, called from C++
+
+
+PAIRS = {
+    EP: Pair(ALONE, "TensorRT"),
+    "OpenVINOExecutionProvider": Pair("Standalone_OpenVINO", "OpenVINO"),
+    "CPUExecutionProvider": Pair("native_ort_cpu"),
+    "torch_script": Pair("native_torch_script"),
+}
 
 
 @dataclass(frozen=True)
 class Term:
     """One part of a gap: its ms where it was measured, and the facts that stand beside it."""
 
-    name: str  # transfers, off ENGINE, precision, CUDA graph, rest
+    name: str  # transfers, off ENGINE, precision, CUDA graph, rest; of a runtime: Python
     ms: float | None  # None: not measured; it is then inside the rest
     facts: str
 
 
 @dataclass(frozen=True)
 class Gap:
-    """The EP's time less that of its engine alone, both host to host, in ms; the terms add up to it."""
+    """A target's time less that of its pair, both host to host, in ms; the terms add up to it."""
 
     model: str
     subject: str
@@ -39,7 +55,7 @@ class Gap:
 
     @property
     def total_ms(self) -> float:
-        """What is to be explained; negative where the EP is faster."""
+        """What is to be explained; negative where the target is faster."""
         return self.subject_ms - self.base_ms
 
 
@@ -53,12 +69,12 @@ class GapRow:
     """One term of one gap."""
 
     model: str = of_gap("name in the model list", lambda g: g.model)
-    ep: str = of_gap("the EP's target", lambda g: g.subject)
-    alone: str = of_gap("its engine's own target, of the same precision and inputs", lambda g: g.base)
+    ep: str = of_gap("the EP's target, or the one that Python calls", lambda g: g.subject)
+    alone: str = of_gap("its engine's own target, or the C++ runtime's, of the same precision and inputs", lambda g: g.base)
     ep_ms: float | None = of_gap("median over launches of their medians, host to host", lambda g: rounded(g.subject_ms))
     alone_ms: float | None = of_gap("the same of the engine alone", lambda g: rounded(g.base_ms))
-    gap_ms: float | None = of_gap("ep_ms - alone_ms: the terms add up to it", lambda g: rounded(g.total_ms))
-    term: str = of_term("transfers, off ENGINE, precision, CUDA graph, rest", lambda t: t.name)
+    gap_ms: float | None = of_gap("ep_ms - alone_ms: the terms add up to it; of a C++ runtime it is what Python adds", lambda g: rounded(g.total_ms))
+    term: str = of_term("transfers, off ENGINE, precision, CUDA graph, rest; of a C++ runtime: Python", lambda t: t.name)
     ms: float | None = of_term("its part of the gap; empty: not measured, so inside the rest", lambda t: rounded(t.ms))
     facts: str = of_term("what was seen beside it", lambda t: t.facts)
     input_shapes: Mapping[str, str] = of_gap("of the inputs; where a cell was fed several, the first", lambda g: g.shapes)
@@ -78,26 +94,45 @@ def find_gaps(records: Sequence[Record]) -> tuple[Gap, ...]:
 
 def _split_gap(records: Sequence[Record], subject: Record) -> Gap | None:
     name = subject.cell.target.name
-    alone, engine = PAIRS[name]
-    base = _find_partner(records, subject, alone, Io.HOST)
+    pair = PAIRS[name]
+    base = _find_partner(records, subject, pair.alone, Io.HOST)
     subject_ms, base_ms = median_ms(subject), median_ms(base) if base else None
     if base is None or subject_ms is None or base_ms is None:
         return None
+    if pair.engine:
+        every = _split_by_engine(records, subject, base, pair.engine, subject_ms - base_ms)
+    else:
+        every = (_tell_python(subject, base, subject_ms, base_ms),)
+    names = (subject.cell.model.name, subject.cell.target.label, base.cell.target.label)
+    return Gap(*names, subject_ms, base_ms, every, format_shapes(subject.cell))
+
+
+def _tell_python(subject: Record, base: Record, subject_ms: float, base_ms: float) -> Term:
+    """What Python adds to a run: arrays in and out, its call, its interpreter."""
+    facts = f"{(subject_ms - base_ms) / base_ms:+.1%} of a run without it, by medians"
+    gain = gain_between(base, subject)
+    if gain is None or not gain.claimed:
+        facts += "; not told apart from noise"
+    return Term("Python", subject_ms - base_ms, facts)
+
+
+def _split_by_engine(
+    records: Sequence[Record], subject: Record, base: Record, engine: str, total_ms: float
+) -> tuple[Term, ...]:
+    name = subject.cell.target.name
     on_device = _find_partner(records, subject, name, Io.DEVICE)
     terms = (
-        _compare_transfers(subject_ms, on_device, base),
+        _compare_transfers(subject, on_device, base),
         _measure_off_engine(subject, name, engine),
         _compare_precision(subject, base),
         _compare_cuda_graphs(subject, base),
     )
-    rest = subject_ms - base_ms - sum(t.ms for t in terms if t.ms is not None)
+    rest = total_ms - sum(t.ms for t in terms if t.ms is not None)
     unmeasured = ", ".join(t.name for t in terms if t.ms is None)
     facts = "the host's work in run(), launches, clocks"
     if unmeasured:
         facts = f"with what was not measured: {unmeasured}"
-    names = (subject.cell.model.name, subject.cell.target.label, base.cell.target.label)
-    every = (*terms, Term("rest", rest, facts))
-    return Gap(*names, subject_ms, base_ms, every, format_shapes(subject.cell))
+    return (*terms, Term("rest", rest, facts))
 
 
 def median_ms(record: Record) -> float | None:
@@ -131,15 +166,15 @@ def _find_partner(records: Sequence[Record], subject: Record, name: str, io: Io)
     return min(found, key=lambda r: (len(r.cell.variant), r.cell.variant), default=None)
 
 
-def _compare_transfers(host_ms: float, on_device: Record | None, base: Record) -> Term:
+def _compare_transfers(subject: Record, on_device: Record | None, base: Record) -> Term:
     """The EP's transfers, host to host less bound to the device, less those of the engine alone."""
-    bound = median_ms(on_device) if on_device else None
+    host, bound = median_ms(subject), median_ms(on_device) if on_device else None
     alone = _transfer_ms(base)
-    if bound is None:
+    if host is None or bound is None:
         return Term("transfers", None, "the EP was not run with io=device")
     if alone is None:
         return Term("transfers", None, "standalone's transfers were not timed apart")
-    ours = host_ms - bound
+    ours = host - bound
     return Term("transfers", ours - alone, f"{ours:.4g} ms in the EP, {alone:.4g} ms alone")
 
 

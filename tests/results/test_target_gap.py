@@ -1,4 +1,4 @@
-"""The gap between the TensorRT EP and TensorRT alone: terms add up; what was not measured has no ms."""
+"""The gap between a target and its pair: terms add up; what was not measured has no ms."""
 
 import csv
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perf.planning.plan import expand_builds
-from perf.results import build_spread, tables, trt_gap
-from perf.results.trt_gap import ALONE, EP, Term
+from perf.results import build_spread, tables, target_gap
+from perf.results.target_gap import ALONE, EP, Term
 from perf.schema.cell import Io
 from perf.schema.journal import Compared, Placement, PrecisionEvidence
 from perf.schema.record import Mismatched, Record
@@ -58,7 +58,7 @@ PARTS = {"h2d": 0.2, "compute": 2.7, "d2h": 0.1}
 def test_every_term_that_was_measured_and_the_rest_add_up_to_the_gap() -> None:
     ep = record(EP, 4.0, placement=PARTIAL, attested=1.0)
     alone = record(ALONE, 3.0, parts=PARTS, attested=1.0)
-    (found,) = trt_gap.find_gaps([ep, record(EP, 3.2, io=Io.DEVICE), alone])
+    (found,) = target_gap.find_gaps([ep, record(EP, 3.2, io=Io.DEVICE), alone])
     ms = {t.name: t.ms for t in found.terms}
     assert found.total_ms == pytest.approx(1.0)
     assert ms == pytest.approx(
@@ -72,17 +72,17 @@ def test_every_term_that_was_measured_and_the_rest_add_up_to_the_gap() -> None:
 
 
 def test_what_was_not_measured_is_unknown_and_named_in_the_rest() -> None:
-    (found,) = trt_gap.find_gaps([record(EP, 4.0), record(ALONE, 3.0)])
+    (found,) = target_gap.find_gaps([record(EP, 4.0), record(ALONE, 3.0)])
     assert [t.ms for t in found.terms] == [None, None, None, 0.0, pytest.approx(1.0)]
     assert found.terms[4].facts == "with what was not measured: transfers, off TensorRT, precision"
     alone = record(ALONE, 3.0, options={"trt_cuda_graph_enable": "True"})
-    (found,) = trt_gap.find_gaps([record(EP, 4.0), alone])
+    (found,) = target_gap.find_gaps([record(EP, 4.0), alone])
     assert found.terms[3] == Term("CUDA graph", None, "off in the EP, on alone")
 
 
 def test_all_on_tensorrt_costs_nothing_there() -> None:
     whole = Placement("graph_assignment", {EP: 9}, {}, {EP: 1})
-    (found,) = trt_gap.find_gaps([record(EP, 4.0, placement=whole), record(ALONE, 3.0)])
+    (found,) = target_gap.find_gaps([record(EP, 4.0, placement=whole), record(ALONE, 3.0)])
     assert found.terms[1] == Term("off TensorRT", 0.0, "1 partition, 0 of 9 nodes off TensorRT")
 
 
@@ -94,7 +94,23 @@ def test_no_gap_without_both_sides_published_host_to_host() -> None:
         record(ALONE, 3.0, inputs_digest="other"),
     )
     for other in ([], *([x] for x in others)):
-        assert trt_gap.find_gaps([ep, *other]) == ()
+        assert target_gap.find_gaps([ep, *other]) == ()
+
+
+@pytest.mark.parametrize(
+    ("python", "native"),
+    [("CPUExecutionProvider", "native_ort_cpu"), ("torch_script", "native_torch_script")],
+)
+def test_what_python_adds_is_the_gap_to_the_same_engine_called_from_cpp(
+    python: str, native: str
+) -> None:
+    (found,) = target_gap.find_gaps([record(python, 2.2), record(native, 2.0)])
+    (term,) = found.terms
+    assert (found.subject, found.base, term.name) == (python, native, "Python")
+    assert term.ms == found.total_ms == pytest.approx(0.2)
+    assert term.facts == "+10.0% of a run without it, by medians"
+    (level,) = target_gap.find_gaps([record(python, 2.0), record(native, 2.0)])
+    assert level.terms[0].facts.endswith("not told apart from noise")
 
 
 def test_a_row_per_term_in_a_table_of_the_runs_folder(tmp_path: Path) -> None:
@@ -138,7 +154,7 @@ def test_the_terms_always_add_up(
         record(ALONE, theirs, parts=parts),
         *([record(EP, device, io=Io.DEVICE)] if device is not None else []),
     ]
-    (found,) = trt_gap.find_gaps(records)
+    (found,) = target_gap.find_gaps(records)
     total = sum(t.ms for t in found.terms if t.ms is not None)
     assert total == pytest.approx(found.total_ms, abs=1e-6)
 
