@@ -1,11 +1,14 @@
 """scripts.benchmark_gpu: an exported folder's latency by the model's precision and that of its operators."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perf.cli import exported_run, framework_exports, framework_run
+from perf.backends._native.program import VARIABLE as PROGRAM_VARIABLE
+from perf.backends.native_torch_script import NAME as NATIVE
+from perf.cli import exported_run, framework_run
 from perf.cli.exit_codes import run_and_report
 from perf.cli.exported_run import ENTRY, MODEL, read_precision
 from perf.cli.framework_run import Asked
@@ -67,6 +70,8 @@ def _run(argv: Sequence[str] | None) -> int:
     exported_run.read_folder(words["compile_run_path"])
     load_ts = exported_run.read_switch(words, "load_ts")
     pairs = _pairs(words, given.precisions)
+    if given.native:
+        _require_native(given.native, pairs, load_ts=load_ts)
     records = _measure(given, words, pairs, load_ts=load_ts)
     backend = _backend(load_ts=load_ts)
     rows = [_row(records, backend, pair) for pair in pairs]
@@ -75,22 +80,25 @@ def _run(argv: Sequence[str] | None) -> int:
     title = f"Python Runtime, {how} ({framework_run.describe_device()})"
     print(format_precisions(rows, title=title, second="amp_dtype", previous=before))
     if given.native:
-        print(f"\n{_native(given, words, rows)}")
+        python = rows[pairs.index(("fp32", "fp32"))]
+        print(f"\n{format_runtimes(python, _native_row(records))}")
     return 0 if any(not r.reason for r in rows) else 1
 
 
-def _native(given: Any, words: Mapping[str, str], rows: Sequence[Row]) -> str:
-    """The same TorchScript file without Python, and what Python adds to it: fp32, the median of each."""
-    python = next((r.record for r in rows if (r.model, r.precision) == ("fp32", "fp32")), None)
-    latency = summarise_latency(python) if python else None
-    if latency is None or not exported_run.read_switch(words, "load_ts"):
+def _native_row(records: Sequence[Record]) -> Row:
+    found = framework_run.find_record(records, "model", NATIVE)
+    return Row("fp32", NATIVE, "fp32", found, "" if found else "the run has no such cell")
+
+
+def _require_native(program: str, pairs: Sequence[tuple[str, str]], *, load_ts: bool) -> None:
+    """Raise BadRequestError where the C++ runtime has nothing to stand beside, or is not there."""
+    if not load_ts or ("fp32", "fp32") not in pairs:
         raise BadRequestError("--native stands beside load_ts=True in fp32: ask for both")
-    model = Path(words["compile_run_path"]).absolute() / MODEL
-    runs, warmup = (exported_run.read_number(words, k) for k in ("n_iter", "n_warmup"))
-    samples = framework_exports.time_natively(
-        Path(given.native), model, runs, warmup, given.intra_op_threads
-    )
-    return format_runtimes(latency, samples)
+    if not Path(program).is_file():
+        raise BadRequestError(
+            f"--native {program}: no such program; make native builds build/benchmark"
+        )
+    os.environ[PROGRAM_VARIABLE] = str(Path(program).absolute())
 
 
 def _backend(*, load_ts: bool) -> str:
@@ -120,6 +128,7 @@ def _measure(
     folder = Path(words["compile_run_path"]).absolute()
     backend = _backend(load_ts=load_ts)
     targets = [backend + _TARGETS[p] for p in pairs if p in _TARGETS]
+    targets += [NATIVE] if given.native else []
     if not targets:
         return ()
     row = {

@@ -8,8 +8,6 @@ from pathlib import Path
 from perf.request.bad_request import BadRequestError
 from perf.request.locations import CODE, environments_folder
 from perf.request.programs import child_command, child_variables
-from perf.schema import journal
-from perf.schema.journal import Timed
 
 ENVIRONMENT = "torch"
 _PATIENCE_S = 1800.0
@@ -57,30 +55,6 @@ def write_weights(python: Path, path: Path, height: int, width: int) -> None:
     """Draw the weights of the vision transformer from their seed."""
     words = ["-c", _MAKE_WEIGHTS, str(path.absolute()), str(height), str(width)]
     _run([str(python), "-P", *words], f"{path} could not be made")
-
-
-def time_natively(program: Path, model: Path, runs: int, warmup: int, threads: int) -> list[float]:
-    """Samples in ms of a TorchScript file run without Python; raises BadRequestError with what was said."""
-    if not program.is_file():
-        raise BadRequestError(
-            f"--native {program}: no such program; make native builds build/benchmark"
-        )
-    with tempfile.TemporaryDirectory(prefix="ep-perf-") as scratch:
-        told = Path(scratch) / "journal.jsonl"
-        words = [
-            "--model",
-            str(model),
-            f"--n_iter={runs}",
-            f"--n_warmup={warmup}",
-            "--journal",
-            str(told),
-        ]
-        more = [f"--threads={threads}"] if threads else []
-        _run([str(program.absolute()), *words, *more], f"{model} without Python")
-        timed = [e for e in journal.read_journal(told) if isinstance(e, Timed)]
-    if not timed:
-        raise BadRequestError(f"{program} told no samples: build it anew (make native)")
-    return [ns / 1e6 for ns in timed[0].samples_ns]
 
 
 def _run(command: list[str], what: str) -> None:

@@ -63,8 +63,9 @@ torch::jit::Module load(const Settings& settings, torch::Device device) {
     auto module = torch::jit::import_ir_module(unit, settings.model, device, none, true, /*restore_shapes=*/true);
     module.eval();
     return module;
-  } catch (const c10::Error& e) {
-    const std::string what = e.what_without_backtrace();
+  } catch (const std::exception& e) {  // of an operator torch::jit::ErrorReport, of a file c10::Error
+    const auto* error = dynamic_cast<const c10::Error*>(&e);
+    const std::string what = error ? error->what_without_backtrace() : e.what();
     const size_t at = what.find("Unknown builtin op: ");
     if (at == std::string::npos) throw BadRequest(settings.model + ": " + first_line(what));
     const std::string op = what.substr(at + 20, what.find_first_of(".\n", at + 20) - at - 20);

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from perf.results.cell_figures import collect_counters, find_peak_memory
 from perf.results.latency import Latency, summarise_latency
+from perf.results.target_gap import find_gaps
 from perf.schema import outcomes
 from perf.schema.record import OutOfMemory, Record
 
@@ -286,18 +287,31 @@ def format_precisions(
     return f"**{title}**\n\n{format_markdown(headings, body)}{_reasons(rows)}"
 
 
-def format_runtimes(python: Latency, native_ms: Sequence[float]) -> str:
-    """One model with Python and without: mean ± std (n - 1), median, and what Python adds to a run."""
-    alone = statistics.median(native_ms)
-    added = python.summary.p50 - alone
-    std = f" ± {statistics.stdev(native_ms):.3f}" if len(native_ms) > 1 else ""
-    return format_markdown(
-        ("runtime", "latency (ms)", "median (ms)", "Python's overhead (ms)"),
+def format_runtimes(python: Row, native: Row) -> str:
+    """A model with Python and without: mean ± std (n - 1), median, memory, and what Python adds to a run."""
+    latencies = [summarise_latency(r.record) if r.record else None for r in (python, native)]
+    gaps = find_gaps([r.record for r in (python, native) if r.record])
+    added = f"{gaps[0].total_ms:.3f} ({gaps[0].terms[0].facts})" if gaps else "-"
+    body = [
         (
-            ("Python", _mean_std(python), f"{python.summary.p50:.3f}", f"{added:.3f} ({added / alone:.1%})"),
-            ("C++", f"{statistics.fmean(native_ms):.3f}{std}", f"{alone:.3f}", "-"),
-        ),
-    )  # fmt: skip
+            name,
+            _mean_std(latency) if latency else row.word,
+            f"{latency.summary.p50:.3f}" if latency else "-",
+            overhead,
+            _most_memory(row.record) if row.record and latency else "-",
+        )
+        for name, row, latency, overhead in zip(
+            ("Python", "C++"), (python, native), latencies, (added, "-"), strict=True
+        )
+    ]
+    headings = (
+        "runtime",
+        "latency (ms)",
+        "median (ms)",
+        "Python's overhead (ms)",
+        "max memory (MiB)",
+    )
+    return f"{format_markdown(headings, body)}{_reasons((python, native))}"
 
 
 def _mean_std(latency: Latency) -> str:

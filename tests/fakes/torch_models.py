@@ -49,6 +49,17 @@ def nested() -> tuple[nn.Module, Any]:
     return Nested(), ([torch.rand(3, 4, 5), torch.rand(3, 2, 2)], 0.5)
 
 
+class Named(nn.Module):  # type: ignore[misc]
+    """One tensor in, and out of it what detection models give: a list of dictionaries, of several types."""
+
+    def forward(self, image: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        return [{"scores": row.sum(0), "labels": (row > 0.5).to(torch.int64)} for row in image]
+
+
+def named() -> tuple[nn.Module, Any]:
+    return Named(), (torch.rand(2, 3, 4),)
+
+
 class Threads(nn.Module):  # type: ignore[misc]
     """How many threads computed a product that is large enough for several."""
 

@@ -14,7 +14,7 @@ from perf.schema.record import OutOfMemory, Record, Skipped
 from tests.results import hand_made
 
 
-def timed(batch: int, ms: float) -> Record:
+def timed(batch: int, ms: float, *, name: str = "") -> Record:
     record = next(r for r in hand_made.two_models() if summarise_latency(r))
     given = TestSet(
         "random_0",
@@ -29,8 +29,11 @@ def timed(batch: int, ms: float) -> Record:
         else x
         for x in record.launches
     )
+    target = replace(record.cell.target, name=name or record.cell.target.name)
     return replace(
-        record, cell=replace(record.cell, batch=batch, sets=(given,)), launches=launches
+        record,
+        cell=replace(record.cell, batch=batch, sets=(given,), target=target),
+        launches=launches,
     )
 
 
@@ -106,3 +109,20 @@ def test_a_precision_row_has_mean_and_deviation_and_an_older_figure() -> None:
     )
     assert cells(told)[1][:3] == ["fp32", "fp32+fp16", "2.000 ± 0.000"]
     assert cells(told)[1][4] == "3.500"
+
+
+def test_a_model_with_python_and_without_has_what_python_adds() -> None:
+    python, native = (
+        Row("fp32", name, "fp32", timed(1, ms, name=name))
+        for name, ms in (("torch_script", 2.5), ("native_torch_script", 2.0))
+    )
+    told = framework_tables.format_runtimes(python, native)
+    head, with_python, alone = cells(told)
+    assert head[3] == "Python's overhead (ms)"
+    assert with_python[:3] == ["Python", "2.500 ± 0.000", "2.500"]
+    assert with_python[3].startswith("0.500 (+25.0% of a run without it, by medians")
+    assert alone[:4] == ["C++", "2.000 ± 0.000", "2.000", "-"]
+    skipped = Row("fp32", "native_torch_script", "fp32", None, "not built")
+    without = cells(framework_tables.format_runtimes(python, skipped))
+    assert [row[3] for row in without[1:3]] == ["-", "-"]
+    assert "not built" in framework_tables.format_runtimes(python, skipped)
