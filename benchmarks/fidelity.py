@@ -45,7 +45,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        tiny = [_written(folder / "models", op) for op in ("Relu", "Identity")]
+        tiny = [write_tiny(folder / "models", op) for op in ("Relu", "Identity")]
         subjects = [
             Subject("squeezenet", ("--models", "squeezenet"), 40, 5),
             Subject("inception_v1", ("--models", "inception_v1"), 20, 3),
@@ -59,7 +59,7 @@ def main() -> None:
     page.publish(_table(rows, floors, given.pairs, given.core), into_page=given.write)
 
 
-def _written(folder: Path, op: str) -> Path:
+def write_tiny(folder: Path, op: str) -> Path:
     """A model of one node on 8 floats, with inputs, in seed 004's layout: as near to nothing as ORT runs."""
     import numpy as np
     import onnx
@@ -124,9 +124,9 @@ def _row(name: str, how: str, pairs: Sequence[tuple[float, float]]) -> tuple[str
         f"{bare_us:,.2f}",
         f"{mine_us:,.2f}",
         f"{100 * math.expm1(statistics.median(logs)):+.2f} %",
-        _percent(mean_interval(logs)),
+        format_percent(mean_interval(logs)),
         f"{statistics.median(differences) / 1e3:+.2f}",
-        _us(median_interval(differences, 0.95)),
+        format_us(median_interval(differences, 0.95)),
         "within 1 us" if tiny else "within 1 %",
     )
 
@@ -150,13 +150,13 @@ def _table(
     )  # fmt: skip
 
 
-def _percent(interval: Interval | None) -> str:
+def format_percent(interval: Interval | None) -> str:
     if interval is None:
         return ""
     return f"{100 * math.expm1(interval.low):+.2f} … {100 * math.expm1(interval.high):+.2f} %"
 
 
-def _us(interval: Interval | None) -> str:
+def format_us(interval: Interval | None) -> str:
     return f"{interval.low / 1e3:+.2f} … {interval.high / 1e3:+.2f}" if interval else ""
 
 
