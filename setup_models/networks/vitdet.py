@@ -69,7 +69,7 @@ def build(height: int = SIDE, width: int = SIDE, weights: str = "") -> tuple[nn.
     if weights:
         try:
             state = torch.load(weights, map_location="cpu", weights_only=True)
-        except Exception as e:  # pickle's, zipfile's and torch's own share no other base
+        except Exception as e:  # of many types: a reader's, an archive's, an unpickler's
             raise ValueError(
                 f"{weights} is no file of tensors alone: what else it holds may be code, and is not loaded"
             ) from e
