@@ -8,6 +8,7 @@ from typing import Any
 
 from comparison.cell_summary import PASSED, Metric, RunSummary, UnreadableError
 from comparison.verdict import Line, verdict_name
+from perf.request.fail_on import OUTCOMES, VERDICTS
 from perf.schema.untrusted_file import read_text
 
 KEYS = {"outcome", "verdict", "metric", "reason", "link"}
@@ -57,6 +58,9 @@ def _parse_entry(path: Path, cell: str, entry: Any) -> ExpectedFailure:
         )
     if not entry.get("reason") or bool(entry.get("outcome")) == bool(entry.get("verdict")):
         raise UnreadableError(f"{path}: {cell}: give a reason, and either an outcome or a verdict")
+    for kind, names in (("outcome", (*OUTCOMES, *sorted(PASSED), "Fail")), ("verdict", VERDICTS)):
+        if (told := str(entry.get(kind, ""))) and told not in names:
+            raise UnreadableError(f"{path}: {cell}: no {kind} {told!r}; use {', '.join(names)}")
     return ExpectedFailure(**{key: str(entry.get(key, "")) for key in KEYS})
 
 

@@ -22,7 +22,7 @@ def write_comparison(
     if request.path is None:
         sys.stdout.write(text)
         return
-    atomic_file.write_bytes(request.path, text.encode("utf-8", "backslashreplace"))
+    atomic_file.write_to(request.path, text.encode("utf-8", "backslashreplace"))
 
 
 def _to_json(lines: Sequence[Line], remarks: Remarks, _head: str) -> str:

@@ -17,4 +17,4 @@ def write_run(request: ExportRequest, run: FinishedRun) -> None:
         sys.stdout.flush()
         return
     errors = "replace" if request.format == "html" else "backslashreplace"
-    atomic_file.write_bytes(request.path, text.encode("utf-8", errors))
+    atomic_file.write_to(request.path, text.encode("utf-8", errors))

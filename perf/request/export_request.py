@@ -43,8 +43,12 @@ def run_exports(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def refuse_rivals(requests: Sequence[ExportRequest], *, as_json: bool = False) -> None:
-    """Stdout takes one document; raises BadRequestError for a second."""
+    """Stdout and a file take one document; raises BadRequestError for a second."""
     rivals = [f"--export {r.format}" for r in requests if r.path is None]
     rivals += ["--json"] if as_json else []
     if len(rivals) > 1:
         raise BadRequestError(f"{' and '.join(rivals)} both want stdout: give one of them =PATH")
+    taken: dict[Path, str] = {}
+    for r in requests:
+        if r.path and (other := taken.setdefault(r.path.absolute(), r.format)) != r.format:
+            raise BadRequestError(f"--export {other} and --export {r.format} both want {r.path}")

@@ -1,9 +1,11 @@
 """Files that are there whole or not at all: written aside, then renamed into place."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,28 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(path, durable=durable) as aside:
         aside.write_bytes(data)
+
+
+def write_to(path: Path, data: bytes) -> None:
+    """Write what a user named: a file whole, also where a link leads; a device or a pipe in place.
+
+    A file that took the place of /dev/null would be met by every program of the machine. Raises OSError.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file", str(path))
+    if stat.S_ISREG(mode):
+        write_bytes(path.resolve() if path.is_symlink() else path, data)
+        return
+    fd = os.open(
+        path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    )  # refused by a pipe without a reader
+    with os.fdopen(fd, "wb") as file:
+        os.set_blocking(fd, True)
+        file.write(data)
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 1, durable: bool = True) -> None:

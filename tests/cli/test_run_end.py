@@ -130,6 +130,10 @@ def test_a_run_in_which_nothing_was_measurable_ends_in_a_line_that_says_so(home:
         ("--fail_on Slower", "--fail_on Slower: a verdict needs --against RUN"),
         ("--export pdf", "--export pdf: no format 'pdf': use html, junit,"),
         ("--export junit=", "junit= names no file"),
+        (
+            "--export junit=a.xml --export ctrf=a.xml",
+            "--export junit and --export ctrf both want a.xml",
+        ),
         ("--across cpu", "--across cpu: what differs from --against RUN"),
         (
             "--against latest --across colour",
