@@ -38,7 +38,7 @@ def test_what_is_expected_fails_no_gate(current: Made, entry: str, status: int, 
         ('["m::X"]\nreason = "r"\n', "give a reason, and either an outcome or a verdict"),
         ('["m::X"]\nreason = "r"\noutcom = "Raised"\n', "unknown key 'outcom'"),
         ("m = 1\n", 'm: expected a table ["m"]'),
-        ('["m::X"]\noutcome = "Rised"\nreason = "r"\n', "m::X: no outcome 'Rised'; use Mismatched, Raised"),
+        ('["m::X"]\noutcome = "Raisd"\nreason = "r"\n', "m::X: no outcome 'Raisd'; use Mismatched, Raised"),
         ('["m::X"]\nverdict = "Slow"\nreason = "r"\n', "m::X: no verdict 'Slow'; use Broke, Slower"),
     ],
 )  # fmt: skip
