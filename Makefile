@@ -40,7 +40,7 @@ test: environments # side by side, then those that nothing may run beside
 	$(PY) -m pytest -q -m "alone and not torture and not frameworks"
 
 torture: environments # minutes of attacks, kills and damage; the figures at the end
-	$(PY) -m pytest -q -m torture tests/torture
+	$(PY) -m pytest -q -m torture tests/torture tests/exports/test_killed_exports.py
 
 locks: setup-dev # after a change of versions: the digests of what may be installed
 	$(PY) -m venv .locks && .locks/bin/pip install -q pip-tools==7.6.2

@@ -11,6 +11,8 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from perf.cli.run_export import write_run
 from perf.exports.export import FORMATS
 from perf.page.write import page_path, write_report
@@ -18,7 +20,6 @@ from perf.report.finished_run import read_finished_run
 from perf.request.export_request import ExportRequest
 from tests.page import made_runs
 
-KILLS = 100
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,7 +49,8 @@ def wait_for(file: Path) -> float:
     return time.monotonic() - began
 
 
-def test_a_hundred_random_kills_leave_every_export_whole_or_absent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [25, pytest.param(100, marks=pytest.mark.torture)])
+def test_random_kills_leave_every_export_whole_or_absent(tmp_path: Path, kills: int) -> None:
     rng, found = random.Random(24), Counter[str]()
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.exports.export_for_ever"],
@@ -59,7 +61,7 @@ def test_a_hundred_random_kills_leave_every_export_whole_or_absent(tmp_path: Pat
     with server:
         assert server.stdout.readline() == "ready\n"
         whole_s = 0.0  # how long all exports take here; the first is let go on
-        for n in range(KILLS + 1):
+        for n in range(kills + 1):
             folder = tmp_path / str(n)
             folder.mkdir()
             server.stdin.write(f"{folder}\n")
@@ -75,7 +77,19 @@ def test_a_hundred_random_kills_leave_every_export_whole_or_absent(tmp_path: Pat
                     assert is_whole(path), path
                     found[path.name] += 1
     assert set(found) == {*FORMATS, "page.html"}
-    assert found.total() > KILLS
+    assert found.total() > kills
+
+
+def test_who_reads_an_older_export_while_it_is_written_anew_reads_the_older_whole(
+    tmp_path: Path,
+) -> None:
+    run, path = made_runs.run_of(made_runs.many_cells(1)), tmp_path / "out"
+    for name in (*FORMATS, "html"):
+        path.write_text("older")
+        with path.open() as older:
+            write_run(ExportRequest(name, path), run)
+            assert older.read() == "older", name
+        assert path.read_text() != "older"
 
 
 def test_exports_of_a_killed_run_are_made_again_from_its_folder(tmp_path: Path) -> None:
