@@ -13,7 +13,8 @@ from perf.schema.cell import Precision, Tolerance
 SHAPES = {Precision.FP32: "circle", Precision.FP16: "square", Precision.BF16: "diamond"}
 USUAL_WIDTH, HEIGHT, LINE = 736.0, 272.0, 13.0  # pixels of the figure and of a line of its text
 MIDDLE = 55.0  # a name right of this stands left of its mark
-LIFTS = (4, 18, -10, 32, -24, 46, -38)  # where a name may stand, in pixels below its mark
+MARK = 6.0  # pixels, half of a symbol
+LIFTS = (4, 18, -10, 32, -24, 46, -38, 60, -52)  # where a name may stand, in pixels below its mark
 LEAST_ERROR = 1e-9  # where an exact output is drawn on a logarithmic axis
 
 
@@ -47,11 +48,13 @@ def error_against_latency(subjects: Sequence[Subject]) -> Html | None:
 
 
 def _marks(points: Sequence[tuple[Subject, float, float]], plane: Plane) -> list[Node]:
-    """A symbol for each cell, its name beside it where no other name is."""
+    """A symbol for each cell, its name beside it where no other name and no other symbol is."""
     out: list[Node] = []
-    taken: list[
-        tuple[float, float, float]
-    ] = []  # from, to, height of names already placed, pixels
+    places = [plane.place(x, y) for _, x, y in points]
+    taken = [  # from, to, height in pixels
+        (at * USUAL_WIDTH / 100 - MARK, at * USUAL_WIDTH / 100 + MARK, high * HEIGHT / 100 + 4)
+        for at, high in places
+    ]
     for s, x, y in sorted(points, key=lambda t: -t[2]):
         kind = SHAPES.get(s.cell.target.precision, "triangle")
         left, top = plane.place(x, y)
