@@ -26,6 +26,7 @@ CHECKED_DRAWS, CHECKED_VALUES = 64, 1024  # of a target
 MOST_DRAWS = 1024
 FEW_VALUES = 20  # as often as this at least does a value come in the mean, where they are few
 COMMON = 20  # draws that each of two values must be in before nothing else may come
+STUCK = 0.05  # of elements, or one: as many may be the same in all draws of a process by chance
 HEAVIEST = 30.0  # the range by the width of nine tenths, at most: heavier tails are taken for that
 
 
@@ -46,6 +47,7 @@ class _Feature:
     got: np.ndarray
     step: float  # the most that one element moves it
     allowed: float  # what the tolerances of its elements come to
+    apart: int  # the target's draws, as far as they are independent
 
 
 def wanted_draws(size: int, least: int, values: int) -> int:
@@ -121,6 +123,7 @@ def _find_new_values(drawn: Draws, got: Draws, allowed: Allowed) -> Fault | None
     wrong = int((~_is_among(given, values, allowed)).sum())
     expected = LOG_RISK / count * given.size
     most = expected + math.sqrt(2 * expected * LOG_RISK) + LOG_RISK / 3
+    most += sum(max(1.0, STUCK * g.size) for g in got)
     if wrong <= (0 if values.size <= 2 and seen.min() >= COMMON else most):
         return None
     few = ", ".join(f"{v:.3g}" if v.dtype.kind == "f" else str(v) for v in values[:4])
@@ -174,6 +177,16 @@ def _width(values: np.ndarray) -> float:
     return float(high - low)
 
 
+def _count_apart(got: Draws) -> int:
+    """How many of a process's draws count: of few elements one may be the same in all of them.
+
+    An engine that seeds a generator in each run by the next number gives nearly the same first value each
+    time, as the CPU EP's Dropout does. One of E elements moves a mean of E by the spread / E; so many draws
+    as E bound it to that.
+    """
+    return max(1, min(len(got), min(g.size for g in got)))
+
+
 def _find_stuck(drawn: Draws, got: Draws, allowed: Allowed) -> Fault | None:
     """One of the reference's draws in each of the target's, where the reference gives others as well.
 
@@ -189,11 +202,12 @@ def _find_stuck(drawn: Draws, got: Draws, allowed: Allowed) -> Fault | None:
 
     if m < 2 or not all(map(is_first, got)):
         return None
+    m = _count_apart(got)
     k = sum(map(is_first, drawn))
     if not k or math.comb(k + m, m) >= RISK * math.comb(n + m, m):
         return None
     return Fault(
-        f"the same in each of {m} draws, as {k} of the reference's {n} are",
+        f"the same in each of {len(got)} draws, as {k} of the reference's {n} are",
         sum(g.size for g in got),
     )
 
@@ -240,7 +254,7 @@ def _feature(
     room: float,
 ) -> _Feature:
     mine, others = (np.array([of(d) for d in x]) for x in (got, drawn))
-    return _Feature(name, others, mine, step, room)
+    return _Feature(name, others, mine, step, room, _count_apart(got))
 
 
 def _patterned(
@@ -255,11 +269,11 @@ def _patterned(
     known, fresh = drawn[:half], drawn[half:]
     mean, size = known.mean(axis=0), drawn.shape[1]
     room = np.broadcast_to(allowed(mean), mean.shape)
-    average = float(room.mean())
+    average, apart = float(room.mean()), max(1, min(len(got), size))
     yield _Feature(
         "the distance from the mean of each element",
         np.sqrt(((fresh - mean) ** 2).mean(axis=1)), np.sqrt(((got - mean) ** 2).mean(axis=1)),
-        span / math.sqrt(size), average,
+        span / math.sqrt(size), average, apart,
     )  # fmt: skip
     pattern = mean - mean.mean()
     if strength := float((pattern**2).mean()):
@@ -267,7 +281,7 @@ def _patterned(
             "the likeness to the pattern of the means",
             (fresh * pattern).mean(axis=1) / strength, (got * pattern).mean(axis=1) / strength,
             span * float(np.abs(pattern).max()) / strength / size,
-            average * float(np.abs(pattern).mean()) / strength,
+            average * float(np.abs(pattern).mean()) / strength, apart,
         )  # fmt: skip
     constant = (np.abs(known - mean) <= room).all(axis=0)
     if constant.any():
@@ -278,13 +292,14 @@ def _patterned(
             kept.mean(axis=1),
             others.mean(axis=1),
             share,
-            0.0,
+            max(share, STUCK),
+            apart,
         )
 
 
 def _find_shifted_element(drawn: np.ndarray, got: np.ndarray, allowed: Allowed) -> Fault | None:
     """Elements whose own mean differs, where there are draws enough to tell."""
-    share = 1 / len(drawn) + 1 / len(got)
+    share = 1 / len(drawn) + 1  # the target's draws are of one process
     span = np.maximum(drawn.max(0), got.max(0)) - np.minimum(drawn.min(0), got.min(0))
     noise = drawn.std(axis=0, ddof=1) * math.sqrt(share)
     risk = RISK / drawn.shape[1]
@@ -311,7 +326,7 @@ def _unlike(feature: _Feature) -> str:
     ones may come to.
     """
     n, m = len(feature.drawn), len(feature.got)
-    share = 1 / n + 1 / m
+    share = 1 / n + 1 / min(m, feature.apart)
     spread = float(feature.drawn.std(ddof=1))
     room = _t_quantile(RISK, n - 1) * spread * math.sqrt(share) + feature.allowed
     if np.unique(feature.drawn).size < n / 2:

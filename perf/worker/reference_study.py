@@ -25,6 +25,7 @@ from perf.schema.journal import Compared, ReferenceStudied
 from perf.worker import drawn_outputs, validate
 
 SAME = 1e-5  # of an output's scale: closer, two runs differ by the order of their sums
+RUNS_A_SESSION = 4  # of those that draw
 DRAWING_S = 3.0  # for draws of a set beyond the first few
 MOST_WEIGHT_BYTES = 1 << 30
 HALVES = {10, 16}  # float16, bfloat16: of TensorProto.DataType
@@ -126,31 +127,38 @@ def _draw_more(
     """Many runs of what chance decides: what others are held against.
 
     Where ops draw, runs that were alike may have been so by chance, and all outputs are looked at again.
-    All draws are of one session, as a target's are: where a seed makes a session's first run repeat, two
-    first ones are one draw.
+    They are of many sessions, for an engine may seed a generator anew in each run by the next number: its
+    first value then hardly changes in a session. Where a seed makes the first run of every session repeat,
+    they are of one.
     """
     if not ops and all(_repeats(found, name) for found in runs for name in found.first):
         return
-    with backend.open(cell, folder) as session:
-        for feed, found in zip(feeds, runs, strict=True):
-            names = [n for n in found.first if ops or not _repeats(found, n)]
-            sizes = [found.first[n].size for n in names]
-            wanted = drawn_outputs.wanted_draws(
-                min(sizes, default=1), drawn_outputs.WANTED_DRAWS, drawn_outputs.WANTED_VALUES
-            )
-            if all(_repeats(found, n) for n in names) and not known_to_draw(ops):
-                wanted = drawn_outputs.LEAST_DRAWS  # they may draw, as far as anybody knows
-            soon_s, done = time.monotonic() + DRAWING_S, 0
-            while names and done < wanted and time.monotonic() < until_s:
-                if done >= drawn_outputs.LEAST_DRAWS and time.monotonic() > soon_s:
-                    break
-                outputs = session.infer(feed)
-                for name in (n for n in names if n in outputs):
-                    if not _is_same(found.first[name], outputs[name]):
-                        found.varied.add(name)
-                    found.drawn.setdefault(name, []).append(drawn_outputs.flatten(outputs[name]))
-                done += 1
-            found.drawn = {n: d for n, d in found.drawn.items() if not _repeats(found, n)}
+    for feed, found in zip(feeds, runs, strict=True):
+        names = [n for n in found.first if ops or not _repeats(found, n)]
+        sizes = [found.first[n].size for n in names]
+        wanted = drawn_outputs.wanted_draws(
+            min(sizes, default=1), drawn_outputs.WANTED_DRAWS, drawn_outputs.WANTED_VALUES
+        )
+        if all(_repeats(found, n) for n in names) and not known_to_draw(ops):
+            wanted = drawn_outputs.LEAST_DRAWS  # they may draw, as far as anybody knows
+        soon_s, done = time.monotonic() + DRAWING_S, 0
+        in_one = wanted if any(_is_seeded(n, found) for n in names) else RUNS_A_SESSION
+        while names and done < wanted and time.monotonic() < until_s:
+            if done >= drawn_outputs.LEAST_DRAWS and time.monotonic() > soon_s:
+                break
+            with backend.open(cell, folder) as session:
+                for _ in range(in_one):
+                    if time.monotonic() < until_s:
+                        _take_draw(found, names, session.infer(feed))
+            done += in_one
+        found.drawn = {n: d for n, d in found.drawn.items() if not _repeats(found, n)}
+
+
+def _take_draw(found: _Runs, names: Sequence[str], outputs: Tensors) -> None:
+    for name in (n for n in names if n in outputs):
+        if not _is_same(found.first[name], outputs[name]):
+            found.varied.add(name)
+        found.drawn.setdefault(name, []).append(drawn_outputs.flatten(outputs[name]))
 
 
 def _compute_fp64(
@@ -256,14 +264,22 @@ def _judge_output(name: str, found: _Runs, ops: Sequence[str]) -> ReferenceQuali
 
 def _why(name: str, found: _Runs, ops: Sequence[str]) -> str:
     """What draws, and where a seed makes the first run of a session repeat, that too."""
+    drawn = ", ".join(ops) or "no op that is known to draw"
+    return (
+        f"{drawn}, seeded: the first run of a session alone repeats"
+        if _is_seeded(name, found)
+        else drawn
+    )
+
+
+def _is_seeded(name: str, found: _Runs) -> bool:
+    """Whether the first run of every session is the same, and the next is not."""
     first = found.first.get(name)
     repeats = [
         other is not None and _is_same(first, other.get(name))
         for other in (found.same_session, found.new_session, found.other_process)
     ]
-    seeded = repeats == [False, True, True]
-    drawn = ", ".join(ops) or "no op that is known to draw"
-    return f"{drawn}, seeded: the first run of a session alone repeats" if seeded else drawn
+    return repeats == [False, True, True]
 
 
 def _repeats(found: _Runs, name: str) -> bool:

@@ -82,11 +82,10 @@ def test_what_takes_two_values_may_take_no_other() -> None:
     assert fault.problem == "1 of 2048 elements are none of 0, 1, the values that it takes"
 
 
-def test_an_element_that_never_varies_may_not_be_another() -> None:
-    drawn, got = draw("padded", (0, 0), 128), draw("padded", (0, 1), 128)
-    at = int(np.flatnonzero(PADDED)[0])
+def test_elements_that_never_vary_may_not_be_others() -> None:
+    drawn, got = draw("padded", (0, 0), 128), draw("padded", (0, 1), 64)
     for y in got:
-        y[at] = 1.6
+        y[np.flatnonzero(PADDED)[:8]] = 1.6
     assert find_fault(drawn, got, allowed) is not None
 
 
