@@ -25,7 +25,6 @@ from perf.schema.journal import Compared, ReferenceStudied
 from perf.worker import drawn_outputs, validate
 
 SAME = 1e-5  # of an output's scale: closer, two runs differ by the order of their sums
-RUNS_A_SESSION = 4  # of those that draw
 DRAWING_S = 3.0  # for draws of a set beyond the first few
 MOST_WEIGHT_BYTES = 1 << 30
 HALVES = {10, 16}  # float16, bfloat16: of TensorProto.DataType
@@ -127,9 +126,7 @@ def _draw_more(
     """Many runs of what chance decides: what others are held against.
 
     Where ops draw, runs that were alike may have been so by chance, and all outputs are looked at again.
-    They are of many sessions, for an engine may seed a generator anew in each run by the next number: its
-    first value then hardly changes in a session. Where a seed makes the first run of every session repeat,
-    they are of one.
+    They are of one session for each set: another of the same process may begin with the same draws.
     """
     if not ops and all(_repeats(found, name) for found in runs for name in found.first):
         return
@@ -142,15 +139,12 @@ def _draw_more(
         if all(_repeats(found, n) for n in names) and not known_to_draw(ops):
             wanted = drawn_outputs.LEAST_DRAWS  # they may draw, as far as anybody knows
         soon_s, done = time.monotonic() + DRAWING_S, 0
-        in_one = wanted if any(_is_seeded(n, found) for n in names) else RUNS_A_SESSION
-        while names and done < wanted and time.monotonic() < until_s:
-            if done >= drawn_outputs.LEAST_DRAWS and time.monotonic() > soon_s:
-                break
-            with backend.open(cell, folder) as session:
-                for _ in range(in_one):
-                    if time.monotonic() < until_s:
-                        _take_draw(found, names, session.infer(feed))
-            done += in_one
+        with backend.open(cell, folder) as session:
+            while names and done < wanted and time.monotonic() < until_s:
+                if done >= drawn_outputs.LEAST_DRAWS and time.monotonic() > soon_s:
+                    break
+                _take_draw(found, names, session.infer(feed))
+                done += 1
         found.drawn = {n: d for n, d in found.drawn.items() if not _repeats(found, n)}
 
 
