@@ -1,7 +1,6 @@
 """Asks the wrapper as a user does, in a process of its own, and reads what it leaves behind."""
 
 import csv
-import functools
 import hashlib
 import json
 import os
@@ -15,11 +14,10 @@ from typing import Any
 from perf.results import run_folder, run_names
 from perf.results.run_folder import RunFolder
 from perf.schema.record import Record
-from tests import leftovers
-from tests.forked_wrapper import ForkedWrapper
 
 ROOT = Path(__file__).parents[1]
 CURRENT = 'drop = ["*"]\n[current]\npython = "current"\n'
+NOTES = ("busy machine ", "waiting for environment ")  # of the machine that tests run on
 QUICK = ("-i", "zoo", "-t", "4", "--launches", "2", "--warmup", "1")
 
 
@@ -76,33 +74,22 @@ def ask(
     env: Mapping[str, str] | None = None,
     python: str = sys.executable,
 ) -> Said:
-    """Run the wrapper in `home` to its end, in a process of its own: a fork of one that has imported it, or afresh."""
-    wanted = {**os.environ, **(env or {})}
-    if python == sys.executable and forked_wrapper().serves(wanted):
-        given = overriding(["-m", "models", "-o", out, *words])
-        done = forked_wrapper().run(given, home, wanted, 120)
-        return Said(done.returncode, done.stdout, done.stderr, home / out)
+    """Run the wrapper in `home` to its end, in a process of its own."""
     done = subprocess.run(
         command("-m", "models", "-o", out, *words, python=python), cwd=home, capture_output=True,
-        text=True, timeout=120, check=False, env=wanted,
-        stdin=subprocess.DEVNULL,
+        text=True, timeout=120, check=False, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return Said(done.returncode, done.stdout, done.stderr, home / out)
 
 
-@functools.cache
-def forked_wrapper() -> ForkedWrapper:
-    """This session's, started where a test first asks."""
-    found = ForkedWrapper()
-    leftovers.SERVERS.append(found.pid)
-    return found
+def complaints(err: str) -> str:
+    """What a program said on stderr, without its notes on a busy machine and on whom it waits for."""
+    return "".join(x for x in err.splitlines(keepends=True) if not x.startswith(NOTES))
 
 
 def one_line(said: Said) -> str:
     """The one line of an error, with the promise that it is one; a busy machine may be waited for before it."""
-    lines = [
-        x for x in said.err.strip().splitlines() if not x.startswith("waiting for environment ")
-    ]
+    lines = complaints(said.err).strip().splitlines()
     assert len(lines) == 1, said.err
     assert lines[0].startswith("error: ")
     return lines[0]

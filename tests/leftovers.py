@@ -14,7 +14,6 @@ OF_TOOLS = frozenset(
         *(".mypy_cache", ".ruff_cache", ".import_linter_cache"),
     }
 )
-SERVERS: list[int] = []  # processes of the session's own, whose children are its tests' too
 GRACE_S = 20.0  # for a process whose end is under way
 
 
@@ -61,7 +60,7 @@ def end_processes() -> list[str]:
 
 def _running() -> Iterator[tuple[int, str]]:
     """Processes that carry this session's mark or are its children: their pids, and what they are."""
-    mark, own = f"{MARK}={os.getpid()}".encode(), (os.getpid(), *SERVERS)
+    mark, own = f"{MARK}={os.getpid()}".encode(), (os.getpid(),)
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) in own:
             continue

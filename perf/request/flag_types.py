@@ -222,9 +222,7 @@ def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def batch_sizes(value: Iterable[Any]) -> tuple[int, ...]:
     """1,4,32 as numbers, each once; raises ValueError for what is no positive number."""
     words = [n.strip() for word in flat(value) for n in str(word).split(",") if n.strip()]
-    if wrong := next((n for n in words if not n.lstrip("-").isdigit()), ""):
-        raise ValueError(f"{wrong!r} is no number of items")
-    sizes = [int(n) for n in words]
+    sizes = [_number(n, int) for n in words]
     if any(n < 1 for n in sizes):
         raise ValueError("a batch is 1 or more")
     return tuple(dict.fromkeys(sizes))

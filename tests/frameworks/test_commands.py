@@ -165,7 +165,7 @@ class Marks:
             "use True or False",
         ),
         (("perf.cli.batch_run", "--batch_sizes", "0"), "a batch is 1 or more"),
-        (("perf.cli.batch_run", "--batch_sizes", "1,x"), "'x' is no number of items"),
+        (("perf.cli.batch_run", "--batch_sizes", "1,x"), "'x' is no whole number"),
         (
             (
                 "scripts.export_tensorrt",

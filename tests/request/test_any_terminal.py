@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import ROOT
+from tests.asking import ROOT, complaints
 
 WRAPPER = str(ROOT / "benchmark_wrapper.py")
 COMPARE = str(ROOT / "comparison/comparison_script.py")
@@ -33,7 +33,7 @@ def run(home: Path, words: tuple[str, ...], out: int, unbuffered: str) -> tuple[
         timeout=60, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
     )  # fmt: skip
-    return done.returncode, done.stderr
+    return done.returncode, complaints(done.stderr)
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_a_plan_counts_on_what_a_run_would_build_first(home: Path) -> None:
 
 def test_a_probe_that_hangs_or_crashes_is_a_line(tmp_path: Path) -> None:
     for text, says in (
-        ("#!/bin/sh\nexit 7\n", "its probe ended with 7"),
+        ("#!/bin/sh\nexit 7\n", "exit status 7 without an exception told"),
         ("#!/bin/sh\necho the loader is angry >&2; kill -SEGV $$\n", "the loader is angry"),
         ("#!/no/such/interpreter\n", "no interpreter"),
         ("\x7fELF", "no interpreter"),

@@ -12,7 +12,7 @@ import pytest
 
 from perf.results.run_folder import RunFolder, read_records
 from perf.schema.record import LaunchKind, Passed, Record
-from tests.asking import QUICK, ROOT, ask, command
+from tests.asking import QUICK, ROOT, ask, command, complaints
 
 RUN = ("-m", "models", "-o", "result", "-i", "zoo", "-t", "50", "--launches", "3", "-r", "both")
 HOLD = (
@@ -51,7 +51,9 @@ def begun(home: Path, run_id: str) -> "subprocess.Popen[str]":
 
 def waiting(process: "subprocess.Popen[str]") -> str:
     assert process.stderr is not None
-    return process.stderr.readline()
+    while not complaints(line := process.stderr.readline()) and line:
+        pass
+    return line
 
 
 @pytest.mark.usefixtures("leases")
