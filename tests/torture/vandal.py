@@ -328,7 +328,7 @@ ATTACKS: dict[str, Attack] = {
 # What leaves a worker's account whole and true: its cell passes, where a fence did not stop the attack.
 HARMLESS = {
     *(f"{name}_{how}" for name in ("launch", "run") for how in IN_PLACE),
-    "launch_closed", "tmp_deep", "tmp_many", "tmp_a_link",
+    "launch_closed", "launch_deep", "tmp_deep", "tmp_many", "tmp_a_link",
     "log_grown", "journal_of_tomorrow", "escapes", "half_a_character", "long_text", "from_tomorrow",
     "of_another_job", "wrapper_stopped", "siblings_stopped", "siblings_killed",
 }  # fmt: skip
