@@ -7,6 +7,7 @@ import pytest
 from perf.results import run_folder
 from perf.schema.fold import DAMAGED
 from perf.schema.record import Mismatched, Outcome, Passed, Raised, Record, TimedOut
+from perf.schema.untrusted_tree import remove_tree
 from tests.asking import ask
 from tests.torture.figures import Figures
 from tests.torture.vandal import (
@@ -86,6 +87,7 @@ def attacked(home: Path, attacks: list[str], figures: Figures, *words: str) -> N
     assert {r.cell.id: r.outcome for r in again.records.values()} == {
         r.cell.id: r.outcome for r in attempt.said.records.values()
     }
+    remove_tree(home / "result")  # deeper than shutil's own way can go
 
 
 def test_a_worker_behind_its_fence_costs_its_own_cell(home: Path, figures: Figures) -> None:
