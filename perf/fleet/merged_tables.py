@@ -17,7 +17,6 @@ from perf.results import tables
 from perf.results.cell_row import CellResult, CellRow
 from perf.results.columns import column_names, row_values
 from perf.results.legacy_tables import Grid, SystemRow, Table, make_table, tables_of_cells
-from perf.results.shapes import split_by_shapes
 from perf.schema import record
 from perf.schema.atomic_file import draft_of, flush_to_disk
 from perf.schema.cell import safe_name
@@ -201,9 +200,12 @@ def _with_rows(merged: MergedFolder, found: Sequence[tuple[Leaf, Record]]) -> It
     for hosts, same in by_host.items():
         records = [r for _, r in same]
         cells = tables.tabulate_cells(records, run_id=merged.run_id, label=merged.label)
-        parts = [(leaf, r) for leaf, r in same for _ in split_by_shapes(r)]
-        for (leaf, told), cell in zip(parts, cells, strict=True):
-            log = log_column(told, leaf.path, merged.run_id)
+        places = iter(same)
+        log = ""
+        for cell in cells:
+            if cell.is_first:  # of the rows of a record, a row for each of its shapes
+                leaf, told = next(places)
+                log = log_column(told, leaf.path, merged.run_id)
             placed = replace(cell, row=replace(cell.row, log=log))
             yield _add_mark(placed, FLAGGED) if hosts & merged.flagged.keys() else placed
 

@@ -9,16 +9,23 @@ from perf.request.model_file import NO_LIBRARY, digest_file, is_shared_library
 from perf.schema.cell import ModelFile
 
 
-def find_libraries(given: Sequence[str]) -> dict[str, str]:
-    """sha256 by absolute path; raises BadRequestError for one that cannot be read, or is no library."""
+def require_libraries(given: Sequence[str]) -> None:
+    """Raise BadRequestError for a file that cannot be read, or is no library."""
     try:
-        found = {str(path.absolute()): digest_file(path) for path in map(Path, given)}
         others = [path for path in given if not is_shared_library(Path(path))]
     except OSError as e:
         raise BadRequestError(f"--custom_ops {e.filename}: {e.strerror}") from e
     if others:
         raise BadRequestError(f"--custom_ops {others[0]}: {NO_LIBRARY}")
-    return found
+
+
+def find_libraries(given: Sequence[str]) -> dict[str, str]:
+    """sha256 by absolute path; raises BadRequestError as `require_libraries` does."""
+    require_libraries(given)
+    try:
+        return {str(path.absolute()): digest_file(path) for path in map(Path, given)}
+    except OSError as e:
+        raise BadRequestError(f"--custom_ops {e.filename}: {e.strerror}") from e
 
 
 def add_custom_ops(models: Iterable[ModelFile], libraries: Sequence[str]) -> tuple[ModelFile, ...]:

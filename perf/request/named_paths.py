@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perf.request.bad_request import BadRequestError
-from perf.request.custom_ops import find_libraries
+from perf.request.custom_ops import require_libraries
 from perf.request.export_request import ExportRequest
 from perf.request.given_data import require_given
 from perf.request.options import Options
@@ -25,7 +25,7 @@ def refuse_bad_paths(options: Options) -> None:
         raise BadRequestError(f"--trtexec {options.trtexec}: no such executable file")
     if options.inputs:
         require_given(options.inputs)
-    find_libraries(options.custom_ops)
+    require_libraries(options.custom_ops)
 
 
 def require_files_to_write(exports: Sequence[ExportRequest]) -> None:

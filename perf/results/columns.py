@@ -64,6 +64,12 @@ def draw_row(row: type[Row], root: object) -> Row:
 
 
 @functools.cache
+def field_names(row: type) -> tuple[str, ...]:
+    """The fields of a row type, in the order of its columns: looked up once, as rows are many."""
+    return tuple(f.name for f in fields(row))
+
+
+@functools.cache
 def _drawers(row: Any) -> tuple[tuple[str, Callable[[object, Found], Value]], ...]:
     """The columns of a row type and how each is drawn."""
     return tuple((f.name, f.metadata["draw"]) for f in fields(row))
@@ -88,7 +94,8 @@ def unknown_values(row: type) -> Mapping[str, Value]:
 
 def row_values(row: Any) -> tuple[Value, ...]:
     """A row's values in the order of its headers."""
-    return tuple(getattr(row, f.name) for f in fields(row))
+    kind: Any = type(row)
+    return tuple(getattr(row, name) for name in field_names(kind))
 
 
 def unknown_value(hint: Any) -> Value:

@@ -8,7 +8,6 @@ import math
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -17,7 +16,14 @@ from perf.machine.system import SystemInfo
 from perf.results import gains
 from perf.results.build_spread import BuildsRow, measure_spreads
 from perf.results.cell_row import CellResult, CellRow, make_cell_row
-from perf.results.columns import Value, column_names, column_types, row_values, unknown_value
+from perf.results.columns import (
+    Value,
+    column_names,
+    column_types,
+    field_names,
+    row_values,
+    unknown_value,
+)
 from perf.results.legacy_tables import Table, legacy_tables, make_table
 from perf.results.shapes import split_by_shapes
 from perf.results.target_gap import GapRow, find_gaps
@@ -111,7 +117,7 @@ def write_csv(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Value
 
 def to_json(row: CellRow) -> str:
     """One line of strict JSON: figures that are not finite are the texts inf, -inf and nan."""
-    plain = {f.name: spell_not_finite(getattr(row, f.name)) for f in fields(row)}
+    plain = {name: spell_not_finite(getattr(row, name)) for name in field_names(CellRow)}
     return json.dumps(codec.encode(plain), separators=(",", ":"))
 
 
