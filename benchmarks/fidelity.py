@@ -35,14 +35,19 @@ class Subject:
     share: float = 1.0  # of the pairs asked for: tiny models vary less
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=100)
+def read_words(about: str | None, pairs: int) -> argparse.Namespace:
+    """The flags of a comparison by paired launches on one core, `pairs` where none are asked for."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--pairs", type=int, default=pairs)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/performance.md"
     )
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = read_words(__doc__, 100)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         tiny = [write_tiny(folder / "models", op) for op in ("Relu", "Identity")]

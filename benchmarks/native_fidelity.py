@@ -10,7 +10,6 @@ core. Ratios of p50 are taken round by round, since the machine drifts. It needs
 import argparse
 import itertools
 import math
-import os
 import random
 import statistics
 import subprocess
@@ -31,13 +30,7 @@ BARE = "bare"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
-    parser.add_argument(
-        "--write", action="store_true", help="put the table into docs/performance.md"
-    )
-    given = parser.parse_args()
+    given = fidelity.read_words(__doc__, 60)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         bare = build_bare(folder)
